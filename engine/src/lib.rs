@@ -1,0 +1,6 @@
+//! A minimal but real container engine: the library behind the docker-compatible command `layerlab`.
+//!
+//! Modules have ranks and imports point downwards only: `world` < `sys`, `layer`, `image` < `driver`, `registry` <
+//! `store` < `container` < `cli`.
+
+pub mod image;

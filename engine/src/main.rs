@@ -1,0 +1,3 @@
+//! The docker-compatible command `layerlab`.
+
+fn main() {}

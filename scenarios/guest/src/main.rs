@@ -1,0 +1,3 @@
+//! One static multi-call binary: the userland inside the lab images.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Executable walkthroughs, the lab they run in, and the images they pull.

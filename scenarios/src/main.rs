@@ -1,0 +1,3 @@
+//! The command `layerlab-lab`: replays pages and opens shells inside a lab.
+
+fn main() {}
