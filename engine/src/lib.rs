@@ -4,3 +4,6 @@
 //! `store` < `container` < `cli`.
 
 pub mod image;
+pub mod store;
+pub mod sys;
+pub mod world;

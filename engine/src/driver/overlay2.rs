@@ -1,0 +1,325 @@
+//! The `overlay2` driver: one kernel overlay per container, one directory per layer.
+//!
+//! On disk (source: a recorded dockerd 20.10), below the data root:
+//! ```text
+//! overlay2/l/<link>            -> ../<cache id>/diff   short names, so that many layers fit one mount option
+//! overlay2/<cache id>/  0710
+//!     diff/                    what this layer adds: files, whiteouts (0:0 devices), opaque directories (xattr)
+//!     link                     its short name, 26 characters
+//!     lower                    l/<parent>:l/<grandparent>:…   (not in a base layer)
+//!     work/                    overlayfs's scratch directory  (not in a base layer)
+//!     committed                empty; something lies on top, so this layer is mounted read-only
+//!     merged/                  the mount of a running container; gone with it
+//! ```
+//! Lower layers are read where they lie; copy-up and whiteouts are the kernel's.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::{Driver, DriverError, GraphData, View};
+use crate::layer::{Change, OverlayXattr, PackOptions, Packed, changes, pack};
+use crate::sys::overlay::Overlay;
+use crate::sys::random::KernelEntropy;
+use crate::sys::{mount, namespace};
+use crate::world::Entropy;
+
+/// Docker's name of this driver.
+pub const NAME: &str = "overlay2";
+
+/// Layers as directories below `<data root>/overlay2`.
+pub struct Overlay2 {
+    home: PathBuf,
+}
+
+/// Adds the operation and the path to an I/O error.
+fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DriverError {
+    let path = path.to_owned();
+    move |source| DriverError::Io { operation, path, source }
+}
+
+impl Overlay2 {
+    /// Opens the driver's directory, making it when it is missing.
+    pub fn open(data_root: &Path) -> Result<Overlay2, DriverError> {
+        let home = data_root.join(NAME);
+        for (directory, mode) in [(home.clone(), 0o710), (home.join("l"), 0o700)] {
+            make_directory(&directory, mode).or_else(exists_is_fine).map_err(failed("create", &directory))?;
+        }
+        Ok(Overlay2 { home })
+    }
+
+    fn layer(&self, id: &str) -> PathBuf {
+        self.home.join(id)
+    }
+
+    fn read(&self, id: &str, file: &'static str) -> Result<String, DriverError> {
+        let path = self.layer(id).join(file);
+        fs::read_to_string(&path).map_err(failed("open", &path))
+    }
+
+    /// The `lower` file of `id`: short names of all layers below, the nearest first.
+    fn lower_links(&self, id: &str) -> Result<Vec<String>, DriverError> {
+        let path = self.layer(id).join("lower");
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.split(':').map(str::to_owned).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(failed("open", &path)(error)),
+        }
+    }
+
+    fn lower_mounts(&self, id: &str) -> Result<Vec<PathBuf>, DriverError> {
+        Ok(self.lower_links(id)?.iter().map(|link| self.home.join(link)).collect())
+    }
+
+    /// Everything but `diff` and the short link, in a directory that must be new.
+    fn lay_out(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
+        let directory = self.layer(id);
+        make_directory(&directory, 0o710).map_err(failed("create", &directory))?;
+        if let Some(parent) = parent {
+            let mut lower = vec![format!("l/{}", self.read(parent, "link")?)];
+            lower.extend(self.lower_links(parent)?);
+            write(&directory.join("lower"), lower.join(":").as_bytes(), 0o644)?;
+            let work = directory.join("work");
+            make_directory(&work, 0o700).map_err(failed("create", &work))?;
+            write(&self.layer(parent).join("committed"), b"", 0o600)?;
+        }
+        Ok(())
+    }
+
+    fn link(&self, id: &str) -> Result<(), DriverError> {
+        let link = KernelEntropy.link_id();
+        let path = self.home.join("l").join(&link);
+        symlink(Path::new("..").join(id).join("diff"), &path).map_err(failed("symlink", &path))?;
+        write(&self.layer(id).join("link"), link.as_bytes(), 0o644)
+    }
+
+    /// The overlay of a layer with its own directory writable.
+    fn writable(&self, id: &str) -> Result<Overlay, DriverError> {
+        let layer = self.layer(id);
+        Ok(Overlay { lower: self.lower_mounts(id)?, upper: Some((layer.join("diff"), layer.join("work"))) })
+    }
+}
+
+impl Driver for Overlay2 {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn info(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("Backing Filesystem", backing_file_system(&self.home)),
+            ("Supports d_type", "true".to_owned()),
+            ("Native Overlay Diff", "true".to_owned()),
+            ("userxattr", namespace::is_user_namespace().to_string()),
+        ]
+    }
+
+    fn create(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
+        self.lay_out(id, parent)?;
+        let diff = self.layer(id).join("diff");
+        make_directory(&diff, 0o755).map_err(failed("create", &diff))?;
+        self.link(id)
+    }
+
+    fn adopt(&self, id: &str, parent: Option<&str>, content: &Path) -> Result<(), DriverError> {
+        self.lay_out(id, parent)?;
+        fs::rename(content, self.layer(id).join("diff")).map_err(failed("rename", content))?;
+        self.link(id)
+    }
+
+    fn marks(&self) -> OverlayXattr {
+        if namespace::is_user_namespace() { OverlayXattr::User } else { OverlayXattr::Trusted }
+    }
+
+    fn attach(&self, id: &str) -> Result<PathBuf, DriverError> {
+        let merged = self.attached_at(id);
+        make_directory(&merged, 0o755).or_else(exists_is_fine).map_err(failed("create", &merged))?;
+        self.writable(id)?.attach(&merged).map_err(|error| {
+            let _ = fs::remove_dir(&merged);
+            failed("mount overlay on", &merged)(error)
+        })?;
+        Ok(merged)
+    }
+
+    fn attached_at(&self, id: &str) -> PathBuf {
+        self.layer(id).join("merged")
+    }
+
+    fn detach(&self, id: &str) -> Result<(), DriverError> {
+        let merged = self.attached_at(id);
+        mount::unmount(&merged).map_err(failed("unmount", &merged))?;
+        fs::remove_dir(&merged).or_else(gone_is_fine).map_err(failed("remove", &merged))
+    }
+
+    fn view(&self, id: &str) -> Result<View, DriverError> {
+        let merged = self.attached_at(id);
+        if mount::is_mount_point(&merged).map_err(failed("look up", &merged))? {
+            return Ok(View { path: merged, _mount: None });
+        }
+        let diff = self.layer(id).join("diff");
+        let mut lower = vec![diff.clone()];
+        lower.extend(self.lower_mounts(id)?);
+        if lower.len() == 1 {
+            return Ok(View { path: diff, _mount: None });
+        }
+        let mount = Overlay { lower, upper: None }.detached().map_err(failed("mount overlay of", &diff))?;
+        Ok(View { path: mount.path(), _mount: Some(mount) })
+    }
+
+    fn edit(&self, id: &str) -> Result<View, DriverError> {
+        let mount = self.writable(id)?.detached().map_err(failed("mount overlay of", &self.layer(id)))?;
+        Ok(View { path: mount.path(), _mount: Some(mount) })
+    }
+
+    fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
+        let (old, new) = (self.view(parent)?, self.view(id)?);
+        Ok(changes(old.path(), new.path())?)
+    }
+
+    fn pack(&self, id: &str, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
+        Ok(pack(&self.layer(id).join("diff"), &PackOptions::of_this_host(self.marks()), out)?)
+    }
+
+    fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {
+        let diff = self.layer(id).join("diff");
+        size_below(&diff).map_err(failed("measure", &diff))
+    }
+
+    fn remove(&self, id: &str) -> Result<(), DriverError> {
+        self.detach(id)?;
+        let directory = self.layer(id);
+        if let Ok(link) = self.read(id, "link") {
+            let path = self.home.join("l").join(link);
+            fs::remove_file(&path).or_else(gone_is_fine).map_err(failed("remove", &path))?;
+        }
+        // The kernel leaves work/work without permissions; an ordinary user needs them back to delete it.
+        let scratch = directory.join("work/work");
+        if scratch.is_dir() {
+            fs::set_permissions(&scratch, fs::Permissions::from_mode(0o700)).map_err(failed("chmod", &scratch))?;
+        }
+        fs::remove_dir_all(&directory).or_else(gone_is_fine).map_err(failed("remove", &directory))
+    }
+
+    fn all(&self) -> Result<Vec<String>, DriverError> {
+        let entries = fs::read_dir(&self.home).map_err(failed("list", &self.home))?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        let names = names.collect::<io::Result<Vec<_>>>().map_err(failed("list", &self.home))?;
+        Ok(names.into_iter().filter(|name| name != "l").collect())
+    }
+
+    fn graph(&self, id: &str) -> Result<GraphData, DriverError> {
+        let mut lower = Vec::new();
+        for link in self.lower_mounts(id)? {
+            let target = fs::read_link(&link).map_err(failed("readlink", &link))?;
+            lower.push(self.home.join(target.strip_prefix("..").unwrap_or(&target)).display().to_string());
+        }
+        let directory = |name: &str| self.layer(id).join(name).display().to_string();
+        let mut data = Vec::new();
+        if !lower.is_empty() {
+            data.push(("LowerDir".to_owned(), lower.join(":")));
+        }
+        data.push(("MergedDir".to_owned(), directory("merged")));
+        data.push(("UpperDir".to_owned(), directory("diff")));
+        data.push(("WorkDir".to_owned(), directory("work")));
+        Ok(GraphData { name: NAME.to_owned(), data })
+    }
+}
+
+/// Makes one directory with exactly this mode, whatever the umask.
+fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
+    fs::DirBuilder::new().mode(mode).create(path)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+fn exists_is_fine(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
+}
+
+fn gone_is_fine(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
+}
+
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), DriverError> {
+    let open = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path);
+    open.and_then(|mut file| io::Write::write_all(&mut file, content)).map_err(failed("write", path))
+}
+
+/// The sum of the sizes of regular files, each hard-linked file once.
+fn size_below(directory: &Path) -> io::Result<u64> {
+    let mut seen = std::collections::HashSet::new();
+    let mut pending = vec![directory.to_owned()];
+    let mut size_bytes = 0;
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            let meta = entry.metadata()?;
+            if meta.is_dir() {
+                pending.push(entry.path());
+            } else if meta.is_file() && (meta.nlink() == 1 || seen.insert(meta.ino())) {
+                size_bytes += meta.len();
+            }
+        }
+    }
+    Ok(size_bytes)
+}
+
+/// Docker's name of the file system that holds `path` (`statfs(2)`, `f_type`).
+fn backing_file_system(path: &Path) -> String {
+    let Ok(found) = rustix::fs::statfs(path) else { return "<unknown>".to_owned() };
+    let known = [
+        (0x0000_ef53, "extfs"),
+        (0x5846_5342, "xfs"),
+        (0x9123_683e, "btrfs"),
+        (0x0102_1994, "tmpfs"),
+        (0x794c_7630, "overlayfs"),
+        (0x2fc1_2fc1, "zfs"),
+        (0xf2f5_2010, "f2fs"),
+    ];
+    let name = known.iter().find(|(magic, _)| *magic == found.f_type).map(|(_, name)| *name);
+    name.map_or_else(|| format!("0x{:x}", found.f_type), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn driver() -> (tempfile::TempDir, Overlay2) {
+        let root = tempfile::tempdir().unwrap();
+        let driver = Overlay2::open(root.path()).unwrap();
+        (root, driver)
+    }
+
+    #[test]
+    fn a_layer_names_all_below_it_the_nearest_first() {
+        let (_root, driver) = driver();
+        for (id, parent) in [("a", None), ("b", Some("a")), ("c", Some("b"))] {
+            driver.create(id, parent).unwrap();
+        }
+        let link = |id| format!("l/{}", driver.read(id, "link").unwrap());
+        assert_eq!(driver.read("c", "lower").unwrap(), [link("b"), link("a")].join(":"));
+        assert!(driver.read("a", "lower").is_err());
+        assert!(driver.layer("b").join("committed").exists());
+        assert!(!driver.layer("c").join("committed").exists());
+    }
+
+    #[test]
+    fn a_removed_layer_takes_its_short_name_along() {
+        let (_root, driver) = driver();
+        driver.create("a", None).unwrap();
+        driver.remove("a").unwrap();
+        driver.remove("a").unwrap();
+        assert_eq!(fs::read_dir(driver.home.join("l")).unwrap().count(), 0);
+        assert!(driver.all().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_base_layer_has_no_lower_directory_in_its_graph_data() {
+        let (_root, driver) = driver();
+        driver.create("a", None).unwrap();
+        driver.create("b", Some("a")).unwrap();
+        let keys = |id| driver.graph(id).unwrap().data.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(keys("a"), ["MergedDir", "UpperDir", "WorkDir"]);
+        assert_eq!(keys("b"), ["LowerDir", "MergedDir", "UpperDir", "WorkDir"]);
+    }
+}

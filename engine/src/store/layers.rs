@@ -1,0 +1,232 @@
+//! layerdb: which layers exist, under their chain IDs, and which of them each container is mounted on.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{StoreError, atomic, failed, make_directory};
+use crate::image::Digest;
+
+/// One layer of an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Its name: the digest of itself on all below it.
+    pub chain_id: Digest,
+    /// The digest of its uncompressed tar.
+    pub diff_id: Digest,
+    /// The layer right below, by chain ID.
+    pub parent: Option<Digest>,
+    /// The storage driver's name for it, 64 hex digits.
+    pub cache_id: String,
+    /// Bytes of the regular files in its tar.
+    pub size_bytes: u64,
+}
+
+/// What a container is mounted on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MountRecord {
+    /// The cache ID of its writable layer.
+    pub mount_id: String,
+    /// The cache ID of the layer that Docker puts right below, with mount points such as `/etc/hosts`.
+    pub init_id: String,
+    /// The top layer of its image, by chain ID.
+    pub parent: Option<Digest>,
+}
+
+/// The directory `layerdb`.
+pub struct Layers {
+    chains: PathBuf,
+    mounts: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Layers {
+    pub(super) fn open(home: &Path) -> Result<Layers, StoreError> {
+        let layers = Layers { chains: home.join("sha256"), mounts: home.join("mounts"), scratch: home.join("tmp") };
+        make_directory(&layers.chains, 0o755)?;
+        make_directory(&layers.scratch, 0o755)?;
+        Ok(layers)
+    }
+
+    /// The chain IDs of all layers.
+    pub fn all(&self) -> Result<Vec<Digest>, StoreError> {
+        Ok(names_in(&self.chains)?.iter().filter_map(|name| Digest::from_hex(name).ok()).collect())
+    }
+
+    /// Whether the layer `chain_id` is here.
+    pub fn has(&self, chain_id: &Digest) -> bool {
+        self.chains.join(chain_id.hex()).is_dir()
+    }
+
+    /// The record of layer `chain_id`.
+    pub fn get(&self, chain_id: &Digest) -> Result<Layer, StoreError> {
+        let directory = self.chains.join(chain_id.hex());
+        if !directory.is_dir() {
+            return Err(StoreError::NoSuchLayer(chain_id.clone()));
+        }
+        let size = read(&directory.join("size"))?;
+        let size_bytes = size.parse().map_err(|error| damaged(&directory.join("size"), error))?;
+        let cache_id = read(&directory.join("cache-id"))?;
+        if cache_id.is_empty() || cache_id.contains('/') {
+            return Err(damaged(&directory.join("cache-id"), "it names no directory"));
+        }
+        let parent =
+            optional(&directory.join("parent"))?.map(|text| digest(&directory.join("parent"), &text)).transpose()?;
+        let diff_id = digest(&directory.join("diff"), &read(&directory.join("diff"))?)?;
+        Ok(Layer { chain_id: chain_id.clone(), diff_id, parent, cache_id, size_bytes })
+    }
+
+    /// The record of `chain_id` and of all layers below it, the nearest first.
+    pub fn chain(&self, chain_id: &Digest) -> Result<Vec<Layer>, StoreError> {
+        let mut chain = vec![self.get(chain_id)?];
+        while let Some(parent) = chain.last().and_then(|layer| layer.parent.clone()) {
+            chain.push(self.get(&parent)?);
+        }
+        Ok(chain)
+    }
+
+    /// Makes a layer known, all at once: its directory is written aside and renamed into place.
+    pub fn register(&self, layer: &Layer) -> Result<(), StoreError> {
+        let aside = tempfile::Builder::new()
+            .prefix("write-set-")
+            .tempdir_in(&self.scratch)
+            .map_err(failed("create", &self.scratch))?;
+        let mut files = vec![
+            ("cache-id", layer.cache_id.clone()),
+            ("diff", layer.diff_id.to_string()),
+            ("size", layer.size_bytes.to_string()),
+        ];
+        files.extend(layer.parent.as_ref().map(|parent| ("parent", parent.to_string())));
+        for (name, text) in files {
+            atomic::write(&aside.path().join(name), text.as_bytes(), 0o644)?;
+        }
+        let place = self.chains.join(layer.chain_id.hex());
+        fs::rename(aside.path(), &place).map_err(failed("rename", &place))?;
+        let _ = aside.keep();
+        atomic::sync_directory(&self.chains).map_err(failed("sync", &self.chains))
+    }
+
+    /// Forgets a layer.
+    pub fn remove(&self, chain_id: &Digest) -> Result<(), StoreError> {
+        // Renamed first: a half-deleted record would be a damaged layer.
+        let (place, aside) =
+            (self.chains.join(chain_id.hex()), self.scratch.join(format!("removing-{}", chain_id.hex())));
+        fs::rename(&place, &aside).map_err(failed("remove", &place))?;
+        fs::remove_dir_all(&aside).map_err(failed("remove", &aside))
+    }
+
+    /// The mount records of all containers: container ID and record.
+    pub fn mounts(&self) -> Result<Vec<(String, MountRecord)>, StoreError> {
+        if !self.mounts.exists() {
+            return Ok(Vec::new());
+        }
+        names_in(&self.mounts)?.into_iter().map(|id| Ok((id.clone(), self.mount(&id)?))).collect()
+    }
+
+    /// The mount record of a container.
+    pub fn mount(&self, container: &str) -> Result<MountRecord, StoreError> {
+        let directory = self.mounts.join(container);
+        let mount_id = read(&directory.join("mount-id"))?;
+        let init_id = optional(&directory.join("init-id"))?.unwrap_or_else(|| format!("{mount_id}-init"));
+        let parent =
+            optional(&directory.join("parent"))?.map(|text| digest(&directory.join("parent"), &text)).transpose()?;
+        Ok(MountRecord { mount_id, init_id, parent })
+    }
+
+    /// Remembers what a container is mounted on.
+    pub fn put_mount(&self, container: &str, record: &MountRecord) -> Result<(), StoreError> {
+        make_directory(&self.mounts, 0o755)?;
+        let directory = self.mounts.join(container);
+        make_directory(&directory, 0o755)?;
+        atomic::write(&directory.join("init-id"), record.init_id.as_bytes(), 0o644)?;
+        if let Some(parent) = &record.parent {
+            atomic::write(&directory.join("parent"), parent.to_string().as_bytes(), 0o644)?;
+        }
+        atomic::write(&directory.join("mount-id"), record.mount_id.as_bytes(), 0o644)
+    }
+
+    /// Forgets the mount of a container.
+    pub fn remove_mount(&self, container: &str) -> Result<(), StoreError> {
+        let directory = self.mounts.join(container);
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &directory)(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn names_in(directory: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = fs::read_dir(directory).map_err(failed("list", directory))?;
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect::<io::Result<_>>().map_err(failed("list", directory))
+}
+
+fn read(path: &Path) -> Result<String, StoreError> {
+    fs::read_to_string(path).map_err(failed("open", path))
+}
+
+fn optional(path: &Path) -> Result<Option<String>, StoreError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("open", path)(error)),
+    }
+}
+
+fn digest(path: &Path, text: &str) -> Result<Digest, StoreError> {
+    text.parse().map_err(|error| damaged(path, error))
+}
+
+fn damaged(path: &Path, reason: impl ToString) -> StoreError {
+    StoreError::Damaged { path: path.to_owned(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(name: &[u8], parent: Option<&Layer>) -> Layer {
+        Layer {
+            chain_id: Digest::of(name),
+            diff_id: Digest::of(&[name, b" tar"].concat()),
+            parent: parent.map(|parent| parent.chain_id.clone()),
+            cache_id: Digest::of(&[name, b" cache"].concat()).hex().to_owned(),
+            size_bytes: 7,
+        }
+    }
+
+    #[test]
+    fn a_registered_layer_is_read_back_with_all_below_it() {
+        let home = tempfile::tempdir().unwrap();
+        let layers = Layers::open(home.path()).unwrap();
+        let base = layer(b"base", None);
+        let top = layer(b"top", Some(&base));
+        layers.register(&base).unwrap();
+        layers.register(&top).unwrap();
+        assert_eq!(layers.chain(&top.chain_id).unwrap(), [top.clone(), base]);
+        layers.remove(&top.chain_id).unwrap();
+        assert!(!layers.has(&top.chain_id));
+        assert_eq!(fs::read_dir(home.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_layer_without_a_number_for_its_size_is_damaged() {
+        let home = tempfile::tempdir().unwrap();
+        let layers = Layers::open(home.path()).unwrap();
+        let base = layer(b"base", None);
+        layers.register(&base).unwrap();
+        fs::write(home.path().join("sha256").join(base.chain_id.hex()).join("size"), "many").unwrap();
+        assert!(matches!(layers.get(&base.chain_id), Err(StoreError::Damaged { .. })));
+    }
+
+    #[test]
+    fn the_mount_of_a_container_is_remembered_until_it_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let layers = Layers::open(home.path()).unwrap();
+        let record = MountRecord { mount_id: "m".into(), init_id: "m-init".into(), parent: Some(Digest::of(b"base")) };
+        layers.put_mount("c", &record).unwrap();
+        assert_eq!(layers.mounts().unwrap(), [("c".to_owned(), record)]);
+        layers.remove_mount("c").unwrap();
+        assert!(layers.mounts().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,150 @@
+//! The store: Docker's books on disk about images, layers, names and mounts.
+//!
+//! *Why*: dockerd and this engine can read each other's data root only if every file is where Docker looks for it.
+//! *Holds*: a file is seen whole, old or new, whenever the machine stops; what a record names exists before the record
+//! does. *Never*: a mount, a process, the network. *Proved by*: the tests of each file and `snapshots/`.
+//!
+//! On disk, below the data root (source: a recorded dockerd 20.10; no file of `image/` ends in a newline):
+//! ```text
+//! image/<driver>/repositories.json                        names and digests → image IDs        repositories.rs
+//! image/<driver>/imagedb/content/sha256/<image>           raw configuration                     images.rs
+//! image/<driver>/imagedb/metadata/sha256/<image>/…        parent, lastUpdated (made here only)  images.rs
+//! image/<driver>/layerdb/sha256/<chain>/…                 cache-id diff parent size             layers.rs
+//! image/<driver>/layerdb/mounts/<container>/…             mount-id init-id parent               layers.rs
+//! image/<driver>/distribution/…                           blob digest ↔ diff ID                 distribution.rs
+//! ```
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+pub mod atomic;
+pub mod distribution;
+pub mod images;
+pub mod layers;
+pub mod lock;
+pub mod repositories;
+
+pub use distribution::Distribution;
+pub use images::Images;
+pub use layers::{Layer, Layers, MountRecord};
+pub use lock::Lock;
+pub use repositories::Repositories;
+
+/// What the store could not do, on which path.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A file could not be read or written.
+    #[error("{operation} {}: {source}", .path.display())]
+    Io { operation: &'static str, path: PathBuf, source: io::Error },
+    /// A file does not hold what it must.
+    #[error("{} is damaged: {reason}", .path.display())]
+    Damaged { path: PathBuf, reason: String },
+    /// A chain ID that no layer has.
+    #[error("layer does not exist")]
+    NoSuchLayer(crate::image::Digest),
+}
+
+/// Adds the operation and the path to an I/O error.
+pub(crate) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path = path.to_owned();
+    move |source| StoreError::Io { operation, path, source }
+}
+
+/// The records of one storage driver below one data root.
+pub struct Store {
+    data_root: PathBuf,
+    /// Image configurations.
+    pub images: Images,
+    /// Layers and the mounts of containers.
+    pub layers: Layers,
+    /// What is known of blobs in registries.
+    pub distribution: Distribution,
+    repositories: PathBuf,
+}
+
+impl Store {
+    /// Opens the records of `driver` below `data_root`, laying out what is missing.
+    pub fn open(data_root: &Path, driver: &str) -> Result<Store, StoreError> {
+        let home = data_root.join("image").join(driver);
+        for (directory, mode) in [
+            ("", 0o710),
+            ("containers", 0o710),
+            ("image", 0o700),
+            ("network", 0o750),
+            ("plugins", 0o700),
+            ("swarm", 0o700),
+            ("tmp", 0o700),
+            ("trust", 0o700),
+            ("volumes", 0o701),
+        ] {
+            make_directory(&data_root.join(directory), mode)?;
+        }
+        for (directory, mode) in [("", 0o700), ("distribution", 0o700), ("imagedb", 0o700), ("layerdb", 0o700)] {
+            make_directory(&home.join(directory), mode)?;
+        }
+        let repositories = home.join("repositories.json");
+        if !repositories.exists() {
+            Repositories::default().save(&repositories)?;
+        }
+        Ok(Store {
+            data_root: data_root.to_owned(),
+            images: Images::open(&home.join("imagedb"))?,
+            layers: Layers::open(&home.join("layerdb"))?,
+            distribution: Distribution::at(&home.join("distribution")),
+            repositories,
+        })
+    }
+
+    /// The directory everything lies below.
+    pub fn data_root(&self) -> &Path {
+        &self.data_root
+    }
+
+    /// The names as they are now.
+    pub fn repositories(&self) -> Result<Repositories, StoreError> {
+        Repositories::load(&self.repositories)
+    }
+
+    /// Replaces all names; to be called under [`Store::lock`].
+    pub fn save_repositories(&self, repositories: &Repositories) -> Result<(), StoreError> {
+        repositories.save(&self.repositories)
+    }
+
+    /// Waits until no other process changes the records, and keeps others out while the lock lives.
+    pub fn lock(&self) -> Result<Lock, StoreError> {
+        Lock::exclusive(&self.data_root)
+    }
+
+    /// Writes everything below the data root to disk, so that records may name it.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        let directory = fs::File::open(&self.data_root).map_err(failed("open", &self.data_root))?;
+        rustix::fs::syncfs(&directory).map_err(|errno| failed("sync", &self.data_root)(errno.into()))
+    }
+}
+
+/// Makes a directory with exactly this mode unless it is there.
+pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), StoreError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed("create", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("chmod", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_data_root_looks_like_dockers() {
+        let root = tempfile::tempdir().unwrap();
+        Store::open(root.path(), "overlay2").unwrap();
+        let mut names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["containers", "image", "network", "plugins", "swarm", "tmp", "trust", "volumes"]);
+        let books = fs::read_to_string(root.path().join("image/overlay2/repositories.json")).unwrap();
+        assert_eq!(books, r#"{"Repositories":{}}"#);
+    }
+}

@@ -1,0 +1,106 @@
+//! Mounting and unmounting, and what is mounted now.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+
+/// Mounts a file system of `kind` from `source` on `target`; `data` is its comma-separated options.
+pub fn mount(source: &str, target: &Path, kind: &str, flags: MountFlags, data: &str) -> io::Result<()> {
+    let data = CString::new(data).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    Ok(rustix::mount::mount(source, target, kind, flags, Some(data.as_c_str()))?)
+}
+
+/// Makes `source` visible at `target` too, with everything mounted below it.
+pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::mount_bind_recursive(source, target)?)
+}
+
+/// Makes an existing bind mount read-only, keeping the flags the kernel locked on it.
+pub fn make_read_only(target: &Path) -> io::Result<()> {
+    use MountFlags as F;
+    let locked = rustix::fs::statvfs(target)?.f_flag;
+    let mut flags = F::RDONLY | F::BIND;
+    for (held, flag) in [
+        (rustix::fs::StatVfsMountFlags::NOSUID, F::NOSUID),
+        (rustix::fs::StatVfsMountFlags::NODEV, F::NODEV),
+        (rustix::fs::StatVfsMountFlags::NOEXEC, F::NOEXEC),
+    ] {
+        if locked.contains(held) {
+            flags |= flag;
+        }
+    }
+    Ok(rustix::mount::mount_remount(target, flags, "")?)
+}
+
+/// Keeps mounts made here from reaching the namespace this one was copied from.
+pub fn make_private(target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::mount_change(target, MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?)
+}
+
+/// Keeps mounts made here from leaving, while mounts of the outer namespace still arrive.
+pub fn make_slave(target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::mount_change(target, MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?)
+}
+
+/// Unmounts `target`, at once if it is idle and else as soon as its last user is gone. What is not mounted stays so.
+pub fn unmount(target: &Path) -> io::Result<()> {
+    match rustix::mount::unmount(target, UnmountFlags::NOFOLLOW) {
+        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(()),
+        Err(rustix::io::Errno::BUSY) => {
+            Ok(rustix::mount::unmount(target, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH)?)
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Whether something is mounted exactly on `target` in this mount namespace (`/proc/self/mountinfo`, field 5).
+pub fn is_mount_point(target: &Path) -> io::Result<bool> {
+    let wanted = std::path::absolute(target)?;
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    Ok(table
+        .split(|byte| *byte == b'\n')
+        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+        .any(|field| unescape(field) == wanted))
+}
+
+/// Undoes the octal escapes (`\040` for a blank) of the mount tables.
+fn unescape(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, tail @ ..] = rest {
+        if let ([b'\\', a, b, c, ..], 4..) = (rest, rest.len())
+            && [a, b, c].iter().all(|digit| (b'0'..=b'7').contains(*digit))
+        {
+            bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+            rest = &rest[4..];
+        } else {
+            bytes.push(*first);
+            rest = tail;
+        }
+    }
+    PathBuf::from(std::ffi::OsString::from_vec(bytes))
+}
+
+/// Whether `path` can be named in a mount option string: overlayfs splits at `:` and `,` and knows `\` as an escape.
+pub fn fits_option(path: &Path) -> bool {
+    !path.as_os_str().as_bytes().iter().any(|byte| matches!(byte, b':' | b',' | b'\\'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_a_mount_point_and_a_file_is_not() {
+        assert!(is_mount_point(Path::new("/")).unwrap());
+        assert!(!is_mount_point(Path::new("/proc/self/status")).unwrap());
+    }
+
+    #[test]
+    fn blanks_in_mount_tables_are_understood() {
+        assert_eq!(unescape(br"/a\040b\134c"), PathBuf::from(r"/a b\c"));
+    }
+}

@@ -1,0 +1,192 @@
+//! Namespaces: starting a process in new ones, joining those of another, becoming root of a user namespace of one's own.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::Command;
+
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::unistd::{Gid, Pid, Uid, User};
+
+/// Which side of a fork this is.
+pub enum Forked {
+    /// The process that forked; `child` is the new one's ID as seen from here.
+    Parent { child: Pid },
+    /// The new process.
+    Child,
+}
+
+/// Forks into the new namespaces that `flags` name. To be called while the process has one thread.
+pub fn fork_into(flags: CloneFlags) -> io::Result<Forked> {
+    let flags = libc::c_long::from(flags.bits()) | libc::c_long::from(libc::SIGCHLD);
+    // SAFETY: without CLONE_VM and with a null stack, clone(2) is fork(2): the child runs on a copy of this stack. The
+    // caller has one thread, so that no lock of the allocator is left held in the child.
+    match unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        child => Ok(Forked::Parent { child: Pid::from_raw(child as i32) }),
+    }
+}
+
+/// Moves the calling thread into the namespaces of process `pid` that `flags` name, all at once.
+pub fn join(pid: Pid, flags: CloneFlags) -> io::Result<()> {
+    let process = super::process::Process::open(pid)?;
+    Ok(setns(process.as_fd(), flags)?)
+}
+
+/// Whether this process lives in a user namespace other than the host's first one.
+pub fn is_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"]
+}
+
+/// Whether user ID `id` means anything here.
+pub fn is_mapped(id: u32) -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.lines().any(|line| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse::<u64>().unwrap_or(0));
+        let (first, _, count) = (numbers.next().unwrap_or(0), numbers.next(), numbers.next().unwrap_or(0));
+        (first..first + count).contains(&u64::from(id))
+    })
+}
+
+/// Why an ordinary user could not become root of a namespace of their own.
+#[derive(Debug, thiserror::Error)]
+pub enum NamespaceError {
+    /// The kernel or its administrator forbids unprivileged user namespaces.
+    #[error(
+        "cannot make a user namespace ({0}): run as root, or allow it: sysctl user.max_user_namespaces, \
+         kernel.unprivileged_userns_clone=1 (Debian), kernel.apparmor_restrict_unprivileged_userns=0 (Ubuntu)"
+    )]
+    Refused(io::Error),
+    /// newuidmap or newgidmap is there but did not do it.
+    #[error("{program} refused the range of /etc/subuid and /etc/subgid: {text}")]
+    Mapping { program: &'static str, text: String },
+    /// The maps could not be written.
+    #[error("cannot write the ID map of the new user namespace: {0}")]
+    Map(io::Error),
+}
+
+/// Puts this process into a user and a mount namespace of its own, as root there: with the subordinate IDs that the
+/// host grants through newuidmap and newgidmap, else with its own ID alone. To be called with one thread.
+pub fn become_root() -> Result<(), NamespaceError> {
+    let (uid, gid) = (Uid::effective(), Gid::effective());
+    let ranges = subordinate_ranges(uid);
+    let (mut ready_in, ready_out) = io::pipe().map_err(NamespaceError::Refused)?;
+    let (result_in, mut result_out) = io::pipe().map_err(NamespaceError::Refused)?;
+    let me = Pid::this();
+    let mapper = match ranges {
+        None => None,
+        Some(ranges) => match fork_into(CloneFlags::empty()).map_err(NamespaceError::Refused)? {
+            Forked::Parent { child } => Some(child),
+            Forked::Child => {
+                drop(ready_out);
+                // End of input means that the parent has its new namespace (or is gone, and the maps will fail).
+                let _ = ready_in.read(&mut [0]);
+                let text = map_ranges(me, uid, gid, &ranges).err().map(|error| error.to_string()).unwrap_or_default();
+                let _ = result_out.write_all(text.as_bytes());
+                super::process::exit_now(0);
+            }
+        },
+    };
+    unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)
+        .map_err(|errno| NamespaceError::Refused(errno.into()))?;
+    drop((ready_in, ready_out, result_out));
+    match mapper {
+        Some(child) => {
+            let mut text = String::new();
+            let read = { result_in }.read_to_string(&mut text);
+            let _ = nix::sys::wait::waitpid(child, None);
+            read.map_err(NamespaceError::Map)?;
+            if text.is_empty() { Ok(()) } else { Err(NamespaceError::Mapping { program: "newuidmap", text }) }
+        }
+        None => map_single(uid, gid).map_err(NamespaceError::Map),
+    }
+}
+
+/// First IDs and lengths of the subordinate ranges of a user: (uid, gid).
+type Ranges = ((u32, u32), (u32, u32));
+
+/// The ranges of `/etc/subuid` and `/etc/subgid`, when the programs that may use them are installed.
+fn subordinate_ranges(uid: Uid) -> Option<Ranges> {
+    let user = User::from_uid(uid).ok().flatten().map(|user| user.name);
+    let range = |file: &str| {
+        fs::read_to_string(file).ok()?.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            let owner = fields.next()?;
+            let mine = Some(owner) == user.as_deref() || owner == uid.to_string();
+            let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.trim().parse().ok()?);
+            mine.then_some((first, count))
+        })
+    };
+    let installed = |name: &str| {
+        ["/usr/bin", "/bin", "/usr/local/bin"].iter().any(|dir| fs::exists(format!("{dir}/{name}")).unwrap_or(false))
+    };
+    (installed("newuidmap") && installed("newgidmap")).then_some(())?;
+    Some((range("/etc/subuid")?, range("/etc/subgid")?))
+}
+
+fn map_ranges(process: Pid, uid: Uid, gid: Gid, ranges: &Ranges) -> io::Result<()> {
+    for (program, own, (first, count)) in [("newuidmap", uid.as_raw(), ranges.0), ("newgidmap", gid.as_raw(), ranges.1)]
+    {
+        let numbers = [process.as_raw() as u32, 0, own, 1, 1, first, count];
+        let output = Command::new(program).args(numbers.map(|number| number.to_string())).output()?;
+        if !output.status.success() {
+            return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        }
+    }
+    Ok(())
+}
+
+fn map_single(uid: Uid, gid: Gid) -> io::Result<()> {
+    fs::write("/proc/self/setgroups", "deny")?;
+    fs::write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    fs::write("/proc/self/gid_map", format!("0 {gid} 1"))
+}
+
+nix::ioctl_write_ptr_bad!(set_interface_flags, libc::SIOCSIFFLAGS, libc::ifreq);
+nix::ioctl_write_ptr_bad!(set_interface_address, libc::SIOCSIFADDR, libc::ifreq);
+
+/// Switches the loopback interface of this network namespace on, with `address` as a second address when given.
+pub fn loopback_up(address: Option<Ipv4Addr>) -> io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    let mut request = interface("lo");
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: `request` is a whole ifreq that outlives the call, and the kernel only reads it.
+    unsafe { set_interface_flags(socket.as_raw_fd(), &request) }?;
+    if let Some(address) = address {
+        let mut request = interface("lo:1");
+        let internet = libc::sockaddr_in {
+            sin_family: libc::AF_INET as libc::sa_family_t,
+            sin_port: 0,
+            sin_addr: libc::in_addr { s_addr: u32::from(address).to_be() },
+            sin_zero: [0; 8],
+        };
+        // SAFETY: sockaddr and sockaddr_in have the same size and the kernel reads the address by its family.
+        request.ifr_ifru.ifru_addr = unsafe { std::mem::transmute::<libc::sockaddr_in, libc::sockaddr>(internet) };
+        // SAFETY: as above.
+        unsafe { set_interface_address(socket.as_raw_fd(), &request) }?;
+    }
+    Ok(())
+}
+
+fn interface(name: &str) -> libc::ifreq {
+    // SAFETY: ifreq is plain data for which all zeros is a valid value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (slot, byte) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *slot = byte as libc::c_char;
+    }
+    request
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_is_mapped_where_anybody_is() {
+        assert_eq!(is_mapped(u32::MAX), false);
+        assert!(is_mapped(Uid::effective().as_raw()));
+    }
+}

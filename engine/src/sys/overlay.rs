@@ -1,0 +1,105 @@
+//! Kernel overlay mounts, by the classic call and by the mount API of Linux 5.2.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount,
+};
+
+use super::{mount, namespace};
+
+/// The longest option string that `mount(2)` takes: one page, with its final NUL.
+pub const OPTIONS_MAX_BYTES: usize = 4095;
+
+/// One overlay: which directories it stacks.
+#[derive(Debug, Clone)]
+pub struct Overlay {
+    /// Lower directories, the nearest first.
+    pub lower: Vec<PathBuf>,
+    /// Upper and work directory; without them the overlay is read-only.
+    pub upper: Option<(PathBuf, PathBuf)>,
+}
+
+/// An overlay mounted nowhere: it can be looked into by its path and is gone when this value is.
+pub struct DetachedOverlay {
+    mount: OwnedFd,
+}
+
+impl DetachedOverlay {
+    /// A path to the root of the overlay, valid in this process while the value lives.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.mount.as_raw_fd())).join(".")
+    }
+}
+
+impl Overlay {
+    /// Mounts on `target` so that `mount` shows `lowerdir=…:…,upperdir=…,workdir=…`, as long as that fits a page;
+    /// beyond, by the new mount API (shown as `lowerdir+=…`).
+    pub fn attach(&self, target: &Path) -> io::Result<()> {
+        let options = self.options();
+        match options {
+            Some(options) if options.len() <= OPTIONS_MAX_BYTES => {
+                mount::mount("overlay", target, "overlay", MountFlags::empty(), &options)
+            }
+            _ => {
+                let detached = self.detached()?;
+                Ok(move_mount(
+                    detached.mount.as_fd(),
+                    "",
+                    rustix::fs::CWD,
+                    target,
+                    MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+                )?)
+            }
+        }
+    }
+
+    /// Mounts without a place in the tree. Needs `lowerdir+`, Linux 6.5.
+    pub fn detached(&self) -> io::Result<DetachedOverlay> {
+        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        let context = context.as_fd();
+        fsconfig_set_string(context, "source", "overlay")?;
+        for (name, value) in pinned() {
+            fsconfig_set_string(context, name, value)?;
+        }
+        if namespace::is_user_namespace() {
+            fsconfig_set_flag(context, "userxattr")?;
+        }
+        for lower in &self.lower {
+            fsconfig_set_string(context, "lowerdir+", lower)?;
+        }
+        if let Some((upper, work)) = &self.upper {
+            fsconfig_set_string(context, "upperdir", upper)?;
+            fsconfig_set_string(context, "workdir", work)?;
+        }
+        fsconfig_create(context)?;
+        Ok(DetachedOverlay { mount: fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())? })
+    }
+
+    /// The option string of `mount(2)`; nothing when a path cannot stand in one.
+    fn options(&self) -> Option<String> {
+        let text = |path: &PathBuf| mount::fits_option(path).then(|| path.to_str().map(str::to_owned)).flatten();
+        let lower = self.lower.iter().map(text).collect::<Option<Vec<_>>>()?.join(":");
+        let mut options = pinned().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        if namespace::is_user_namespace() {
+            options.push("userxattr".to_owned());
+        }
+        options.push(format!("lowerdir={lower}"));
+        if let Some((upper, work)) = &self.upper {
+            options.push(format!("upperdir={},workdir={}", text(upper)?, text(work)?));
+        }
+        Some(options.join(","))
+    }
+}
+
+/// Features whose default is the kernel builder's choice and which change what an upper directory holds: switched off,
+/// so that an upper means the same everywhere. Only those this kernel knows.
+fn pinned() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ["index", "metacopy", "redirect_dir"]
+        .into_iter()
+        .filter(|name| Path::new("/sys/module/overlay/parameters").join(name).exists())
+        .map(|name| (name, "off"))
+}

@@ -1,0 +1,121 @@
+//! Processes: handles that cannot be confused by a reused number, detached starts, and the last steps before `exec`.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
+
+/// A handle on one process, held by a pidfd.
+pub struct Process {
+    handle: OwnedFd,
+}
+
+impl Process {
+    /// Takes hold of the process that has the number `pid` now.
+    pub fn open(pid: Pid) -> io::Result<Process> {
+        let pid = rustix::process::Pid::from_raw(pid.as_raw()).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Process { handle: pidfd_open(pid, PidfdFlags::empty())? })
+    }
+
+    /// Sends a signal; a process that has ended already is no error.
+    pub fn signal(&self, number: i32) -> io::Result<()> {
+        let signal = rustix::process::Signal::from_named_raw(number)
+            // SAFETY: the number is between 1 and 64 and only handed to the kernel, never to a handler of ours.
+            .or_else(|| {
+                (1..=64).contains(&number).then(|| unsafe { rustix::process::Signal::from_raw_unchecked(number) })
+            })
+            .ok_or(io::ErrorKind::InvalidInput)?;
+        match pidfd_send_signal(&self.handle, signal) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    /// Waits until the process has ended; false when `limit` passes first. No limit waits for ever.
+    pub fn wait_for_end(&self, limit: Option<Duration>) -> io::Result<bool> {
+        let deadline = limit.map(|limit| Instant::now() + limit);
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let timeout =
+                left.map(|left| Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() });
+            match poll(&mut [PollFd::new(&self.handle, PollFlags::IN)], timeout.as_ref()) {
+                Ok(0) => return Ok(false),
+                Ok(_) => return Ok(true),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+impl AsFd for Process {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+}
+
+/// Starts `command` in a session of its own with no signal blocked, so that it outlives its caller's terminal.
+pub fn spawn_detached(command: &mut Command) -> io::Result<Child> {
+    // SAFETY: between fork and exec the closure makes only system calls and touches no memory of other threads.
+    unsafe {
+        command.pre_exec(|| {
+            nix::unistd::setsid()?;
+            SigSet::empty().thread_set_mask()?;
+            Ok(())
+        })
+    };
+    command.spawn()
+}
+
+/// Has the kernel kill this process when its parent ends, and says whether the parent `expected` is still there.
+pub fn die_with_parent(expected: Option<Pid>) -> io::Result<bool> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    Ok(expected.is_none_or(|expected| nix::unistd::getppid() == expected))
+}
+
+/// Gives every signal its default meaning and unblocks all: what a program expects to find after `exec`.
+pub fn reset_signals() -> io::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // SAFETY: the default disposition runs no code of ours.
+        unsafe { sigaction(signal, &default) }?;
+    }
+    Ok(SigSet::empty().thread_set_mask()?)
+}
+
+/// Replaces this process by `program`; comes back only with an error.
+pub fn exec(program: &CString, arguments: &[CString], environment: &[CString]) -> io::Error {
+    match nix::unistd::execve(program, arguments, environment) {
+        Ok(never) => match never {},
+        Err(errno) => errno.into(),
+    }
+}
+
+/// Ends a forked child without running what its parent meant to run at the end.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) touches no memory.
+    unsafe { libc::_exit(code) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_process_is_seen() {
+        let mut child = Command::new("/bin/sh").args(["-c", "exec sleep 30"]).spawn().unwrap();
+        let process = Process::open(Pid::from_raw(child.id() as i32)).unwrap();
+        assert!(!process.wait_for_end(Some(Duration::from_millis(1))).unwrap());
+        process.signal(libc::SIGKILL).unwrap();
+        assert!(process.wait_for_end(None).unwrap());
+        child.wait().unwrap();
+        process.signal(libc::SIGTERM).unwrap();
+    }
+}
