@@ -3,4 +3,6 @@
 //! Modules have ranks and imports point downwards only: `world` < `sys`, `layer`, `image` < `driver`, `registry` <
 //! `store` < `container` < `cli`.
 
+pub mod cli;
 pub mod image;
+pub mod registry;
