@@ -3,7 +3,9 @@
 //! Modules have ranks and imports point downwards only: `world` < `sys`, `layer`, `image` < `driver`, `registry` <
 //! `store` < `container` < `cli`.
 
+pub mod cli;
 pub mod image;
+pub mod registry;
 pub mod store;
 pub mod sys;
 pub mod world;

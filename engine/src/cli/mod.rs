@@ -1,0 +1,3 @@
+//! The docker-compatible command line: one file per verb.
+
+pub mod progress;

@@ -1,0 +1,293 @@
+//! How a pull looks: one line per change of status, or live lines with bars on a terminal, as docker 20.10 prints them.
+//!
+//! The terminal form is that of docker's `jsonmessage`: every layer has a line; a change moves the cursor up to it,
+//! rewrites it and moves back down. Bars are left out where the terminal has 110 columns or fewer.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use crate::image::{Digest, Reference};
+use crate::registry::{LayerEvent, PullProgress};
+
+const BAR_WIDTH: usize = 50;
+const BAR_NEEDS_COLUMNS: u16 = 110;
+/// A layer's bar moves at most so often.
+const BAR_PAUSE: Duration = Duration::from_millis(100);
+
+/// Prints a pull to `W`.
+pub struct PullLines<W> {
+    /// The width in columns, if `W` is a terminal.
+    terminal_columns: Option<u16>,
+    screen: Mutex<Screen<W>>,
+}
+
+struct Screen<W> {
+    out: W,
+    /// The layers that have a live line, from the top down.
+    lines: Vec<String>,
+    bar_shown: HashMap<String, Instant>,
+    failure: Option<io::Error>,
+}
+
+/// Prints nothing (`docker pull -q`).
+pub struct Silent;
+
+impl PullProgress for Silent {
+    fn pulling_from(&self, _: &Reference) {}
+
+    fn event(&self, _: &str, _: LayerEvent) {}
+}
+
+impl<W: Write> PullLines<W> {
+    /// For a file or a pipe.
+    pub fn plain(out: W) -> PullLines<W> {
+        PullLines::new(out, None)
+    }
+
+    /// For a terminal of so many columns.
+    pub fn terminal(out: W, columns: u16) -> PullLines<W> {
+        PullLines::new(out, Some(columns))
+    }
+
+    fn new(out: W, terminal_columns: Option<u16>) -> PullLines<W> {
+        let screen = Screen { out, lines: Vec::new(), bar_shown: HashMap::new(), failure: None };
+        PullLines { terminal_columns, screen: Mutex::new(screen) }
+    }
+
+    /// The line before everything else, when no tag was given.
+    pub fn using_default_tag(&self) -> io::Result<()> {
+        self.print("Using default tag: latest\n")
+    }
+
+    /// The lines after everything else. `newer` tells whether the reference points to another image than before.
+    pub fn pulled(&self, reference: &Reference, manifest_digest: &Digest, newer: bool) -> io::Result<()> {
+        let status = if newer { "Downloaded newer image" } else { "Image is up to date" };
+        let familiar = reference.familiar();
+        self.print(&format!("Digest: {manifest_digest}\nStatus: {status} for {familiar}\n{reference}\n"))
+    }
+
+    fn print(&self, text: &str) -> io::Result<()> {
+        let mut screen = self.lock();
+        screen.lines.clear();
+        screen.write(text);
+        screen.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Screen<W>> {
+        self.screen.lock().unwrap_or_else(|poison| poison.into_inner())
+    }
+}
+
+impl<W: Write> Screen<W> {
+    /// Writes and flushes; the first failure is kept and ends all writing.
+    fn write(&mut self, text: &str) {
+        if self.failure.is_none() {
+            self.failure = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).err();
+        }
+    }
+
+    /// Rewrites the layer's own line, below all others if it has none yet.
+    fn rewrite_line(&mut self, layer: &str, status: &str) {
+        let known = self.lines.iter().position(|line| line == layer);
+        let index = known.unwrap_or(self.lines.len());
+        let new_line = if known.is_none() { "\n" } else { "" };
+        if known.is_none() {
+            self.lines.push(layer.to_owned());
+        }
+        let up = self.lines.len() - index;
+        self.write(&format!("{new_line}\x1b[{up}A\x1b[2K\r{layer}: {status}\r\x1b[{up}B"));
+    }
+
+    fn is_bar_due(&mut self, layer: &str, is_full: bool) -> bool {
+        let now = Instant::now();
+        let due = is_full || self.bar_shown.get(layer).is_none_or(|shown| now.duration_since(*shown) >= BAR_PAUSE);
+        if due {
+            self.bar_shown.insert(layer.to_owned(), now);
+        }
+        due
+    }
+}
+
+impl<W: Write + Send> PullProgress for PullLines<W> {
+    fn pulling_from(&self, reference: &Reference) {
+        let what = match (reference.digest(), reference.tag()) {
+            (None, Some(tag)) => tag.to_owned(),
+            _ => reference.to_string(),
+        };
+        let mut screen = self.lock();
+        screen.lines.clear();
+        screen.write(&format!("{what}: Pulling from {}\n", reference.path()));
+    }
+
+    fn event(&self, layer_short: &str, event: LayerEvent) {
+        let status = Status::of(event);
+        let mut screen = self.lock();
+        match (self.terminal_columns, status.progress) {
+            (None, None) => screen.write(&format!("{layer_short}: {}\n", status.text)),
+            (None, Some(_)) => {}
+            (Some(_), None) => screen.rewrite_line(layer_short, &format!("{} ", status.text)),
+            (Some(columns), Some((done, total))) => {
+                if screen.is_bar_due(layer_short, done == total) {
+                    screen.rewrite_line(layer_short, &format!("{} {}", status.text, bar(done, total, columns)));
+                }
+            }
+        }
+    }
+}
+
+struct Status {
+    text: String,
+    /// Bytes done, bytes in all.
+    progress: Option<(u64, u64)>,
+}
+
+impl Status {
+    fn of(event: LayerEvent) -> Status {
+        let plain = |text: &str| Status { text: text.to_owned(), progress: None };
+        let moving = |text: &str, done, total| Status { text: text.to_owned(), progress: Some((done, total)) };
+        match event {
+            LayerEvent::AlreadyExists => plain("Already exists"),
+            LayerEvent::PullingFsLayer => plain("Pulling fs layer"),
+            LayerEvent::Waiting => plain("Waiting"),
+            LayerEvent::Downloading { done_bytes, total_bytes } => moving("Downloading", done_bytes, total_bytes),
+            LayerEvent::Retrying { seconds: 1 } => plain("Retrying in 1 second"),
+            LayerEvent::Retrying { seconds } => plain(&format!("Retrying in {seconds} seconds")),
+            LayerEvent::VerifyingChecksum => plain("Verifying Checksum"),
+            LayerEvent::DownloadComplete => plain("Download complete"),
+            LayerEvent::Extracting { done_bytes, total_bytes } => moving("Extracting", done_bytes, total_bytes),
+            LayerEvent::PullComplete => plain("Pull complete"),
+        }
+    }
+}
+
+/// `[====>      ]  36.45kB/2.225MB`
+fn bar(done_bytes: u64, total_bytes: u64, columns: u16) -> String {
+    let (done, total) = (human_size(done_bytes), human_size(total_bytes));
+    let counts = if done_bytes > total_bytes { format!("{done:>8}") } else { format!("{done:>8}/{total}") };
+    if columns <= BAR_NEEDS_COLUMNS || total_bytes == 0 {
+        return counts;
+    }
+    let percent = done_bytes as f64 / total_bytes as f64 * 100.0;
+    let filled = (percent as usize / 2).min(BAR_WIDTH);
+    format!("[{}>{}] {counts}", "=".repeat(filled), " ".repeat(BAR_WIDTH - filled))
+}
+
+/// A size with four significant digits in powers of 1000, as Docker's `units.HumanSize`: `2.225MB`, `114B`.
+pub fn human_size(size_bytes: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
+    let mut value = size_bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    let decimals = [3, 2, 1, 0][(value.max(1.0).log10() as usize).min(3)];
+    let digits = format!("{value:.decimals$}");
+    let digits = if decimals > 0 { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
+    format!("{digits}{}", units[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIN: &str = "sha256:775f2b9d2fc5096f758b980dfc3c197a03f5ad12c9e3602504b677aa4c10ea03";
+
+    fn shown(columns: Option<u16>, act: impl Fn(&PullLines<&mut Vec<u8>>)) -> String {
+        let mut bytes = Vec::new();
+        act(&PullLines::new(&mut bytes, columns));
+        String::from_utf8(bytes).unwrap()
+    }
+
+    fn whole_pull(lines: &PullLines<&mut Vec<u8>>) {
+        let reference = Reference::parse("centos").unwrap().with_default_tag();
+        let layer = "8eaa195b188a";
+        lines.using_default_tag().unwrap();
+        lines.pulling_from(&reference);
+        lines.event(layer, LayerEvent::PullingFsLayer);
+        lines.event(layer, LayerEvent::Downloading { done_bytes: 36_450, total_bytes: 2_225_000 });
+        lines.event(layer, LayerEvent::DownloadComplete);
+        lines.event(layer, LayerEvent::Extracting { done_bytes: 2_225_000, total_bytes: 2_225_000 });
+        lines.event(layer, LayerEvent::PullComplete);
+        lines.pulled(&reference, &PIN.parse().unwrap(), true).unwrap();
+    }
+
+    #[test]
+    fn without_a_terminal_every_change_of_status_is_a_line() {
+        let expected = format!(
+            "Using default tag: latest\nlatest: Pulling from library/centos\n8eaa195b188a: Pulling fs layer\n\
+             8eaa195b188a: Download complete\n8eaa195b188a: Pull complete\nDigest: {PIN}\n\
+             Status: Downloaded newer image for centos:latest\ndocker.io/library/centos:latest\n"
+        );
+        assert_eq!(shown(None, whole_pull), expected);
+    }
+
+    #[test]
+    fn a_terminal_gets_the_bytes_docker_sends_it() {
+        let line = |status: &str| format!("\x1b[1A\x1b[2K\r8eaa195b188a: {status}\r\x1b[1B");
+        let expected = [
+            "Using default tag: latest\nlatest: Pulling from library/centos\n\n".to_owned(),
+            line("Pulling fs layer "),
+            line("Downloading [>                                                  ]  36.45kB/2.225MB"),
+            line("Download complete "),
+            line("Extracting [==================================================>]  2.225MB/2.225MB"),
+            line("Pull complete "),
+            format!("Digest: {PIN}\nStatus: Downloaded newer image for centos:latest\n"),
+            "docker.io/library/centos:latest\n".to_owned(),
+        ];
+        assert_eq!(shown(Some(160), whole_pull), expected.concat());
+    }
+
+    #[test]
+    fn a_change_higher_up_moves_the_cursor_there_and_back() {
+        let text = shown(Some(80), |lines| {
+            lines.event("aaa", LayerEvent::PullingFsLayer);
+            lines.event("bbb", LayerEvent::PullingFsLayer);
+            lines.event("aaa", LayerEvent::Downloading { done_bytes: 1, total_bytes: 2 });
+        });
+        let expected = "\n\x1b[1A\x1b[2K\raaa: Pulling fs layer \r\x1b[1B\n\x1b[1A\x1b[2K\rbbb: Pulling fs layer \r\
+                        \x1b[1B\x1b[2A\x1b[2K\raaa: Downloading       1B/2B\r\x1b[2B";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_pull_by_digest_names_the_whole_reference() {
+        let reference = Reference::parse(&format!("centos@{PIN}")).unwrap();
+        let text = shown(None, |lines| {
+            lines.pulling_from(&reference);
+            lines.pulled(&reference, reference.digest().unwrap(), false).unwrap();
+        });
+        let expected = format!(
+            "docker.io/library/centos@{PIN}: Pulling from library/centos\nDigest: {PIN}\n\
+             Status: Image is up to date for centos@{PIN}\ndocker.io/library/centos@{PIN}\n"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn sizes_have_four_significant_digits() {
+        let rows = [(0, "0B"), (114, "114B"), (999, "999B"), (1000, "1kB"), (36_450, "36.45kB"), (32_768, "32.77kB")];
+        let more = [(1_671_168, "1.671MB"), (2_225_000, "2.225MB"), (4_329_491, "4.329MB"), (10_000_000_000, "10GB")];
+        for (size_bytes, expected) in rows.into_iter().chain(more) {
+            assert_eq!(human_size(size_bytes), expected);
+        }
+    }
+
+    #[test]
+    fn a_closed_pipe_is_reported_at_the_end() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = PullLines::plain(Closed);
+        lines.event("aaa", LayerEvent::PullingFsLayer);
+        assert_eq!(lines.using_default_tag().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    }
+}

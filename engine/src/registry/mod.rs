@@ -1,0 +1,135 @@
+//! Pulling images from registries over the OCI distribution protocol.
+//!
+//! *Why*: a registry is a stranger. Whatever it sends, late, short, wrong or too much, must end in a clear error and
+//! leave nothing behind.
+//! *Holds*: manifests, configurations and layers are verified against the digests that name them, and every layer also
+//! against its size and diff ID, before the first layer is registered. No layer is ever whole in memory.
+//! *Never*: sends one registry's credentials to another; follows a layer's foreign URLs.
+//! *Proved by*: `engine/tests/pull.rs`.
+
+mod blob;
+mod credentials;
+mod endpoint;
+mod error;
+mod layers;
+mod pull;
+mod reactor;
+mod remote;
+mod wire;
+
+use std::error::Error;
+use std::io::Read;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::image::{Digest, ImageConfig, Reference};
+
+pub use error::PullError;
+pub use pull::pull;
+
+/// What a sink may fail with.
+pub type SinkError = Box<dyn Error + Send + Sync>;
+
+/// Which registries to ask, and how.
+#[derive(Clone, Debug)]
+pub struct RegistrySettings {
+    /// Base URLs that are asked before Docker Hub for its images (`registry-mirrors` of daemon.json).
+    pub mirrors: Vec<String>,
+    /// `host`, `host:port` or CIDR blocks whose certificates are not checked and which may speak plain HTTP
+    /// (`insecure-registries`). Loopback addresses that are not listed here are spoken to in plain HTTP.
+    pub insecure: Vec<String>,
+    /// The docker client's `config.json`, for the credentials in its `auths`.
+    pub credentials: Option<PathBuf>,
+    /// The pause before the first retry of a blob; the n-th is n times as long. Docker's is 5 seconds.
+    pub retry_pause: Duration,
+}
+
+impl Default for RegistrySettings {
+    fn default() -> RegistrySettings {
+        let retry_pause = Duration::from_secs(5);
+        RegistrySettings { mirrors: Vec::new(), insecure: Vec::new(), credentials: None, retry_pause }
+    }
+}
+
+/// One layer of an image that is being pulled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerToPull {
+    /// 0 is the base.
+    pub index: usize,
+    pub chain_id: Digest,
+    /// The chain ID of the layer below; `None` for the base.
+    pub parent: Option<Digest>,
+    pub diff_id: Digest,
+    /// The digest of the blob as the registry has it, usually compressed.
+    pub blob: Digest,
+    /// The size of that blob.
+    pub compressed_size_bytes: u64,
+}
+
+/// Where pulled layers go: the store.
+pub trait PullSink: Sync {
+    /// Whether the image is there already, so that nothing needs to be pulled.
+    fn has_image(&self, image_id: &Digest) -> bool;
+
+    /// Whether the layer is registered already, and with it all layers below.
+    fn has_layer(&self, chain_id: &Digest) -> bool;
+
+    /// Unpacks one uncompressed layer tar into a staging place, side by side with other layers and before the one
+    /// below may be there. Nothing may become visible. What is not read of `tar` is read and verified by the caller.
+    fn unpack(&self, layer: &LayerToPull, tar: &mut dyn Read) -> Result<(), SinkError>;
+
+    /// Makes a staged layer visible. Called from the base up, after *all* layers of the image are verified.
+    fn register(&self, layer: &LayerToPull) -> Result<(), SinkError>;
+
+    /// The pull failed: drops what it made of this layer, staged (perhaps half) or registered. Called from the top down.
+    fn discard(&self, layer: &LayerToPull);
+}
+
+/// What happens to a layer, in the order in which it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LayerEvent {
+    AlreadyExists,
+    PullingFsLayer,
+    /// All download slots are taken.
+    Waiting,
+    /// Compressed bytes; they are unpacked as they come.
+    Downloading {
+        done_bytes: u64,
+        total_bytes: u64,
+    },
+    /// The connection broke; the download goes on in `seconds`.
+    Retrying {
+        seconds: u64,
+    },
+    VerifyingChecksum,
+    DownloadComplete,
+    /// The unpacked layer is being registered; compressed bytes.
+    Extracting {
+        done_bytes: u64,
+        total_bytes: u64,
+    },
+    PullComplete,
+}
+
+/// Someone who is told how a pull goes on, from several threads at once.
+pub trait PullProgress: Sync {
+    /// The manifest is there; pulled by tag, or by digest.
+    fn pulling_from(&self, reference: &Reference);
+
+    /// `layer_short` is the short form of the layer's blob digest.
+    fn event(&self, layer_short: &str, event: LayerEvent);
+}
+
+/// An image that has been pulled: its layers are registered, its configuration and names are not yet.
+#[derive(Clone, Debug)]
+pub struct Pulled {
+    /// The digest of what the reference leads to: of the index where there is one. Docker's `Digest:` line.
+    pub manifest_digest: Digest,
+    /// The bytes of the image's own manifest.
+    pub manifest_raw: Vec<u8>,
+    pub image_id: Digest,
+    /// `None` when the sink had the image already.
+    pub config: Option<ImageConfig>,
+    /// All layers from the base up, also those that existed; empty when the sink had the image already.
+    pub layers: Vec<LayerToPull>,
+}
