@@ -108,6 +108,14 @@ fn layers_that_exist_are_not_downloaded() {
 }
 
 #[test]
+fn three_layers_arrive_side_by_side_and_no_more() {
+    let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
+    let store = Store::slow(Duration::from_millis(300));
+    pull_into(&store, &registry.name("library/httpd"), &settings()).0.unwrap();
+    assert_eq!(store.most_unpacking_at_once(), 3);
+}
+
+#[test]
 fn a_digest_pins_the_image() {
     let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
     let name = format!("{}@{}", registry.name("library/httpd"), Digest::of(&registry.image.manifest));

@@ -4,15 +4,19 @@
 //! rewrites it and moves back down. Bars are left out where the terminal has 110 columns or fewer.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use rustix::termios::tcgetwinsize;
 
 use crate::image::{Digest, Reference};
 use crate::registry::{LayerEvent, PullProgress};
 
 const BAR_WIDTH: usize = 50;
 const BAR_NEEDS_COLUMNS: u16 = 110;
+/// What docker assumes of a terminal that does not tell its size.
+const UNKNOWN_COLUMNS: u16 = 200;
 /// A layer's bar moves at most so often.
 const BAR_PAUSE: Duration = Duration::from_millis(100);
 
@@ -38,6 +42,16 @@ impl PullProgress for Silent {
     fn pulling_from(&self, _: &Reference) {}
 
     fn event(&self, _: &str, _: LayerEvent) {}
+}
+
+impl PullLines<Stdout> {
+    /// For this process's output, whatever it is.
+    pub fn to_stdout() -> PullLines<Stdout> {
+        let out = io::stdout();
+        let terminal_columns =
+            out.is_terminal().then(|| tcgetwinsize(&out).map_or(UNKNOWN_COLUMNS, |size| size.ws_col));
+        PullLines::new(out, terminal_columns)
+    }
 }
 
 impl<W: Write> PullLines<W> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
@@ -203,11 +204,20 @@ pub struct Healthcheck {
     pub start_period: i64,
     #[serde(skip_serializing_if = "is_default")]
     pub retries: i64,
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
 }
 
 /// Go's `struct{}`, written `{}`: the value of a set's member.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Empty {}
+
+/// Anything will do, as for Go: some images have `null`.
+impl<'de> Deserialize<'de> for Empty {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Empty, D::Error> {
+        IgnoredAny::deserialize(deserializer).map(|_| Empty {})
+    }
+}
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()

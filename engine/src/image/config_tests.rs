@@ -86,6 +86,11 @@ fn an_old_image_may_have_one_word_as_its_command() {
 }
 
 #[test]
+fn a_sets_member_may_be_null() {
+    assert_eq!(run_config(r#"{"Volumes":{"/v":null}}"#), run_config(r#"{"Volumes":{"/v":{}}}"#));
+}
+
+#[test]
 fn a_configuration_without_layers_is_refused_by_its_id() {
     let raw = br#"{"architecture":"amd64","os":"linux"}"#;
     let message = ImageConfig::from_raw(raw.to_vec()).unwrap_err().to_string();

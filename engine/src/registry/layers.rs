@@ -185,4 +185,12 @@ mod tests {
         let error = layers_of(&[blob(digest("a"))], &[]).unwrap_err().to_string();
         assert!(error.starts_with("layers from manifest don't match image configuration"), "{error}");
     }
+
+    #[test]
+    fn only_what_the_operating_system_refused_is_local() {
+        let sink = |source: io::Error| PullError::Sink { digest: digest("a"), source: Box::new(source) };
+        assert!(is_local(&sink(io::Error::from_raw_os_error(28))), "no space left on device");
+        assert!(!is_local(&sink(io::Error::other("corrupt deflate stream"))));
+        assert!(!is_local(&PullError::UnexpectedEof));
+    }
 }

@@ -1,6 +1,6 @@
 //! One repository at one registry: its manifests and blobs.
 
-use std::sync::Once;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
@@ -48,7 +48,7 @@ impl<'a> Remote<'a> {
         reference: &'a Reference,
         settings: &RegistrySettings,
     ) -> Result<Remote<'a>, PullError> {
-        install_tls_provider();
+        prepare_tls()?;
         let auth = credentials::look_up(settings.credentials.as_deref(), &endpoint.credentials_key)?;
         let base_url = endpoint.base_url();
         let at_endpoint = at_endpoint(endpoint, reference);
@@ -128,7 +128,7 @@ fn at_endpoint(endpoint: &Endpoint, reference: &Reference) -> oci_client::Refere
 
 fn client_config(transport: Transport) -> ClientConfig {
     let mut config = ClientConfig {
-        // Plain HTTP needs no certificates: without them a machine that has none can use a local registry too.
+        // Plain HTTP needs no certificates, and loading them takes a while.
         accept_invalid_certificates: transport != Transport::Https,
         read_timeout: Some(READ_TIMEOUT),
         connect_timeout: Some(CONNECT_TIMEOUT),
@@ -144,10 +144,13 @@ fn client_config(transport: Transport) -> ClientConfig {
     config
 }
 
-/// The TLS stack is built without a default provider of cryptography; an error means that one is installed already.
-fn install_tls_provider() {
-    static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| {
+/// The TLS stack is built without a default provider of cryptography, and the client crate panics when the machine has
+/// no certificate authorities at all. An error of the installation means that there is a provider already.
+fn prepare_tls() -> Result<(), PullError> {
+    static PREPARED: OnceLock<bool> = OnceLock::new();
+    let has_authorities = PREPARED.get_or_init(|| {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        !rustls_native_certs::load_native_certs().certs.is_empty()
     });
+    if *has_authorities { Ok(()) } else { Err(PullError::NoCertificates) }
 }

@@ -129,7 +129,7 @@ fn request_reason(error: &(dyn Error + 'static), url: &str, connecting: bool, ti
     let says = |text: &str| chain.iter().any(|link| link.contains(text));
     let (host, port) = host_and_port(url);
     if says("dns error") {
-        return format!("dial tcp: lookup {host}{}", lookup_reason());
+        return format!("dial tcp: lookup {host}{}", lookup_reason(says("not known")));
     }
     if says("InvalidContentType") {
         return "http: server gave HTTP response to HTTPS client".to_owned();
@@ -183,11 +183,12 @@ fn dialled(host: &str, port: u16) -> String {
 }
 
 /// Why a name could not be looked up: whether its server can be reached at all, as Go's resolver reports it.
-fn lookup_reason() -> String {
-    let Some(server) = name_server() else { return ": no such host".to_owned() };
+fn lookup_reason(is_unknown: bool) -> String {
+    let answer = if is_unknown { "no such host" } else { "server misbehaving" };
+    let Some(server) = name_server() else { return format!(": {answer}") };
     let local: SocketAddr = if server.is_ipv4() { ([0; 4], 0).into() } else { ([0u16; 8], 0).into() };
     match UdpSocket::bind(local).and_then(|socket| socket.connect(server)) {
-        Ok(()) => format!(" on {server}: no such host"),
+        Ok(()) => format!(" on {server}: {answer}"),
         Err(error) => {
             let reason = os_error(&error).unwrap_or_else(|| error.to_string());
             format!(" on {server}: dial udp {server}: connect: {reason}")

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io::Read;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use layerlab_engine::image::Digest;
 use layerlab_engine::registry::{LayerToPull, PullSink, SinkError};
@@ -12,6 +13,8 @@ pub struct Store {
     inner: Mutex<Inner>,
     unpack_fails_at: Option<usize>,
     register_fails_at: Option<usize>,
+    /// Every unpacking waits so long, so that those that may run side by side do.
+    unpack_takes: Duration,
 }
 
 #[derive(Default)]
@@ -20,6 +23,8 @@ struct Inner {
     staged: HashMap<Digest, Vec<u8>>,
     registered: Vec<Digest>,
     contents: HashMap<Digest, Vec<u8>>,
+    unpacking: usize,
+    most_unpacking: usize,
 }
 
 impl Store {
@@ -29,6 +34,14 @@ impl Store {
 
     pub fn failing_to_register(index: usize) -> Store {
         Store { register_fails_at: Some(index), ..Store::default() }
+    }
+
+    pub fn slow(unpack_takes: Duration) -> Store {
+        Store { unpack_takes, ..Store::default() }
+    }
+
+    pub fn most_unpacking_at_once(&self) -> usize {
+        self.inner.lock().unwrap().most_unpacking
     }
 
     pub fn add_image(&self, id: Digest) {
@@ -62,7 +75,14 @@ impl PullSink for Store {
     }
 
     fn unpack(&self, layer: &LayerToPull, tar: &mut dyn Read) -> Result<(), SinkError> {
-        self.inner.lock().unwrap().staged.insert(layer.chain_id.clone(), Vec::new());
+        {
+            let mut inner = self.inner.lock().unwrap();
+            inner.staged.insert(layer.chain_id.clone(), Vec::new());
+            inner.unpacking += 1;
+            inner.most_unpacking = inner.most_unpacking.max(inner.unpacking);
+        }
+        std::thread::sleep(self.unpack_takes);
+        self.inner.lock().unwrap().unpacking -= 1;
         if self.unpack_fails_at == Some(layer.index) {
             return Err("no space left in this test".into());
         }
