@@ -4,7 +4,10 @@
 //! `store` < `container` < `cli`.
 
 pub mod cli;
+pub mod container;
+pub mod driver;
 pub mod image;
+pub mod layer;
 pub mod registry;
 pub mod store;
 pub mod sys;

@@ -17,9 +17,6 @@ pub enum PullError {
     Mirror { url: String },
     #[error("cannot read credentials from {path}: {reason}", path = path.display())]
     Credentials { path: PathBuf, reason: String },
-    /// The client crate cannot be set up without any, not even to speak plain HTTP.
-    #[error("no certificate authorities on this machine: install the package ca-certificates, or set SSL_CERT_FILE")]
-    NoCertificates,
     #[error("cannot start the network thread: {0}")]
     Reactor(#[from] io::Error),
 
@@ -103,11 +100,7 @@ impl PullError {
     pub(super) fn is_remote(&self) -> bool {
         !matches!(
             self,
-            PullError::Sink { .. }
-                | PullError::Credentials { .. }
-                | PullError::Mirror { .. }
-                | PullError::NoCertificates
-                | PullError::Reactor(_)
+            PullError::Sink { .. } | PullError::Credentials { .. } | PullError::Mirror { .. } | PullError::Reactor(_)
         )
     }
 

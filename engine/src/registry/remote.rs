@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol, SizedStream};
+use oci_client::client::{BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol, SizedStream};
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, RegistryOperation};
@@ -48,7 +48,7 @@ impl<'a> Remote<'a> {
         reference: &'a Reference,
         settings: &RegistrySettings,
     ) -> Result<Remote<'a>, PullError> {
-        prepare_tls()?;
+        prepare_tls();
         let auth = credentials::look_up(settings.credentials.as_deref(), &endpoint.credentials_key)?;
         let base_url = endpoint.base_url();
         let at_endpoint = at_endpoint(endpoint, reference);
@@ -133,6 +133,7 @@ fn client_config(transport: Transport) -> ClientConfig {
         read_timeout: Some(READ_TIMEOUT),
         connect_timeout: Some(CONNECT_TIMEOUT),
         user_agent: concat!("layerlab/", env!("CARGO_PKG_VERSION")),
+        tls_certs_only: authorities(),
         ..ClientConfig::default()
     };
     if transport == Transport::Http {
@@ -144,13 +145,18 @@ fn client_config(transport: Transport) -> ClientConfig {
     config
 }
 
-/// The TLS stack is built without a default provider of cryptography, and the client crate panics when the machine has
-/// no certificate authorities at all. An error of the installation means that there is a provider already.
-fn prepare_tls() -> Result<(), PullError> {
-    static PREPARED: OnceLock<bool> = OnceLock::new();
-    let has_authorities = PREPARED.get_or_init(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        !rustls_native_certs::load_native_certs().certs.is_empty()
-    });
-    if *has_authorities { Ok(()) } else { Err(PullError::NoCertificates) }
+/// Certificate authorities for a machine that has none of its own: Mozilla's. The client crate panics without any, even
+/// when nothing but plain HTTP is spoken.
+fn authorities() -> Vec<Certificate> {
+    static HAS_ITS_OWN: OnceLock<bool> = OnceLock::new();
+    if *HAS_ITS_OWN.get_or_init(|| !rustls_native_certs::load_native_certs().certs.is_empty()) {
+        return Vec::new();
+    }
+    let der = |data: &[u8]| Certificate { encoding: CertificateEncoding::Der, data: data.to_vec() };
+    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|certificate| der(certificate)).collect()
+}
+
+/// The TLS stack is built without a default provider of cryptography. An error means that there is a provider already.
+fn prepare_tls() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn root_is_mapped_where_anybody_is() {
-        assert_eq!(is_mapped(u32::MAX), false);
+        assert!(!is_mapped(u32::MAX));
         assert!(is_mapped(Uid::effective().as_raw()));
     }
 }

@@ -1,0 +1,135 @@
+//! The side of an attached command: its own streams joined to a container's through the container's monitor.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use nix::sys::signal::{SigSet, Signal};
+
+use super::error::failed;
+use super::exec::on_window_change;
+use super::monitor::short_path;
+use super::stream::Frame;
+use super::{Engine, EngineError};
+use crate::sys::terminal::{self, RawMode};
+
+/// Which of the caller's streams are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttachStreams {
+    /// Input reaches the container.
+    pub stdin: bool,
+    /// Output is shown.
+    pub stdout: bool,
+    /// Error output is shown.
+    pub stderr: bool,
+    /// The container has a terminal.
+    pub tty: bool,
+}
+
+impl Engine {
+    /// Joins a container that runs, until it ends, and says its exit code.
+    pub fn attach(&self, id: &str, streams: &AttachStreams) -> Result<i64, EngineError> {
+        let container = self.container(id)?;
+        let directory = self.run_directory(&container.id);
+        let connected = File::open(&directory).and_then(|opened| UnixStream::connect(short_path(&opened)));
+        let socket = connected.map_err(|_| EngineError::NotRunning(container.id.clone()))?;
+        self.follow(&container.id, socket, streams)
+    }
+
+    /// Starts a container with the caller attached from its first byte, and says its exit code.
+    pub fn run_attached(&self, id: &str, streams: &AttachStreams) -> Result<i64, EngineError> {
+        let container = self.container(id)?;
+        let (socket, monitors) =
+            UnixStream::pair().map_err(failed("open a socket for", &self.run_directory(&container.id)))?;
+        self.start_monitor(&container.id, Some(monitors))?;
+        self.follow(&container.id, socket, streams)
+    }
+
+    fn follow(&self, id: &str, socket: UnixStream, streams: &AttachStreams) -> Result<i64, EngineError> {
+        let broken = |error| failed("talk to the monitor in", &self.run_directory(id))(error);
+        let speaker = Arc::new(Mutex::new(socket.try_clone().map_err(broken)?));
+        let raw = if streams.tty && streams.stdin && terminal::size(io::stdin()).is_some() {
+            Some(RawMode::enter(io::stdin()).map_err(broken)?)
+        } else {
+            None
+        };
+        if streams.tty {
+            let window = Arc::clone(&speaker);
+            let tell = move || {
+                if let Some(size) = terminal::size(io::stdin().as_fd()) {
+                    say(&window, &Frame::Resize(size));
+                }
+            };
+            tell();
+            on_window_change(tell).map_err(broken)?;
+        } else {
+            self.forward_signals(id).map_err(broken)?;
+        }
+        if streams.stdin {
+            let keyboard = Arc::clone(&speaker);
+            thread::spawn(move || send_input(&keyboard));
+        }
+        let code = show(socket, streams).map_err(broken)?;
+        drop(raw);
+        match code {
+            Some(code) => Ok(code.into()),
+            // The monitor was killed; what it could not write down is put right now.
+            None => {
+                self.recover()?;
+                Ok(self.container(id)?.config.state.exit_code)
+            }
+        }
+    }
+
+    /// Sends the signals that would end this command to the container instead.
+    fn forward_signals(&self, id: &str) -> io::Result<()> {
+        let mut signals = SigSet::empty();
+        [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2]
+            .into_iter()
+            .for_each(|signal| signals.add(signal));
+        signals.thread_block()?;
+        let (settings, id) = (self.settings.clone(), id.to_owned());
+        thread::spawn(move || {
+            while let Ok(signal) = signals.wait() {
+                let sent =
+                    Engine::open(settings.clone()).and_then(|engine| engine.kill(&id, &(signal as i32).to_string()));
+                if let Err(error) = sent {
+                    tracing::debug!(%error, "a signal came too late");
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+fn say(speaker: &Mutex<UnixStream>, frame: &Frame) -> bool {
+    frame.write_to(&mut *speaker.lock().unwrap_or_else(PoisonError::into_inner)).is_ok()
+}
+
+fn send_input(speaker: &Mutex<UnixStream>) {
+    let mut buffer = [0; 8192];
+    while let Ok(count @ 1..) = io::stdin().read(&mut buffer) {
+        if !say(speaker, &Frame::Stdin(buffer[..count].to_vec())) {
+            return;
+        }
+    }
+    say(speaker, &Frame::StdinEnd);
+}
+
+/// Shows what the container says, until its end or its monitor's.
+fn show(mut socket: UnixStream, streams: &AttachStreams) -> io::Result<Option<i32>> {
+    while let Ok(Some(frame)) = Frame::read_from(&mut socket) {
+        match frame {
+            Frame::Stdout(bytes) if streams.stdout => {
+                io::stdout().write_all(&bytes).and_then(|()| io::stdout().flush())?
+            }
+            Frame::Stderr(bytes) if streams.stderr => io::stderr().write_all(&bytes)?,
+            Frame::Exit(code) => return Ok(Some(code)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,142 @@
+//! A container's changes as an image: the diff of its writable layer becomes a layer, its settings the image's.
+
+use std::io;
+use std::path::Path;
+use std::thread;
+
+use super::pull::Staging;
+use super::{Engine, EngineError, change, error::failed};
+use crate::image::config::{ConfigView, History, RunConfig};
+use crate::image::{Digest, ImageConfig, Reference};
+use crate::layer::{Change, Packed, chain_id, unpack};
+use crate::store::Layer;
+
+/// How the new image is to be called and described.
+#[derive(Debug, Clone, Default)]
+pub struct CommitSpec {
+    /// Its name; without one it is only known by its ID.
+    pub reference: Option<Reference>,
+    /// Who made it.
+    pub author: String,
+    /// Why.
+    pub comment: String,
+    /// Dockerfile instructions to apply to its settings.
+    pub changes: Vec<String>,
+    /// Stop the container's processes meanwhile.
+    pub pause: bool,
+}
+
+/// What a new image is described by, beside what its container says.
+struct Description<'a> {
+    container: &'a str,
+    config: RunConfig,
+    command: Vec<String>,
+    author: &'a str,
+    comment: &'a str,
+}
+
+impl Engine {
+    /// What a container changed against its image, parents before children.
+    pub fn diff(&self, id: &str) -> Result<Vec<Change>, EngineError> {
+        let container = self.container(id)?;
+        let mount = self.store.layers.mount(&container.id)?;
+        Ok(self.driver.changes(&mount.mount_id, &mount.init_id)?)
+    }
+
+    /// Makes an image of a container and says its ID.
+    pub fn commit(&self, id: &str, spec: &CommitSpec) -> Result<Digest, EngineError> {
+        let container = self.container(id)?;
+        let base_id: Digest =
+            container.config.image.parse().map_err(|_| EngineError::NoSuchImage(container.config.image.clone()))?;
+        let base = self.image_config(&base_id)?;
+        let mut config = container.config.config.clone();
+        for instruction in &spec.changes {
+            change::apply(instruction, &mut config)?;
+        }
+        let paused = if spec.pause && container.config.state.running { Some(self.pause(&container)?) } else { None };
+        let mount = self.store.layers.mount(&container.id)?;
+        let layer = self.commit_layer(&mount.mount_id, mount.parent);
+        drop(paused);
+        let layer = layer?;
+
+        let mut view = base.view().clone();
+        let description = Description {
+            container: &container.id,
+            command: container.config.config.cmd.clone().unwrap_or_default(),
+            config,
+            author: &spec.author,
+            comment: &spec.comment,
+        };
+        describe(&mut view, description, layer, self.clock.now());
+        let image = ImageConfig::from_view(view)?;
+        let _lock = self.store.lock()?;
+        let id = self.store.images.put(image.raw())?;
+        self.store.images.set_parent(&id, &base_id)?;
+        self.store.images.set_last_updated(&id, self.clock.now())?;
+        if let Some(reference) = &spec.reference {
+            let reference = reference.clone().with_default_tag();
+            let mut names = self.store.repositories()?;
+            names.set(&reference.familiar_name(), &reference.familiar(), &id);
+            self.store.save_repositories(&names)?;
+        }
+        Ok(id)
+    }
+
+    /// Keeps the diff of `mount_id` as a layer on `parent`, and says its diff ID; nothing when there is no diff.
+    fn commit_layer(&self, mount_id: &str, parent: Option<Digest>) -> Result<Option<Digest>, EngineError> {
+        let staging = Staging::new(self.store.data_root())?;
+        let content = staging.layer(0)?;
+        let (packed, unpacked_size_bytes) = self.copy_layer(mount_id, &content)?;
+        if packed.entries == 0 {
+            return Ok(None);
+        }
+        let layer = Layer {
+            chain_id: chain_id(parent.as_ref(), &packed.diff_id),
+            diff_id: packed.diff_id.clone(),
+            parent,
+            cache_id: String::new(),
+            size_bytes: unpacked_size_bytes,
+        };
+        let _lock = self.store.lock()?;
+        if !self.store.layers.has(&layer.chain_id) {
+            self.adopt_layer(layer, &content)?;
+        }
+        Ok(Some(packed.diff_id))
+    }
+
+    /// Packs the diff of `mount_id` and unpacks it at `content` as it flows.
+    fn copy_layer(&self, mount_id: &str, content: &Path) -> Result<(Packed, u64), EngineError> {
+        let (mut reader, mut writer) = io::pipe().map_err(failed("open a pipe for", content))?;
+        thread::scope(|scope| {
+            let packing = scope.spawn(move || self.driver.pack(mount_id, &mut writer));
+            let unpacked = unpack(&mut reader, content, &self.unpack_options());
+            drop(reader);
+            let packed =
+                packing.join().map_err(|_| failed("pack", content)(io::Error::other("the packing thread panicked")))?;
+            // When both fail, unpacking broke the pipe.
+            let unpacked = unpacked?;
+            Ok((packed?, unpacked.size_bytes))
+        })
+    }
+}
+
+/// Turns the view of the base image into that of the new one, as dockerd's `image.NewChildImage` does.
+fn describe(view: &mut ConfigView, description: Description, layer: Option<Digest>, now: jiff::Timestamp) {
+    let created = now.to_string();
+    view.history.push(History {
+        created: created.clone(),
+        author: description.author.to_owned(),
+        created_by: description.command.join(" "),
+        comment: description.comment.to_owned(),
+        empty_layer: layer.is_none(),
+        ..History::default()
+    });
+    view.rootfs.diff_ids.extend(layer);
+    view.created = created;
+    view.author = description.author.to_owned();
+    view.comment = String::new();
+    view.container = description.container.to_owned();
+    view.container_config = Some(description.config.clone());
+    view.config = Some(description.config);
+    view.docker_version = env!("CARGO_PKG_VERSION").to_owned();
+}

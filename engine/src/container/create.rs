@@ -1,0 +1,218 @@
+//! Making a container: the image's settings with the caller's over them, a name, an `-init` layer and a writable one.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+
+use super::config::{ContainerConfig, EndpointSettings, HostConfig};
+use super::error::failed;
+use super::{Container, Engine, EngineError, names, rootfs};
+use crate::image::config::RunConfig;
+use crate::store::MountRecord;
+
+/// What a new container is to be.
+#[derive(Debug, Clone)]
+pub struct CreateSpec {
+    /// The image, by any of its names.
+    pub image: String,
+    /// Its name; without one it gets a random one.
+    pub name: Option<String>,
+    /// What the caller says about the program; what is left unsaid comes from the image.
+    pub run: RunConfig,
+    /// What it may use of the host.
+    pub host: HostConfig,
+}
+
+impl Engine {
+    /// Makes a container that does not run yet, and says what the caller should be warned of.
+    pub fn create(&self, spec: CreateSpec) -> Result<(Container, Vec<String>), EngineError> {
+        let image_id = self.image_id(&spec.image)?;
+        let image = self.image_config(&image_id)?;
+        let defaults = image.view().config.clone().unwrap_or_default();
+        let mut run = merged(spec.run, &defaults);
+        run.image = spec.image;
+        let command: Vec<String> = run.entrypoint.iter().flatten().chain(run.cmd.iter().flatten()).cloned().collect();
+        let Some((path, args)) = command.split_first() else { return Err(EngineError::NoCommand) };
+        if !run.working_dir.is_empty() && !run.working_dir.starts_with('/') {
+            return Err(EngineError::WorkingDirectory(run.working_dir));
+        }
+        let network = network_name(&spec.host.network_mode)?;
+        let id = self.entropy.hex_id();
+        if run.hostname.is_empty() {
+            // A container on the host's network has the host's name.
+            run.hostname = if network == "host" { host_name() } else { id[..12].to_owned() };
+        }
+
+        let _lock = self.store.lock()?;
+        let name = self.free_name(spec.name)?;
+        let directory = self.record_directory(&id);
+        let file = |name: &str| directory.join(name).display().to_string();
+        let mut config = ContainerConfig {
+            id: id.clone(),
+            created: self.clock.now().into(),
+            path: path.clone(),
+            args: args.to_vec(),
+            config: run,
+            image: image_id.to_string(),
+            log_path: file(&format!("{id}-json.log")),
+            name: format!("/{name}"),
+            driver: self.driver.name().to_owned(),
+            hostname_path: file("hostname"),
+            hosts_path: file("hosts"),
+            resolv_conf_path: file("resolv.conf"),
+            ..ContainerConfig::default()
+        };
+        config.network_settings.networks = BTreeMap::from([(network.to_owned(), EndpointSettings::default())]);
+        let container = Container { id, config, host: spec.host };
+        let made = self.lay_out(&container, self.top_layer(&image));
+        if made.is_err() {
+            self.forget(&container)?;
+        }
+        made.map(|()| (container, Vec::new()))
+    }
+
+    /// Layers, mount record and container record, in this order: what a record names exists.
+    fn lay_out(&self, container: &Container, top: Option<crate::image::Digest>) -> Result<(), EngineError> {
+        let mount_id = self.entropy.hex_id();
+        let record = MountRecord { init_id: format!("{mount_id}-init"), mount_id, parent: top.clone() };
+        let below = top.map(|top| self.store.layers.get(&top)).transpose()?;
+        self.store.layers.put_mount(&container.id, &record)?;
+        self.driver.create(&record.init_id, below.as_ref().map(|layer| layer.cache_id.as_str()))?;
+        let tree = self.driver.edit(&record.init_id)?;
+        rootfs::fill_init_layer(tree.path()).map_err(failed("fill", tree.path()))?;
+        drop(tree);
+        self.driver.create(&record.mount_id, Some(&record.init_id))?;
+        let directory = self.record_directory(&container.id);
+        for (path, mode) in
+            [(directory.clone(), 0o710), (directory.join("checkpoints"), 0o700), (directory.join("mounts"), 0o710)]
+        {
+            fs::DirBuilder::new().mode(mode).create(&path).map_err(failed("create", &path))?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(failed("chmod", &path))?;
+        }
+        self.save(container)
+    }
+
+    /// Removes a container that does not run: its record, its mount record and its layers.
+    pub(super) fn forget(&self, container: &Container) -> Result<(), EngineError> {
+        let mount = self.store.layers.mount(&container.id);
+        let directory = self.record_directory(&container.id);
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(failed("remove", &directory)(error));
+            }
+            _ => {}
+        }
+        if let Ok(mount) = mount {
+            self.driver.remove(&mount.mount_id)?;
+            self.driver.remove(&mount.init_id)?;
+            self.store.layers.remove_mount(&container.id)?;
+        }
+        Ok(())
+    }
+
+    /// The name asked for, if it is allowed and free, or else a random one.
+    fn free_name(&self, wanted: Option<String>) -> Result<String, EngineError> {
+        let all = self.containers()?;
+        let holder = |name: &str| all.iter().find(|container| container.config.plain_name() == name);
+        let Some(name) = wanted else { return Ok(names::choose(self.entropy.number(), |name| holder(name).is_some())) };
+        let plain = name.strip_prefix('/').unwrap_or(&name);
+        if !is_name(plain) {
+            return Err(EngineError::InvalidName(name));
+        }
+        match holder(plain) {
+            Some(other) => Err(EngineError::NameInUse { name: plain.to_owned(), id: other.id.clone() }),
+            None => Ok(plain.to_owned()),
+        }
+    }
+}
+
+/// The caller's settings, with the image's where the caller says nothing (dockerd's `runconfig.Merge`).
+fn merged(mut run: RunConfig, image: &RunConfig) -> RunConfig {
+    if run.entrypoint.is_none() {
+        if run.cmd.as_ref().is_none_or(Vec::is_empty) {
+            run.cmd = image.cmd.clone();
+        }
+        run.entrypoint = image.entrypoint.clone();
+    }
+    let name = |entry: &String| entry.split('=').next().unwrap_or_default().to_owned();
+    let mut env = run.env.take().unwrap_or_default();
+    let said: Vec<String> = env.iter().map(name).collect();
+    env.extend(image.env.iter().flatten().filter(|entry| !said.contains(&name(entry))).cloned());
+    run.env = Some(env);
+    for (port, set) in &image.exposed_ports {
+        run.exposed_ports.insert(port.clone(), *set);
+    }
+    if let Some(volumes) = &image.volumes {
+        run.volumes.get_or_insert_default().extend(volumes.clone());
+    }
+    let mut labels = image.labels.clone().unwrap_or_default();
+    labels.extend(run.labels.take().unwrap_or_default());
+    run.labels = Some(labels);
+    for (said, inherited) in [
+        (&mut run.user, &image.user),
+        (&mut run.working_dir, &image.working_dir),
+        (&mut run.stop_signal, &image.stop_signal),
+    ] {
+        if said.is_empty() {
+            said.clone_from(inherited);
+        }
+    }
+    run.on_build = None;
+    run.healthcheck = run.healthcheck.or_else(|| image.healthcheck.clone());
+    run.stop_timeout = run.stop_timeout.or(image.stop_timeout);
+    run
+}
+
+/// Whether a container may be called so: two characters at least, the first a letter or a digit.
+fn is_name(name: &str) -> bool {
+    let mut characters = name.chars();
+    let first = characters.next().is_some_and(|first| first.is_ascii_alphanumeric());
+    first && name.len() > 1 && characters.all(|other| other.is_ascii_alphanumeric() || "_.-".contains(other))
+}
+
+/// Docker's name of the network that a mode means.
+pub(super) fn network_name(mode: &str) -> Result<&'static str, EngineError> {
+    match mode {
+        "default" | "bridge" | "" => Ok("bridge"),
+        "none" => Ok("none"),
+        "host" => Ok("host"),
+        other => Err(EngineError::NoSuchNetwork(other.to_owned())),
+    }
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(words: &[&str]) -> Option<Vec<String>> {
+        Some(words.iter().map(|word| word.to_string()).collect())
+    }
+
+    #[test]
+    fn what_the_caller_leaves_unsaid_comes_from_the_image() {
+        let image = RunConfig {
+            cmd: words(&["httpd-foreground"]),
+            env: words(&["PATH=/bin", "A=1"]),
+            working_dir: "/usr/local/apache2".to_owned(),
+            stop_signal: "SIGWINCH".to_owned(),
+            ..RunConfig::default()
+        };
+        let run = merged(RunConfig { env: words(&["A=2", "B=3"]), ..RunConfig::default() }, &image);
+        assert_eq!(run.cmd, image.cmd);
+        assert_eq!(run.env, words(&["A=2", "B=3", "PATH=/bin"]));
+        assert_eq!((run.working_dir.as_str(), run.stop_signal.as_str()), ("/usr/local/apache2", "SIGWINCH"));
+    }
+
+    #[test]
+    fn an_entrypoint_of_the_callers_silences_the_images_command() {
+        let image = RunConfig { cmd: words(&["bash"]), entrypoint: words(&["/entry"]), ..RunConfig::default() };
+        let run = merged(RunConfig { entrypoint: words(&["echo"]), ..RunConfig::default() }, &image);
+        assert_eq!((run.entrypoint, run.cmd), (words(&["echo"]), None));
+        let run = merged(RunConfig { cmd: words(&["ls"]), ..RunConfig::default() }, &image);
+        assert_eq!((run.entrypoint, run.cmd), (words(&["/entry"]), words(&["ls"])));
+    }
+}

@@ -1,0 +1,100 @@
+//! What the engine refuses, in Docker's own sentences.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::driver::DriverError;
+use crate::image::config::ConfigError;
+use crate::image::reference::ReferenceError;
+use crate::registry::PullError;
+use crate::store::StoreError;
+
+/// A refusal. Its text is what dockerd answers, without the prefix `Error response from daemon: `.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// No image has this name or ID.
+    #[error("No such image: {0}")]
+    NoSuchImage(String),
+    /// No container has this name or ID.
+    #[error("No such container: {0}")]
+    NoSuchContainer(String),
+    /// The beginning of an ID fits several.
+    #[error("Multiple IDs found with provided prefix: {0}")]
+    Ambiguous(String),
+    /// Another container has the name.
+    #[error(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You have to remove (or rename) that \
+         container to be able to reuse that name."
+    )]
+    NameInUse { name: String, id: String },
+    /// A name that no container may have.
+    #[error("Invalid container name ({0}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
+    InvalidName(String),
+    /// A working directory that is no absolute path.
+    #[error("the working directory '{0}' is invalid, it needs to be an absolute path")]
+    WorkingDirectory(String),
+    /// Neither image nor caller say what to run.
+    #[error("No command specified")]
+    NoCommand,
+    /// The container does not run.
+    #[error("Container {0} is not running")]
+    NotRunning(String),
+    /// A running container is only removed by force.
+    #[error("You cannot remove a running container {0}. Stop the container before attempting removal or force remove")]
+    RemoveRunning(String),
+    /// An image that something still needs.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// The container's first process, or a further one, could not be started.
+    #[error("{text}")]
+    Start { text: String, exit_code: i32 },
+    /// Not a signal.
+    #[error("Invalid signal: {0}")]
+    InvalidSignal(String),
+    /// A change that a commit cannot apply.
+    #[error("{0}")]
+    Change(String),
+    /// A network that this engine does not have.
+    #[error("network {0} not found")]
+    NoSuchNetwork(String),
+    /// A reference that is none.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// An image configuration that is none.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The records on disk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The storage driver.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    /// A registry.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// Taking a layer in.
+    #[error(transparent)]
+    Unpack(#[from] crate::layer::UnpackError),
+    /// Namespaces for an ordinary user.
+    #[error(transparent)]
+    Namespace(#[from] crate::sys::namespace::NamespaceError),
+    /// A file or a process.
+    #[error("{operation} {}: {source}", .path.display())]
+    Io { operation: &'static str, path: PathBuf, source: io::Error },
+}
+
+impl EngineError {
+    /// The exit code of `docker run` for this refusal: 125, or what the program's start said (126, 127).
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            EngineError::Start { exit_code, .. } => *exit_code,
+            _ => 125,
+        }
+    }
+}
+
+/// Adds the operation and the path to an I/O error.
+pub(super) fn failed(operation: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> EngineError {
+    let path = path.to_owned();
+    move |source| EngineError::Io { operation, path, source }
+}

@@ -1,0 +1,273 @@
+//! Starting, stopping and removing containers, further processes in them, and what they wrote.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::str::FromStr;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use nix::unistd::Pid;
+
+use super::error::failed;
+use super::exec::{Streams, exec};
+use super::log::{self, LogLine};
+use super::monitor::environment;
+use super::program::Program;
+use super::{Container, Engine, EngineError};
+use crate::sys::process::{Process, spawn_detached};
+
+/// How long a container may take to stop before it is killed, unless somebody says otherwise.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A further process for a running container.
+#[derive(Debug, Clone, Default)]
+pub struct ExecSpec {
+    /// Name or path, and arguments.
+    pub command: Vec<String>,
+    /// `NAME=value` each, over the container's own.
+    pub env: Vec<String>,
+    /// Its working directory; the container's when nothing is said.
+    pub workdir: Option<String>,
+    /// Its user; the container's when nothing is said.
+    pub user: Option<String>,
+    /// The caller's input reaches it.
+    pub interactive: bool,
+    /// It gets a terminal.
+    pub tty: bool,
+    /// It is left to itself once it runs.
+    pub detach: bool,
+}
+
+impl Engine {
+    /// Starts a container and leaves it to itself. One that runs already stays as it is.
+    pub fn start(&self, id: &str) -> Result<(), EngineError> {
+        self.start_monitor(&self.container(id)?.id, None)
+    }
+
+    /// Starts the monitor of a container, with `client` as the first attached command, and waits until the container's
+    /// program runs or could not be started.
+    pub(super) fn start_monitor(&self, id: &str, client: Option<UnixStream>) -> Result<(), EngineError> {
+        if self.monitor(id).is_some() {
+            return Ok(());
+        }
+        let log = self.settings.exec_root.join("monitor.log");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.settings.exec_root)
+            .map_err(failed("create", &self.settings.exec_root))?;
+        let log_file = File::options().append(true).create(true).open(&log).map_err(failed("open", &log))?;
+        let mut command = Command::new(&self.settings.program);
+        command.arg("--data-root").arg(&self.settings.data_root).arg("--exec-root").arg(&self.settings.exec_root);
+        if let Some(driver) = &self.settings.storage_driver {
+            command.arg("--storage-driver").arg(driver);
+        }
+        command.arg("monitor").arg(id).current_dir("/");
+        command
+            .stdin(client.map_or_else(Stdio::null, |client| OwnedFd::from(client).into()))
+            .stdout(Stdio::piped())
+            .stderr(log_file);
+        let mut monitor = spawn_detached(&mut command).map_err(failed("start", &self.settings.program))?;
+        // Holds the client's socket no longer than the monitor needs to get it.
+        drop(command);
+        let mut report = Vec::new();
+        if let Some(mut stdout) = monitor.stdout.take() {
+            stdout.read_to_end(&mut report).map_err(failed("listen to", &self.settings.program))?;
+        }
+        match report.as_slice() {
+            [b'O', ..] => Ok(()),
+            [b'E', a, b, c, d, text @ ..] => {
+                let text = String::from_utf8_lossy(text).into_owned();
+                Err(EngineError::Start { text, exit_code: i32::from_be_bytes([*a, *b, *c, *d]) })
+            }
+            _ => Err(EngineError::Start {
+                text: format!("the monitor ended without a word; see {}", log.display()),
+                exit_code: 125,
+            }),
+        }
+    }
+
+    /// Waits until a container has ended, and says its exit code.
+    pub fn wait(&self, id: &str) -> Result<i64, EngineError> {
+        let container = self.container(id)?;
+        if let Some(monitor) = self.monitor_process(&container.id)? {
+            monitor.wait_for_end(None).map_err(failed("wait for", &self.run_directory(&container.id)))?;
+        }
+        self.recover()?;
+        Ok(self.container(&container.id)?.config.state.exit_code)
+    }
+
+    /// Asks a container to stop, and kills it when it does not within `timeout` (10 seconds unless the container or the
+    /// caller says otherwise). One that does not run stays as it is.
+    pub fn stop(&self, id: &str, timeout: Option<Duration>) -> Result<(), EngineError> {
+        let container = self.container(id)?;
+        let directory = self.run_directory(&container.id);
+        let Some(monitor) = self.monitor_process(&container.id)? else { return Ok(()) };
+        let config = &container.config.config;
+        let own = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        let signal = if config.stop_signal.is_empty() { "SIGTERM" } else { &config.stop_signal };
+        self.update(&container.id, |container| container.config.has_been_manually_stopped = true)?;
+        self.send(&container, signal_number(signal)?)?;
+        let limit = timeout.or(own).unwrap_or(STOP_TIMEOUT);
+        if !monitor.wait_for_end(Some(limit)).map_err(failed("wait for", &directory))? {
+            self.send(&container, libc::SIGKILL)?;
+            monitor.wait_for_end(None).map_err(failed("wait for", &directory))?;
+        }
+        Ok(())
+    }
+
+    /// Sends a signal, by name or number, to a container's first process.
+    pub fn kill(&self, id: &str, signal: &str) -> Result<(), EngineError> {
+        let container = self.container(id)?;
+        let number = signal_number(signal)?;
+        if !container.config.state.running {
+            return Err(EngineError::NotRunning(container.id));
+        }
+        let monitor = self.monitor_process(&container.id)?;
+        self.send(&container, number)?;
+        if let (libc::SIGKILL, Some(monitor)) = (number, monitor) {
+            monitor.wait_for_end(None).map_err(failed("wait for", &self.run_directory(&container.id)))?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, container: &Container, number: i32) -> Result<(), EngineError> {
+        let directory = self.run_directory(&container.id);
+        match Process::open(Pid::from_raw(container.config.state.pid)) {
+            Ok(process) => process.signal(number).map_err(failed("signal the container of", &directory)),
+            // It has ended by itself meanwhile.
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn monitor_process(&self, id: &str) -> Result<Option<Process>, EngineError> {
+        let Some(pid) = self.monitor(id) else { return Ok(None) };
+        // One that ends between the two lines has done its work.
+        Ok(Process::open(Pid::from_raw(pid)).ok())
+    }
+
+    /// Removes a container; one that runs only by force.
+    pub fn remove_container(&self, id: &str, force: bool) -> Result<(), EngineError> {
+        let container = self.container(id)?;
+        if container.config.state.running {
+            if !force {
+                return Err(EngineError::RemoveRunning(container.id));
+            }
+            self.kill(&container.id, "SIGKILL")?;
+        }
+        let _lock = self.store.lock()?;
+        // With --rm the monitor has removed it already.
+        match self.load(&container.id) {
+            Ok(container) => self.forget(&container),
+            Err(EngineError::NoSuchContainer(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Runs a further process in a container that runs, and says its exit code. To be called with one thread.
+    pub fn exec(&self, id: &str, spec: &ExecSpec) -> Result<i64, EngineError> {
+        let container = self.container(id)?;
+        if !container.config.state.running {
+            return Err(EngineError::NotRunning(container.id));
+        }
+        let mut env = environment(&container);
+        if spec.tty && !env.iter().any(|entry| entry.starts_with("TERM=")) {
+            env.push("TERM=xterm".to_owned());
+        }
+        for entry in &spec.env {
+            env.retain(|other| other.split('=').next() != entry.split('=').next());
+            env.push(entry.clone());
+        }
+        let own = &container.config.config;
+        let program = Program {
+            command: spec.command.clone(),
+            environment: env,
+            directory: spec.workdir.clone().unwrap_or_else(|| own.working_dir.clone()),
+            user: spec.user.clone().unwrap_or_else(|| own.user.clone()),
+        };
+        let streams = Streams {
+            interactive: spec.interactive && !spec.detach,
+            tty: spec.tty && !spec.detach,
+            detached: spec.detach,
+        };
+        let code =
+            exec(Pid::from_raw(container.config.state.pid), &program, streams).map_err(|error| EngineError::Start {
+                text: match error.exit_code {
+                    126 | 127 => format!(
+                        "OCI runtime exec failed: exec failed: unable to start container process: {error}: unknown"
+                    ),
+                    _ => error.to_string(),
+                },
+                exit_code: error.exit_code,
+            })?;
+        Ok(code.into())
+    }
+
+    /// Everything a container wrote, in order.
+    pub fn logs(&self, id: &str) -> Result<Vec<LogLine>, EngineError> {
+        let path = self.container(id)?.config.log_path;
+        log::read(Path::new(&path)).map_err(failed("read", Path::new(&path)))
+    }
+
+    /// Stops all processes of a container until the value is dropped.
+    pub(super) fn pause(&self, container: &Container) -> Result<Paused, EngineError> {
+        let namespace = |pid: &str| fs::read_link(Path::new("/proc").join(pid).join("ns/pid")).ok();
+        let own = namespace(&container.config.state.pid.to_string());
+        let mut paused = Paused { processes: Vec::new() };
+        let processes = fs::read_dir("/proc").map_err(failed("list", Path::new("/proc")))?.flatten();
+        for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
+            if own.is_some()
+                && namespace(&pid.to_string()) == own
+                && let Ok(process) = Process::open(Pid::from_raw(pid))
+            {
+                process.signal(libc::SIGSTOP).map_err(failed("pause", Path::new("/proc")))?;
+                paused.processes.push(process);
+            }
+        }
+        Ok(paused)
+    }
+}
+
+/// Processes that stand still while this value lives.
+pub(super) struct Paused {
+    processes: Vec<Process>,
+}
+
+impl Drop for Paused {
+    fn drop(&mut self) {
+        for process in &self.processes {
+            if let Err(error) = process.signal(libc::SIGCONT) {
+                tracing::error!(%error, "a paused process could not be continued");
+            }
+        }
+    }
+}
+
+/// The number of a signal given as `SIGTERM`, `term` or `15`.
+fn signal_number(signal: &str) -> Result<i32, EngineError> {
+    let invalid = || EngineError::InvalidSignal(signal.to_owned());
+    if let Ok(number) = signal.parse::<i32>() {
+        return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };
+    }
+    let name = signal.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    Signal::from_str(&name).map(|signal| signal as i32).map_err(|_| invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_known_by_name_and_number() {
+        for text in ["SIGWINCH", "winch", "28"] {
+            assert_eq!(signal_number(text).unwrap(), libc::SIGWINCH);
+        }
+        assert_eq!(signal_number("NOPE").unwrap_err().to_string(), "Invalid signal: NOPE");
+    }
+}

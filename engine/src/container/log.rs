@@ -1,0 +1,119 @@
+//! A container's log in Docker's `json-file` format: one JSON object per line of output.
+//!
+//! On disk: `containers/<id>/<id>-json.log`, lines `{"log":"text\n","stream":"stdout","time":"RFC 3339"}`; a line that
+//! is longer than 16 KiB is cut, and its pieces but the last carry no newline.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::config::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::image::go_json;
+use crate::world::Clock;
+
+/// The longest piece of a line in one record, as dockerd cuts it.
+const PIECE_MAX_BYTES: usize = 16 * 1024;
+
+/// Where a piece of output came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// The text, with its newline if it had one. Bytes that are no UTF-8 are replaced, as dockerd does.
+    #[serde(rename = "log")]
+    pub text: String,
+    /// Its source.
+    pub stream: Stream,
+    /// When it was written.
+    pub time: Time,
+}
+
+/// Appends to a log; one writer per stream.
+pub struct LogWriter {
+    file: File,
+    stream: Stream,
+    pending: Vec<u8>,
+}
+
+impl LogWriter {
+    /// Opens the log at `path` for appending, making it with mode 0640 when it is new.
+    pub fn open(path: &Path, stream: Stream) -> io::Result<LogWriter> {
+        let file = fs::OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+        Ok(LogWriter { file, stream, pending: Vec::new() })
+    }
+
+    /// Takes output as it comes and writes the lines that are complete.
+    pub fn write(&mut self, bytes: &[u8], clock: &dyn Clock) -> io::Result<()> {
+        self.pending.extend_from_slice(bytes);
+        loop {
+            let line = self.pending.iter().position(|byte| *byte == b'\n').map(|end| end + 1);
+            let Some(length) = line.or((self.pending.len() >= PIECE_MAX_BYTES).then_some(PIECE_MAX_BYTES)) else {
+                return Ok(());
+            };
+            let piece: Vec<u8> = self.pending.drain(..length.min(PIECE_MAX_BYTES)).collect();
+            self.record(&piece, clock)?;
+        }
+    }
+
+    /// Writes what is left of a last line without an end.
+    pub fn finish(&mut self, clock: &dyn Clock) -> io::Result<()> {
+        let rest = std::mem::take(&mut self.pending);
+        if rest.is_empty() { Ok(()) } else { self.record(&rest, clock) }
+    }
+
+    fn record(&mut self, piece: &[u8], clock: &dyn Clock) -> io::Result<()> {
+        let text = String::from_utf8_lossy(piece).into_owned();
+        let mut line = go_json::to_vec(&LogLine { text, stream: self.stream, time: clock.now().into() })?;
+        line.push(b'\n');
+        // One call, so that records of two streams never mix within a line.
+        self.file.write_all(&line)
+    }
+}
+
+/// Every record of the log at `path`; a log that was never written is empty.
+pub fn read(path: &Path) -> io::Result<Vec<LogLine>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    io::BufReader::new(file).lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::random::SystemClock;
+
+    #[test]
+    fn lines_are_kept_whole_however_they_arrive() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x-json.log");
+        let mut log = LogWriter::open(&path, Stream::Stderr).unwrap();
+        for part in ["one\ntw", "o\n", "rest"] {
+            log.write(part.as_bytes(), &SystemClock).unwrap();
+        }
+        log.finish(&SystemClock).unwrap();
+        let lines = read(&path).unwrap();
+        assert_eq!(lines.iter().map(|line| line.text.as_str()).collect::<Vec<_>>(), ["one\n", "two\n", "rest"]);
+        assert!(lines.iter().all(|line| line.stream == Stream::Stderr));
+    }
+
+    #[test]
+    fn an_endless_line_is_cut_as_dockerd_cuts_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x-json.log");
+        let mut log = LogWriter::open(&path, Stream::Stdout).unwrap();
+        log.write(&vec![b'x'; PIECE_MAX_BYTES + 5], &SystemClock).unwrap();
+        log.finish(&SystemClock).unwrap();
+        assert_eq!(read(&path).unwrap().iter().map(|line| line.text.len()).collect::<Vec<_>>(), [PIECE_MAX_BYTES, 5]);
+    }
+}

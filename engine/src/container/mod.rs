@@ -1,0 +1,120 @@
+//! The engine: images and containers as people know them, on top of store, driver and registry.
+//!
+//! *Why*: every verb of the command line is one method here, so that the same engine can be driven in process.
+//! *Holds*: there is no daemon; a container that runs has a monitor process, which alone writes its state, its log and
+//! its exit code. *Never*: text for people other than Docker's own refusals. *Proved by*: `engine/tests` and the replayed
+//! pages.
+
+use std::path::PathBuf;
+
+use crate::driver::{self, Driver};
+use crate::registry::RegistrySettings;
+use crate::store::Store;
+use crate::sys::random::{KernelEntropy, SystemClock};
+use crate::world::{Clock, Entropy};
+
+pub mod attach;
+mod change;
+pub mod commit;
+pub mod config;
+pub mod create;
+pub mod error;
+pub mod exec;
+pub mod images;
+mod launch;
+mod lifecycle;
+pub mod log;
+pub mod monitor;
+pub mod names;
+mod program;
+mod publish;
+mod pull;
+mod records;
+mod remove_image;
+mod rootfs;
+mod rootless;
+mod stream;
+
+pub use commit::CommitSpec;
+pub use create::CreateSpec;
+pub use error::EngineError;
+pub use images::{Image, ImageSummary};
+pub use lifecycle::ExecSpec;
+pub use records::Container;
+pub use remove_image::RemovedImage;
+pub use rootless::enter_namespaces;
+
+pub use crate::driver::GraphData;
+
+/// What dockerd would read from its flags and `daemon.json`.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where images and containers lie (`/var/lib/docker`).
+    pub data_root: PathBuf,
+    /// Where sockets and locks of running containers lie (`/run/layerlab`).
+    pub exec_root: PathBuf,
+    /// The storage driver that was asked for.
+    pub storage_driver: Option<String>,
+    /// How registries are reached.
+    pub registry: RegistrySettings,
+    /// Give every file to the caller when an image needs owners that are not mapped here.
+    pub squash_owners: bool,
+    /// The program that is started as a container's monitor.
+    pub program: PathBuf,
+}
+
+/// What `docker info` shows of the storage driver.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Docker's name of the driver.
+    pub storage_driver: String,
+    /// Its own lines: name and value.
+    pub driver_status: Vec<(String, String)>,
+}
+
+/// An engine on one data root.
+pub struct Engine {
+    settings: Settings,
+    store: Store,
+    driver: Box<dyn Driver>,
+    clock: Box<dyn Clock>,
+    entropy: Box<dyn Entropy>,
+}
+
+impl Engine {
+    /// Opens the engine, laying out the data root when it is new, and puts right what a killed monitor left behind.
+    pub fn open(settings: Settings) -> Result<Engine, EngineError> {
+        let driver_name = settings.storage_driver.as_deref().unwrap_or(driver::overlay2::NAME);
+        // The driver is asked first: one that does not exist must not leave directories behind.
+        std::fs::create_dir_all(&settings.data_root).map_err(error::failed("create", &settings.data_root))?;
+        let driver = driver::open(settings.storage_driver.as_deref(), &settings.data_root)?;
+        let store = Store::open(&settings.data_root, driver_name)?;
+        let engine = Engine { settings, store, driver, clock: Box::new(SystemClock), entropy: Box::new(KernelEntropy) };
+        engine.recover()?;
+        Ok(engine)
+    }
+
+    /// What the engine was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// What the engine says of itself, beyond its settings.
+    pub fn info(&self) -> Result<Info, EngineError> {
+        let driver_status = self.driver.info().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Ok(Info { storage_driver: self.driver.name().to_owned(), driver_status })
+    }
+
+    /// The directories of a container.
+    pub fn container_graph(&self, container: &Container) -> Result<GraphData, EngineError> {
+        Ok(self.driver.graph(&self.store.layers.mount(&container.id)?.mount_id)?)
+    }
+
+    /// The bytes of a container's own files, and those together with its image's.
+    pub fn container_size_bytes(&self, container: &Container) -> Result<(u64, u64), EngineError> {
+        let mount = self.store.layers.mount(&container.id)?;
+        let own = self.driver.own_size_bytes(&mount.mount_id)?;
+        let below = mount.parent.map(|parent| self.store.layers.chain(&parent)).transpose()?.unwrap_or_default();
+        Ok((own, own + below.iter().map(|layer| layer.size_bytes).sum::<u64>()))
+    }
+}

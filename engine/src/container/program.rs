@@ -1,0 +1,207 @@
+//! The last steps of a process inside a container: who it is, where it stands, what it may do, and the program itself.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Uid};
+use rustix::thread::CapabilitySet;
+
+use crate::sys::{capability, process};
+
+/// What is to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Name or path, and arguments.
+    pub command: Vec<String>,
+    /// `NAME=value` each; `HOME` is added when it is missing.
+    pub environment: Vec<String>,
+    /// An absolute path inside the container; empty for `/`.
+    pub directory: String,
+    /// `user`, `uid`, `user:group` or `uid:gid`; empty for root.
+    pub user: String,
+}
+
+/// Why a program could not be started, in the words of Docker and runc.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// No such program, or not one that can be run.
+    #[error("exec: \"{name}\": {reason}")]
+    Exec { name: String, reason: String, exit_code: i32 },
+    /// A user or group that the container's files do not know.
+    #[error("unable to find {kind} {name}: no matching entries in {file} file")]
+    Unknown { kind: &'static str, name: String, file: &'static str },
+    /// The working directory is not there or is none.
+    #[error("chdir to cwd (\"{path}\") set in config.json failed: {source}")]
+    Directory { path: String, source: io::Error },
+    /// Another step failed.
+    #[error("{step}: {source}")]
+    Step { step: &'static str, source: io::Error },
+}
+
+impl ProgramError {
+    /// The exit code that `docker run` gives: 127 not found, 126 not executable, 125 else (chroot(1), env(1)).
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            ProgramError::Exec { exit_code, .. } => *exit_code,
+            ProgramError::Directory { .. } => 126,
+            _ => 125,
+        }
+    }
+}
+
+fn step(step: &'static str) -> impl FnOnce(io::Error) -> ProgramError {
+    move |source| ProgramError::Step { step, source }
+}
+
+/// Turns this process, already in the container's namespaces and root directory, into the program.
+pub fn become_program(program: &Program) -> ProgramError {
+    match prepare(program) {
+        Err(error) => error,
+        Ok((path, arguments, environment)) => {
+            let error = process::exec(&path, &arguments, &environment);
+            let (reason, exit_code) = match error.raw_os_error() {
+                Some(libc::ENOENT) => ("no such file or directory", 127),
+                Some(libc::EACCES) => ("permission denied", 126),
+                Some(libc::ENOEXEC) => ("exec format error", 126),
+                _ => return ProgramError::Step { step: "exec", source: error },
+            };
+            ProgramError::Exec { name: program.command[0].clone(), reason: reason.to_owned(), exit_code }
+        }
+    }
+}
+
+type Exec = (CString, Vec<CString>, Vec<CString>);
+
+fn prepare(program: &Program) -> Result<Exec, ProgramError> {
+    let identity = Identity::find(&program.user)?;
+    let mut environment = program.environment.clone();
+    if !environment.iter().any(|entry| entry.starts_with("HOME=")) {
+        environment.push(format!("HOME={}", identity.home));
+    }
+    let directory = if program.directory.is_empty() { "/" } else { &program.directory };
+    std::env::set_current_dir(directory)
+        .map_err(|source| ProgramError::Directory { path: directory.to_owned(), source })?;
+    capability::bound_to(capability::CONTAINER_DEFAULT).map_err(step("drop capabilities"))?;
+    identity.assume()?;
+    let path = find(&program.command[0], &environment)?;
+    process::reset_signals().map_err(step("reset signals"))?;
+    let text =
+        |text: &String| CString::new(text.as_bytes()).map_err(|_| step("exec")(io::ErrorKind::InvalidInput.into()));
+    let arguments = program.command.iter().map(text).collect::<Result<_, _>>()?;
+    let environment = environment.iter().map(text).collect::<Result<_, _>>()?;
+    let path =
+        CString::new(path.as_os_str().as_bytes()).map_err(|_| step("exec")(io::ErrorKind::InvalidInput.into()))?;
+    Ok((path, arguments, environment))
+}
+
+/// Looks `name` up as a shell would, along the PATH of the environment.
+fn find(name: &str, environment: &[String]) -> Result<PathBuf, ProgramError> {
+    let refused =
+        |reason: &str, exit_code| ProgramError::Exec { name: name.to_owned(), reason: reason.to_owned(), exit_code };
+    if name.contains('/') {
+        return match Path::new(name).metadata() {
+            Err(_) => Err(refused(&format!("stat {name}: no such file or directory"), 127)),
+            Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => Ok(PathBuf::from(name)),
+            Ok(_) => Err(refused("permission denied", 126)),
+        };
+    }
+    let path = environment.iter().rev().find_map(|entry| entry.strip_prefix("PATH=")).unwrap_or_default();
+    let mut forbidden = false;
+    for directory in path.split(':') {
+        let candidate = Path::new(if directory.is_empty() { "." } else { directory }).join(name);
+        match candidate.metadata() {
+            Ok(meta) if meta.is_file() && meta.permissions().mode() & 0o111 != 0 => return Ok(candidate),
+            Ok(meta) if meta.is_file() => forbidden = true,
+            _ => {}
+        }
+    }
+    Err(if forbidden { refused("permission denied", 126) } else { refused("executable file not found in $PATH", 127) })
+}
+
+/// The user that a program runs as.
+struct Identity {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+    home: String,
+}
+
+impl Identity {
+    /// Looks `user` up in the container's own `/etc/passwd` and `/etc/group`; numbers need no entry.
+    fn find(user: &str) -> Result<Identity, ProgramError> {
+        let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
+        let user = if user.is_empty() { "0" } else { user };
+        let passwd = table("/etc/passwd");
+        let entry = passwd.iter().find(|fields| fields[0] == user || fields.get(2).is_some_and(|uid| uid == user));
+        let number = |text: &str| text.parse::<u32>().ok();
+        let field = |index: usize| entry.and_then(|fields| fields.get(index)).map(String::as_str);
+        let unknown = |kind, name: &str, file| ProgramError::Unknown { kind, name: name.to_owned(), file };
+        let uid = field(2).and_then(number).or_else(|| number(user)).ok_or_else(|| unknown("user", user, "passwd"))?;
+        let group_table = table("/etc/group");
+        let gid = match group {
+            None => field(3).and_then(number).unwrap_or(0),
+            Some(group) => {
+                let found =
+                    group_table.iter().find(|fields| fields[0] == group).and_then(|fields| number(fields.get(2)?));
+                found.or_else(|| number(group)).ok_or_else(|| unknown("group", group, "group"))?
+            }
+        };
+        let name = field(0).unwrap_or_default().to_owned();
+        let member =
+            |fields: &Vec<String>| fields.get(3).is_some_and(|members| members.split(',').any(|member| member == name));
+        let mut groups: Vec<u32> =
+            group_table.iter().filter(|fields| member(fields)).filter_map(|fields| number(fields.get(2)?)).collect();
+        groups.insert(0, gid);
+        Ok(Identity { uid, gid, groups, home: field(5).filter(|home| !home.is_empty()).unwrap_or("/").to_owned() })
+    }
+
+    fn assume(&self) -> Result<(), ProgramError> {
+        let groups: Vec<Gid> = self.groups.iter().map(|gid| Gid::from_raw(*gid)).collect();
+        // A namespace with a single ID forbids setgroups; then there is nobody to shed either.
+        match nix::unistd::setgroups(&groups) {
+            Ok(()) | Err(nix::errno::Errno::EPERM) => {}
+            Err(errno) => return Err(step("setgroups")(errno.into())),
+        }
+        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        nix::unistd::setresgid(gid, gid, gid).map_err(|errno| step("setgid")(errno.into()))?;
+        nix::unistd::setresuid(uid, uid, uid).map_err(|errno| step("setuid")(errno.into()))?;
+        let kept = if self.uid == 0 { capability::CONTAINER_DEFAULT } else { CapabilitySet::empty() };
+        capability::set_to(kept).map_err(step("drop capabilities"))
+    }
+}
+
+/// The lines of a colon-separated file; a missing file has none.
+fn table(path: &str) -> Vec<Vec<String>> {
+    let text = std::fs::read(path).unwrap_or_default();
+    String::from_utf8_lossy(&text).lines().map(|line| line.split(':').map(str::to_owned).collect()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_up_along_the_programs_own_path() {
+        let path = ["PATH=/nowhere:/bin".to_owned()];
+        assert_eq!(find("sh", &path).unwrap(), Path::new("/bin/sh"));
+        let missing = find("nosuchcmd", &path).unwrap_err();
+        assert_eq!(missing.to_string(), "exec: \"nosuchcmd\": executable file not found in $PATH");
+        assert_eq!(missing.exit_code(), 127);
+        for not_a_program in ["/etc/passwd", "/etc"] {
+            let refused = find(not_a_program, &path).unwrap_err();
+            assert_eq!(refused.to_string(), format!("exec: {not_a_program:?}: permission denied"));
+            assert_eq!(refused.exit_code(), 126);
+        }
+    }
+
+    #[test]
+    fn numbers_need_no_entry_and_names_do() {
+        let identity = Identity::find("12345:54321").unwrap();
+        assert_eq!((identity.uid, identity.gid, identity.home.as_str()), (12345, 54321, "/"));
+        let unknown = Identity::find("nosuchuser").map(|_| ()).unwrap_err();
+        assert_eq!(unknown.to_string(), "unable to find user nosuchuser: no matching entries in passwd file");
+    }
+}

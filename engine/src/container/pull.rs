@@ -1,0 +1,179 @@
+//! Pulling an image into the store: layers are unpacked aside while they arrive and registered when all are verified.
+//!
+//! Layers wait in `<data root>/tmp/pull-*/<index>`; the directory is locked while its pull lives, so that what a killed
+//! pull left is known for what it is and swept away by the next one.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use super::error::failed;
+use super::{Engine, EngineError};
+use crate::image::{Digest, Reference};
+use crate::layer::{Owners, UnpackOptions, unpack};
+use crate::registry::{self, LayerToPull, PullProgress, PullSink, Pulled, SinkError};
+use crate::store::{Layer, Lock};
+
+/// How staging directories are called.
+const STAGING_PREFIX: &str = "pull-";
+
+/// A place below the data root where layers wait until they are registered.
+pub(super) struct Staging {
+    directory: tempfile::TempDir,
+    _lock: Lock,
+}
+
+impl Staging {
+    pub(super) fn new(data_root: &Path) -> Result<Staging, EngineError> {
+        let place = data_root.join("tmp");
+        sweep(&place)?;
+        let directory =
+            tempfile::Builder::new().prefix(STAGING_PREFIX).tempdir_in(&place).map_err(failed("create", &place))?;
+        let lock = Lock::exclusive(directory.path())?;
+        Ok(Staging { directory, _lock: lock })
+    }
+
+    /// A new directory of mode 0755, the mode of a layer's root unless its tar says otherwise.
+    pub(super) fn layer(&self, index: usize) -> Result<PathBuf, EngineError> {
+        let path = self.path(index);
+        let made = fs::create_dir(&path);
+        let opened =
+            made.and_then(|()| fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)));
+        opened.map_err(failed("create", &path))?;
+        Ok(path)
+    }
+
+    fn path(&self, index: usize) -> PathBuf {
+        self.directory.path().join(index.to_string())
+    }
+}
+
+/// Removes the staging directories of pulls that were killed.
+fn sweep(place: &Path) -> Result<(), EngineError> {
+    for entry in fs::read_dir(place).map_err(failed("list", place))?.flatten() {
+        let path = entry.path();
+        if entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX)
+            && matches!(Lock::try_exclusive(&path), Ok(Some(_)))
+        {
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(failed("remove", &path)(error));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The store as a pull sees it.
+struct Sink<'a> {
+    engine: &'a Engine,
+    staging: Staging,
+    /// Sizes of the unpacked layers, by index.
+    unpacked: Mutex<Vec<(usize, u64)>>,
+    registered: Mutex<Vec<Digest>>,
+}
+
+impl Engine {
+    /// Pulls an image and gives it the name it was asked for by.
+    pub fn pull(&self, reference: &Reference, progress: &dyn PullProgress) -> Result<Pulled, EngineError> {
+        let staging = Staging::new(self.store.data_root())?;
+        let sink = Sink { engine: self, staging, unpacked: Mutex::default(), registered: Mutex::default() };
+        let pulled = registry::pull(reference, &self.settings.registry, &sink, progress)?;
+        let _lock = self.store.lock()?;
+        if let Some(config) = &pulled.config {
+            self.store.images.put(config.raw())?;
+        }
+        for layer in &pulled.layers {
+            self.store.distribution.remember(&layer.blob, &layer.diff_id, &reference.canonical_name())?;
+        }
+        let mut names = self.store.repositories()?;
+        let repository = reference.familiar_name();
+        if reference.digest().is_none() {
+            names.set(&repository, &reference.clone().with_default_tag().familiar(), &pulled.image_id);
+        }
+        names.set(&repository, &format!("{repository}@{}", pulled.manifest_digest), &pulled.image_id);
+        self.store.save_repositories(&names)?;
+        Ok(pulled)
+    }
+
+    /// How layers are to be unpacked for this driver and this user.
+    pub(super) fn unpack_options(&self) -> UnpackOptions {
+        let owners = if self.settings.squash_owners { Owners::CallerOnly } else { Owners::AsRecorded };
+        UnpackOptions { overlay: self.driver.marks(), owners }
+    }
+
+    /// Takes unpacked content over as the layer `layer`, whose cache ID is chosen here.
+    pub(super) fn adopt_layer(&self, mut layer: Layer, content: &Path) -> Result<(), EngineError> {
+        let below = layer.parent.as_ref().map(|parent| self.store.layers.get(parent)).transpose()?;
+        layer.cache_id = self.entropy.hex_id();
+        let adopted = self.driver.adopt(&layer.cache_id, below.as_ref().map(|below| below.cache_id.as_str()), content);
+        let registered = adopted.map_err(EngineError::from).and_then(|()| {
+            self.store.sync()?;
+            Ok(self.store.layers.register(&layer)?)
+        });
+        if registered.is_err() {
+            self.driver.remove(&layer.cache_id)?;
+        }
+        registered
+    }
+}
+
+impl PullSink for Sink<'_> {
+    fn has_image(&self, image_id: &Digest) -> bool {
+        self.engine.store.images.has(image_id)
+    }
+
+    fn has_layer(&self, chain_id: &Digest) -> bool {
+        self.engine.store.layers.chain(chain_id).is_ok()
+    }
+
+    fn unpack(&self, layer: &LayerToPull, tar: &mut dyn Read) -> Result<(), SinkError> {
+        let place = self.staging.layer(layer.index)?;
+        let unpacked = unpack(tar, &place, &self.engine.unpack_options())?;
+        if unpacked.owners_lost > 0 {
+            tracing::warn!(layer = %layer.blob, files = unpacked.owners_lost, "owners were lost: the files belong to the caller");
+        }
+        lock(&self.unpacked).push((layer.index, unpacked.size_bytes));
+        Ok(())
+    }
+
+    fn register(&self, layer: &LayerToPull) -> Result<(), SinkError> {
+        let _lock = self.engine.store.lock()?;
+        // Another pull may have brought the same layer meanwhile.
+        if self.has_layer(&layer.chain_id) {
+            return Ok(());
+        }
+        let size_bytes =
+            lock(&self.unpacked).iter().find(|(index, _)| *index == layer.index).map_or(0, |(_, size)| *size);
+        let record = Layer {
+            chain_id: layer.chain_id.clone(),
+            diff_id: layer.diff_id.clone(),
+            parent: layer.parent.clone(),
+            cache_id: String::new(),
+            size_bytes,
+        };
+        self.engine.adopt_layer(record, &self.staging.path(layer.index))?;
+        lock(&self.registered).push(layer.chain_id.clone());
+        Ok(())
+    }
+
+    fn discard(&self, layer: &LayerToPull) {
+        let dropped = if lock(&self.registered).contains(&layer.chain_id) {
+            self.engine.drop_layer(&layer.chain_id)
+        } else {
+            // What is only staged goes with the staging directory.
+            Ok(())
+        };
+        if let Err(error) = dropped {
+            tracing::error!(layer = %layer.chain_id, %error, "a layer of the failed pull stays behind");
+        }
+    }
+}
+
+/// A mutex whose holder panicked still has the last complete value.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

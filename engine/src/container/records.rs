@@ -1,0 +1,176 @@
+//! Containers on disk, and which of them run.
+//!
+//! ```text
+//! <data root>/containers/<id>/config.v2.json hostconfig.json hostname hosts resolv.conf <id>-json.log   (Docker's)
+//! <exec root>/<id>/monitor.pid attach.sock                                                             (while it runs)
+//! ```
+//! A monitor holds a lock on `monitor.pid`; the kernel gives it up with the process, so a container whose record says that
+//! it runs and whose lock is free has lost its monitor.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::config::{ContainerConfig, HostConfig, State, Time, to_docker_json};
+use super::error::failed;
+use super::{Engine, EngineError};
+use crate::store::{Lock, StoreError, atomic};
+use crate::sys::presence::Presence;
+
+/// A container, as its records tell. `config.name` begins with a slash.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// 64 hex digits.
+    pub id: String,
+    /// What it is and how it fares.
+    pub config: ContainerConfig,
+    /// What it may use of the host.
+    pub host: HostConfig,
+}
+
+/// The file that says which process is a container's monitor.
+const MONITOR: &str = "monitor.pid";
+
+/// The exit code of a container that nobody watched to its end (dockerd says the same after a crash of its own).
+const UNKNOWN_EXIT_CODE: i64 = 255;
+
+impl Engine {
+    pub(super) fn record_directory(&self, id: &str) -> PathBuf {
+        self.settings.data_root.join("containers").join(id)
+    }
+
+    /// Where the monitor of `id` keeps its socket and lock.
+    pub(super) fn run_directory(&self, id: &str) -> PathBuf {
+        self.settings.exec_root.join(id)
+    }
+
+    /// All containers, running or not, newest first.
+    pub fn containers(&self) -> Result<Vec<Container>, EngineError> {
+        let mut containers = Vec::new();
+        for id in self.container_ids()? {
+            match self.load(&id) {
+                Ok(container) => containers.push(container),
+                // One that is being made or removed right now.
+                Err(EngineError::NoSuchContainer(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        containers.sort_by(|a, b| b.config.created.cmp(&a.config.created).then_with(|| a.id.cmp(&b.id)));
+        Ok(containers)
+    }
+
+    /// The container with this ID, this name, or an ID that begins so.
+    pub fn container(&self, name: &str) -> Result<Container, EngineError> {
+        let all = self.containers()?;
+        let wanted = name.strip_prefix('/').unwrap_or(name);
+        if let Some(found) =
+            all.iter().find(|container| container.id == name || container.config.plain_name() == wanted)
+        {
+            return Ok(found.clone());
+        }
+        let mut fitting = all.into_iter().filter(|container| !name.is_empty() && container.id.starts_with(name));
+        match (fitting.next(), fitting.next()) {
+            (Some(found), None) => Ok(found),
+            (Some(_), Some(_)) => Err(EngineError::Ambiguous(name.to_owned())),
+            _ => Err(EngineError::NoSuchContainer(name.to_owned())),
+        }
+    }
+
+    fn container_ids(&self) -> Result<Vec<String>, EngineError> {
+        let directory = self.settings.data_root.join("containers");
+        let entries = fs::read_dir(&directory).map_err(failed("list", &directory))?;
+        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+        names.collect::<io::Result<_>>().map_err(failed("list", &directory))
+    }
+
+    pub(super) fn load(&self, id: &str) -> Result<Container, EngineError> {
+        let directory = self.record_directory(id);
+        let config: ContainerConfig =
+            read(&directory.join("config.v2.json"))?.ok_or_else(|| EngineError::NoSuchContainer(id.to_owned()))?;
+        let host = read(&directory.join("hostconfig.json"))?.unwrap_or_default();
+        Ok(Container { id: id.to_owned(), config, host })
+    }
+
+    pub(super) fn save(&self, container: &Container) -> Result<(), EngineError> {
+        let directory = self.record_directory(&container.id);
+        let write = |name: &str, json: serde_json::Result<Vec<u8>>, mode| {
+            let path = directory.join(name);
+            let json = json.map_err(|error| StoreError::Damaged { path: path.clone(), reason: error.to_string() })?;
+            atomic::write(&path, &json, mode)
+        };
+        write("hostconfig.json", to_docker_json(&container.host), 0o644)?;
+        Ok(write("config.v2.json", to_docker_json(&container.config), 0o600)?)
+    }
+
+    /// Changes the record of a container as it is now, whatever another process wrote meanwhile.
+    pub(super) fn update(&self, id: &str, change: impl FnOnce(&mut Container)) -> Result<Container, EngineError> {
+        let _lock = Lock::exclusive(&self.record_directory(id))?;
+        let mut container = self.load(id)?;
+        change(&mut container);
+        self.save(&container)?;
+        Ok(container)
+    }
+
+    /// The process number of the monitor of `id`, when it has one.
+    pub(super) fn monitor(&self, id: &str) -> Option<i32> {
+        Presence::of(&self.run_directory(id).join(MONITOR))
+    }
+
+    /// Sets containers right whose monitor was killed: not running any more, nothing mounted.
+    pub(super) fn recover(&self) -> Result<(), EngineError> {
+        for container in self.containers()? {
+            if container.config.state.running && self.monitor(&container.id).is_none() {
+                self.bury(&container.id)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn bury(&self, id: &str) -> Result<(), EngineError> {
+        let now = self.clock.now();
+        let container = self.update(id, |container| {
+            if container.config.state.running {
+                container.config.state =
+                    State { exit_code: UNKNOWN_EXIT_CODE, ..ended(&container.config.state, now.into()) };
+                container.config.network_settings.ports = None;
+            }
+        })?;
+        self.driver.detach(&self.store.layers.mount(id)?.mount_id)?;
+        let directory = self.run_directory(id);
+        match fs::remove_dir_all(&directory) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &directory)(error)),
+            _ => {}
+        }
+        tracing::warn!(id, "the monitor of this container was killed; it counts as exited");
+        if container.host.auto_remove { self.forget(&container) } else { Ok(()) }
+    }
+}
+
+/// The state of a container that has ended at `time`; the exit code is the caller's to set.
+pub(super) fn ended(state: &State, time: Time) -> State {
+    State { running: false, pid: 0, finished_at: time, ..state.clone() }
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {
+    let text = match fs::read(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        other => other.map_err(failed("open", path))?,
+    };
+    let parsed = serde_json::from_slice(&text);
+    Ok(Some(parsed.map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })?))
+}
+
+/// Takes the place of the monitor in `directory`; nothing when another has it.
+pub(super) fn become_monitor(directory: &Path) -> Result<Option<Presence>, EngineError> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("create", directory))?;
+    Presence::announce(&directory.join(MONITOR)).map_err(failed("lock", directory))
+}
+
+/// The process numbers of all monitors below `exec_root`.
+pub(super) fn live_monitors(exec_root: &Path) -> Vec<i32> {
+    let entries = fs::read_dir(exec_root).into_iter().flatten().flatten();
+    entries.filter_map(|entry| Presence::of(&entry.path().join(MONITOR))).collect()
+}

@@ -1,0 +1,221 @@
+//! Removing images: first names, then the image, then the layers and parents that nothing else needs.
+//!
+//! The rules are dockerd's (`daemon/images/image_delete.go` of Docker 20.10), seen in recordings.
+
+use std::collections::HashSet;
+
+use super::{Container, Engine, EngineError};
+use crate::image::{Digest, Reference};
+use crate::store::Repositories;
+use crate::store::repositories::is_digest;
+
+/// One line of what was removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemovedImage {
+    /// A name or a digest reference.
+    Untagged(String),
+    /// An image, or a layer by its chain ID.
+    Deleted(Digest),
+}
+
+/// Why an image cannot go.
+struct Conflict {
+    /// Force does not help.
+    hard: bool,
+    /// A container is the reason.
+    used: bool,
+    reason: String,
+}
+
+impl Conflict {
+    fn into_error(self, image: &Digest) -> EngineError {
+        let force = if self.hard { "cannot be forced" } else { "must be forced" };
+        EngineError::Conflict(format!("unable to delete {} ({force}) - {}", image.short(), self.reason))
+    }
+}
+
+impl Engine {
+    /// Removes the name `name`, and the image with it when that was its last; by ID, all names of one repository.
+    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<RemovedImage>, EngineError> {
+        let _lock = self.store.lock()?;
+        let image = self.image_id(name)?;
+        let mut names = self.store.repositories()?;
+        let mut removed = Vec::new();
+        let by_name = !is_id(name, &image);
+        if by_name {
+            let reference = Reference::parse(name)?.with_default_tag();
+            let (repository, familiar) = (reference.familiar_name(), reference.familiar());
+            if !force && is_single(&names, &image) {
+                self.refuse_if_used(name, &image)?;
+            }
+            self.untag(&mut names, &repository, &familiar, &mut removed)?;
+            let rest: Vec<_> = owned_names(&names, &image);
+            let same_repository = rest.iter().filter(|(other, _)| *other == repository);
+            if !is_digest(&familiar) && same_repository.clone().all(|(_, name)| is_digest(name)) {
+                for (repository, name) in same_repository {
+                    self.untag(&mut names, repository, name, &mut removed)?;
+                }
+            }
+            if names.names_of(&image).next().is_some() {
+                return Ok(removed);
+            }
+        } else if is_single(&names, &image) {
+            let conflict = self.conflict(&names, &image, force, false)?;
+            if let Some(conflict) = conflict {
+                return Err(conflict.into_error(&image));
+            }
+            for (repository, name) in owned_names(&names, &image) {
+                self.untag(&mut names, &repository, &name, &mut removed)?;
+            }
+        }
+        self.delete(&mut names, &image, force, by_name, &mut removed)?;
+        Ok(removed)
+    }
+
+    fn refuse_if_used(&self, name: &str, image: &Digest) -> Result<(), EngineError> {
+        let Some(user) = self.containers()?.into_iter().find(|container| container.config.image == image.to_string())
+        else {
+            return Ok(());
+        };
+        Err(EngineError::Conflict(format!(
+            "unable to remove repository reference {name:?} (must force) - container {} is using its referenced image {}",
+            user.config.short_id(),
+            image.short()
+        )))
+    }
+
+    fn untag(
+        &self,
+        names: &mut Repositories,
+        repository: &str,
+        name: &str,
+        removed: &mut Vec<RemovedImage>,
+    ) -> Result<(), EngineError> {
+        if names.remove(repository, name) {
+            self.store.save_repositories(names)?;
+            removed.push(RemovedImage::Untagged(name.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Deletes an image and, going up, parents that nobody needs. `quiet` swallows conflicts of an image that is named or
+    /// not used: its names were all that was asked to go.
+    fn delete(
+        &self,
+        names: &mut Repositories,
+        image: &Digest,
+        force: bool,
+        quiet: bool,
+        removed: &mut Vec<RemovedImage>,
+    ) -> Result<(), EngineError> {
+        if let Some(conflict) = self.conflict(names, image, force, true)? {
+            let dangling = names.names_of(image).next().is_none() && self.children(image)?.is_empty();
+            return if quiet && (!dangling || conflict.used) { Ok(()) } else { Err(conflict.into_error(image)) };
+        }
+        let parent = self.store.images.parent(image)?;
+        for (repository, name) in owned_names(names, image) {
+            self.untag(names, &repository, &name, removed)?;
+        }
+        let top = self.top_layer(&self.image_config(image)?);
+        self.store.images.remove(image)?;
+        removed.push(RemovedImage::Deleted(image.clone()));
+        removed.extend(self.release_layers(top)?.into_iter().map(RemovedImage::Deleted));
+        match parent {
+            Some(parent) if self.store.images.has(&parent) => self.delete(names, &parent, false, true, removed),
+            _ => Ok(()),
+        }
+    }
+
+    /// What speaks against deleting `image`; with `names_count` also that it still has names.
+    fn conflict(
+        &self,
+        names: &Repositories,
+        image: &Digest,
+        force: bool,
+        names_count: bool,
+    ) -> Result<Option<Conflict>, EngineError> {
+        let hard = |used, reason| Some(Conflict { hard: true, used, reason });
+        let soft = |used, reason| Some(Conflict { hard: false, used, reason });
+        if !self.children(image)?.is_empty() {
+            return Ok(hard(false, "image has dependent child images".to_owned()));
+        }
+        let users: Vec<Container> =
+            self.containers()?.into_iter().filter(|user| user.config.image == image.to_string()).collect();
+        if let Some(user) = users.iter().find(|user| user.config.state.running) {
+            return Ok(hard(true, format!("image is being used by running container {}", user.config.short_id())));
+        }
+        if force {
+            return Ok(None);
+        }
+        if names_count && names.names_of(image).next().is_some() {
+            return Ok(soft(false, "image is referenced in multiple repositories".to_owned()));
+        }
+        Ok(users.first().and_then(|user| {
+            soft(true, format!("image is being used by stopped container {}", user.config.short_id()))
+        }))
+    }
+
+    fn children(&self, image: &Digest) -> Result<Vec<Digest>, EngineError> {
+        let mut children = Vec::new();
+        for other in self.store.images.all()? {
+            if self.store.images.parent(&other)?.as_ref() == Some(image) {
+                children.push(other);
+            }
+        }
+        Ok(children)
+    }
+
+    /// Deletes the layers from `top` down to the first that an image or a container still needs.
+    fn release_layers(&self, top: Option<Digest>) -> Result<Vec<Digest>, EngineError> {
+        let needed = self.needed_layers()?;
+        let mut removed = Vec::new();
+        let mut next = top;
+        while let Some(chain_id) = next.filter(|chain_id| !needed.contains(chain_id)) {
+            next = self.store.layers.get(&chain_id)?.parent;
+            self.drop_layer(&chain_id)?;
+            removed.push(chain_id);
+        }
+        Ok(removed)
+    }
+
+    /// Deletes one layer: its record first, so that a crash leaves a directory without a record and not the reverse.
+    pub(super) fn drop_layer(&self, chain_id: &Digest) -> Result<(), EngineError> {
+        let layer = self.store.layers.get(chain_id)?;
+        self.store.layers.remove(chain_id)?;
+        Ok(self.driver.remove(&layer.cache_id)?)
+    }
+
+    fn needed_layers(&self) -> Result<HashSet<Digest>, EngineError> {
+        let mut needed = HashSet::new();
+        for image in self.store.images.all()? {
+            needed.extend(crate::layer::chain_ids(&self.image_config(&image)?.view().rootfs.diff_ids));
+        }
+        for (_, mount) in self.store.layers.mounts()? {
+            if let Some(parent) = mount.parent {
+                needed.extend(self.store.layers.chain(&parent)?.into_iter().map(|layer| layer.chain_id));
+            }
+        }
+        Ok(needed)
+    }
+}
+
+/// Whether `name` is an ID of `image`, or the beginning of one, rather than one of its names.
+fn is_id(name: &str, image: &Digest) -> bool {
+    let hex = name.strip_prefix("sha256:").unwrap_or(name);
+    !hex.is_empty() && image.hex().starts_with(hex)
+}
+
+/// Whether all names of an image lie in one repository, with one tag at most.
+fn is_single(names: &Repositories, image: &Digest) -> bool {
+    let all: Vec<_> = names.names_of(image).collect();
+    let one_repository = all.iter().all(|(repository, _)| all.first().is_some_and(|(first, _)| first == repository));
+    one_repository && all.iter().filter(|(_, name)| !is_digest(name)).count() <= 1
+}
+
+fn owned_names(names: &Repositories, image: &Digest) -> Vec<(String, String)> {
+    let mut all: Vec<_> =
+        names.names_of(image).map(|(repository, name)| (repository.to_owned(), name.to_owned())).collect();
+    // Tags before digests, as Docker lists them.
+    all.sort_by_key(|(repository, name)| (repository.clone(), is_digest(name), name.clone()));
+    all
+}

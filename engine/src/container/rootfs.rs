@@ -1,0 +1,196 @@
+//! The file system a container starts in: Docker's `-init` layer, the mounts around the image's tree, and the step into
+//! it.
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode as NodeMode, SFlag, makedev, mknod};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::mount::MountFlags;
+
+use crate::sys::mount;
+use crate::sys::namespace;
+use crate::sys::root::Root;
+
+/// What went wrong, at which mount.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {source}")]
+pub struct RootfsError {
+    what: String,
+    source: io::Error,
+}
+
+fn at(what: impl Into<String>) -> impl FnOnce(io::Error) -> RootfsError {
+    let what = what.into();
+    move |source| RootfsError { what, source }
+}
+
+/// Mount points that Docker makes in a layer of its own below the container's, unless the image has them.
+pub fn fill_init_layer(tree: &Path) -> io::Result<()> {
+    let root = Root::open(tree)?;
+    for directory in ["/dev/pts", "/dev/shm", "/proc", "/sys"] {
+        root.create_dir_all(Path::new(directory))?;
+    }
+    for file in ["/.dockerenv", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/dev/console"] {
+        root.create_file(Path::new(file), 0o755)?;
+    }
+    root.create_link(Path::new("/etc/mtab"), "/proc/mounts")
+}
+
+/// Device nodes of `/dev`: name, major, minor.
+const DEVICES: [(&str, u64, u64); 6] =
+    [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
+
+/// Paths of `/proc` and `/sys` that a container must not see.
+const MASKED: [&str; 10] = [
+    "/proc/asound",
+    "/proc/acpi",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/sys/firmware",
+];
+
+/// Paths of `/proc` that a container must not write.
+const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/// Mounts everything below `rootfs` and makes it `/` of this mount namespace, which must be the container's own.
+/// `files` are host files and the places they are bound to.
+pub fn enter(rootfs: &Path, files: &[(PathBuf, String)]) -> Result<(), RootfsError> {
+    mount::make_private(Path::new("/")).map_err(at("make mounts private"))?;
+    let root = Root::open(rootfs).map_err(at(format!("open {}", rootfs.display())))?;
+    mount_system(&root)?;
+    for (source, target) in files {
+        let place = target_in(&root, target, FileType::RegularFile)?;
+        mount::bind(source, &place.path).map_err(at(format!("bind {} to {target}", source.display())))?;
+    }
+    pivot(rootfs).map_err(at(format!("pivot_root to {}", rootfs.display())))?;
+    fill_dev().map_err(at("fill /dev"))?;
+    restrict()
+}
+
+fn mount_system(root: &Root) -> Result<(), RootfsError> {
+    let safe = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    let devpts = |gid: &str| format!("newinstance,ptmxmode=0666,mode=0620{gid}");
+    // Group 5 is `tty` in every distribution; a namespace with a single ID has no such group.
+    let devpts = devpts(if namespace::is_mapped(5) { ",gid=5" } else { "" });
+    let table: [(&str, &str, MountFlags, &str); 6] = [
+        ("/proc", "proc", safe, ""),
+        ("/dev", "tmpfs", MountFlags::NOSUID | MountFlags::STRICTATIME, "mode=755,size=65536k"),
+        ("/dev/pts", "devpts", MountFlags::NOSUID | MountFlags::NOEXEC, &devpts),
+        ("/sys", "sysfs", safe | MountFlags::RDONLY, ""),
+        ("/dev/mqueue", "mqueue", safe, ""),
+        ("/dev/shm", "tmpfs", safe, "mode=1777,size=67108864"),
+    ];
+    for (target, kind, flags, data) in table {
+        let place = target_in(root, target, FileType::Directory)?;
+        let source = if target == "/dev/shm" { "shm" } else { kind };
+        let mounted = mount::mount(source, &place.path, kind, flags, data);
+        // The host's network shares its /sys only with root of the first user namespace: then it is shown as it is.
+        let mounted = match mounted {
+            Err(error) if kind == "sysfs" && error.raw_os_error() == Some(libc::EPERM) => {
+                bind_read_only(Path::new("/sys"), &place.path)
+            }
+            other => other,
+        };
+        mounted.map_err(at(format!("mount {kind} on {target}")))?;
+    }
+    for (name, ..) in DEVICES {
+        add_device(root, name).map_err(at(format!("make /dev/{name}")))?;
+    }
+    Ok(())
+}
+
+fn bind_read_only(source: &Path, target: &Path) -> io::Result<()> {
+    mount::bind(source, target)?;
+    mount::make_read_only(target)
+}
+
+/// A mount target, resolved inside the root so that no link of the image leads outside.
+struct Place {
+    path: PathBuf,
+    _file: std::os::fd::OwnedFd,
+}
+
+fn target_in(root: &Root, target: &str, kind: FileType) -> Result<Place, RootfsError> {
+    let path = Path::new(target);
+    let made =
+        if kind == FileType::Directory { root.create_dir_all(path).map(drop) } else { root.create_file(path, 0o755) };
+    made.map_err(at(format!("make {target}")))?;
+    let file = root.open_at(path, OFlags::PATH, Mode::empty()).map_err(at(format!("open {target}")))?;
+    Ok(Place { path: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())), _file: file })
+}
+
+/// A device node, or the host's own bound to its place where the kernel allows no new ones.
+fn add_device(root: &Root, name: &str) -> io::Result<()> {
+    let directory = root.open_at(Path::new("/dev"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
+    let (_, major, minor) = DEVICES.into_iter().find(|device| device.0 == name).ok_or(io::ErrorKind::NotFound)?;
+    match mknod(&path, SFlag::S_IFCHR, NodeMode::from_bits_truncate(0o666), makedev(major, minor)) {
+        Ok(()) => Ok(std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?),
+        Err(nix::errno::Errno::EPERM) => {
+            std::fs::write(&path, "")?;
+            mount::bind(&Path::new("/dev").join(name), &path)
+        }
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn pivot(rootfs: &Path) -> io::Result<()> {
+    std::env::set_current_dir(rootfs)?;
+    rustix::process::pivot_root(".", ".")?;
+    // The old root lies on top of the new one now, and the working directory is the old one.
+    rustix::mount::unmount(".", rustix::mount::UnmountFlags::DETACH)?;
+    std::env::set_current_dir("/")
+}
+
+fn fill_dev() -> io::Result<()> {
+    for (link, target) in [
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+        ("/dev/ptmx", "pts/ptmx"),
+    ] {
+        std::os::unix::fs::symlink(target, link)?;
+    }
+    Ok(())
+}
+
+fn restrict() -> Result<(), RootfsError> {
+    for path in MASKED.map(Path::new).into_iter().filter(|path| path.exists()) {
+        let masked = if path.is_dir() {
+            mount::mount("tmpfs", path, "tmpfs", MountFlags::RDONLY, "")
+        } else {
+            mount::bind(Path::new("/dev/null"), path)
+        };
+        masked.map_err(at(format!("mask {}", path.display())))?;
+    }
+    for path in READ_ONLY.map(Path::new).into_iter().filter(|path| path.exists()) {
+        bind_read_only(path, path).map_err(at(format!("protect {}", path.display())))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_init_layer_has_dockers_mount_points_and_keeps_what_the_image_has() {
+        let tree = tempfile::tempdir().unwrap();
+        std::fs::create_dir(tree.path().join("etc")).unwrap();
+        std::fs::write(tree.path().join("etc/hosts"), "the image's").unwrap();
+        fill_init_layer(tree.path()).unwrap();
+        assert_eq!(std::fs::read_to_string(tree.path().join("etc/hosts")).unwrap(), "the image's");
+        assert_eq!(std::fs::read_link(tree.path().join("etc/mtab")).unwrap(), Path::new("/proc/mounts"));
+        for name in [".dockerenv", "dev/console", "dev/shm", "dev/pts", "etc/hostname", "etc/resolv.conf"] {
+            assert!(tree.path().join(name).exists(), "{name}");
+        }
+    }
+}
