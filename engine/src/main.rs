@@ -1,3 +1,7 @@
 //! The docker-compatible command `layerlab`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    layerlab_engine::cli::main()
+}

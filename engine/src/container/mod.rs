@@ -63,15 +63,6 @@ pub struct Settings {
     pub program: PathBuf,
 }
 
-/// What `docker info` shows of the storage driver.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Info {
-    /// Docker's name of the driver.
-    pub storage_driver: String,
-    /// Its own lines: name and value.
-    pub driver_status: Vec<(String, String)>,
-}
-
 /// An engine on one data root.
 pub struct Engine {
     settings: Settings,
@@ -99,10 +90,9 @@ impl Engine {
         &self.settings
     }
 
-    /// What the engine says of itself, beyond its settings.
-    pub fn info(&self) -> Result<Info, EngineError> {
-        let driver_status = self.driver.info().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Ok(Info { storage_driver: self.driver.name().to_owned(), driver_status })
+    /// Docker's name of the storage driver, and its lines of `docker info`.
+    pub fn driver_info(&self) -> (&'static str, Vec<(&'static str, String)>) {
+        (self.driver.name(), self.driver.info())
     }
 
     /// The directories of a container.

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -40,6 +41,12 @@ pub struct Change {
     pub kind: ChangeKind,
     /// Which path, with a leading slash.
     pub path: PathBuf,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.letter(), self.path.display())
+    }
 }
 
 /// A path that could not be looked at.
@@ -167,7 +174,7 @@ mod tests {
         }
         change(&new);
         let found = changes(&old, &new).unwrap();
-        found.iter().map(|change| format!("{} {}", change.kind.letter(), change.path.display())).collect()
+        found.iter().map(Change::to_string).collect()
     }
 
     #[test]

@@ -1,0 +1,181 @@
+//! What `inspect` shows: images and containers as JSON, in Docker's order of keys and with its four blanks of indent.
+
+use serde::Serialize;
+use serde_json::ser::PrettyFormatter;
+use serde_json::{Map, Serializer, Value, json};
+
+use crate::container::config::{ContainerConfig, EndpointSettings, NetworkSettings, State, Time};
+use crate::container::{Container, Image};
+use crate::driver::GraphData;
+use crate::image::RunConfig;
+
+const INDENT: &[u8] = b"    ";
+const IPAM_OPERATIONAL: &str = "IPAMOperational";
+const DEFAULT_NETWORK: &str = "bridge";
+
+/// `value` as Docker lays JSON out, ending in a newline.
+pub fn indented(value: &Value) -> serde_json::Result<String> {
+    let mut bytes = Vec::new();
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, PrettyFormatter::with_indent(INDENT)))?;
+    bytes.push(b'\n');
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// One image.
+pub fn image(image: &Image) -> serde_json::Result<Value> {
+    let view = image.config.view();
+    let last_comment = view.history.last().map(|step| step.comment.as_str()).unwrap_or_default();
+    let comment = if view.comment.is_empty() { last_comment } else { &view.comment };
+    let created = if view.created.is_empty() { Time::ZERO.to_string() } else { view.created.clone() };
+    let container_config = view.container_config.clone().unwrap_or_default();
+    let mut shown = Keys::default();
+    shown.put("Id", image.id.to_string());
+    shown.put("RepoTags", image.tags.clone());
+    shown.put("RepoDigests", image.digests.clone());
+    shown.put("Parent", image.parent.as_ref().map(ToString::to_string).unwrap_or_default());
+    shown.put("Comment", comment);
+    shown.put("Created", created);
+    shown.put("Container", view.container.clone());
+    shown.put("ContainerConfig", run_config(&container_config)?);
+    shown.put("DockerVersion", view.docker_version.clone());
+    shown.put("Author", view.author.clone());
+    shown.put("Config", view.config.as_ref().map(run_config).transpose()?.unwrap_or_default());
+    shown.put("Architecture", view.architecture.clone());
+    if !view.variant.is_empty() {
+        shown.put("Variant", view.variant.clone());
+    }
+    shown.put("Os", view.os.clone());
+    shown.put("Size", image.size_bytes);
+    shown.put("VirtualSize", image.size_bytes);
+    shown.put("GraphDriver", graph(&image.graph));
+    let layers: Vec<String> = view.rootfs.diff_ids.iter().map(ToString::to_string).collect();
+    let mut rootfs = json!({"Type": view.rootfs.kind});
+    if !layers.is_empty() {
+        rootfs["Layers"] = Value::from(layers);
+    }
+    shown.put("RootFS", rootfs);
+    let last_tag_time = image.last_tag_time.map_or(Time::ZERO, Time::from);
+    shown.put("Metadata", json!({"LastTagTime": last_tag_time.to_string()}));
+    Ok(shown.into())
+}
+
+/// One container. `sizes_bytes`: what it wrote, and that with its image, when asked for.
+pub fn container(
+    container: &Container,
+    data: &GraphData,
+    sizes_bytes: Option<(u64, u64)>,
+) -> serde_json::Result<Value> {
+    let config = &container.config;
+    let mut shown = Keys::default();
+    shown.put("Id", config.id.clone());
+    shown.put("Created", config.created.to_string());
+    shown.put("Path", config.path.clone());
+    shown.put("Args", config.args.clone());
+    shown.put("State", state(&config.state));
+    shown.put("Image", config.image.clone());
+    shown.put("ResolvConfPath", config.resolv_conf_path.clone());
+    shown.put("HostnamePath", config.hostname_path.clone());
+    shown.put("HostsPath", config.hosts_path.clone());
+    shown.put("LogPath", config.log_path.clone());
+    shown.put("Name", config.name.clone());
+    shown.put("RestartCount", config.restart_count);
+    shown.put("Driver", config.driver.clone());
+    shown.put("Platform", config.os.clone());
+    shown.put("MountLabel", config.mount_label.clone());
+    shown.put("ProcessLabel", config.process_label.clone());
+    shown.put("AppArmorProfile", config.app_armor_profile.clone());
+    shown.put("ExecIDs", Value::Null);
+    shown.put("HostConfig", serde_json::to_value(&container.host)?);
+    shown.put("GraphDriver", graph(data));
+    if let Some((writable, with_image)) = sizes_bytes {
+        shown.put("SizeRw", writable);
+        shown.put("SizeRootFs", with_image);
+    }
+    shown.put("Mounts", mounts(config));
+    shown.put("Config", run_config(&config.config)?);
+    shown.put("NetworkSettings", network(&config.network_settings)?);
+    Ok(shown.into())
+}
+
+/// Keys in the order in which they were put.
+#[derive(Default)]
+struct Keys(Map<String, Value>);
+
+impl Keys {
+    fn put(&mut self, key: &str, value: impl Into<Value>) {
+        self.0.insert(key.to_owned(), value.into());
+    }
+}
+
+impl From<Keys> for Value {
+    fn from(keys: Keys) -> Value {
+        Value::Object(keys.0)
+    }
+}
+
+fn run_config(config: &RunConfig) -> serde_json::Result<Value> {
+    serde_json::to_value(config)
+}
+
+fn graph(graph: &GraphData) -> Value {
+    let data: Map<String, Value> =
+        graph.data.iter().map(|(key, path)| (key.clone(), Value::from(path.as_str()))).collect();
+    let data = if data.is_empty() { Value::Null } else { Value::Object(data) };
+    json!({"Data": data, "Name": graph.name})
+}
+
+fn state(state: &State) -> Value {
+    let mut shown = json!({
+        "Status": state.status(),
+        "Running": state.running,
+        "Paused": state.paused,
+        "Restarting": state.restarting,
+        "OOMKilled": state.oom_killed,
+        "Dead": state.dead,
+        "Pid": state.pid,
+        "ExitCode": state.exit_code,
+        "Error": state.error,
+        "StartedAt": state.started_at.to_string(),
+        "FinishedAt": state.finished_at.to_string(),
+    });
+    if let Some(health) = &state.health {
+        shown["Health"] = health.clone();
+    }
+    shown
+}
+
+fn mounts(config: &ContainerConfig) -> Value {
+    config.mount_points.values().cloned().collect()
+}
+
+/// The settings with the fields of the default network beside them, as clients older than networks expect.
+fn network(settings: &NetworkSettings) -> serde_json::Result<Value> {
+    let none = EndpointSettings::default();
+    let default = settings.networks.get(DEFAULT_NETWORK).unwrap_or(&none);
+    let mut networks = serde_json::to_value(&settings.networks)?;
+    for endpoint in networks.as_object_mut().into_iter().flat_map(|networks| networks.values_mut()) {
+        if let Some(fields) = endpoint.as_object_mut() {
+            fields.shift_remove(IPAM_OPERATIONAL);
+        }
+    }
+    Ok(json!({
+        "Bridge": settings.bridge,
+        "SandboxID": settings.sandbox_id,
+        "HairpinMode": settings.hairpin_mode,
+        "LinkLocalIPv6Address": settings.link_local_ipv6_address,
+        "LinkLocalIPv6PrefixLen": settings.link_local_ipv6_prefix_len,
+        "Ports": serde_json::to_value(settings.ports.clone().unwrap_or_default())?,
+        "SandboxKey": settings.sandbox_key,
+        "SecondaryIPAddresses": settings.secondary_ip_addresses,
+        "SecondaryIPv6Addresses": settings.secondary_ipv6_addresses,
+        "EndpointID": default.endpoint_id,
+        "Gateway": default.gateway,
+        "GlobalIPv6Address": default.global_ipv6_address,
+        "GlobalIPv6PrefixLen": default.global_ipv6_prefix_len,
+        "IPAddress": default.ip_address,
+        "IPPrefixLen": default.ip_prefix_len,
+        "IPv6Gateway": default.ipv6_gateway,
+        "MacAddress": default.mac_address,
+        "Networks": networks,
+    }))
+}

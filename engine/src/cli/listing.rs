@@ -1,0 +1,92 @@
+//! Listings: lines of named fields, as an aligned table or through a template (`--format`).
+
+use serde_json::{Map, Value};
+
+use super::messages::{BAD_TEMPLATE, Failure};
+use super::table;
+use super::template::{Subject, Template, TemplateError};
+
+const TABLE: &str = "table";
+
+/// What is listed: the name Docker's own code has for a line, and the heading of each field.
+pub struct Listing {
+    pub kind: &'static str,
+    pub headings: &'static [(&'static str, &'static str)],
+}
+
+impl Listing {
+    /// `lines` in the form of `format`, which is a template, or `table` and a template.
+    pub fn render(&self, format: &str, lines: &[Map<String, Value>]) -> Result<String, Failure> {
+        match format.strip_prefix(TABLE) {
+            Some(row) => self.table(row, lines).map_err(failed).map(|text| table::align(&text)),
+            None => self.lines(&unescaped(format), lines).map_err(failed),
+        }
+    }
+
+    fn table(&self, row: &str, lines: &[Map<String, Value>]) -> Result<String, TemplateError> {
+        let row = unescaped(row);
+        let headings = self.headings.iter().map(|(field, heading)| ((*field).to_owned(), Value::from(*heading)));
+        let headings: Map<String, Value> = headings.collect();
+        let body = self.lines(&row, lines)?;
+        let head = Template::parse_heading(&row)?.render(&Value::from(headings), Subject::Line(self.kind))?;
+        Ok(format!("{head}\n{body}"))
+    }
+
+    fn lines(&self, row: &str, lines: &[Map<String, Value>]) -> Result<String, TemplateError> {
+        let template = Template::parse(row)?;
+        let render = |line: &Map<String, Value>| template.render(&Value::from(line.clone()), Subject::Line(self.kind));
+        lines.iter().map(|line| Ok(render(line)? + "\n")).collect()
+    }
+}
+
+/// Whether `format` shows `field`, which may be dear to find out.
+pub fn shows(format: &str, field: &str) -> bool {
+    format.contains(&format!(".{field}")) || format.contains("json .}") || format.contains("json . ")
+}
+
+fn unescaped(format: &str) -> String {
+    format.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n")
+}
+
+fn failed(error: TemplateError) -> Failure {
+    match error {
+        TemplateError::Parse(_) => Failure::with_code(error.to_string(), BAD_TEMPLATE),
+        TemplateError::Execute(_) => Failure::new(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const IMAGES: Listing =
+        Listing { kind: "*formatter.imageContext", headings: &[("ID", "IMAGE ID"), ("Repository", "REPOSITORY")] };
+
+    fn lines() -> Vec<Map<String, Value>> {
+        let line = |id: &str, name: &str| json!({"ID": id, "Repository": name}).as_object().unwrap().clone();
+        vec![line("90b2df92dea5", "derived"), line("d6a446a305a9", "127.0.0.1:5000/library/bash")]
+    }
+
+    #[test]
+    fn a_table_has_headings_and_a_template_has_none() {
+        let table = IMAGES.render(r"table {{.ID}}\t{{.Repository}}", &lines()).unwrap();
+        let expected = "\
+IMAGE ID       REPOSITORY
+90b2df92dea5   derived
+d6a446a305a9   127.0.0.1:5000/library/bash
+";
+        assert_eq!(table, expected);
+        assert_eq!(IMAGES.render("{{.ID}}:{{lower .ID}}", &lines()[..1]).unwrap(), "90b2df92dea5:90b2df92dea5\n");
+        assert_eq!(IMAGES.render("{{.ID}}", &[]).unwrap(), "");
+        assert_eq!(IMAGES.render("table {{lower .ID}}", &[]).unwrap(), "IMAGE ID\n");
+    }
+
+    #[test]
+    fn a_field_that_is_none_is_named() {
+        let failure = IMAGES.render("{{.Nope}}", &lines()).unwrap_err();
+        assert!(failure.text.ends_with("can't evaluate field Nope in type *formatter.imageContext"), "{failure:?}");
+        assert_eq!(failure.exit_code, 1);
+        assert_eq!(IMAGES.render("{{nope}}", &lines()).unwrap_err().exit_code, 64);
+    }
+}

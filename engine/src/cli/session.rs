@@ -1,0 +1,224 @@
+//! One call of the command line: what was set by flags, environment and `daemon.json`, and the engine opened with it.
+//!
+//! A flag wins over the environment, that over `daemon.json`, and that over the default. `daemon.json` is dockerd's; what
+//! it says of things this engine does not have is passed over.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::messages::Failure;
+use crate::container::{self, Engine, Settings};
+use crate::registry::RegistrySettings;
+
+const PROGRAM_DIRECTORY: &str = "layerlab";
+
+/// The options before the verb.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct GlobalOptions {
+    /// Root directory of persistent state (default /var/lib/docker, or $XDG_DATA_HOME/layerlab of an ordinary user)
+    #[arg(long, value_name = "string")]
+    pub data_root: Option<PathBuf>,
+    /// Root directory of running state (default /run/layerlab, or $XDG_RUNTIME_DIR/layerlab of an ordinary user)
+    #[arg(long, value_name = "string")]
+    pub exec_root: Option<PathBuf>,
+    /// Configuration file of dockerd, read for what applies (default /etc/docker/daemon.json)
+    #[arg(long, value_name = "string")]
+    pub config_file: Option<PathBuf>,
+    /// Storage driver to use
+    #[arg(short = 's', long, value_name = "string")]
+    pub storage_driver: Option<String>,
+    /// Take images that need more owners than this user has, giving every file to one owner: ownership is lost
+    #[arg(long)]
+    pub squash_owners: bool,
+}
+
+/// What is read of `daemon.json`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, rename_all = "kebab-case")]
+struct DaemonConfig {
+    data_root: Option<PathBuf>,
+    exec_root: Option<PathBuf>,
+    storage_driver: Option<String>,
+    registry_mirrors: Vec<String>,
+    insecure_registries: Vec<String>,
+}
+
+/// What the process finds around it.
+pub struct Surroundings<'a> {
+    pub is_root: bool,
+    pub variable: &'a dyn Fn(&str) -> Option<OsString>,
+}
+
+/// A call of the command line.
+#[derive(Clone, Debug)]
+pub struct Session {
+    pub data_root: PathBuf,
+    pub exec_root: PathBuf,
+    pub storage_driver: Option<String>,
+    pub registry_mirrors: Vec<String>,
+    pub insecure_registries: Vec<String>,
+    credentials: Option<PathBuf>,
+    squash_owners: bool,
+    pub is_root: bool,
+    /// This program itself, which also is every container's monitor.
+    pub program: PathBuf,
+}
+
+impl Session {
+    /// Brings together what was set where.
+    pub fn new(options: GlobalOptions, surroundings: &Surroundings) -> Result<Session, Failure> {
+        let daemon = daemon_config(options.config_file.as_deref(), surroundings)?;
+        let variable = |name: &str| surroundings.path(name);
+        let data_root = options.data_root.or_else(|| variable("LAYERLAB_DATA_ROOT")).or(daemon.data_root);
+        let exec_root = options.exec_root.or_else(|| variable("LAYERLAB_EXEC_ROOT")).or(daemon.exec_root);
+        let docker_config = variable("DOCKER_CONFIG").or_else(|| Some(variable("HOME")?.join(".docker")));
+        Ok(Session {
+            data_root: data_root.map_or_else(|| surroundings.default_data_root(), Ok)?,
+            exec_root: exec_root.map_or_else(|| surroundings.default_exec_root(), Ok)?,
+            storage_driver: options.storage_driver.or(daemon.storage_driver),
+            registry_mirrors: daemon.registry_mirrors,
+            insecure_registries: daemon.insecure_registries,
+            credentials: docker_config.map(|directory| directory.join("config.json")),
+            squash_owners: options.squash_owners,
+            is_root: surroundings.is_root,
+            program: env::current_exe()
+                .map_err(|error| Failure::new(format!("cannot find this program itself: {error}")))?,
+        })
+    }
+
+    /// What the engine is opened with.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            data_root: self.data_root.clone(),
+            exec_root: self.exec_root.clone(),
+            storage_driver: self.storage_driver.clone(),
+            registry: RegistrySettings {
+                mirrors: self.registry_mirrors.clone(),
+                insecure: self.insecure_registries.clone(),
+                credentials: self.credentials.clone(),
+                ..RegistrySettings::default()
+            },
+            squash_owners: self.squash_owners,
+            program: self.program.clone(),
+        }
+    }
+
+    /// The engine. An ordinary user is taken into the namespaces in which it works, so call this with one thread.
+    pub fn engine(&self) -> Result<Engine, Failure> {
+        let settings = self.settings();
+        container::enter_namespaces(&settings)?;
+        Ok(Engine::open(settings)?)
+    }
+}
+
+impl Surroundings<'_> {
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        (self.variable)(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    fn default_data_root(&self) -> Result<PathBuf, Failure> {
+        if self.is_root {
+            return Ok(PathBuf::from("/var/lib/docker"));
+        }
+        let data_home = self.path("XDG_DATA_HOME").or_else(|| Some(self.path("HOME")?.join(".local/share")));
+        let data_home =
+            data_home.ok_or_else(|| Failure::new("neither HOME nor XDG_DATA_HOME is set; name a --data-root"))?;
+        Ok(data_home.join(PROGRAM_DIRECTORY))
+    }
+
+    fn default_exec_root(&self) -> Result<PathBuf, Failure> {
+        if self.is_root {
+            return Ok(Path::new("/run").join(PROGRAM_DIRECTORY));
+        }
+        let runtime = self.path("XDG_RUNTIME_DIR");
+        let runtime = runtime.ok_or_else(|| Failure::new("XDG_RUNTIME_DIR is not set; name an --exec-root"))?;
+        Ok(runtime.join(PROGRAM_DIRECTORY))
+    }
+
+    fn default_config_file(&self) -> Option<PathBuf> {
+        if self.is_root {
+            return Some(PathBuf::from("/etc/docker/daemon.json"));
+        }
+        let config_home = self.path("XDG_CONFIG_HOME").or_else(|| Some(self.path("HOME")?.join(".config")))?;
+        Some(config_home.join("docker/daemon.json"))
+    }
+}
+
+/// A file that nobody named may be missing.
+fn daemon_config(named: Option<&Path>, surroundings: &Surroundings) -> Result<DaemonConfig, Failure> {
+    let Some(path) = named.map(Path::to_owned).or_else(|| surroundings.default_config_file()) else {
+        return Ok(DaemonConfig::default());
+    };
+    let failed = |reason: String| {
+        let path = path.display();
+        Failure::new(format!(
+            "unable to configure the engine with file {path}: {reason}; mend it, or name another with --config-file"
+        ))
+    };
+    match fs::read(&path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(DaemonConfig::default()),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(options: GlobalOptions, is_root: bool, variables: &[(&str, &str)]) -> Result<Session, Failure> {
+        let variable =
+            |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+        Session::new(options, &Surroundings { is_root, variable: &variable })
+    }
+
+    fn with_file(text: &str) -> (tempfile::NamedTempFile, GlobalOptions) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), text).unwrap();
+        let options = GlobalOptions { config_file: Some(file.path().to_owned()), ..GlobalOptions::default() };
+        (file, options)
+    }
+
+    #[test]
+    fn roots_default_to_where_docker_has_them_or_to_the_users_directories() {
+        let (_file, options) = with_file("{}");
+        let root = session(options.clone(), true, &[]).unwrap();
+        assert_eq!(root.data_root, Path::new("/var/lib/docker"));
+        assert_eq!(root.exec_root, Path::new("/run/layerlab"));
+        let user = session(options.clone(), false, &[("HOME", "/home/u"), ("XDG_RUNTIME_DIR", "/run/user/7")]).unwrap();
+        assert_eq!(user.data_root, Path::new("/home/u/.local/share/layerlab"));
+        assert_eq!(user.exec_root, Path::new("/run/user/7/layerlab"));
+        let failure = session(options, false, &[("HOME", "/home/u")]).unwrap_err();
+        assert!(failure.text.contains("--exec-root"), "{failure:?}");
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+        let (_file, options) =
+            with_file(r#"{"data-root":"/file","exec-root":"/x","registry-mirrors":["http://m"],"bip":1}"#);
+        let from_file = session(options.clone(), true, &[]).unwrap();
+        assert_eq!(
+            (from_file.data_root.as_path(), from_file.exec_root.as_path()),
+            (Path::new("/file"), Path::new("/x"))
+        );
+        assert_eq!(from_file.settings().registry.mirrors, ["http://m"]);
+        let environment = [("LAYERLAB_DATA_ROOT", "/env")];
+        assert_eq!(session(options.clone(), true, &environment).unwrap().data_root, Path::new("/env"));
+        let flag = GlobalOptions { data_root: Some("/flag".into()), ..options };
+        assert_eq!(session(flag, true, &environment).unwrap().data_root, Path::new("/flag"));
+    }
+
+    #[test]
+    fn a_broken_or_missing_file_is_named() {
+        let (file, options) = with_file("{");
+        let failure = session(options, true, &[]).unwrap_err();
+        assert!(failure.text.contains(&file.path().display().to_string()), "{failure:?}");
+        let options = GlobalOptions { config_file: Some("/nosuch/daemon.json".into()), ..GlobalOptions::default() };
+        assert!(session(options, true, &[]).unwrap_err().text.contains("/nosuch/daemon.json"));
+    }
+}

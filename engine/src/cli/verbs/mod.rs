@@ -1,0 +1,158 @@
+//! The verbs: one file each, listed once.
+//!
+//! A verb's first name is the short one; the others are its spellings below `container` and `image`. Errors and help
+//! name the spelling that was typed.
+
+mod commit;
+mod create;
+mod diff;
+mod exec;
+mod images;
+mod info;
+mod init;
+mod inspect;
+mod kill;
+mod logs;
+mod monitor;
+mod ps;
+mod pull;
+mod restart;
+mod rm;
+mod rmi;
+mod run;
+mod start;
+mod stop;
+mod version;
+mod wait;
+
+use clap::{ArgMatches, Command};
+
+use super::arguments::Count;
+use super::messages::Failure;
+use super::session::Session;
+
+/// One verb of the command line.
+pub struct Verb {
+    /// How it is typed: `images`, `image ls`.
+    pub names: &'static [&'static str],
+    /// What may follow, for the usage line.
+    pub synopsis: &'static str,
+    pub about: &'static str,
+    /// How many words it takes beside its flags.
+    pub arguments: Count,
+    /// Not for people.
+    pub hidden: bool,
+    /// Its flags.
+    pub command: fn() -> Command,
+    /// What it does; the number is its exit code.
+    pub run: fn(&Session, &ArgMatches) -> Result<u8, Failure>,
+}
+
+/// All verbs, in alphabetical order.
+static VERBS: [&Verb; 23] = [
+    &commit::VERB,
+    &create::VERB,
+    &diff::VERB,
+    &exec::VERB,
+    &images::VERB,
+    &info::VERB,
+    &init::VERB,
+    &inspect::VERB,
+    &inspect::CONTAINER_VERB,
+    &inspect::IMAGE_VERB,
+    &kill::VERB,
+    &logs::VERB,
+    &monitor::VERB,
+    &ps::VERB,
+    &pull::VERB,
+    &restart::VERB,
+    &rm::VERB,
+    &rmi::VERB,
+    &run::VERB,
+    &start::VERB,
+    &stop::VERB,
+    &version::VERB,
+    &wait::VERB,
+];
+
+/// What verbs may be gathered below.
+const GROUPS: [&str; 2] = ["container", "image"];
+
+/// Second spellings of spellings.
+const ALIASES: [(&str, &str); 6] = [
+    ("container list", "container ls"),
+    ("container ps", "container ls"),
+    ("container remove", "container rm"),
+    ("image list", "image ls"),
+    ("image remove", "image rm"),
+    ("system info", "info"),
+];
+
+/// The group that `word` names.
+pub fn group(word: &str) -> Option<&'static str> {
+    GROUPS.into_iter().find(|group| *group == word)
+}
+
+/// The verb typed as `name`, and how that spelling is written.
+pub fn find(name: &str) -> Option<(&'static str, &'static Verb)> {
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, meant)| meant);
+    VERBS.iter().find_map(|verb| Some((verb.names.iter().copied().find(|known| *known == name)?, *verb)))
+}
+
+/// The verbs of a group, or those that stand alone, with a line about each.
+pub fn overview(group: Option<&str>) -> String {
+    let prefix = group.map(|group| format!("{group} ")).unwrap_or_default();
+    let shown = VERBS.iter().filter(|verb| !verb.hidden).flat_map(|verb| {
+        let in_place =
+            verb.names.iter().filter_map(|name| name.strip_prefix(&prefix)).filter(|name| !name.contains(' '));
+        in_place.map(|name| format!("  {name:<11} {}\n", verb.about))
+    });
+    let mut lines: Vec<String> = shown.collect();
+    lines.sort();
+    format!("\nCommands:\n{}", lines.concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_order_and_every_spelling_is_found() {
+        let names: Vec<&str> = VERBS.iter().map(|verb| verb.names[0].rsplit(' ').next().unwrap()).collect();
+        assert!(names.is_sorted(), "{names:?}");
+        for (typed, spelling, first) in [
+            ("images", "images", "images"),
+            ("image list", "image ls", "images"),
+            ("container ls", "container ls", "ps"),
+        ] {
+            let (name, verb) = find(typed).unwrap();
+            assert_eq!((name, verb.names[0]), (spelling, first));
+        }
+        assert!(find("nosuchcommand").is_none());
+    }
+
+    #[test]
+    fn every_file_beside_this_one_is_listed() {
+        let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/cli/verbs");
+        let source = include_str!("mod.rs");
+        for file in std::fs::read_dir(place).unwrap() {
+            let name = file.unwrap().path().file_stem().unwrap().to_string_lossy().into_owned();
+            assert!(name == "mod" || source.contains(&format!("&{name}::VERB,")), "{name} is not listed");
+        }
+    }
+
+    #[test]
+    fn every_verb_describes_flags_that_can_be_read() {
+        for verb in VERBS {
+            (verb.command)().disable_help_flag(true).debug_assert();
+        }
+    }
+
+    #[test]
+    fn the_overview_leaves_hidden_verbs_out() {
+        let all = overview(None);
+        assert!(all.contains("\n  images      List images\n") && !all.contains("monitor"), "{all}");
+        let images = overview(Some("image"));
+        assert!(images.contains("\n  ls          List images\n") && !images.contains("commit"), "{images}");
+    }
+}

@@ -1,0 +1,61 @@
+//! `docker version`: which program this is. What Docker says of parts we do not have is left out.
+
+use std::env::consts;
+
+use clap::{CommandFactory, Parser};
+use serde_json::{Value, json};
+
+use super::Verb;
+use crate::cli::arguments::{Count, options};
+use crate::cli::messages::{BAD_TEMPLATE, Failure, SUCCESS, print, print_line};
+use crate::cli::session::Session;
+use crate::cli::template::{Subject, Template};
+
+/// Our version, with a mark by which it cannot be taken for Docker's.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+layerlab");
+
+pub static VERB: Verb = Verb {
+    names: &["version"],
+    synopsis: "[OPTIONS]",
+    about: "Show the Docker version information",
+    arguments: Count::None,
+    hidden: false,
+    command: Options::command,
+    run: |session, matches| run(session, options(matches)?),
+};
+
+#[derive(Parser)]
+struct Options {
+    /// Format the output using the given Go template
+    #[arg(short, long, value_name = "string")]
+    format: Option<String>,
+}
+
+fn run(session: &Session, options: Options) -> Result<u8, Failure> {
+    if let Some(format) = options.format.filter(|format| !format.is_empty()) {
+        session.engine()?;
+        let template = Template::parse(&format).map_err(|error| Failure::with_code(error.to_string(), BAD_TEMPLATE))?;
+        let text = template.render(&document(), Subject::Document).map_err(|error| Failure::new(error.to_string()))?;
+        return print_line(text).map(|()| SUCCESS);
+    }
+    let platform = format!("{}/{}", consts::OS, architecture());
+    print(&format!("Client:\n Version:           {VERSION}\n OS/Arch:           {platform}\n"))?;
+    session.engine()?;
+    print(&format!("\nServer:\n Engine:\n  Version:          {VERSION}\n  OS/Arch:          {platform}\n"))?;
+    Ok(SUCCESS)
+}
+
+fn document() -> Value {
+    let part = json!({"Version": VERSION, "Os": consts::OS, "Arch": architecture()});
+    json!({"Client": part, "Server": part})
+}
+
+/// The architecture in Go's words.
+fn architecture() -> &'static str {
+    match consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        "x86" => "386",
+        other => other,
+    }
+}
