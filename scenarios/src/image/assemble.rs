@@ -185,16 +185,16 @@ fn build_image(
     guest: &Examined,
     layout: &Layout,
 ) -> Result<Vec<Tagged>, ImageError> {
-    let entries = image.layers(&userland.applets).map_err(|what| ImageError::Invalid {
-        path: PathBuf::from(&image.name),
-        what,
-    })?;
+    let entries = image
+        .layers(&userland.applets)
+        .map_err(|what| ImageError::Invalid { path: PathBuf::from(&image.name), what })?;
     let binary = Guest { path: &userland.binary, size_bytes: guest.size_bytes };
     let mut layers: Vec<WrittenLayer> = Vec::new();
     for layer in &entries {
         let blob = layout.new_blob()?;
         let out = blob.reopen().map_err(|e| ImageError::io("open", blob.path(), e))?;
-        let written = write_layer(layer, &binary, out).map_err(|e| ImageError::io("write a layer to", blob.path(), e))?;
+        let written =
+            write_layer(layer, &binary, out).map_err(|e| ImageError::io("write a layer to", blob.path(), e))?;
         layout.keep(blob, &written.digest)?;
         layers.push(written);
     }
@@ -215,8 +215,7 @@ fn put_in_place(draft: &Path, store: &Path) -> Result<(), ImageError> {
         return fs::rename(draft, store).map_err(|e| ImageError::io("create", store, e));
     }
     // The old store is in the draft's place afterwards and goes with it.
-    renameat_with(CWD, draft, CWD, store, RenameFlags::EXCHANGE)
-        .map_err(|e| ImageError::io("replace", store, e.into()))
+    renameat_with(CWD, draft, CWD, store, RenameFlags::EXCHANGE).map_err(|e| ImageError::io("replace", store, e.into()))
 }
 
 /// Reads the store back and checks that every blob it names is there with its size.
@@ -265,7 +264,10 @@ fn check_size(layout: &Layout, part: &Descriptor) -> Result<(), ImageError> {
         true => Ok(()),
         false => Err(ImageError::Invalid {
             path,
-            what: format!("{found} bytes where {} are announced: remove the store and assemble it again", part.size_bytes),
+            what: format!(
+                "{found} bytes where {} are announced: remove the store and assemble it again",
+                part.size_bytes
+            ),
         }),
     }
 }

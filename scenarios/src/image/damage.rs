@@ -39,7 +39,7 @@ pub fn damage(layout: &Layout, name: &str, tag: &str, damage: Damage) -> Result<
     let parts = layout.parts_of(&descriptor.digest, &manifest)?;
     let mut config = layout.read_json(&parts[0].digest)?;
 
-    if let Some((at, blob, diff_id)) = damaged_layer(layout, &parts, damage)? {
+    if let Some(DamagedLayer { at, blob, diff_id }) = damaged_layer(layout, &parts, damage)? {
         let blob = layout.add_bytes(&parts[at + 1].media_type, &blob)?;
         manifest["layers"][at] = to_json(&blob);
         if let Some(diff_id) = diff_id {
@@ -63,16 +63,19 @@ pub fn damage(layout: &Layout, name: &str, tag: &str, damage: Damage) -> Result<
     Ok(digest)
 }
 
-/// The layer's index, its new bytes and, where it changes, its new diff ID.
-fn damaged_layer(
-    layout: &Layout,
-    parts: &[Descriptor],
-    damage: Damage,
-) -> Result<Option<(usize, Vec<u8>, Option<String>)>, ImageError> {
+struct DamagedLayer {
+    at: usize,
+    blob: Vec<u8>,
+    /// Where it changes.
+    diff_id: Option<String>,
+}
+
+fn damaged_layer(layout: &Layout, parts: &[Descriptor], damage: Damage) -> Result<Option<DamagedLayer>, ImageError> {
     let (Damage::BrokenGzip { layer } | Damage::ShortGzip { layer } | Damage::NoTar { layer }) = damage else {
         return Ok(None);
     };
-    let no_layer = || ImageError::NoImage { reference: format!("with a layer {layer}"), path: layout.path().to_path_buf() };
+    let no_layer =
+        || ImageError::NoImage { reference: format!("with a layer {layer}"), path: layout.path().to_path_buf() };
     let part = parts.get(layer + 1).ok_or_else(no_layer)?;
     let path = layout.blob_path(&part.digest)?;
     let mut bytes = std::fs::read(&path).map_err(|e| ImageError::io("read", &path, e))?;
@@ -83,12 +86,12 @@ fn damaged_layer(
             let text = b"this is a text, and no tar\n".repeat(64);
             let compressed = compress(&text).map_err(|e| ImageError::io("compress for", &path, e))?;
             let plain = layout.add_bytes("text/plain", &text)?;
-            return Ok(Some((layer, compressed, Some(plain.digest))));
+            return Ok(Some(DamagedLayer { at: layer, blob: compressed, diff_id: Some(plain.digest) }));
         }
         // Block type 3 does not exist (RFC 1951, 3.2.3): no decoder can take the first block for a sound one.
         _ => bytes[10] |= 0b110,
     }
-    Ok(Some((layer, bytes, None)))
+    Ok(Some(DamagedLayer { at: layer, blob: bytes, diff_id: None }))
 }
 
 fn compress(plain: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -154,7 +154,9 @@ impl WrittenDescription {
 impl WrittenStep {
     fn check(self) -> Result<Step, String> {
         match (self.empty_layer, &self.layer) {
-            (true, Some(_)) => Err(format!("step {:?} says `empty_layer` and has a `layer`: keep one", self.created_by)),
+            (true, Some(_)) => {
+                Err(format!("step {:?} says `empty_layer` and has a `layer`: keep one", self.created_by))
+            }
             (false, None) => Err(format!("step {:?} needs a `layer` or `empty_layer = true`", self.created_by)),
             _ => Ok(Step { created_by: self.created_by, comment: self.comment, layer: self.layer }),
         }
@@ -180,9 +182,9 @@ pub(super) fn parse_time(written: &str) -> Result<Timestamp, String> {
 
 fn check_name(name: &str) -> Result<(), String> {
     let component = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*";
-    match_whole(&format!("{component}(?:/{component})*"), name)
-        .then_some(())
-        .ok_or_else(|| format!("`name` {name:?} is no repository name (lower-case letters, digits and . _ - between them)"))
+    match_whole(&format!("{component}(?:/{component})*"), name).then_some(()).ok_or_else(|| {
+        format!("`name` {name:?} is no repository name (lower-case letters, digits and . _ - between them)")
+    })
 }
 
 fn check_tags(tags: &[String]) -> Result<(), String> {
@@ -209,7 +211,9 @@ fn check_fits_oci(config: &RunConfig, docker_version: Option<&str>) -> Result<()
         ("Shell", config.shell.is_some()),
     ];
     match only_docker.iter().find(|(_, given)| *given) {
-        Some((field, _)) => Err(format!("`{field}` exists in Docker's format only: drop it, or set media_types = \"docker\"")),
+        Some((field, _)) => {
+            Err(format!("`{field}` exists in Docker's format only: drop it, or set media_types = \"docker\""))
+        }
         None => Ok(()),
     }
 }

@@ -54,8 +54,7 @@ pub fn write_layer(entries: &[Entry], guest: &Guest, out: File) -> io::Result<Wr
 /// The pinned gzip stream around `out`.
 pub fn gzip<W: Write>(out: W) -> Pieces<Hashing<BufWriter<W>>> {
     let out = Hashing::new(BufWriter::new(out));
-    let encoder =
-        GzBuilder::new().mtime(0).operating_system(GZIP_OS_UNKNOWN).write(out, Compression::new(GZIP_LEVEL));
+    let encoder = GzBuilder::new().mtime(0).operating_system(GZIP_OS_UNKNOWN).write(out, Compression::new(GZIP_LEVEL));
     Pieces { encoder, pending: Vec::with_capacity(PIECE_BYTES) }
 }
 
@@ -193,7 +192,11 @@ impl<R: Read> Read for Exactly<R> {
         let read = self.inner.read(buffer)?;
         match self.left.checked_sub(read as u64) {
             Some(left) if read > 0 || left == 0 => self.left = left,
-            _ => return Err(io::Error::other("the guest binary changed while it was packed: build it, then assemble again")),
+            _ => {
+                return Err(io::Error::other(
+                    "the guest binary changed while it was packed: build it, then assemble again",
+                ));
+            }
         }
         Ok(read)
     }

@@ -10,7 +10,7 @@
 //! *Proved by:* `scenarios/tests/images.rs`.
 
 mod assemble;
-pub mod damage;
+mod damage;
 mod description;
 mod entry;
 pub mod json;
@@ -22,6 +22,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use assemble::{Assembled, AssembledLayer, assemble};
+pub use damage::{Damage, damage};
 pub use description::{Description, EmptyTable, MediaTypes, RunConfig, Step};
 pub use entry::{Content, Entry, EntryKind, WrittenEntry};
 pub use layer::{Guest, Hashing, WrittenLayer, gzip, write_layer};

@@ -30,8 +30,7 @@ pub(super) fn examine(binary: &Path) -> Result<Examined, ImageError> {
     let mut head = Vec::new();
     let read_error = |e| ImageError::io("read the guest binary", binary, e);
     open()?.take(20).read_to_end(&mut head).map_err(read_error)?;
-    let architecture =
-        architecture(&head).map_err(|what| ImageError::Guest { path: binary.to_path_buf(), what })?;
+    let architecture = architecture(&head).map_err(|what| ImageError::Guest { path: binary.to_path_buf(), what })?;
     let mut hash = Hashing::new(io::sink());
     io::copy(&mut open()?, &mut hash).map_err(read_error)?;
     Ok(Examined { digest: hash.digest(), size_bytes: hash.size_bytes, architecture })
