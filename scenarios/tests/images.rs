@@ -340,6 +340,7 @@ fn what_is_wrong_in_a_description_is_said() {
 fn a_damaged_image_lies_in_one_place_and_is_consistent_elsewhere() {
     for kind in [
         Damage::BrokenGzip { layer: 0 },
+        Damage::BadGzipChecksum { layer: 2 },
         Damage::ShortGzip { layer: 3 },
         Damage::NoTar { layer: 1 },
         Damage::LyingDiffId { layer: 4 },
@@ -367,7 +368,10 @@ fn a_damaged_image_lies_in_one_place_and_is_consistent_elsewhere() {
             })
             .collect();
         let expected = match kind {
-            Damage::BrokenGzip { layer } | Damage::ShortGzip { layer } | Damage::LyingDiffId { layer } => vec![layer],
+            Damage::BadGzipChecksum { layer }
+            | Damage::BrokenGzip { layer }
+            | Damage::ShortGzip { layer }
+            | Damage::LyingDiffId { layer } => vec![layer],
             Damage::NoTar { .. } => vec![],
             Damage::MissingDiffId => vec![4],
         };

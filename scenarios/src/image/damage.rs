@@ -13,8 +13,10 @@ use super::{ImageError, json as documents};
 /// What is wrong with the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
-    /// The layer (0 is the lowest) is a gzip stream with a garbled middle; its digest in the manifest is the garbled one's.
+    /// The layer's (0 is the lowest) gzip stream starts with a block of no known type; its digest in the manifest fits.
     BrokenGzip { layer: usize },
+    /// The layer's tar is sound, but the CRC-32 at the end of its gzip stream is not; its digest in the manifest fits.
+    BadGzipChecksum { layer: usize },
     /// The layer's gzip stream stops half way; its digest and size in the manifest fit.
     ShortGzip { layer: usize },
     /// The layer is a sound gzip stream of something that is no tar; digest and diff ID fit.
@@ -71,7 +73,11 @@ struct DamagedLayer {
 }
 
 fn damaged_layer(layout: &Layout, parts: &[Descriptor], damage: Damage) -> Result<Option<DamagedLayer>, ImageError> {
-    let (Damage::BrokenGzip { layer } | Damage::ShortGzip { layer } | Damage::NoTar { layer }) = damage else {
+    let (Damage::BrokenGzip { layer }
+    | Damage::BadGzipChecksum { layer }
+    | Damage::ShortGzip { layer }
+    | Damage::NoTar { layer }) = damage
+    else {
         return Ok(None);
     };
     let no_layer =
@@ -82,6 +88,11 @@ fn damaged_layer(layout: &Layout, parts: &[Descriptor], damage: Damage) -> Resul
     let half = bytes.len() / 2;
     match damage {
         Damage::ShortGzip { .. } => bytes.truncate(half),
+        // The last eight bytes are CRC-32 and size (RFC 1952, 2.3.1).
+        Damage::BadGzipChecksum { .. } => {
+            let at = bytes.len() - 8;
+            bytes[at] ^= 1;
+        }
         Damage::NoTar { .. } => {
             let text = b"this is a text, and no tar\n".repeat(64);
             let compressed = compress(&text).map_err(|e| ImageError::io("compress for", &path, e))?;
