@@ -103,12 +103,15 @@ impl vt100::Callbacks for Signals {
 }
 
 impl Terminal {
-    /// Starts `command` as the leader of a session of its own on a new terminal.
+    /// Starts `command` as the leader of a session of its own on a new terminal; its `TERM` is xterm's unless it sets one.
     pub fn open(mut command: Command) -> Result<Terminal, TerminalError> {
         let (master, slave) = pair().map_err(|error| TerminalError::Open(error.into()))?;
         let clone = || slave.try_clone().map(Stdio::from);
         let shell = (|| {
-            command.stdin(clone()?).stdout(clone()?).stderr(clone()?).env("TERM", "xterm-256color");
+            command.stdin(clone()?).stdout(clone()?).stderr(clone()?);
+            if !command.get_envs().any(|(name, _)| name == "TERM") {
+                command.env("TERM", "xterm-256color");
+            }
             lead_session(&mut command);
             command.spawn()
         })();

@@ -19,7 +19,7 @@ pub struct Failure {
     pub step: usize,
     /// Line of the page.
     pub line: usize,
-    /// The command as the page writes it.
+    /// Prompt and command as the page writes them.
     pub command: String,
     /// What is wrong; at least one thing.
     pub problems: Vec<Problem>,
@@ -128,7 +128,7 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}:{}: step {} failed on {}", self.page.display(), self.line, self.step, self.target)?;
-        writeln!(f, "  # {}\n", self.command)?;
+        writeln!(f, "  {}\n", self.command)?;
         for problem in &self.problems {
             writeln!(f, "{problem}\n")?;
         }

@@ -216,7 +216,7 @@ impl Run<'_> {
             target: self.target.clone(),
             step: step.number,
             line: step.line,
-            command: step.command_text(),
+            command: format!("{} {}", step.prompt, step.command_text().replace('\n', "\n  > ")),
             problems: outcome.problems,
             expected: step.expected_for(&self.target).iter().map(source).collect(),
             actual: outcome.output,

@@ -98,14 +98,19 @@ pub(super) fn type_command(
 
 /// Types a line, waits for its echo, presses Enter; gives the row on which output begins.
 fn type_line(terminal: &mut Terminal, line: &str, deadline: Instant) -> Result<usize, TerminalError> {
-    // A line editor may scroll a long line sideways: its end is what must be seen.
+    let whole = terminal.line_to_cursor() + line;
     let tail: String = line.chars().skip(line.chars().count().saturating_sub(20)).collect();
     terminal.type_text(line)?;
-    terminal.wait(deadline, |terminal| terminal.line_to_cursor().ends_with(&tail).then_some(()))?;
+    terminal.wait(deadline, |terminal| is_echoed(&terminal.line_to_cursor(), &whole, &tail).then_some(()))?;
     let cursor = terminal.cursor();
     terminal.press_enter()?;
     // A line that fills its row to the end leaves the cursor on the next one already.
     Ok(if cursor.column == 0 { cursor.row } else { cursor.row + 1 })
+}
+
+/// Prompt and command stand there whole, or, where readline knows no terminal, scrolled sideways behind a `<`.
+fn is_echoed(shown: &str, whole: &str, tail: &str) -> bool {
+    shown.trim_end() == whole.trim_end() || (shown.starts_with('<') && shown.ends_with(tail))
 }
 
 /// Some(true) when the shell asks for more of the command, Some(false) when it has taken it as complete.
@@ -145,11 +150,17 @@ fn ended(
         _ => None,
     }
     .or_else(|| {
-        // The session asks for the next command with the prompt it had before, but the page expects another.
-        let is_same = is_new && before == Some(line.as_str()) && marked.is_none();
+        // Some session asks for the next command, but not with the prompt the page goes on at.
+        let is_stuck = is_new && marked.is_none() && (before == Some(line.as_str()) || looks_like_prompt(&line));
         let problem = Problem::Prompt { wanted: awaited.prompt.to_string(), found: line.trim_end().to_owned() };
-        is_same.then_some(End::Wrong(problem, at))
+        is_stuck.then_some(End::Wrong(problem, at))
     })
+}
+
+/// `user@host:/dir# `, alone on its line.
+fn looks_like_prompt(line: &str) -> bool {
+    let prompt = line.strip_suffix("# ").or(line.strip_suffix("$ "));
+    prompt.is_some_and(|prompt| prompt.contains('@') && !prompt.contains(char::is_whitespace))
 }
 
 fn session_end(line: &str, wanted: &Pattern, origin: Origin, bindings: &Bindings, at: Position) -> Option<End> {
