@@ -178,6 +178,18 @@ fn progress_bars_end_as_what_is_seen() {
 }
 
 #[test]
+fn programs_that_ask_the_terminal_are_answered() {
+    let ask = |question: &str, count: usize| {
+        format!(
+            "# stty raw -echo; printf '\\033[{question}'; r=$(dd bs=1 count={count} 2>/dev/null | od -An -tx1); stty sane; echo $r"
+        )
+    };
+    passes(&format!("{}\n1b 5b 30 6e", ask("5n", 4)));
+    passes(&format!("{}\n1b 5b 3f 31 3b 32 63", ask("c", 7)));
+    passes(&format!("{}\n...\n[[..]]1b 5b 33 30 3b 37 52", ask("30;7H\\033[6n", 7)));
+}
+
+#[test]
 fn wrapped_lines_are_one_line_again() {
     let long = "x".repeat(250);
     let exact = "y".repeat(120);
