@@ -1,4 +1,11 @@
 //! Executable walkthroughs, the lab they run in, and the images they pull.
+//!
+//! Nothing here knows the engine: a page speaks to a command line, so that docker and this engine are equals.
 
 pub mod image;
+pub mod listing;
+pub mod matcher;
+pub mod page;
 pub mod registry;
+pub mod replay;
+pub mod terminal;

@@ -1,0 +1,250 @@
+//! A page: a Markdown walkthrough whose console blocks are typed into a terminal and whose output must come.
+//!
+//! *Why*: a tutorial that nobody runs rots; a page is the tutorial and its test in one file.
+//! *Holds*: every line of every console block is either a command, an option of a command, or output that must come.
+//! *Never*: a line the parser does not understand is never passed over; the error names file and line.
+//! *Proved by*: `scenarios/tests/page.rs`.
+//!
+//! # The format
+//! A page may open with a front matter between `---` lines (`source:`, `needs:`, `targets:`, lists separated by commas), then
+//! comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line) and
+//! `text` (prose). In a console block:
+//!
+//! | line | meaning |
+//! |---|---|
+//! | `# cmd`, `$ cmd` | a step: `cmd` is typed at the lab's own prompt |
+//! | `user@host:/dir# cmd` | a step typed in the session that the step before it opened |
+//! | `> more` right after a command | the command goes on |
+//! | `? exit 1` after the command | the exit code that must come (else 0) |
+//! | `? columns` | a run of two or more blanks stands for any run of two or more blanks |
+//! | `? unordered` | the lines come in any order |
+//! | `? timeout 60s` | how long the step may take |
+//! | `? opens / #` | the step opens a session with this prompt; lines that begin with it are steps |
+//! | `...` | any number of lines, also none |
+//! | `@docker line` | the line (of any kind) holds for this target only; `@a,b ` for two |
+//! | `\line` | the line is output, whatever it begins with |
+//! | anything else | output, literal but for placeholders ([`pattern`]) |
+//!
+//! Blank lines before the next command and blanks at the end of a line do not count.
+
+mod console;
+mod error;
+mod front;
+mod names;
+mod parse;
+pub mod pattern;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use error::PageError;
+pub use pattern::{Kind, Pattern, Token};
+
+/// One walkthrough, parsed.
+#[derive(Debug, Clone)]
+pub struct Page {
+    /// Where the page was read from, as given; reports name it.
+    pub path: PathBuf,
+    /// The first heading.
+    pub title: String,
+    /// File name of the document the page retells, if any.
+    pub source: Option<String>,
+    /// What the page cannot do without (`docker`, `curl`, …).
+    pub needs: Vec<String>,
+    /// The targets whose words the page knows; a `@target` prefix must name one of them.
+    pub targets: Vec<String>,
+    /// Directives and steps in page order.
+    pub items: Vec<Item>,
+}
+
+/// What happens next on a page.
+#[derive(Debug, Clone)]
+pub enum Item {
+    /// One line of a `lab` block.
+    Arrange(Directive),
+    /// One command with what must come of it.
+    Step(Step),
+}
+
+/// A line of a `lab` block, handed to the machine as it is.
+#[derive(Debug, Clone)]
+pub struct Directive {
+    /// Line of the page, from 1.
+    pub line: usize,
+    /// Whom the directive is for.
+    pub targets: Targets,
+    /// `install docker`, `start docker`, …
+    pub text: String,
+}
+
+/// One command typed into the terminal and what must come of it.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// From 1, counted over all targets, so that a number means the same step everywhere.
+    pub number: usize,
+    /// Line of the command, from 1.
+    pub line: usize,
+    /// The heading the step stands under.
+    pub section: String,
+    /// Which targets the step is typed on.
+    pub targets: Targets,
+    /// The prompt that must show before the command is typed.
+    pub prompt: Prompt,
+    /// The command's lines; all but the last are followed by the shell's `> `.
+    pub command: Vec<Pattern>,
+    /// Option lines with the targets they hold for.
+    pub options: Vec<(Targets, StepOption)>,
+    /// Expected lines with the targets they hold for.
+    pub expected: Vec<(Targets, Expected)>,
+}
+
+/// The prompt in front of a command.
+#[derive(Debug, Clone)]
+pub enum Prompt {
+    /// The lab's own shell (`# ` or `$ `), known by its OSC 133 mark.
+    Lab,
+    /// A prompt inside a session, known by its text (without the blank at its end).
+    Session(Pattern),
+}
+
+/// What an option line says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StepOption {
+    /// The exit code that must come.
+    Exit(i32),
+    /// Widths of columns do not count.
+    Columns,
+    /// Order of lines does not count.
+    Unordered,
+    /// Longest time the step may take.
+    Timeout(Duration),
+    /// The step opens a session with this prompt.
+    Opens(String),
+}
+
+/// One expected line.
+#[derive(Debug, Clone)]
+pub struct Expected {
+    /// Line of the page, from 1.
+    pub line: usize,
+    /// What must stand there.
+    pub text: ExpectedText,
+}
+
+/// What an expected line stands for.
+#[derive(Debug, Clone)]
+pub enum ExpectedText {
+    /// Exactly one line.
+    Line(Pattern),
+    /// `...`: any number of lines.
+    AnyLines,
+}
+
+/// The targets something holds for; nothing named means all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Targets(Vec<String>);
+
+impl Targets {
+    /// Only these.
+    pub fn only(names: Vec<String>) -> Self {
+        Targets(names)
+    }
+
+    /// Whether `target` is meant.
+    pub fn hold_for(&self, target: &str) -> bool {
+        self.0.is_empty() || self.0.iter().any(|name| name == target)
+    }
+}
+
+/// The options of one step on one target, with their defaults filled in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepRules {
+    /// The exit code that must come.
+    pub exit: i32,
+    /// `? columns`.
+    pub columns: bool,
+    /// `? unordered`.
+    pub unordered: bool,
+    /// `? timeout`, if the page gives one.
+    pub timeout: Option<Duration>,
+}
+
+impl Page {
+    /// Reads and parses the page at `path`.
+    pub fn read(path: impl Into<PathBuf>) -> Result<Page, PageError> {
+        let path = path.into();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Page::parse(path, &text),
+            Err(source) => Err(PageError::Read { path, source }),
+        }
+    }
+
+    /// Parses `text`; `path` is only named in errors and reports.
+    pub fn parse(path: impl Into<PathBuf>, text: &str) -> Result<Page, PageError> {
+        parse::page(path.into(), text)
+    }
+
+    /// The name a page is called by: its file name without `.md`.
+    pub fn name(&self) -> String {
+        self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// All steps in page order, of every target.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Step(step) => Some(step),
+            Item::Arrange(_) => None,
+        })
+    }
+}
+
+impl Step {
+    /// What the options say for `target`.
+    pub fn rules(&self, target: &str) -> StepRules {
+        let mut rules = StepRules { exit: 0, columns: false, unordered: false, timeout: None };
+        for (targets, option) in &self.options {
+            if !targets.hold_for(target) {
+                continue;
+            }
+            match option {
+                StepOption::Exit(code) => rules.exit = *code,
+                StepOption::Columns => rules.columns = true,
+                StepOption::Unordered => rules.unordered = true,
+                StepOption::Timeout(limit) => rules.timeout = Some(*limit),
+                StepOption::Opens(_) => {}
+            }
+        }
+        rules
+    }
+
+    /// The lines that must come on `target`; blank ones at the end do not count.
+    pub fn expected_for(&self, target: &str) -> Vec<Expected> {
+        let held = self.expected.iter().filter(|(targets, _)| targets.hold_for(target));
+        let mut lines: Vec<Expected> = held.map(|(_, expected)| expected.clone()).collect();
+        while lines.last().is_some_and(Expected::is_blank) {
+            lines.pop();
+        }
+        lines
+    }
+
+    /// The command as the page writes it, on one line.
+    pub fn command_text(&self) -> String {
+        self.command.iter().map(|line| line.source.as_str()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Expected {
+    fn is_blank(&self) -> bool {
+        matches!(&self.text, ExpectedText::Line(pattern) if pattern.source.is_empty())
+    }
+}
+
+impl fmt::Display for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Prompt::Lab => f.write_str("#"),
+            Prompt::Session(pattern) => f.write_str(&pattern.source),
+        }
+    }
+}

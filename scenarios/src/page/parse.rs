@@ -1,0 +1,147 @@
+//! From Markdown text to a page: finds front matter, headings and fenced blocks, each with its line.
+
+use std::path::PathBuf;
+
+use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, MetadataBlockKind, Options, Parser, Tag, TagEnd};
+
+use super::console::Console;
+use super::error::{Complaint, PageError};
+use super::front::Front;
+use super::names::Names;
+use super::{Directive, Item, Page, Step};
+
+/// A fenced block while its text is being gathered: what it is and its lines.
+struct Block {
+    info: String,
+    line: usize,
+    lines: Vec<(usize, String)>,
+}
+
+pub(super) fn page(path: PathBuf, text: &str) -> Result<Page, PageError> {
+    match gather(text) {
+        Ok((front, title, items)) => {
+            Ok(Page { path, title, source: front.source, needs: front.needs, targets: front.targets, items })
+        }
+        Err(Complaint { line, what }) => Err(PageError::Line { path, line, what }),
+    }
+}
+
+/// What the events have told so far.
+#[derive(Default)]
+struct Gathered {
+    front: Front,
+    title: Option<String>,
+    section: String,
+    items: Vec<Item>,
+    names: Names,
+    steps: usize,
+    /// The prompt that the last `? opens` gave.
+    opened: Option<String>,
+}
+
+fn gather(text: &str) -> Result<(Front, String, Vec<Item>), Complaint> {
+    let line_at = |offset: usize| 1 + text[..offset].bytes().filter(|byte| *byte == b'\n').count();
+    let mut gathered = Gathered::default();
+    let mut heading: Option<(HeadingLevel, String)> = None;
+    let mut metadata = false;
+    let mut block: Option<Block> = None;
+    let parser = Parser::new_ext(text, Options::ENABLE_YAML_STYLE_METADATA_BLOCKS).into_offset_iter();
+    for (event, range) in parser {
+        match event {
+            Event::Start(Tag::MetadataBlock(MetadataBlockKind::YamlStyle)) => metadata = true,
+            Event::End(TagEnd::MetadataBlock(_)) => metadata = false,
+            Event::Start(Tag::Heading { level, .. }) => heading = Some((level, String::new())),
+            Event::End(TagEnd::Heading(_)) => {
+                if let Some((level, words)) = heading.take() {
+                    gathered.heading(level, words, line_at(range.start))?;
+                }
+            }
+            Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
+                block = Some(Block { info: info.trim().to_owned(), line: line_at(range.start), lines: Vec::new() });
+            }
+            Event::End(TagEnd::CodeBlock) => {
+                if let Some(block) = block.take() {
+                    gathered.block(block)?;
+                }
+            }
+            Event::Text(words) | Event::Code(words) => {
+                if metadata {
+                    gathered.front.take(&words, line_at(range.start))?;
+                } else if let Some((_, heading)) = &mut heading {
+                    heading.push_str(&words);
+                } else if let Some(block) = &mut block {
+                    block.lines.extend((line_at(range.start)..).zip(words.lines().map(str::to_owned)));
+                }
+            }
+            _ => {}
+        }
+    }
+    let title = gathered.title.ok_or_else(|| Complaint::new(1, "a page begins with its title: write `# Title`"))?;
+    if gathered.steps == 0 {
+        return Err(Complaint::new(1, "the page has no step: write a ```console block with a line `# command`"));
+    }
+    Ok((gathered.front, title, gathered.items))
+}
+
+impl Gathered {
+    fn heading(&mut self, level: HeadingLevel, words: String, line: usize) -> Result<(), Complaint> {
+        if level == HeadingLevel::H1 && self.title.replace(words.clone()).is_some() {
+            return Err(Complaint::new(line, "a page has one title; use `##` for its sections"));
+        }
+        self.section = words;
+        Ok(())
+    }
+
+    fn block(&mut self, block: Block) -> Result<(), Complaint> {
+        match block.info.as_str() {
+            "console" => self.console(block),
+            "lab" => self.lab(block),
+            "text" => Ok(()),
+            other => Err(Complaint::new(
+                block.line,
+                format!("a block of '{other}': there are console, lab and text (for what is not to be run)"),
+            )),
+        }
+    }
+
+    fn console(&mut self, block: Block) -> Result<(), Complaint> {
+        let mut console = Console::new(&self.front.targets, self.steps, &self.section, self.opened.take());
+        for (line, content) in &block.lines {
+            console.line(*line, content)?;
+        }
+        let (steps, opened) = console.finish();
+        self.opened = opened;
+        for step in steps {
+            self.check_names(&step)?;
+            self.steps = step.number;
+            self.items.push(Item::Step(step));
+        }
+        Ok(())
+    }
+
+    fn check_names(&mut self, step: &Step) -> Result<(), Complaint> {
+        if let super::Prompt::Session(prompt) = &step.prompt {
+            self.names.expect(step.line, prompt)?;
+        }
+        for pattern in &step.command {
+            self.names.demand(step.line, pattern)?;
+        }
+        for (_, expected) in &step.expected {
+            if let super::ExpectedText::Line(pattern) = &expected.text {
+                self.names.expect(expected.line, pattern)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lab(&mut self, block: Block) -> Result<(), Complaint> {
+        for (line, content) in &block.lines {
+            let (targets, text) = super::console::targets(content.trim(), &self.front.targets)
+                .map_err(|what| Complaint::new(*line, what))?;
+            if !text.is_empty() {
+                self.items.push(Item::Arrange(Directive { line: *line, targets, text: text.to_owned() }));
+            }
+        }
+        Ok(())
+    }
+}

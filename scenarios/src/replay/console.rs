@@ -1,0 +1,130 @@
+//! Shows a replay on the console: one line a step, a summary at the end, a progress bar on a terminal.
+
+use std::io::{self, IsTerminal, Write};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Observer;
+use super::failure::Failure;
+use super::report::{PageReport, StepReport, StepStatus};
+use crate::page::{Page, Step};
+
+/// Columns of a command before the tick; longer ones push it to the right.
+const COMMAND_WIDTH: usize = 72;
+
+/// Writes to `W`, with a progress bar if asked for.
+pub struct ConsoleObserver<W: Write> {
+    out: W,
+    bar: Option<ProgressBar>,
+    section: String,
+    set_up: usize,
+}
+
+impl ConsoleObserver<io::Stdout> {
+    /// Writes to standard output; the bar shows only if that is a terminal.
+    pub fn new() -> Self {
+        let out = io::stdout();
+        let bar = out.is_terminal().then(|| ProgressBar::new(0));
+        ConsoleObserver { out, bar, section: String::new(), set_up: 0 }
+    }
+}
+
+impl Default for ConsoleObserver<io::Stdout> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<W: Write> ConsoleObserver<W> {
+    /// Writes plain lines to `out`.
+    pub fn plain(out: W) -> Self {
+        ConsoleObserver { out, bar: None, section: String::new(), set_up: 0 }
+    }
+
+    /// What was written to.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+
+    /// A console that cannot be written to any more is no reason to stop.
+    fn print(&mut self, line: &str) {
+        let out = &mut self.out;
+        let mut write = || {
+            let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        };
+        match &self.bar {
+            Some(bar) => bar.suspend(write),
+            None => write(),
+        }
+    }
+
+    fn step_line(&mut self, step: &Step, sign: char, rest: &str) {
+        if self.section != step.section {
+            self.section.clone_from(&step.section);
+            self.print(&format!("\n{}", step.section));
+        }
+        let typed = format!("{} {}", step.prompt, step.command_text().replace('\n', " ⏎ "));
+        self.print(&format!("{:>4}  {typed:<COMMAND_WIDTH$}  {sign} {rest}", step.number));
+    }
+}
+
+impl<W: Write> Observer for ConsoleObserver<W> {
+    fn page_started(&mut self, page: &Page, target: &str, steps: usize) {
+        self.print(&format!("{} on {target}: {}", page.path.display(), page.title));
+        if let Some(bar) = &self.bar {
+            bar.set_length(steps as u64);
+            if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {wide_msg}") {
+                bar.set_style(style);
+            }
+        }
+    }
+
+    fn setting_up(&mut self, count: usize) {
+        self.set_up = count;
+        if count > 0 {
+            self.print(&format!("the {count} steps before it are typed first, as set-up, and not shown"));
+        }
+    }
+
+    fn step_started(&mut self, step: &Step) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(step.command_text());
+            bar.tick();
+        }
+    }
+
+    fn step_passed(&mut self, step: &Step, report: &StepReport) {
+        self.step_line(step, '✓', &format!("{} ms", report.duration.as_millis()));
+        if let Some(bar) = &self.bar {
+            bar.inc(1);
+        }
+    }
+
+    fn step_failed(&mut self, step: &Step, failure: &Failure) {
+        self.step_line(step, '✗', "");
+        self.print(&format!("\n{failure}\n"));
+    }
+
+    fn pause(&mut self, _step: &Step) {
+        self.print("      Enter goes on");
+        let mut line = String::new();
+        if let Err(error) = io::stdin().read_line(&mut line) {
+            self.print(&format!("      (no pause: {error})"));
+        }
+    }
+
+    fn page_ended(&mut self, report: &PageReport) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        let passed = report.count(StepStatus::Passed);
+        let summary = match &report.failure {
+            None if self.set_up > 0 => format!("{} step passed, after {} as set-up", passed - self.set_up, self.set_up),
+            None => format!("{passed} steps passed"),
+            Some(failure) => {
+                format!("step {} failed, {passed} passed, {} not run", failure.step, report.count(StepStatus::NotRun))
+            }
+        };
+        self.print(&format!("\n{summary}"));
+    }
+}

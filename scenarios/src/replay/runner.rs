@@ -1,0 +1,248 @@
+//! The replay itself: directives to the machine, commands to the terminal, what comes against the page.
+
+use std::time::Instant;
+
+use super::failure::{Failure, Problem};
+use super::normal::{self, Transcript};
+use super::report::{PageReport, StepReport, StepStatus, TreeReport};
+use super::session::{self, Awaited, Trouble, Typed};
+use super::{Machine, Observer, ReplayError, ReplayOptions};
+use crate::matcher::{Bindings, Mismatch, Origin, match_output, unified_diff};
+use crate::page::{Directive, Expected, ExpectedText, Item, Page, Prompt, Step};
+use crate::terminal::Terminal;
+
+/// Replays `page` on `machine`, telling `observer` what happens.
+///
+/// A step that comes out wrong ends the replay and is in [`PageReport::failure`]; an error means that there was nothing to replay
+/// on, or that the page asks for what the machine does not have.
+pub fn replay(
+    page: &Page,
+    machine: &mut dyn Machine,
+    observer: &mut dyn Observer,
+    options: &ReplayOptions,
+) -> Result<PageReport, ReplayError> {
+    let target = machine.target().to_owned();
+    let path = || page.path.display().to_string();
+    if !page.targets.contains(&target) {
+        return Err(ReplayError::Target { page: path(), target });
+    }
+    let steps: Vec<&Step> = page.steps().filter(|step| step.targets.hold_for(&target)).collect();
+    if let Some(step) = options.only.filter(|only| steps.iter().all(|step| step.number != *only)) {
+        let last = steps.last().map_or(0, |step| step.number);
+        return Err(ReplayError::NoSuchStep { page: path(), step, target, last });
+    }
+    let terminal = open(machine, options)?;
+    let transcript = Transcript::default();
+    let report = PageReport { steps: steps.iter().map(|step| not_run(step)).collect(), ..PageReport::default() };
+    let mut run = Run {
+        page,
+        machine,
+        observer,
+        options,
+        target,
+        steps,
+        terminal,
+        bindings: Bindings::default(),
+        transcript,
+        report,
+        tree: None,
+    };
+    run.all()?;
+    run.report.transcript = run.transcript.text;
+    run.observer.page_ended(&run.report);
+    Ok(run.report)
+}
+
+fn open(machine: &mut dyn Machine, options: &ReplayOptions) -> Result<Terminal, ReplayError> {
+    let shell = machine.shell().map_err(ReplayError::Shell)?;
+    let mut terminal =
+        Terminal::open(shell).map_err(|source| ReplayError::Terminal { source, screen: String::new() })?;
+    match session::first_prompt(&mut terminal, options.timeout) {
+        Ok(()) => Ok(terminal),
+        Err(source) => Err(ReplayError::Terminal { source, screen: session::screen(&mut terminal).join("\n") }),
+    }
+}
+
+fn not_run(step: &Step) -> StepReport {
+    StepReport {
+        number: step.number,
+        line: step.line,
+        command: step.command_text(),
+        status: StepStatus::NotRun,
+        actual: String::new(),
+        exit: None,
+        duration: std::time::Duration::ZERO,
+    }
+}
+
+struct Run<'a> {
+    page: &'a Page,
+    machine: &'a mut dyn Machine,
+    observer: &'a mut dyn Observer,
+    options: &'a ReplayOptions,
+    target: String,
+    /// The steps of this target.
+    steps: Vec<&'a Step>,
+    terminal: Terminal,
+    bindings: Bindings,
+    transcript: Transcript,
+    report: PageReport,
+    /// The last normalised tree.
+    tree: Option<String>,
+}
+
+/// A step's outcome before it is written down.
+struct Outcome {
+    output: Vec<String>,
+    exit: Option<i32>,
+    problems: Vec<Problem>,
+    bindings: Bindings,
+}
+
+impl Run<'_> {
+    fn all(&mut self) -> Result<(), ReplayError> {
+        let shown = if self.options.only.is_some() { 1 } else { self.steps.len() };
+        self.observer.page_started(self.page, &self.target, shown);
+        if let Some(only) = self.options.only {
+            self.observer.setting_up(self.steps.iter().filter(|step| step.number < only).count());
+        }
+        let mut index = 0;
+        for item in &self.page.items {
+            match item {
+                Item::Arrange(directive) if directive.targets.hold_for(&self.target) => self.arrange(directive)?,
+                Item::Step(step) if step.targets.hold_for(&self.target) => {
+                    self.step(index, step)?;
+                    index += 1;
+                    if self.report.failure.is_some() || self.options.only == Some(step.number) {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn arrange(&mut self, directive: &Directive) -> Result<(), ReplayError> {
+        self.machine.arrange(&directive.text).map_err(|reason| ReplayError::Arrange {
+            page: self.page.path.display().to_string(),
+            line: directive.line,
+            directive: directive.text.clone(),
+            reason,
+        })?;
+        self.take_tree(0, format!("lab: {}", directive.text))
+    }
+
+    fn step(&mut self, index: usize, step: &Step) -> Result<(), ReplayError> {
+        let is_shown = self.options.only.is_none_or(|only| only == step.number);
+        if is_shown {
+            self.observer.step_started(step);
+        }
+        let begun = Instant::now();
+        let rules = step.rules(&self.target);
+        let outcome = self.typed(index, step);
+        let is_passed = outcome.problems.is_empty();
+        let report = &mut self.report.steps[index];
+        report.duration = begun.elapsed();
+        report.status = if is_passed { StepStatus::Passed } else { StepStatus::Failed };
+        report.actual = outcome.output.join("\n");
+        report.exit = outcome.exit;
+        if !is_passed {
+            let failure = self.failure(step, outcome);
+            self.observer.step_failed(step, &failure);
+            self.report.failure = Some(failure);
+            return Ok(());
+        }
+        self.bindings = outcome.bindings;
+        self.transcript.add(step, &rules, &outcome.output, outcome.exit, &self.bindings);
+        self.take_tree(step.number, format!("step {}: {}", step.number, step.command_text()))?;
+        if is_shown {
+            self.observer.step_passed(step, &self.report.steps[index]);
+            if self.options.pause {
+                self.observer.pause(step);
+            }
+        }
+        Ok(())
+    }
+
+    fn typed(&mut self, index: usize, step: &Step) -> Outcome {
+        let rules = step.rules(&self.target);
+        let wrong =
+            |problem, output| Outcome { output, exit: None, problems: vec![problem], bindings: Bindings::default() };
+        if let (0, Prompt::Session(wanted)) = (index, &step.prompt) {
+            return wrong(Problem::Prompt { wanted: wanted.source.clone(), found: "#".into() }, Vec::new());
+        }
+        let lines: Result<Vec<String>, String> = step.command.iter().map(|line| self.bindings.fill(line)).collect();
+        let lines = match lines {
+            Ok(lines) => lines,
+            Err(what) => return wrong(Problem::Unbound(what), Vec::new()),
+        };
+        self.report.steps[index].command = lines.join("\n");
+        let next = self.steps.get(index + 1);
+        let awaited = Awaited {
+            typed_at: &step.prompt,
+            prompt: next.map_or(&Prompt::Lab, |next| &next.prompt),
+            origin: Origin { step: step.number, line: next.map_or(step.line, |next| next.line) },
+        };
+        let timeout = rules.timeout.unwrap_or(self.options.timeout);
+        match session::type_command(&mut self.terminal, &lines, &awaited, &self.bindings, timeout) {
+            Ok(typed) => self.held_against_page(step, typed),
+            Err(Trouble { problem, output }) => wrong(problem, output),
+        }
+    }
+
+    fn held_against_page(&self, step: &Step, typed: Typed) -> Outcome {
+        let rules = step.rules(&self.target);
+        let expected = step.expected_for(&self.target);
+        let mut problems = Vec::new();
+        let bindings = match match_output(&expected, &typed.output, &rules, &typed.bindings, step.number) {
+            Ok(bindings) => bindings,
+            Err(Mismatch { notes }) => {
+                let diff = unified_diff(&expected, &typed.output, &rules, &typed.bindings);
+                problems.push(Problem::Output { diff, notes });
+                typed.bindings
+            }
+        };
+        if let Some(got) = typed.exit.filter(|got| *got != rules.exit) {
+            problems.push(Problem::Exit { wanted: rules.exit, got });
+        }
+        Outcome { output: typed.output, exit: typed.exit, problems, bindings }
+    }
+
+    fn failure(&mut self, step: &Step, outcome: Outcome) -> Failure {
+        Failure {
+            page: self.page.path.clone(),
+            name: self.page.name(),
+            target: self.target.clone(),
+            step: step.number,
+            line: step.line,
+            command: format!("{} {}", step.prompt, step.command_text().replace('\n', "\n  > ")),
+            problems: outcome.problems,
+            expected: step.expected_for(&self.target).iter().map(source).collect(),
+            actual: outcome.output,
+            bindings: self.bindings.clone(),
+            engine_log: self.machine.engine_log(),
+        }
+    }
+
+    fn take_tree(&mut self, step: usize, after: String) -> Result<(), ReplayError> {
+        if !self.options.trees {
+            return Ok(());
+        }
+        let listing = self.machine.tree().map_err(|reason| ReplayError::Tree { step, reason })?;
+        let tree = normal::tree(&listing, &self.bindings);
+        let renamed = self.tree.as_deref().map(|last| last != tree);
+        if renamed.unwrap_or(!tree.is_empty()) {
+            self.report.trees.push(TreeReport { after, tree: tree.clone() });
+        }
+        self.tree = Some(tree);
+        Ok(())
+    }
+}
+
+fn source(expected: &Expected) -> String {
+    match &expected.text {
+        ExpectedText::Line(pattern) => pattern.source.clone(),
+        ExpectedText::AnyLines => "...".into(),
+    }
+}

@@ -1,0 +1,179 @@
+//! The page format: what each line of a page means, and how a wrong page is refused.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use layerlab_scenarios::page::{ExpectedText, Item, Page, Prompt, Step};
+
+fn page(console: &str) -> Result<Page, String> {
+    Page::parse("x.md", &format!("# Title\n\n```console\n{console}\n```\n")).map_err(|error| error.to_string())
+}
+
+fn first(console: &str) -> Step {
+    page(console).unwrap().steps().next().unwrap().clone()
+}
+
+fn refused(console: &str) -> String {
+    page(console).unwrap_err()
+}
+
+fn expected(step: &Step, target: &str) -> Vec<String> {
+    let source = |text: &ExpectedText| match text {
+        ExpectedText::Line(pattern) => pattern.source.clone(),
+        ExpectedText::AnyLines => "<any>".into(),
+    };
+    step.expected_for(target).iter().map(|expected| source(&expected.text)).collect()
+}
+
+#[test]
+fn a_page_has_a_title_a_source_needs_and_targets() {
+    let text = "---\nsource: doc.txt\nneeds: docker, curl\ntargets: layerlab, podman\n---\n# The *title*\n\n```console\n# ls\n```\n";
+    let page = Page::parse("dir/name.md", text).unwrap();
+    assert_eq!((page.title.as_str(), page.name().as_str()), ("The title", "name"));
+    assert_eq!(page.source.as_deref(), Some("doc.txt"));
+    assert_eq!(page.needs, ["docker", "curl"]);
+    assert_eq!(page.targets, ["layerlab", "podman"]);
+}
+
+#[test]
+fn the_page_of_the_house_is_a_page() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("walkthroughs/httpd.md");
+    let page = Page::read(path).unwrap();
+    assert_eq!(page.name(), "httpd");
+    assert!(page.steps().count() > 50);
+}
+
+#[test]
+fn steps_are_numbered_and_know_their_line_and_section() {
+    let text = "# T\n\n## One\n```console\n# a\n```\nwords\n\n## Two\n\n```console\n# b\nout\n\n$ c\n```\n";
+    let page = Page::parse("x.md", text).unwrap();
+    let told: Vec<_> = page.steps().map(|s| (s.number, s.line, s.section.clone(), s.command_text())).collect();
+    let wanted = [(1, 5, "One", "a"), (2, 12, "Two", "b"), (3, 15, "Two", "c")];
+    assert_eq!(told, wanted.map(|(n, l, s, c)| (n, l, s.to_owned(), c.to_owned())));
+}
+
+#[test]
+fn blank_lines_before_the_next_command_do_not_count_but_others_do() {
+    assert_eq!(expected(&first("# a\none\n\ntwo\n\n\n# b"), "docker"), ["one", "", "two"]);
+}
+
+#[test]
+fn options_stand_after_the_command() {
+    let step = first("# a\n? exit 3\n? columns\n? unordered\n? timeout 60s\nout");
+    let rules = step.rules("docker");
+    assert_eq!((rules.exit, rules.columns, rules.unordered), (3, true, true));
+    assert_eq!(rules.timeout, Some(Duration::from_secs(60)));
+    assert!(refused("# a\nout\n? exit 1").contains("x.md:6: an option after output"));
+    assert!(refused("# a\n? exit x").contains("x.md:5: '? exit x': an exit code is 0 to 255"));
+    assert!(refused("# a\n? exit 256").contains("0 to 255"));
+    assert!(refused("# a\n? timeout 60").contains("write seconds"));
+    assert!(refused("# a\n? colums").contains("no option 'colums'"));
+    assert!(refused("? exit 1").contains("an option before any command"));
+}
+
+#[test]
+fn a_prefix_limits_a_line_an_option_or_a_step_to_a_target() {
+    let page = page("# a\n@docker ? exit 1\n@layerlab ours\n@docker theirs\nboth\n\n@docker # b").unwrap();
+    let steps: Vec<&Step> = page.steps().collect();
+    assert_eq!((steps[0].rules("docker").exit, steps[0].rules("layerlab").exit), (1, 0));
+    assert_eq!(expected(steps[0], "layerlab"), ["ours", "both"]);
+    assert_eq!(expected(steps[0], "docker"), ["theirs", "both"]);
+    assert!(steps[1].targets.hold_for("docker") && !steps[1].targets.hold_for("layerlab"));
+    assert_eq!(steps[1].number, 2);
+}
+
+#[test]
+fn an_unknown_target_is_refused() {
+    assert!(
+        refused("# a\n@dokcer out").contains("x.md:5: '@dokcer' names no target; this page knows layerlab, docker")
+    );
+}
+
+#[test]
+fn a_backslash_makes_any_line_output() {
+    let step = first("# cat notes\n\\# not a command\n\\? exit 1\n\\...\n\\@docker\n\\\\\n@docker \\# theirs");
+    assert_eq!(expected(&step, "layerlab"), ["# not a command", "? exit 1", "...", "@docker", "\\"]);
+    assert_eq!(expected(&step, "docker").last().unwrap(), "# theirs");
+}
+
+#[test]
+fn dots_alone_are_any_lines() {
+    assert_eq!(expected(&first("# a\n...\nx ...\n..."), "docker"), ["<any>", "x ...", "<any>"]);
+}
+
+#[test]
+fn a_command_goes_on_after_a_continuation_prompt() {
+    let step = first("# for i in 1 2; do\n> echo $i\n> done\n1\n> 2");
+    assert_eq!(step.command_text(), "for i in 1 2; do\necho $i\ndone");
+    assert_eq!(expected(&step, "docker"), ["1", "> 2"]);
+}
+
+#[test]
+fn user_at_host_is_the_prompt_of_a_session() {
+    let page =
+        page("# echo 0123456789ab\n[[web:short]]\n# docker exec -it web sh\nroot@[[web:short]]:/usr# ls -l\nout")
+            .unwrap();
+    let step = page.steps().nth(2).unwrap();
+    let Prompt::Session(prompt) = &step.prompt else { panic!("not a session: {step:?}") };
+    assert_eq!((prompt.source.as_str(), step.command_text().as_str()), ("root@[[web:short]]:/usr#", "ls -l"));
+}
+
+#[test]
+fn another_prompt_is_announced() {
+    let page = page("# docker exec -it web sh\n? opens / #\n/ # ls\n/ # exit").unwrap();
+    let prompts: Vec<String> = page.steps().map(|step| format!("{} {}", step.prompt, step.command_text())).collect();
+    assert_eq!(prompts, ["# docker exec -it web sh", "/ # ls", "/ # exit"]);
+}
+
+#[test]
+fn lab_blocks_are_directives_and_other_blocks_are_refused() {
+    let page = Page::parse("x.md", "# T\n```lab\ninstall docker\n\n@docker start docker\n```\n```console\n# a\n```\n")
+        .unwrap();
+    let Item::Arrange(first) = &page.items[0] else { panic!() };
+    let Item::Arrange(second) = &page.items[1] else { panic!() };
+    assert_eq!((first.text.as_str(), first.line), ("install docker", 3));
+    assert_eq!((second.text.as_str(), second.line), ("start docker", 5));
+    assert!(!second.targets.hold_for("layerlab"));
+    let error = Page::parse("x.md", "# T\n\n```consol\n# a\n```\n").unwrap_err().to_string();
+    assert!(error.starts_with("x.md:3: a block of 'consol'"), "{error}");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_its_line() {
+    assert!(refused("out").contains("x.md:4: output before any command"));
+    assert!(refused("# a\n#").contains("x.md:5: a prompt without a command"));
+    assert!(refused("# a\n[[x:colour]]").contains("x.md:5: [[x:colour]]: no kind 'colour'"));
+    assert!(refused("# a\n[[X:id]]").contains("a name begins with a lower-case letter"));
+    assert!(refused("# a\n[[]]").contains("write [[..]]"));
+    assert!(refused("# a\n[[x]]").contains("x.md:5: [[x]] has no kind yet"));
+    assert!(refused("# a\tb").contains("key press"));
+    let no_title = Page::parse("x.md", "```console\n# a\n```\n").unwrap_err().to_string();
+    assert!(no_title.contains("x.md:1: a page begins with its title"), "{no_title}");
+    assert!(Page::parse("x.md", "# T\n").unwrap_err().to_string().contains("no step"));
+    assert!(Page::parse("x.md", "# T\n\n# U\n").unwrap_err().to_string().contains("x.md:3: a page has one title"));
+    let front = Page::parse("x.md", "---\nneeds: a\nneds: b\n---\n# T\n").unwrap_err().to_string();
+    assert!(front.contains("x.md:3: no key 'neds'"), "{front}");
+    assert!(Page::read("/nowhere.md").unwrap_err().to_string().contains("cannot read the page /nowhere.md"));
+}
+
+#[test]
+fn a_command_uses_only_names_that_output_has_shown() {
+    assert!(refused("# cat [[x]]").contains("x.md:4: [[x]] is typed before any output has shown it"));
+    assert!(refused("# cat [[..]]").contains("cannot be typed"));
+    assert!(refused("# cat [[:id]]").contains("cannot be typed"));
+    assert!(page("# a\n[[x:id]]\n# cat [[x]] [[x:short]]").is_ok());
+}
+
+#[test]
+fn a_name_keeps_one_kind_of_value() {
+    assert!(page("# a\n[[x:id]]\n[[x:short]] [[x:digest]]").is_ok());
+    let error = refused("# a\n[[x:id]]\n[[x:port]]");
+    assert!(error.contains("x.md:6: [[x:port]]: on line 5 'x' is of kind id"), "{error}");
+    assert!(refused("# a\n[[x:id]] [[x:port]]").contains("of kind id"));
+}
+
+#[test]
+fn double_brackets_of_a_shell_are_literal() {
+    assert_eq!(first("# [[ -f x ]] && echo yes").command_text(), "[[ -f x ]] && echo yes");
+}
