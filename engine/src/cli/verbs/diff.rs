@@ -24,6 +24,8 @@ struct Options {
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let changes = session.engine()?.diff(&options.name.unwrap_or_default())?;
-    changes.iter().try_for_each(print_line)?;
+    for change in &changes {
+        print_line(format_args!("{} {}", change.kind.letter(), change.path.display()))?;
+    }
     Ok(SUCCESS)
 }

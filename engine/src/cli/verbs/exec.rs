@@ -1,16 +1,13 @@
 //! `docker exec`: runs a further command in a container that runs.
 
-use std::process::{Command, Stdio};
-
 use clap::{CommandFactory, Parser};
 
 use super::Verb;
 use crate::cli::arguments::{Count, options};
-use crate::cli::messages::{self, Failure, NOT_EXECUTABLE, SUCCESS};
+use crate::cli::messages::{self, Failure, NOT_EXECUTABLE};
 use crate::cli::run_options::environment;
 use crate::cli::session::Session;
 use crate::container::{EngineError, ExecSpec};
-use crate::sys::process::spawn_detached;
 
 pub static VERB: Verb = Verb {
     names: &["exec", "container exec"],
@@ -54,18 +51,14 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         env: environment(&options.env, |name| std::env::var(name).ok()).map_err(Failure::new)?,
         workdir: options.workdir,
         user: options.user,
-        interactive: options.interactive && !options.detach,
-        tty: options.tty && !options.detach,
+        interactive: options.interactive,
+        tty: options.tty,
+        detach: options.detach,
     };
     let engine = session.engine()?;
-    let container = engine.container(&name).map_err(|error| Failure::about_container(&error, &name))?;
-    if options.detach {
-        if !container.config.state.running {
-            return Err(EngineError::NotRunning(container.id).into());
-        }
-        return detach(session, &container.id, &spec).map(|()| SUCCESS);
+    if !spec.detach {
+        messages::check_terminal(spec.interactive, spec.tty)?;
     }
-    messages::check_terminal(spec.interactive, spec.tty)?;
     match engine.exec(&name, &spec) {
         Ok(code) => Ok(u8::try_from(code).unwrap_or(NOT_EXECUTABLE)),
         Err(EngineError::Start { text, exit_code: 126 | 127 }) => {
@@ -75,18 +68,4 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         }
         Err(error) => Err(Failure::about_container(&error, &name)),
     }
-}
-
-/// Leaves the command to a copy of this program that nobody waits for.
-fn detach(session: &Session, id: &str, spec: &ExecSpec) -> Result<(), Failure> {
-    let mut command = Command::new(&session.program);
-    command.arg("--data-root").arg(&session.data_root).arg("--exec-root").arg(&session.exec_root);
-    command.args(session.storage_driver.iter().flat_map(|driver| ["--storage-driver", driver]));
-    command.arg("exec");
-    command.args(spec.env.iter().flat_map(|entry| ["--env", entry]));
-    command.args(spec.user.iter().flat_map(|user| ["--user", user]));
-    command.args(spec.workdir.iter().flat_map(|directory| ["--workdir", directory]));
-    command.arg(id).args(&spec.command).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let spawned = spawn_detached(&mut command);
-    spawned.map(drop).map_err(|error| Failure::new(format!("cannot start {}: {error}", session.program.display())))
 }
