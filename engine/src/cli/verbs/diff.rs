@@ -24,8 +24,6 @@ struct Options {
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let changes = session.engine()?.diff(&options.name.unwrap_or_default())?;
-    for change in &changes {
-        print_line(format_args!("{} {}", change.kind.letter(), change.path.display()))?;
-    }
+    changes.iter().try_for_each(print_line)?;
     Ok(SUCCESS)
 }

@@ -1,5 +1,6 @@
 //! `docker exec`: runs a further command in a container that runs.
 
+
 use clap::{CommandFactory, Parser};
 
 use super::Verb;
@@ -51,14 +52,13 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         env: environment(&options.env, |name| std::env::var(name).ok()).map_err(Failure::new)?,
         workdir: options.workdir,
         user: options.user,
-        interactive: options.interactive,
-        tty: options.tty,
+        interactive: options.interactive && !options.detach,
+        tty: options.tty && !options.detach,
         detach: options.detach,
     };
     let engine = session.engine()?;
-    if !spec.detach {
-        messages::check_terminal(spec.interactive, spec.tty)?;
-    }
+    engine.container(&name).map_err(|error| Failure::about_container(&error, &name))?;
+    messages::check_terminal(spec.interactive, spec.tty)?;
     match engine.exec(&name, &spec) {
         Ok(code) => Ok(u8::try_from(code).unwrap_or(NOT_EXECUTABLE)),
         Err(EngineError::Start { text, exit_code: 126 | 127 }) => {

@@ -13,7 +13,7 @@ use crate::cli::messages::{BAD_TEMPLATE, Failure, SUCCESS, print, print_line};
 use crate::cli::session::Session;
 use crate::cli::template::{Subject, Template};
 use crate::cli::units;
-use crate::container::{Engine, Info};
+use crate::container::Engine;
 
 pub static VERB: Verb = Verb {
     names: &["info"],
@@ -55,8 +55,8 @@ struct Facts {
     paused: usize,
     stopped: usize,
     images: usize,
-    storage_driver: String,
-    driver_status: Vec<(String, String)>,
+    driver: &'static str,
+    driver_status: Vec<(&'static str, String)>,
     kernel: String,
     operating_system: String,
     machine: String,
@@ -73,7 +73,7 @@ impl Facts {
     fn gather(session: &Session, engine: &Engine) -> Result<Facts, Failure> {
         let containers = engine.containers()?;
         let count = |wanted: &[&str]| containers.iter().filter(|c| wanted.contains(&c.config.state.status())).count();
-        let Info { storage_driver, driver_status } = engine.info()?;
+        let (driver, driver_status) = engine.driver_info();
         let (running, paused) = (count(&["running", "restarting"]), count(&["paused"]));
         let system = rustix::system::uname();
         let memory = rustix::system::sysinfo();
@@ -83,7 +83,7 @@ impl Facts {
             paused,
             stopped: containers.len() - running - paused,
             images: engine.images()?.len(),
-            storage_driver,
+            driver,
             driver_status,
             kernel: text(system.release()),
             operating_system: operating_system(&fs::read_to_string(OS_RELEASE).unwrap_or_default()),
@@ -110,7 +110,7 @@ impl Facts {
         line(" Stopped", &self.stopped);
         line("Images", &self.images);
         line("Server Version", &version::VERSION);
-        line("Storage Driver", &self.storage_driver);
+        line("Storage Driver", &self.driver);
         self.driver_status.iter().for_each(|(name, value)| line(&format!(" {name}"), value));
         line("Logging Driver", &"json-file");
         if self.is_rootless {
@@ -142,7 +142,7 @@ impl Facts {
             "ContainersPaused": self.paused,
             "ContainersStopped": self.stopped,
             "Images": self.images,
-            "Driver": self.storage_driver,
+            "Driver": self.driver,
             "DriverStatus": self.driver_status,
             "Debug": false,
             "LoggingDriver": "json-file",
@@ -178,10 +178,8 @@ mod tests {
             paused: 0,
             stopped: 2,
             images: 3,
-            storage_driver: "overlay2".to_owned(),
-            driver_status: [("Backing Filesystem", "extfs"), ("userxattr", "false")]
-                .map(|(k, v)| (k.to_owned(), v.to_owned()))
-                .to_vec(),
+            driver: "overlay2",
+            driver_status: vec![("Backing Filesystem", "extfs".to_owned()), ("userxattr", "false".to_owned())],
             kernel: "6.18.44".to_owned(),
             operating_system: operating_system("ID=debian\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
             machine: "x86_64".to_owned(),

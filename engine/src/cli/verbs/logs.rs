@@ -89,11 +89,11 @@ fn show(line: &LogLine, with_time: bool) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::config::Time;
 
     #[test]
     fn the_tail_is_counted_over_both_streams() {
-        let line = |stream, text: &str| LogLine { text: text.to_owned(), stream, time: Time::ZERO };
+        let line =
+            |stream, text: &str| LogLine { text: text.to_owned(), stream, time: jiff::Timestamp::UNIX_EPOCH.into() };
         let lines = [line(Stream::Stdout, "line 5\n"), line(Stream::Stderr, "err\n"), line(Stream::Stdout, "nonl")];
         let texts = |count: &str| tail(&lines, count).iter().map(|line| line.text.as_str()).collect::<Vec<_>>();
         assert_eq!(texts("2"), ["err\n", "nonl"]);
