@@ -12,13 +12,13 @@ struct Lab {
 
 impl Lab {
     fn new() -> Lab {
-        let lab = Lab { place: TempDir::new().unwrap() };
+        let lab = Lab { place: TempDir::new().expect("a temporary directory") };
         lab.configure("{}");
         lab
     }
 
     fn configure(&self, text: &str) {
-        fs::write(self.place.path().join("daemon.json"), text).unwrap();
+        fs::write(self.place.path().join("daemon.json"), text).expect("daemon.json is written");
     }
 
     fn docker(&self, words: &[&str]) -> Command {

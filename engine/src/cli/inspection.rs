@@ -179,3 +179,57 @@ fn network(settings: &NetworkSettings) -> serde_json::Result<Value> {
         "Networks": networks,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::config::HostConfig;
+    use crate::image::ImageConfig;
+
+    fn recorded(text: &str) -> Value {
+        serde_json::from_str::<Vec<Value>>(text).unwrap().remove(0)
+    }
+
+    /// The `GraphDriver` of a recording, which the storage driver makes.
+    fn graph_of(recorded: &Value) -> GraphData {
+        let data = recorded["GraphDriver"]["Data"].as_object().unwrap();
+        let data = data.iter().map(|(key, path)| (key.clone(), path.as_str().unwrap().to_owned())).collect();
+        GraphData { name: "overlay2".to_owned(), data }
+    }
+
+    #[test]
+    fn a_container_is_shown_as_docker_showed_it() {
+        let shown = include_str!("fixtures/container.inspect.json");
+        let config = include_str!("fixtures/container.config.v2.json");
+        let config: ContainerConfig = serde_json::from_str(config).unwrap();
+        let host = HostConfig { network_mode: "none".to_owned(), ..HostConfig::default() };
+        let given = Container { id: config.id.clone(), config, host };
+        let value = container(&given, &graph_of(&recorded(shown)), None).unwrap();
+        assert_eq!(indented(&Value::Array(vec![value])).unwrap(), shown);
+        let sizes = container(&given, &graph_of(&recorded(shown)), Some((3, 4_330_025))).unwrap();
+        assert_eq!((&sizes["SizeRw"], &sizes["SizeRootFs"]), (&json!(3), &json!(4_330_025)));
+    }
+
+    #[test]
+    fn an_image_is_shown_as_docker_showed_it() {
+        let shown = include_str!("fixtures/image.inspect.json");
+        let config = ImageConfig::from_raw(include_bytes!("fixtures/image.config.json").to_vec()).unwrap();
+        let expected = recorded(shown);
+        let given = Image {
+            id: config.id(),
+            config,
+            tags: vec!["named:c".to_owned()],
+            digests: Vec::new(),
+            parent: expected["Parent"].as_str().map(|parent| parent.parse().unwrap()),
+            size_bytes: 4_330_025,
+            last_tag_time: expected["Metadata"]["LastTagTime"].as_str().map(|time| time.parse().unwrap()),
+            graph: graph_of(&expected),
+        };
+        assert_eq!(indented(&Value::Array(vec![image(&given).unwrap()])).unwrap(), shown);
+    }
+
+    #[test]
+    fn nothing_at_all_is_an_empty_list() {
+        assert_eq!(indented(&Value::Array(Vec::new())).unwrap(), "[]\n");
+    }
+}

@@ -149,7 +149,7 @@ impl Surroundings<'_> {
     }
 }
 
-/// A file that nobody named may be missing.
+/// A file that nobody named may be missing, or be none of this user's business.
 fn daemon_config(named: Option<&Path>, surroundings: &Surroundings) -> Result<DaemonConfig, Failure> {
     let Some(path) = named.map(Path::to_owned).or_else(|| surroundings.default_config_file()) else {
         return Ok(DaemonConfig::default());
@@ -162,9 +162,13 @@ fn daemon_config(named: Option<&Path>, surroundings: &Surroundings) -> Result<Da
     };
     match fs::read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(DaemonConfig::default()),
+        Err(error) if named.is_none() && is_out_of_reach(&error) => Ok(DaemonConfig::default()),
         Err(error) => Err(failed(error.to_string())),
     }
+}
+
+fn is_out_of_reach(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied)
 }
 
 #[cfg(test)]

@@ -22,6 +22,9 @@ struct Options {
     /// Force the removal of a running container (uses SIGKILL)
     #[arg(short, long)]
     force: bool,
+    /// Remove anonymous volumes associated with the container (this engine makes none)
+    #[arg(short = 'v', long = "volumes")]
+    _volumes: bool,
     names: Vec<String>,
 }
 

@@ -33,7 +33,8 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     for_each_name(&options.names, |name| Ok(engine.stop(name, timeout)?))
 }
 
-/// Fewer than no seconds mean to wait for ever.
+/// Fewer than no seconds mean to wait for ever, which is a hundred years here.
 pub fn timeout(seconds: i64) -> Duration {
-    u64::try_from(seconds).map_or(Duration::MAX, Duration::from_secs)
+    const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    u64::try_from(seconds).map_or(FOREVER, |seconds| FOREVER.min(Duration::from_secs(seconds)))
 }
