@@ -1,1 +1,4 @@
 //! Executable walkthroughs, the lab they run in, and the images they pull.
+
+pub mod lab;
+pub mod target;
