@@ -4,11 +4,12 @@
 //! and, when that is root, as uid 65534 too, who has a single ID.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -97,8 +98,8 @@ fn facts() {
     say(&format!("root {}", Vec::from_iter(names("/")).join(" ")));
     say(&format!("bin {}", names("/usr/bin").len()));
     fs::write("/dev/null", "x").expect("/dev/null takes everything");
-    fs::File::open("/dev/urandom").unwrap().read_exact(&mut [0; 8]).unwrap();
-    fs::File::options().read(true).write(true).open("/dev/ptmx").expect("a terminal can be made");
+    File::open("/dev/urandom").unwrap().read_exact(&mut [0; 8]).unwrap();
+    File::options().read(true).write(true).open("/dev/ptmx").expect("a terminal can be made");
 }
 
 /// The test harness captures `println!`, not this.
@@ -120,23 +121,14 @@ fn users() -> Vec<User> {
     if nix::unistd::geteuid().is_root() { vec![User::Current, User::Nobody] } else { vec![User::Current] }
 }
 
-struct Program {
-    path: PathBuf,
-    _dir: tempfile::TempDir,
+/// This program, opened: so everybody may start it, wherever the checkout lies.
+fn this_program() -> File {
+    File::open(std::env::current_exe().unwrap()).unwrap()
 }
 
-/// A copy of this program that everybody may start, wherever the checkout lies.
-fn program() -> Program {
-    use std::os::unix::fs::PermissionsExt;
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    let path = dir.path().join("lab-test");
-    fs::copy(std::env::current_exe().unwrap(), &path).unwrap();
-    Program { path, _dir: dir }
-}
-
-fn start(program: &Program, user: User, scenario: &str) -> Child {
-    let mut command = Command::new(&program.path);
+fn start(user: User, scenario: &str) -> Child {
+    let program = this_program();
+    let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
     command.args(["--exact", "outer_process", "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(SCENARIO, scenario).current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped());
     if user == User::Nobody {
@@ -147,8 +139,7 @@ fn start(program: &Program, user: User, scenario: &str) -> Child {
 
 /// What a scenario said, by its first word, and its exit status; `None` when this host forbids such a lab.
 fn run(user: User, scenario: &str) -> Option<(Vec<(String, String)>, i32)> {
-    let program = program();
-    let mut outer = start(&program, user, scenario);
+    let mut outer = start(user, scenario);
     let said: Vec<(String, String)> = sayings(&mut outer).collect();
     let status = outer.wait().unwrap().code().unwrap();
     if forbidden(&said) {
@@ -244,9 +235,8 @@ fn port_8080_is_free_inside_while_it_is_taken_outside() {
 fn killing_the_outer_process_leaves_no_process_mount_or_file() {
     for user in users() {
         for signal in [libc::SIGKILL, libc::SIGTERM] {
-            let program = program();
             let before = mounts();
-            let mut outer = start(&program, user, "write");
+            let mut outer = start(user, "write");
             let mut said = sayings(&mut outer);
             let first = Vec::from_iter(said.next());
             if forbidden(&first) {
