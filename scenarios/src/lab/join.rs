@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::sched::{CloneFlags, setns};
 
 use super::furnish::LAB;
-use super::machine::command;
+use super::machine::{BASH, command};
 
 /// A lab that could not be entered.
 #[derive(Debug, thiserror::Error)]
@@ -51,20 +51,21 @@ pub fn join(pid: i32, argv: &[String]) -> Result<u8, JoinError> {
     for (path, flag, door) in doors {
         setns(door.as_fd(), flag).map_err(|errno| JoinError::Enter { path, source: errno.into() })?;
     }
-    let bash = ["/usr/bin/bash".to_owned()];
-    let argv = if argv.is_empty() { &bash } else { argv };
-    run(&argv[0], &argv[1..])
+    run(argv)
 }
 
-/// Runs a program on the lab's machine and waits; the terminal is taken back afterwards.
-pub fn run(program: &str, arguments: &[String]) -> Result<u8, JoinError> {
+/// Runs `argv` (the lab's bash when empty) on the lab's machine and waits; the terminal is taken back afterwards.
+pub fn run(argv: &[String]) -> Result<u8, JoinError> {
     use std::os::unix::process::ExitStatusExt;
+    let bash = [BASH.to_owned()];
+    let (program, arguments) = argv.split_first().unwrap_or((&bash[0], &[]));
     let terminal = io::stdin();
     let group = nix::unistd::tcgetpgrp(&terminal).ok();
     let status = command(program)
         .args(arguments)
+        .env("PS1", r"\u@\h:\w# ")
         .status()
-        .map_err(|source| JoinError::Start { program: program.to_owned(), source })?;
+        .map_err(|source| JoinError::Start { program: program.clone(), source })?;
     if let Some(group) = group {
         take_back(terminal.as_raw_fd(), group);
     }

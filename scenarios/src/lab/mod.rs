@@ -7,12 +7,14 @@
 //! a target asks for. *Proved by* `scenarios/tests/lab.rs`.
 
 pub mod cgroup;
+pub mod enter;
 pub mod forbidden;
 pub mod furnish;
 pub mod join;
 pub mod libraries;
 pub mod loopback;
 pub mod machine;
+pub mod prepare;
 pub mod root;
 pub mod sandbox;
 pub mod user_map;
