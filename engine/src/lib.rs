@@ -3,6 +3,9 @@
 //! Modules have ranks and imports point downwards only: `world` < `sys`, `layer`, `image` < `driver`, `registry` <
 //! `store` < `container` < `cli`.
 
+/// Our version, with a mark by which it cannot be taken for Docker's.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+layerlab");
+
 pub mod cli;
 pub mod container;
 pub mod driver;

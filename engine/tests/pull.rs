@@ -12,13 +12,13 @@ use std::time::Duration;
 
 use layerlab_engine::cli::progress::PullLines;
 use layerlab_engine::image::{Digest, Reference};
-use layerlab_engine::registry::{PullError, Pulled, RegistrySettings, pull};
+use layerlab_engine::registry::{PullError, Pulled, RegistrySettings, Retries, pull};
 
 use registry::{Auth, FakeRegistry, Fault};
 use store::Store;
 
 fn settings() -> RegistrySettings {
-    RegistrySettings { retry_pause: Duration::ZERO, ..Default::default() }
+    RegistrySettings { retries: Retries { pause: Duration::ZERO, ..Retries::default() }, ..Default::default() }
 }
 
 fn pull_into(store: &Store, name: &str, settings: &RegistrySettings) -> (Result<Pulled, PullError>, String) {
@@ -251,7 +251,8 @@ fn a_blob_that_breaks_off_once_is_resumed() {
 #[test]
 fn a_retry_is_announced() {
     let registry = FakeRegistry::start(Auth::None, Fault::BreaksOffOnce);
-    let settings = RegistrySettings { retry_pause: Duration::from_millis(20), ..settings() };
+    let settings =
+        RegistrySettings { retries: Retries { pause: Duration::from_millis(20), ..Retries::default() }, ..settings() };
     let (_, text) = pull_into(&Store::default(), &registry.name("library/httpd"), &settings);
     assert!(text.contains(&format!("{}: Retrying in 1 second\n", registry.broken_blob().short())), "{text}");
 }

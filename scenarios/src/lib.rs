@@ -2,10 +2,13 @@
 //!
 //! Nothing here knows the engine: a page speaks to a command line, so that docker and this engine are equals.
 
+pub mod guest;
 pub mod image;
+pub mod lab;
 pub mod listing;
 pub mod matcher;
 pub mod page;
 pub mod registry;
 pub mod replay;
+pub mod target;
 pub mod terminal;

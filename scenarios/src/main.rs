@@ -1,3 +1,288 @@
 //! The command `layerlab-lab`: replays pages and opens shells inside a lab.
 
-fn main() {}
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+
+use layerlab_scenarios::lab::enter::{EnterError, LabOptions, enter};
+use layerlab_scenarios::lab::join;
+use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
+use layerlab_scenarios::lab::prepare::{Prepared, prepare, workspace_root};
+use layerlab_scenarios::lab::sandbox::Outcome;
+use layerlab_scenarios::page::Page;
+use layerlab_scenarios::replay::{ConsoleObserver, Machine, PageReport, ReplayOptions, replay};
+use layerlab_scenarios::target::{FindError, TARGETS, Target, named};
+
+const FAILED: u8 = 1;
+/// As automake and others have it: not run, because this host cannot.
+const SKIPPED: u8 = 77;
+
+#[derive(Parser)]
+#[command(name = "layerlab-lab", about = "Replays pages and opens shells in a lab that leaves nothing behind")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Replay pages, each in a fresh lab
+    Replay(Replay),
+    /// Open a shell (or run a command) in a fresh lab with docker installed and started; the host is at /host
+    Shell(Shell),
+    /// Open a shell (or run a command) in a lab that was kept
+    Join {
+        /// What `--keep` printed
+        pid: i32,
+        #[arg(trailing_var_arg = true)]
+        command: Vec<String>,
+    },
+    /// List the pages
+    List,
+}
+
+#[derive(Args)]
+struct Where {
+    /// What `docker` is in the lab
+    #[arg(long, value_name = "TARGET", default_value = "layerlab", value_parser = target)]
+    on: &'static dyn Target,
+    /// A lab as an ordinary user has it, even for root
+    #[arg(long)]
+    rootless: bool,
+    /// Targets that must be available here: to skip them is an error
+    #[arg(long, value_name = "TARGET,…", value_delimiter = ',')]
+    require: Vec<String>,
+}
+
+#[derive(Args)]
+struct Replay {
+    /// Names or paths of pages; all when none is given
+    pages: Vec<String>,
+    #[command(flatten)]
+    place: Where,
+    /// Wait for Enter after each step
+    #[arg(long)]
+    step: bool,
+    /// Leave the lab of the page for looking around, and say where it is
+    #[arg(long)]
+    keep: bool,
+    /// Show only this step; those before it are typed as set-up
+    #[arg(long, value_name = "STEP")]
+    only: Option<usize>,
+    /// Write the normalised transcripts to this file
+    #[arg(long, value_name = "FILE")]
+    transcript: Option<PathBuf>,
+    /// Write the normalised listing of the data root after every change to this file
+    #[arg(long, value_name = "FILE")]
+    trees: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Shell {
+    #[command(flatten)]
+    place: Where,
+    /// Enter a kept lab instead of a fresh one
+    #[arg(long, value_name = "PID")]
+    join: Option<i32>,
+    #[arg(trailing_var_arg = true)]
+    command: Vec<String>,
+}
+
+fn target(name: &str) -> Result<&'static dyn Target, String> {
+    let names: Vec<&str> = TARGETS.iter().map(|target| target.name()).collect();
+    named(name).ok_or_else(|| format!("the targets are {}", names.join(" and ")))
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().verb {
+        Verb::Replay(verb) => verb.run(),
+        Verb::Shell(verb) => verb.run(),
+        Verb::Join { pid, command } => join::join(pid, &command).map_err(Into::into),
+        Verb::List => list(),
+    };
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("layerlab-lab: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+impl Where {
+    fn lab(&self, keep: bool, interactive: bool) -> LabOptions {
+        LabOptions { on: self.on, rootless: self.rootless, keep, interactive }
+    }
+
+    /// Enters a lab; `None` when this host cannot have the target and may go without.
+    fn enter(
+        &self,
+        lab: LabOptions,
+        prepared: &Prepared,
+        body: impl FnOnce(&mut LabMachine) -> u8,
+    ) -> anyhow::Result<Option<Outcome>> {
+        let name = self.on.name();
+        if name == "docker"
+            && let Ok(host) = std::env::var("DOCKER_HOST")
+        {
+            eprintln!(
+                "DOCKER_HOST={host} is not used: a page needs the data root and the network of the daemon inside the \
+                 lab, so the lab starts a dockerd of its own"
+            );
+        }
+        match enter(lab, prepared, body) {
+            Err(EnterError::Find(FindError::Unavailable(why))) if !self.require.iter().any(|must| must == name) => {
+                println!("skipped on {name}: {why}");
+                Ok(None)
+            }
+            outcome => outcome.map(Some).with_context(|| format!("no lab on {name}")),
+        }
+    }
+}
+
+impl Replay {
+    fn run(&self) -> anyhow::Result<u8> {
+        let pages = chosen(&self.pages)?;
+        if pages.len() > 1 && (self.keep || self.only.is_some()) {
+            bail!("--keep and --only are about one page: name it ({})", names(&pages));
+        }
+        let prepared = prepare()?;
+        let mut transcript = self.transcript.as_ref().map(create).transpose()?;
+        let mut trees = self.trees.as_ref().map(create).transpose()?;
+        let mut worst = 0;
+        for page in &pages {
+            let name = self.place.on.name();
+            if !page.targets.iter().any(|target| target == name) {
+                println!("skipped on {name}: the page {} has no words for it", page.name());
+                continue;
+            }
+            let lab = self.place.lab(self.keep, false);
+            let outcome = self
+                .place
+                .enter(lab, &prepared, |machine| self.replay(page, machine, transcript.as_mut(), trees.as_mut()))?;
+            let Some(outcome) = outcome else { return Ok(SKIPPED) };
+            worst = worst.max(conclude(outcome));
+        }
+        Ok(worst)
+    }
+
+    /// Inside the lab.
+    fn replay(
+        &self,
+        page: &Page,
+        machine: &mut LabMachine,
+        transcript: Option<&mut File>,
+        trees: Option<&mut File>,
+    ) -> u8 {
+        let options =
+            ReplayOptions { trees: trees.is_some(), only: self.only, pause: self.step, ..ReplayOptions::default() };
+        let outcome = replay(page, machine, &mut ConsoleObserver::new(), &options)
+            .map_err(anyhow::Error::from)
+            .and_then(|report| record(&report, transcript, trees).map(|()| report.is_passed()));
+        match outcome {
+            Ok(true) => 0,
+            Ok(false) => FAILED,
+            Err(error) => {
+                eprintln!("layerlab-lab: {error:#}");
+                eprintln!("{}", machine.engine_log());
+                FAILED
+            }
+        }
+    }
+}
+
+fn create(path: &PathBuf) -> anyhow::Result<File> {
+    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn record(report: &PageReport, transcript: Option<&mut File>, trees: Option<&mut File>) -> anyhow::Result<()> {
+    if let Some(file) = transcript {
+        file.write_all(report.transcript.as_bytes()).context("cannot write the transcript")?;
+    }
+    if let Some(file) = trees {
+        for tree in &report.trees {
+            write!(file, "== after {}\n{}\n", tree.after, tree.tree).context("cannot write the trees")?;
+        }
+    }
+    Ok(())
+}
+
+/// Says where a kept lab is; the status of the page.
+fn conclude(outcome: Outcome) -> u8 {
+    match outcome {
+        Outcome::Ended { status } => status,
+        Outcome::Kept { pid, status } => {
+            println!("\nThe lab is kept:");
+            println!("  its data root   {}", data_root_from_outside(pid).display());
+            println!("  a shell in it   cargo xtask shell --join {pid}");
+            println!("  end it          kill {pid}");
+            status
+        }
+    }
+}
+
+impl Shell {
+    fn run(&self) -> anyhow::Result<u8> {
+        if let Some(pid) = self.join {
+            return Ok(join::join(pid, &self.command)?);
+        }
+        let prepared = prepare()?;
+        let outcome = self.place.enter(self.place.lab(false, true), &prepared, |machine| self.inside(machine))?;
+        Ok(outcome.map_or(SKIPPED, conclude))
+    }
+
+    /// Inside the lab.
+    fn inside(&self, machine: &mut LabMachine) -> u8 {
+        for directive in ["install docker", "start docker"] {
+            if let Err(error) = machine.arrange(directive) {
+                eprintln!("layerlab-lab: {error}");
+                return FAILED;
+            }
+        }
+        if self.command.is_empty() {
+            println!("A fresh lab: `docker` is {}, the host is at /host; `exit` ends it.", machine.target());
+        }
+        join::run(&self.command).unwrap_or_else(|error| {
+            eprintln!("layerlab-lab: {error}");
+            FAILED
+        })
+    }
+}
+
+fn list() -> anyhow::Result<u8> {
+    for page in all_pages()? {
+        println!("{:<24} {} (on {})", page.name(), page.title, page.targets.join(", "));
+    }
+    Ok(0)
+}
+
+/// The pages called `wanted`, in that order; all when nothing is.
+fn chosen(wanted: &[String]) -> anyhow::Result<Vec<Page>> {
+    let all = all_pages()?;
+    if wanted.is_empty() {
+        return Ok(all);
+    }
+    let find = |name: &String| match all.iter().find(|page| page.name() == *name) {
+        Some(page) => Ok(page.clone()),
+        None if name.ends_with(".md") => Ok(Page::read(name)?),
+        None => bail!("there is no page {name}: the pages are {}", names(&all)),
+    };
+    wanted.iter().map(find).collect()
+}
+
+fn names(pages: &[Page]) -> String {
+    pages.iter().map(Page::name).collect::<Vec<_>>().join(", ")
+}
+
+fn all_pages() -> anyhow::Result<Vec<Page>> {
+    let scenarios = workspace_root().join("scenarios");
+    let files = ["walkthroughs", "cases"].map(|directory| walkdir::WalkDir::new(scenarios.join(directory)));
+    let mut paths: Vec<PathBuf> = files.into_iter().flatten().flatten().map(walkdir::DirEntry::into_path).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    paths.sort();
+    paths.into_iter().map(|path| Page::read(path).map_err(Into::into)).collect()
+}

@@ -149,7 +149,7 @@ fn the_httpd_layers_list_as_described() {
     }
     assert_eq!(base.iter().filter(|line| line.contains("bin/cat")).count(), 1);
     assert!(!base.iter().any(|line| line.contains("httpd-foreground")));
-    assert_eq!(layers[1], ["d 0755 0:0 0 usr/", "d 0755 0:0 0 usr/local/", "d 0755 33:33 0 usr/local/apache2/"]);
+    assert_eq!(layers[1], ["d 0755 0:0 0 usr/", "d 0755 0:0 0 usr/local/", "d 0755 0:0 0 usr/local/apache2/"]);
     assert!(layers[3].contains(&"- 0644 0:0 45 usr/local/apache2/htdocs/index.html".to_owned()));
     assert!(layers[3].contains(&"- 0000 0:0 0 usr/share/doc/.wh.README".to_owned()));
     assert!(layers[4].last().unwrap().ends_with("usr/local/bin/httpd-foreground -> /bin/layerlab-guest"));

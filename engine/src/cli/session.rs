@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::messages::Failure;
 use crate::container::{self, Engine, Settings};
-use crate::registry::RegistrySettings;
+use crate::registry::{RegistrySettings, Retries};
 
 const PROGRAM_DIRECTORY: &str = "layerlab";
 
@@ -46,6 +46,7 @@ struct DaemonConfig {
     storage_driver: Option<String>,
     registry_mirrors: Vec<String>,
     insecure_registries: Vec<String>,
+    max_download_attempts: Option<u32>,
 }
 
 /// What the process finds around it.
@@ -62,6 +63,7 @@ pub struct Session {
     pub storage_driver: Option<String>,
     pub registry_mirrors: Vec<String>,
     pub insecure_registries: Vec<String>,
+    max_download_attempts: Option<u32>,
     credentials: Option<PathBuf>,
     squash_owners: bool,
     pub is_root: bool,
@@ -83,6 +85,7 @@ impl Session {
             storage_driver: options.storage_driver.or(daemon.storage_driver),
             registry_mirrors: daemon.registry_mirrors,
             insecure_registries: daemon.insecure_registries,
+            max_download_attempts: daemon.max_download_attempts,
             credentials: docker_config.map(|directory| directory.join("config.json")),
             squash_owners: options.squash_owners,
             is_root: surroundings.is_root,
@@ -93,6 +96,8 @@ impl Session {
 
     /// What the engine is opened with.
     pub fn settings(&self) -> Settings {
+        let mut retries = Retries::default();
+        retries.attempts_max = self.max_download_attempts.unwrap_or(retries.attempts_max);
         Settings {
             data_root: self.data_root.clone(),
             exec_root: self.exec_root.clone(),
@@ -101,7 +106,7 @@ impl Session {
                 mirrors: self.registry_mirrors.clone(),
                 insecure: self.insecure_registries.clone(),
                 credentials: self.credentials.clone(),
-                ..RegistrySettings::default()
+                retries,
             },
             squash_owners: self.squash_owners,
             program: self.program.clone(),

@@ -138,5 +138,5 @@ fn describe(view: &mut ConfigView, description: Description, layer: Option<Diges
     view.container = description.container.to_owned();
     view.container_config = Some(description.config.clone());
     view.config = Some(description.config);
-    view.docker_version = env!("CARGO_PKG_VERSION").to_owned();
+    view.docker_version = crate::VERSION.to_owned();
 }

@@ -36,7 +36,8 @@ impl Engine {
         if !run.working_dir.is_empty() && !run.working_dir.starts_with('/') {
             return Err(EngineError::WorkingDirectory(run.working_dir));
         }
-        let network = network_name(&spec.host.network_mode)?;
+        // An unknown network is refused at the start, as dockerd does.
+        let network = network_name(&spec.host.network_mode).unwrap_or(&spec.host.network_mode).to_owned();
         let id = self.entropy.hex_id();
         if run.hostname.is_empty() {
             // A container on the host's network has the host's name.
@@ -62,7 +63,7 @@ impl Engine {
             resolv_conf_path: file("resolv.conf"),
             ..ContainerConfig::default()
         };
-        config.network_settings.networks = BTreeMap::from([(network.to_owned(), EndpointSettings::default())]);
+        config.network_settings.networks = BTreeMap::from([(network, EndpointSettings::default())]);
         let container = Container { id, config, host: spec.host };
         let made = self.lay_out(&container, self.top_layer(&image));
         if made.is_err() {

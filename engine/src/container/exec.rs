@@ -9,12 +9,13 @@ use std::thread;
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid};
+use nix::unistd::Pid;
 
 use super::launch::{LaunchError, become_streams};
 use super::program::{Program, become_program};
+use crate::sys::namespace::{self, Forked, fork_into};
+use crate::sys::process;
 use crate::sys::terminal::{self, Pty, RawMode};
-use crate::sys::{namespace, process};
 
 /// What of the caller's standard streams the new process gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +38,9 @@ pub fn exec(container: Pid, program: &Program, streams: Streams) -> Result<i32, 
     };
     let (mut report, report_in) = io::pipe()?;
     // The namespaces of processes bind only those born later, so the program is a child of the process that joins.
-    // SAFETY: this process has one thread, so the child finds no lock held.
-    let joiner = match unsafe { nix::unistd::fork() }.map_err(io::Error::from)? {
-        ForkResult::Parent { child } => child,
-        ForkResult::Child => {
+    let joiner = match fork_into(CloneFlags::empty())? {
+        Forked::Parent { child } => child,
+        Forked::Child => {
             drop(report);
             join_and_run(container, program, streams, pty.as_ref(), report_in)
         }
@@ -76,19 +76,15 @@ fn join_and_run(container: Pid, program: &Program, streams: Streams, pty: Option
             CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
         namespace::join(container, own | CloneFlags::CLONE_NEWNET)
     });
-    let forked = joined.and_then(|()| {
-        // SAFETY: as in `exec`.
-        Ok(unsafe { nix::unistd::fork() }?)
-    });
-    match forked {
-        Ok(ForkResult::Parent { child }) => {
+    match joined.and_then(|()| fork_into(CloneFlags::empty())) {
+        Ok(Forked::Parent { child }) => {
             drop(report);
             if streams.detached {
                 process::exit_now(0);
             }
             process::exit_now(waitpid(child, None).map_or(255, exit_code));
         }
-        Ok(ForkResult::Child) => {
+        Ok(Forked::Child) => {
             let error = match take_streams(streams, pty) {
                 Ok(()) => become_program(program).into(),
                 Err(error) => LaunchError::from(error),

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::config::Time;
 use super::{Engine, EngineError};
 use crate::driver::GraphData;
 use crate::image::{Digest, ImageConfig, Reference};
@@ -86,7 +87,7 @@ impl Engine {
         for chain_id in chain_ids(&config.view().rootfs.diff_ids) {
             size_bytes += self.store.layers.get(&chain_id)?.size_bytes;
         }
-        let created = config.view().created.parse().unwrap_or(Timestamp::UNIX_EPOCH);
+        let created = config.view().created.parse().unwrap_or(Time::ZERO.timestamp());
         Ok(ImageSummary { id: id.clone(), tags, digests, created, size_bytes, parent: self.store.images.parent(id)? })
     }
 

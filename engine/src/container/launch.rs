@@ -190,6 +190,7 @@ fn become_container(
     if launch.tty {
         let pty = terminal::open_pty(Path::new("/dev/pts/ptmx"))?;
         terminal::send_with_file(&*control, b"P", Some(pty.controller.as_raw_fd()))?;
+        File::create("/dev/console")?;
         mount::bind(&PathBuf::from(format!("/proc/self/fd/{}", pty.terminal.as_raw_fd())), Path::new("/dev/console"))?;
         terminal::take_control(&pty.terminal)?;
         become_streams(pty.terminal.as_fd(), pty.terminal.as_fd(), pty.terminal.as_fd())?;

@@ -168,12 +168,17 @@ impl Engine {
         error: &EngineError,
     ) -> Result<(), EngineError> {
         self.driver.detach(&self.store.layers.mount(&container.id)?.mount_id)?;
-        self.update(&container.id, |container| {
-            let state = &mut container.config.state;
+        if container.host.auto_remove {
+            let _lock = self.store.lock()?;
+            self.forget(container)?;
+        } else {
             // dockerd's number for a start that failed before there was a program to blame.
             let exit_code = if error.exit_code() == 125 { 128 } else { error.exit_code() };
-            *state = State { exit_code: exit_code.into(), error: error.to_string(), ..state.clone() };
-        })?;
+            self.update(&container.id, |container| {
+                let state = &mut container.config.state;
+                *state = State { exit_code: exit_code.into(), error: error.to_string(), ..state.clone() };
+            })?;
+        }
         fs::remove_dir_all(directory).map_err(failed("remove", directory))
     }
 

@@ -10,11 +10,9 @@ use tokio_util::bytes::{Buf, Bytes};
 use tokio_util::sync::CancellationToken;
 
 use super::remote::{BlobStream, Remote};
-use super::{LayerEvent, PullError, wire};
+use super::{LayerEvent, PullError, Retries, wire};
 use crate::image::Digest;
 
-/// As many times as dockerd tries.
-const ATTEMPTS_MAX: u32 = 5;
 /// Progress is told after so many bytes, or after a hundredth of the blob if that is less.
 const PROGRESS_STEP_BYTES: u64 = 512 * 1024;
 
@@ -23,7 +21,7 @@ const PROGRESS_STEP_BYTES: u64 = 512 * 1024;
 pub(super) struct Download<'a> {
     pub(super) remote: &'a Remote<'a>,
     pub(super) given_up: &'a CancellationToken,
-    pub(super) retry_pause: Duration,
+    pub(super) retries: Retries,
     pub(super) tell: &'a dyn Fn(LayerEvent),
 }
 
@@ -67,7 +65,7 @@ impl<'a> BlobReader<'a> {
     fn fill(&mut self) -> Result<(), PullError> {
         loop {
             match self.try_fill() {
-                Err(error) if error.is_transient() && self.attempts < ATTEMPTS_MAX => {
+                Err(error) if error.is_transient() && self.attempts < self.download.retries.attempts_max => {
                     tracing::warn!(blob = %self.digest, attempt = self.attempts, %error, "download broke off");
                     self.stream = None;
                     self.pause()?;
@@ -117,8 +115,8 @@ impl<'a> BlobReader<'a> {
     }
 
     fn pause(&self) -> Result<(), PullError> {
-        let Download { remote, given_up, retry_pause, tell } = self.download;
-        let mut left = retry_pause * self.attempts;
+        let Download { remote, given_up, retries, tell } = self.download;
+        let mut left = retries.pause * self.attempts;
         while !left.is_zero() {
             tell(LayerEvent::Retrying { seconds: left.as_secs_f64().ceil() as u64 });
             let step = left.min(Duration::from_secs(1));

@@ -5,14 +5,13 @@ use std::error::Error;
 use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
 use tokio_util::sync::CancellationToken;
 
 use super::blob::{BlobReader, Download};
 use super::remote::Remote;
-use super::{LayerEvent, LayerToPull, PullError, PullProgress, PullSink};
+use super::{LayerEvent, LayerToPull, PullError, PullProgress, PullSink, Retries};
 use crate::image::manifest::Descriptor;
 use crate::image::{Digest, DigestReader};
 
@@ -50,7 +49,7 @@ pub(super) fn fetch_all(
     layers: &[LayerToPull],
     sink: &dyn PullSink,
     progress: &dyn PullProgress,
-    retry_pause: Duration,
+    retries: Retries,
 ) -> Result<(), PullError> {
     for layer in layers {
         progress.event(layer.blob.short(), LayerEvent::PullingFsLayer);
@@ -64,7 +63,7 @@ pub(super) fn fetch_all(
     let work = || {
         while let Some(layer) = layers.get(next.fetch_add(1, Ordering::Relaxed)) {
             let tell = |event| progress.event(layer.blob.short(), event);
-            let download = Download { remote, given_up: &given_up, retry_pause, tell: &tell };
+            let download = Download { remote, given_up: &given_up, retries, tell: &tell };
             if let Err(error) = fetch(download, layer, sink) {
                 first_failure.lock().unwrap_or_else(|poison| poison.into_inner()).get_or_insert(error);
                 given_up.cancel();

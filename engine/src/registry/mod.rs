@@ -31,7 +31,7 @@ pub use pull::pull;
 pub type SinkError = Box<dyn Error + Send + Sync>;
 
 /// Which registries to ask, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct RegistrySettings {
     /// Base URLs that are asked before Docker Hub for its images (`registry-mirrors` of daemon.json).
     pub mirrors: Vec<String>,
@@ -40,14 +40,23 @@ pub struct RegistrySettings {
     pub insecure: Vec<String>,
     /// The docker client's `config.json`, for the credentials in its `auths`.
     pub credentials: Option<PathBuf>,
-    /// The pause before the first retry of a blob; the n-th is n times as long. Docker's is 5 seconds.
-    pub retry_pause: Duration,
+    /// What is done about downloads that break off.
+    pub retries: Retries,
 }
 
-impl Default for RegistrySettings {
-    fn default() -> RegistrySettings {
-        let retry_pause = Duration::from_secs(5);
-        RegistrySettings { mirrors: Vec::new(), insecure: Vec::new(), credentials: None, retry_pause }
+/// How often a blob is asked for, and the pause between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retries {
+    /// How often at most (`max-download-attempts` of daemon.json).
+    pub attempts_max: u32,
+    /// The pause before the second attempt; the n-th is n times as long.
+    pub pause: Duration,
+}
+
+impl Default for Retries {
+    /// dockerd's: five attempts, five seconds.
+    fn default() -> Retries {
+        Retries { attempts_max: 5, pause: Duration::from_secs(5) }
     }
 }
 

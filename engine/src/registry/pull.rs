@@ -2,14 +2,15 @@
 
 use std::cell::RefCell;
 use std::io::Read;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::blob::{BlobReader, Download};
 use super::reactor::Reactor;
 use super::remote::Remote;
-use super::{LayerEvent, LayerToPull, PullError, PullProgress, PullSink, Pulled, RegistrySettings, endpoint, layers};
+use super::{
+    LayerEvent, LayerToPull, PullError, PullProgress, PullSink, Pulled, RegistrySettings, Retries, endpoint, layers,
+};
 use crate::image::manifest::{Descriptor, ImageManifest, Manifest, ManifestError, Platform};
 use crate::image::{Digest, ImageConfig, Reference};
 
@@ -39,7 +40,7 @@ pub fn pull(
             continue;
         }
         let outcome = Remote::connect(&reactor, &endpoint, &reference, settings)
-            .and_then(|remote| pull_from(&remote, &reference, settings.retry_pause, sink, progress));
+            .and_then(|remote| pull_from(&remote, &reference, settings.retries, sink, progress));
         let error = match outcome {
             Err(error) if error.is_remote() => error,
             finished => return finished,
@@ -58,7 +59,7 @@ pub fn pull(
 fn pull_from(
     remote: &Remote,
     reference: &Reference,
-    retry_pause: Duration,
+    retries: Retries,
     sink: &dyn PullSink,
     progress: &dyn PullProgress,
 ) -> Result<Pulled, PullError> {
@@ -71,14 +72,14 @@ fn pull_from(
     if sink.has_image(&image_id) {
         return Ok(Pulled { manifest_digest, manifest_raw, image_id, config: None, layers: Vec::new() });
     }
-    let config = image_config(remote, &manifest.config, retry_pause)?;
+    let config = image_config(remote, &manifest.config, retries)?;
     let layers = layers::layers_of(&manifest.layers, &config.view().rootfs.diff_ids)?;
     let known = layers.iter().take_while(|layer| sink.has_layer(&layer.chain_id)).count();
     let (existing, missing) = layers.split_at(known);
     for layer in existing {
         progress.event(layer.blob.short(), LayerEvent::AlreadyExists);
     }
-    let outcome = layers::fetch_all(remote, missing, sink, progress, retry_pause)
+    let outcome = layers::fetch_all(remote, missing, sink, progress, retries)
         .and_then(|()| missing.iter().try_for_each(|layer| register(layer, sink, progress)));
     if let Err(error) = outcome {
         missing.iter().rev().for_each(|layer| sink.discard(layer));
@@ -103,14 +104,14 @@ fn image_manifest(remote: &Remote, named: Manifest) -> Result<ImageManifest, Pul
     }
 }
 
-fn image_config(remote: &Remote, blob: &Descriptor, retry_pause: Duration) -> Result<ImageConfig, PullError> {
+fn image_config(remote: &Remote, blob: &Descriptor, retries: Retries) -> Result<ImageConfig, PullError> {
     let (digest, size_bytes) = (blob.digest.clone(), blob.size_bytes);
     if size_bytes > CONFIG_SIZE_BYTES_MAX {
         return Err(PullError::ConfigTooLarge { digest, size_bytes, max_bytes: CONFIG_SIZE_BYTES_MAX });
     }
     let given_up = CancellationToken::new();
     let failure = RefCell::new(None);
-    let download = Download { remote, given_up: &given_up, retry_pause, tell: &|_| () };
+    let download = Download { remote, given_up: &given_up, retries, tell: &|_| () };
     let mut raw = Vec::new();
     let read = BlobReader::new(download, &blob.digest, size_bytes, &failure).read_to_end(&mut raw);
     match failure.take() {

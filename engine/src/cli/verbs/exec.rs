@@ -1,6 +1,5 @@
 //! `docker exec`: runs a further command in a container that runs.
 
-
 use clap::{CommandFactory, Parser};
 
 use super::Verb;

@@ -7,7 +7,7 @@ use std::thread::available_parallelism;
 use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
-use super::{Verb, version};
+use super::Verb;
 use crate::cli::arguments::{Count, options};
 use crate::cli::messages::{BAD_TEMPLATE, Failure, SUCCESS, print, print_line};
 use crate::cli::session::Session;
@@ -109,7 +109,7 @@ impl Facts {
         line(" Paused", &self.paused);
         line(" Stopped", &self.stopped);
         line("Images", &self.images);
-        line("Server Version", &version::VERSION);
+        line("Server Version", &crate::VERSION);
         line("Storage Driver", &self.driver);
         self.driver_status.iter().for_each(|(name, value)| line(&format!(" {name}"), value));
         line("Logging Driver", &"json-file");
@@ -155,7 +155,7 @@ impl Facts {
             "MemTotal": self.memory_bytes,
             "DockerRootDir": self.data_root,
             "Name": self.host,
-            "ServerVersion": version::VERSION,
+            "ServerVersion": crate::VERSION,
             "SecurityOptions": options,
         })
     }
@@ -191,7 +191,7 @@ mod tests {
             mirrors: vec!["http://127.0.0.1:5000/".to_owned()],
             insecure: Vec::new(),
         };
-        let version = version::VERSION;
+        let version = crate::VERSION;
         let expected = format!(
             "\
 Client:

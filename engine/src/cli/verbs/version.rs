@@ -6,13 +6,11 @@ use clap::{CommandFactory, Parser};
 use serde_json::{Value, json};
 
 use super::Verb;
+use crate::VERSION;
 use crate::cli::arguments::{Count, options};
 use crate::cli::messages::{BAD_TEMPLATE, Failure, SUCCESS, print, print_line};
 use crate::cli::session::Session;
 use crate::cli::template::{Subject, Template};
-
-/// Our version, with a mark by which it cannot be taken for Docker's.
-pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+layerlab");
 
 pub static VERB: Verb = Verb {
     names: &["version"],

@@ -1,1 +1,0 @@
-//! Workloads that time the engine.

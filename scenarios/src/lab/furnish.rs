@@ -1,0 +1,146 @@
+//! The little machine a page finds itself on: its directories, its /etc, its devices and its tools.
+
+use std::path::{Path, PathBuf};
+
+use nix::mount::MsFlags;
+
+use super::libraries::{LibraryError, libraries_of};
+use super::root::{Node, RootPlan};
+use super::sandbox::HOSTNAME;
+
+/// Where the lab keeps what is not part of the machine a page describes.
+pub const LAB: &str = "/lab";
+/// The image layout that the lab's registry serves, inside.
+pub const IMAGES: &str = "/lab/images";
+/// Where the lab's registry listens, inside.
+pub const REGISTRY_PORT: u16 = 5000;
+
+const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
+                      daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n\
+                      www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin\n\
+                      nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
+const GROUP: &str = "root:x:0:\ndaemon:x:1:\ntty:x:5:\nwww-data:x:33:\nnogroup:x:65534:\n";
+const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+/// The tools of the lab's machine: one program that is whatever it is called as.
+#[derive(Debug, Clone)]
+pub struct Tools {
+    pub program: PathBuf,
+    pub names: Vec<String>,
+}
+
+/// A program of the host, shown in the lab with the libraries it needs.
+#[derive(Debug, Clone)]
+pub struct Program {
+    pub host: PathBuf,
+    pub lab: PathBuf,
+}
+
+/// What differs from lab to lab.
+#[derive(Debug, Clone, Default)]
+pub struct Furnishing {
+    pub tools: Option<Tools>,
+    pub programs: Vec<Program>,
+    /// An image layout of the host, shown at [`IMAGES`].
+    pub images: Option<PathBuf>,
+    /// Shows the host's whole root, read-only, at /host.
+    pub host_visible: bool,
+}
+
+impl Furnishing {
+    /// The plan of the machine. Fails when a program's libraries cannot be found.
+    pub fn plan(&self) -> Result<RootPlan, LibraryError> {
+        let mut plan = RootPlan::default();
+        directories(&mut plan);
+        settings(&mut plan);
+        kernel_file_systems(&mut plan);
+        if let Some(tools) = &self.tools {
+            install_tools(&mut plan, tools);
+        }
+        for program in &self.programs {
+            install_program(&mut plan, program)?;
+        }
+        if let Some(images) = &self.images {
+            plan.show(images, IMAGES);
+        }
+        if self.host_visible {
+            plan.show("/", "/host");
+        }
+        Ok(plan)
+    }
+}
+
+fn directories(plan: &mut RootPlan) {
+    for path in ["/usr/bin", "/usr/lib", "/usr/lib64", "/usr/local/bin", "/usr/share", "/var/lib", "/var/log", "/run"] {
+        plan.directory(path, 0o755);
+    }
+    plan.symlink("/usr/sbin", "bin");
+    for name in ["bin", "sbin", "lib", "lib64"] {
+        plan.symlink(Path::new("/").join(name), Path::new("usr").join(name));
+    }
+    plan.symlink("/var/run", "/run").symlink("/var/lock", "/run/lock");
+    plan.directory("/run/lock", 0o1777).directory("/tmp", 0o1777).directory("/var/tmp", 0o1777);
+    plan.directory("/root", 0o700).directory("/home", 0o755).directory("/mnt", 0o755).directory(LAB, 0o755);
+}
+
+fn settings(plan: &mut RootPlan) {
+    let hosts = format!("127.0.0.1\tlocalhost\n127.0.1.1\t{HOSTNAME}\n");
+    let daemon = format!(
+        "{{\"registry-mirrors\":[\"http://127.0.0.1:{REGISTRY_PORT}\"],\"insecure-registries\":[\"127.0.0.0/8\"],\
+         \"max-download-attempts\":2}}\n"
+    );
+    let files = [
+        ("/etc/passwd", PASSWD.to_owned()),
+        ("/etc/group", GROUP.to_owned()),
+        ("/etc/nsswitch.conf", NSSWITCH.to_owned()),
+        ("/etc/hosts", hosts),
+        ("/etc/hostname", format!("{HOSTNAME}\n")),
+        ("/etc/resolv.conf", "nameserver 127.0.0.1\n".to_owned()),
+        ("/etc/docker/daemon.json", daemon),
+    ];
+    for (path, content) in files {
+        plan.file(path, content, 0o644);
+    }
+    plan.symlink("/etc/mtab", "/proc/self/mounts");
+}
+
+fn kernel_file_systems(plan: &mut RootPlan) {
+    let inert = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    plan.mount("proc", "/proc", inert, "");
+    plan.push(Node::Mount {
+        path: "/sys".into(),
+        kind: "sysfs".into(),
+        flags: inert | MsFlags::MS_RDONLY,
+        options: String::new(),
+        or_graft: Some("/sys".into()),
+    });
+    plan.mount("tmpfs", "/dev", MsFlags::MS_NOSUID, "mode=755");
+    for device in DEVICES {
+        let path = Path::new("/dev").join(device);
+        plan.share(&path, &path);
+    }
+    let terminals = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    plan.mount("devpts", "/dev/pts", terminals, "newinstance,ptmxmode=0666,mode=0620");
+    plan.mount("tmpfs", "/dev/shm", MsFlags::MS_NOSUID | MsFlags::MS_NODEV, "mode=1777");
+    plan.symlink("/dev/ptmx", "pts/ptmx").symlink("/dev/fd", "/proc/self/fd");
+    for (number, name) in ["stdin", "stdout", "stderr"].iter().enumerate() {
+        plan.symlink(Path::new("/dev").join(name), format!("/proc/self/fd/{number}"));
+    }
+}
+
+fn install_tools(plan: &mut RootPlan, tools: &Tools) {
+    let program = Path::new(LAB).join("guest");
+    plan.show(&tools.program, &program);
+    for name in &tools.names {
+        plan.symlink(Path::new("/usr/bin").join(name), &program);
+    }
+}
+
+fn install_program(plan: &mut RootPlan, program: &Program) -> Result<(), LibraryError> {
+    plan.show(&program.host, &program.lab);
+    for library in libraries_of(&program.host)? {
+        plan.show(&library, &library);
+    }
+    Ok(())
+}

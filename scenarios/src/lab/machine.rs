@@ -1,0 +1,129 @@
+//! The machine a page speaks to, seen from the runner inside the lab: a shell, the engine, and what lies on disk.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::sandbox::Inside;
+use super::serve::{self, ServeError};
+use crate::listing::listing;
+use crate::registry::RegistryHandle;
+use crate::replay::Machine;
+use crate::target::{Installation, TargetError};
+
+/// Where Docker keeps everything.
+pub const DATA_ROOT: &str = "/var/lib/docker";
+/// Where a page's shell looks for commands; an engine is installed into the first.
+pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// The lab's bash.
+pub const BASH: &str = "/usr/bin/bash";
+/// Its prompt on a page, with the mark (OSC 133) by which a replay knows it and the last exit code.
+const PROMPT: &str = r"\[\e]133;D;$?\a\]# ";
+
+/// A wish of a page that the lab could not fulfil.
+#[derive(Debug, thiserror::Error)]
+pub enum ArrangeError {
+    #[error("the lab cannot `{directive}`; it can `install docker`, `start docker` and `registry {}`", serve::moods().join("`, `registry "))]
+    Unknown { directive: String },
+    #[error("cannot {directive}: {source}")]
+    Registry { directive: String, source: ServeError },
+    #[error("cannot {directive}: {source}")]
+    Target { directive: String, source: TargetError },
+}
+
+/// The inside of a lab with a target in it.
+pub struct LabMachine {
+    name: &'static str,
+    installation: Box<dyn Installation>,
+    inside: Inside,
+    registry: Option<RegistryHandle>,
+}
+
+impl LabMachine {
+    /// A machine whose registry answers.
+    pub fn new(
+        name: &'static str,
+        installation: Box<dyn Installation>,
+        inside: Inside,
+    ) -> Result<LabMachine, ServeError> {
+        let registry = Some(serve::serve(serve::HONEST)?);
+        Ok(LabMachine { name, installation, inside, registry })
+    }
+
+    /// Lets the registry answer for as long as the process lives.
+    pub fn leave_registry(self) {
+        std::mem::forget(self.registry);
+    }
+
+    fn fulfil(&mut self, directive: &str) -> Result<(), ArrangeError> {
+        let outcome = match directive.trim() {
+            "install docker" => self.installation.install(),
+            "start docker" => self.installation.start(&self.inside),
+            other => match other.strip_prefix("registry ").filter(|mood| serve::moods().contains(mood)) {
+                Some(mood) => return self.change_registry(directive, mood),
+                None => return Err(ArrangeError::Unknown { directive: directive.to_owned() }),
+            },
+        };
+        outcome.map_err(|source| ArrangeError::Target { directive: directive.to_owned(), source })
+    }
+}
+
+impl LabMachine {
+    /// Ends the registry and starts it again in another mood.
+    fn change_registry(&mut self, directive: &str, mood: &str) -> Result<(), ArrangeError> {
+        drop(self.registry.take());
+        let served = serve::serve(mood);
+        let served = served.map_err(|source| ArrangeError::Registry { directive: directive.to_owned(), source })?;
+        self.registry = Some(served);
+        Ok(())
+    }
+}
+
+impl Machine for LabMachine {
+    fn target(&self) -> &str {
+        self.name
+    }
+
+    fn arrange(&mut self, directive: &str) -> Result<(), String> {
+        self.fulfil(directive).map_err(|error| error.to_string())
+    }
+
+    fn shell(&mut self) -> Result<Command, String> {
+        let mut bash = command(BASH);
+        bash.env("PS1", PROMPT);
+        Ok(bash)
+    }
+
+    fn engine_log(&mut self) -> String {
+        self.installation.engine_log()
+    }
+
+    fn tree(&mut self) -> Result<String, String> {
+        let root = Path::new(DATA_ROOT);
+        if !root.exists() {
+            return Ok(String::new());
+        }
+        listing(root).map_err(|error| format!("cannot list {DATA_ROOT}: {error}"))
+    }
+}
+
+/// A command that runs with the environment of a login on the lab's machine and nothing of the host's.
+pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    let terminal = std::env::var("TERM").unwrap_or_else(|_| "xterm".into());
+    command.env_clear().current_dir("/root").envs([
+        ("PATH", PATH),
+        ("HOME", "/root"),
+        ("USER", "root"),
+        ("LOGNAME", "root"),
+        ("SHELL", "/bin/bash"),
+        ("LANG", "C.UTF-8"),
+        ("TERM", terminal.as_str()),
+    ]);
+    command
+}
+
+/// The data root of a kept lab, as the host reaches it.
+pub fn data_root_from_outside(pid: i32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/root{DATA_ROOT}"))
+}
