@@ -161,9 +161,9 @@ impl Replay {
                 continue;
             }
             let lab = self.place.lab(self.keep, false);
-            let outcome = self.place.enter(lab, &prepared, |machine| {
-                self.replay(page, machine, transcript.as_mut(), trees.as_mut())
-            })?;
+            let outcome = self
+                .place
+                .enter(lab, &prepared, |machine| self.replay(page, machine, transcript.as_mut(), trees.as_mut()))?;
             let Some(outcome) = outcome else { return Ok(SKIPPED) };
             worst = worst.max(conclude(outcome));
         }
@@ -178,12 +178,8 @@ impl Replay {
         transcript: Option<&mut File>,
         trees: Option<&mut File>,
     ) -> u8 {
-        let options = ReplayOptions {
-            trees: trees.is_some(),
-            only: self.only,
-            pause: self.step,
-            ..ReplayOptions::default()
-        };
+        let options =
+            ReplayOptions { trees: trees.is_some(), only: self.only, pause: self.step, ..ReplayOptions::default() };
         let outcome = replay(page, machine, &mut ConsoleObserver::new(), &options)
             .map_err(anyhow::Error::from)
             .and_then(|report| record(&report, transcript, trees).map(|()| report.is_passed()));
