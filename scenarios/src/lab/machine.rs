@@ -91,7 +91,7 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
         ("SHELL", "/bin/bash"),
         ("LANG", "C.UTF-8"),
         ("TERM", terminal.as_str()),
-        ("LAYERLAB_LOG", "debug"),
+        ("LAYERLAB_LOG", "warn,layerlab_engine=debug"),
         ("LAYERLAB_LOG_FILE", ENGINE_LOG),
     ]);
     command
