@@ -3,6 +3,8 @@
 //! Each test starts this very program again as the outer process of a lab (`outer_process` below), as the current user
 //! and, when that is root, in a user namespace too, and as uid 65534, who has a single ID.
 
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
