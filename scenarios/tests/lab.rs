@@ -107,10 +107,9 @@ fn facts() {
     File::options().read(true).write(true).open("/dev/ptmx").expect("a terminal can be made");
 }
 
-/// The test harness captures `println!`, not this.
+/// To whoever started this program; the harness was told to capture nothing.
 fn say(text: &str) {
-    use std::io::Write;
-    writeln!(std::io::stdout(), "lab: {text}").unwrap();
+    println!("lab: {text}");
 }
 
 // ---- starting it ----
