@@ -12,7 +12,7 @@ const RANKS: [(&str, &[&str]); 9] = [
     ("sys", &["world"]),
     ("layer", &["image", "sys"]),
     ("driver", &["image", "layer", "sys", "world"]),
-    ("registry", &["image", "layer"]),
+    ("registry", &["image", "layer", "sys"]),
     ("store", &["image"]),
     ("container", &["driver", "image", "layer", "registry", "store", "sys", "world"]),
     ("cli", &["container", "driver", "image", "layer", "registry", "store", "sys", "world"]),

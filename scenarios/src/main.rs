@@ -43,6 +43,8 @@ enum Verb {
     },
     /// List the pages
     List,
+    /// Build the tools and assemble the images that labs need, and say where they are
+    Prepare,
 }
 
 #[derive(Args)]
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
         Verb::Shell(verb) => verb.run(),
         Verb::Join { pid, command } => join::join(pid, &command).map_err(Into::into),
         Verb::List => list(),
+        Verb::Prepare => show_prepared(),
     };
     match outcome {
         Ok(status) => ExitCode::from(status),
@@ -257,6 +260,12 @@ fn list() -> anyhow::Result<u8> {
     for page in all_pages()? {
         println!("{:<24} {} (on {})", page.name(), page.title, page.targets.join(", "));
     }
+    Ok(0)
+}
+
+fn show_prepared() -> anyhow::Result<u8> {
+    let prepared = prepare()?;
+    println!("{}\n{}", prepared.tools.program.display(), prepared.images.display());
     Ok(0)
 }
 

@@ -1,9 +1,9 @@
 //! The lab on a real kernel: new namespaces, a bare machine, free ports, and nothing left however it ends.
 //!
 //! Each test starts this very program again as the outer process of a lab (`outer_process` below), as the current user
-//! and, when that is root, as uid 65534 too, who has a single ID.
+//! and, when that is root, in a user namespace too, and as uid 65534, who has a single ID.
 
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -19,6 +19,7 @@ use layerlab_scenarios::lab::furnish::Furnishing;
 use layerlab_scenarios::lab::sandbox::{Inside, Outcome, Sandbox};
 
 const SCENARIO: &str = "LAYERLAB_TEST_SCENARIO";
+const ROOTLESS: &str = "LAYERLAB_TEST_ROOTLESS";
 const NAMESPACES: [&str; 6] = ["mnt", "net", "pid", "ipc", "uts", "user"];
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -29,7 +30,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 fn outer_process() {
     let scenario = std::env::var(SCENARIO).expect("the name of a scenario");
     let root = Furnishing::default().plan().unwrap();
-    let sandbox = Sandbox { root, keep: scenario == "keep", ..Sandbox::default() };
+    let rootless = std::env::var_os(ROOTLESS).is_some();
+    let cgroup = scenario == "control groups";
+    let sandbox = Sandbox { root, keep: scenario == "keep", rootless, cgroup, ..Sandbox::default() };
     let status = match sandbox.run(|inside| inside_the_lab(&scenario, inside)) {
         Ok(Outcome::Ended { status }) => status,
         Ok(Outcome::Kept { pid, status }) => {
@@ -69,7 +72,7 @@ fn inside_the_lab(scenario: &str, _inside: Inside) -> u8 {
             linger();
         }
         "keep" => fs::write("/root/marker", "kept").unwrap(),
-        "linger" => linger(),
+        "control groups" => linger(),
         other => panic!("no scenario {other}"),
     }
     0
@@ -104,10 +107,9 @@ fn facts() {
     File::options().read(true).write(true).open("/dev/ptmx").expect("a terminal can be made");
 }
 
-/// The test harness captures `println!`, not this.
+/// To whoever started this program; the harness was told to capture nothing.
 fn say(text: &str) {
-    use std::io::Write;
-    std::io::stdout().write_all(format!("lab: {text}\n").as_bytes()).unwrap();
+    println!("lab: {text}");
 }
 
 // ---- starting it ----
@@ -115,12 +117,18 @@ fn say(text: &str) {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum User {
     Current,
+    /// Root, in a user namespace.
+    Rootless,
     Nobody,
 }
 
 /// Who labs are tried as: everybody this test can be.
 fn users() -> Vec<User> {
-    if nix::unistd::geteuid().is_root() { vec![User::Current, User::Nobody] } else { vec![User::Current] }
+    if nix::unistd::geteuid().is_root() {
+        vec![User::Current, User::Rootless, User::Nobody]
+    } else {
+        vec![User::Current]
+    }
 }
 
 /// This program, opened: so everybody may start it, wherever the checkout lies.
@@ -133,8 +141,14 @@ fn start(user: User, scenario: &str) -> Child {
     let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
     command.args(["--exact", "outer_process", "--ignored", "--nocapture", "--test-threads=1"]);
     command.env(SCENARIO, scenario).current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped());
-    if user == User::Nobody {
-        command.uid(65534).gid(65534);
+    match user {
+        User::Current => {}
+        User::Rootless => {
+            command.env(ROOTLESS, "1");
+        }
+        User::Nobody => {
+            command.uid(65534).gid(65534);
+        }
     }
     command.spawn().unwrap()
 }
@@ -181,7 +195,7 @@ fn the_namespaces_are_new_and_the_runner_is_the_second_process() {
         for name in NAMESPACES {
             let ours = fs::read_link(format!("/proc/self/ns/{name}")).unwrap();
             let is_new = value(&said, name) != ours.to_string_lossy();
-            let must_be_new = name != "user" || user == User::Nobody || !nix::unistd::geteuid().is_root();
+            let must_be_new = name != "user" || user != User::Current || !nix::unistd::geteuid().is_root();
             assert_eq!(is_new, must_be_new, "{user:?}: the {name} namespace");
         }
         assert_eq!(value(&said, "process"), "2");
@@ -277,7 +291,30 @@ fn a_kept_lab_outlives_its_outer_process_until_its_first_process_is_killed() {
     }
 }
 
+#[test]
+fn control_groups_go_with_a_killed_lab() {
+    if !nix::unistd::geteuid().is_root() {
+        eprintln!("skipped: control groups of its own need root");
+        return;
+    }
+    let mut outer = start(User::Current, "control groups");
+    let first = Vec::from_iter(sayings(&mut outer).next());
+    assert_eq!(first[0].0, "ready", "{first:?}");
+    let name = format!("layerlab-lab.{}.", outer.id());
+    assert!(!control_groups(&name).is_empty());
+    outer.kill().unwrap();
+    outer.wait().unwrap();
+    wait_until(|| control_groups(&name).is_empty(), "the lab's control groups are gone");
+}
+
 // ---- looking at the host ----
+
+/// The control groups whose names begin so, in every hierarchy.
+fn control_groups(prefix: &str) -> Vec<String> {
+    let entries = walkdir::WalkDir::new("/sys/fs/cgroup").max_depth(2).into_iter().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with(prefix)).collect()
+}
 
 fn wait_until(condition: impl Fn() -> bool, what: &str) {
     let deadline = Instant::now() + PATIENCE;

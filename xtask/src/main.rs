@@ -1,3 +1,53 @@
-//! `cargo xtask`: the front door.
+//! `cargo xtask`: the front door; each verb is one file that builds what is needed and calls it.
 
-fn main() {}
+mod call;
+mod ci;
+mod fmt;
+mod lint;
+mod replay;
+mod shell;
+mod test;
+
+use std::process::ExitCode;
+
+/// What can be asked for.
+struct Verb {
+    name: &'static str,
+    summary: &'static str,
+    run: fn(&[String]) -> anyhow::Result<u8>,
+}
+
+const VERBS: [&Verb; 6] = [&replay::VERB, &shell::VERB, &test::VERB, &fmt::VERB, &lint::VERB, &ci::VERB];
+
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let Some((name, rest)) = arguments.split_first() else {
+        list();
+        return ExitCode::SUCCESS;
+    };
+    let Some(verb) = VERBS.iter().find(|verb| verb.name == name) else {
+        if !["help", "-h", "--help"].contains(&name.as_str()) {
+            eprintln!("there is no verb {name}\n");
+            list();
+            return ExitCode::from(USAGE);
+        }
+        list();
+        return ExitCode::SUCCESS;
+    };
+    match (verb.run)(rest) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("cargo xtask {name}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn list() {
+    println!("cargo xtask VERB [ARGUMENT…]");
+    for verb in VERBS {
+        println!("  {:<8} {}", verb.name, verb.summary);
+    }
+}

@@ -7,6 +7,7 @@
 //! *Never*: sends one registry's credentials to another; follows a layer's foreign URLs.
 //! *Proved by*: `engine/tests/pull.rs`.
 
+mod authorities;
 mod blob;
 mod credentials;
 mod endpoint;

@@ -9,7 +9,8 @@ use super::blob::{BlobReader, Download};
 use super::reactor::Reactor;
 use super::remote::Remote;
 use super::{
-    LayerEvent, LayerToPull, PullError, PullProgress, PullSink, Pulled, RegistrySettings, Retries, endpoint, layers,
+    LayerEvent, LayerToPull, PullError, PullProgress, PullSink, Pulled, RegistrySettings, Retries, authorities,
+    endpoint, layers,
 };
 use crate::image::manifest::{Descriptor, ImageManifest, Manifest, ManifestError, Platform};
 use crate::image::{Digest, ImageConfig, Reference};
@@ -32,6 +33,7 @@ pub fn pull(
     if name == "scratch" {
         return Err(PullError::Reserved { name });
     }
+    let _authorities = authorities::provide()?;
     let reactor = Reactor::start()?;
     let mut told = PullError::GivenUp;
     let mut answered = None;

@@ -1,10 +1,9 @@
 //! One repository at one registry: its manifests and blobs.
 
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use oci_client::client::{BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol, SizedStream};
+use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol, SizedStream};
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, RegistryOperation};
@@ -133,7 +132,6 @@ fn client_config(transport: Transport) -> ClientConfig {
         read_timeout: Some(READ_TIMEOUT),
         connect_timeout: Some(CONNECT_TIMEOUT),
         user_agent: concat!("layerlab/", env!("CARGO_PKG_VERSION")),
-        tls_certs_only: authorities(),
         ..ClientConfig::default()
     };
     if transport == Transport::Http {
@@ -143,17 +141,6 @@ fn client_config(transport: Transport) -> ClientConfig {
         config.no_proxy = Some("*,0.0.0.0/0,::/0".to_owned());
     }
     config
-}
-
-/// Certificate authorities for a machine that has none of its own: Mozilla's. The client crate panics without any, even
-/// when nothing but plain HTTP is spoken.
-fn authorities() -> Vec<Certificate> {
-    static HAS_ITS_OWN: OnceLock<bool> = OnceLock::new();
-    if *HAS_ITS_OWN.get_or_init(|| !rustls_native_certs::load_native_certs().certs.is_empty()) {
-        return Vec::new();
-    }
-    let der = |data: &[u8]| Certificate { encoding: CertificateEncoding::Der, data: data.to_vec() };
-    webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(|certificate| der(certificate)).collect()
 }
 
 /// The TLS stack is built without a default provider of cryptography. An error means that there is a provider already.

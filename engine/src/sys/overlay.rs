@@ -96,10 +96,11 @@ impl Overlay {
 }
 
 /// Features whose default is the kernel builder's choice and which change what an upper directory holds: switched off,
-/// so that an upper means the same everywhere. Only those this kernel knows.
+/// so that an upper means the same everywhere. Only those this kernel knows. With `userxattr` the kernel itself rules out
+/// the last two, and takes a word about redirects for a contradiction.
 fn pinned() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ["index", "metacopy", "redirect_dir"]
-        .into_iter()
-        .filter(|name| Path::new("/sys/module/overlay/parameters").join(name).exists())
-        .map(|name| (name, "off"))
+    let names: &[&str] =
+        if namespace::is_user_namespace() { &["index"] } else { &["index", "metacopy", "redirect_dir"] };
+    let known = |name: &&&str| Path::new("/sys/module/overlay/parameters").join(name).exists();
+    names.iter().filter(known).map(|name| (*name, "off"))
 }

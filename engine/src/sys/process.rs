@@ -98,6 +98,12 @@ pub fn exec(program: &CString, arguments: &[CString], environment: &[CString]) -
     }
 }
 
+/// Sets an environment variable of this process. To be called with one thread.
+pub fn set_variable(name: &str, value: impl AsRef<std::ffi::OsStr>) {
+    // SAFETY: with one thread nobody reads the environment meanwhile.
+    unsafe { std::env::set_var(name, value) };
+}
+
 /// Ends a forked child without running what its parent meant to run at the end.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit(2) touches no memory.

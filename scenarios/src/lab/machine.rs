@@ -15,6 +15,8 @@ pub const DATA_ROOT: &str = "/var/lib/docker";
 /// Where a page's shell looks for commands; an engine is installed into the first.
 pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// Where our engine logs to.
+pub const ENGINE_LOG: &str = "/var/log/layerlab.log";
 /// The lab's bash.
 pub const BASH: &str = "/usr/bin/bash";
 /// Its prompt on a page, with the mark (OSC 133) by which a replay knows it and the last exit code.
@@ -119,6 +121,8 @@ pub fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
         ("SHELL", "/bin/bash"),
         ("LANG", "C.UTF-8"),
         ("TERM", terminal.as_str()),
+        ("LAYERLAB_LOG", "warn,layerlab_engine=debug"),
+        ("LAYERLAB_LOG_FILE", ENGINE_LOG),
     ]);
     command
 }

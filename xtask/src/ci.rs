@@ -1,0 +1,163 @@
+//! `cargo xtask ci`: all that a change must pass, in the order in which it fails fastest.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+use crate::{Verb, call, fmt, lint, test};
+
+pub const VERB: Verb = Verb {
+    name: "ci",
+    summary: "fmt, lint, test, replay as root, as ordinary users (--user NAME adds one) and on a required docker",
+    run,
+};
+
+/// A user without subordinate IDs, whom every host has.
+const NOBODY: User = User { uid: 65534, gid: 65534 };
+
+#[derive(Clone, Copy)]
+struct User {
+    uid: u32,
+    gid: u32,
+}
+
+fn run(arguments: &[String]) -> anyhow::Result<u8> {
+    let user = match arguments {
+        [] => None,
+        [flag, name] if flag == "--user" => Some((name.as_str(), named(name)?)),
+        _ => bail!("what is meant by {arguments:?}? ci takes --user NAME only"),
+    };
+    let is_root = fs::metadata("/proc/self")?.uid() == 0;
+    check("fmt", || (fmt::VERB.run)(&["--check".into()]))?;
+    check("lint", || (lint::VERB.run)(&[]))?;
+    check("test", || (test::VERB.run)(&[]))?;
+    check("replay", || {
+        call::build()?;
+        call::status(call::lab()?.arg("replay"))
+    })?;
+    if !is_root {
+        println!("==> skipped: replay as other users and replay on docker need root");
+        return Ok(0);
+    }
+    let stage = Stage::make()?;
+    check("replay as nobody, who has a single ID", || call::status(&mut stage.replay_as(NOBODY)?))?;
+    if let Some((name, user)) = user {
+        check(&format!("replay as {name}"), || call::status(&mut stage.replay_as(user)?))?;
+    }
+    check("replay on docker", || call::status(call::lab()?.args(["replay", "--on", "docker", "--require", "docker"])))?;
+    Ok(0)
+}
+
+fn check(what: &str, run: impl FnOnce() -> anyhow::Result<u8>) -> anyhow::Result<()> {
+    println!("==> {what}");
+    let begun = Instant::now();
+    match run()? {
+        0 => println!("==> {what}: {} s", begun.elapsed().as_secs()),
+        status => bail!("{what} ended with status {status}"),
+    }
+    Ok(())
+}
+
+/// Looks a user up in /etc/passwd (passwd(5)).
+fn named(name: &str) -> anyhow::Result<User> {
+    let text = fs::read_to_string("/etc/passwd").context("cannot read /etc/passwd")?;
+    let line = text.lines().find(|line| line.split(':').next() == Some(name));
+    let fields: Vec<&str> = line.with_context(|| format!("there is no user {name}"))?.split(':').collect();
+    match fields.as_slice() {
+        [_, _, uid, gid, ..] => Ok(User { uid: uid.parse()?, gid: gid.parse()? }),
+        _ => bail!("/etc/passwd has no IDs for {name}"),
+    }
+}
+
+/// Copies of what a replay needs, in a directory that every user may read, since a checkout often lies in one that only
+/// its owner may enter. Removed when dropped.
+struct Stage {
+    directory: PathBuf,
+}
+
+impl Stage {
+    fn make() -> anyhow::Result<Stage> {
+        let directory = std::env::temp_dir().join(format!("layerlab-ci-{}", std::process::id()));
+        fs::create_dir(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        let stage = Stage { directory };
+        for program in ["layerlab", "layerlab-lab"] {
+            fs::copy(call::built(program)?, stage.directory.join(program))?;
+        }
+        let output = call::lab()?.arg("prepare").output().context("cannot ask layerlab-lab what it prepared")?;
+        let text = String::from_utf8(output.stdout)?;
+        let [guest, images] = text.lines().collect::<Vec<_>>()[..] else {
+            bail!("layerlab-lab prepare said {text:?}: {}", String::from_utf8_lossy(&output.stderr));
+        };
+        fs::copy(guest, stage.directory.join("guest"))?;
+        copy_tree(Path::new(images), &stage.directory.join("images"))?;
+        for pages in ["walkthroughs", "cases"] {
+            copy_pages(&call::root().join("scenarios").join(pages), &stage.directory)?;
+        }
+        for entry in fs::read_dir(&stage.directory)? {
+            let entry = entry?;
+            let mode = entry.metadata()?.permissions().mode();
+            fs::set_permissions(entry.path(), fs::Permissions::from_mode(mode | 0o555))?;
+        }
+        fs::set_permissions(&stage.directory, fs::Permissions::from_mode(0o755))?;
+        Ok(stage)
+    }
+
+    fn replay_as(&self, user: User) -> anyhow::Result<Command> {
+        let at = |name: &str| self.directory.join(name);
+        let mut lab = Command::new(at("layerlab-lab"));
+        lab.arg("replay").uid(user.uid).gid(user.gid).current_dir(&self.directory);
+        lab.env("LAYERLAB_ENGINE", at("layerlab")).env("LAYERLAB_GUEST", at("guest"));
+        lab.env("LAYERLAB_IMAGES", at("images")).env("HOME", &self.directory);
+        let entries = fs::read_dir(&self.directory)?.collect::<Result<Vec<_>, _>>()?;
+        let mut pages: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
+        pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+        pages.sort();
+        lab.args(pages);
+        Ok(lab)
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.directory) {
+            eprintln!("cannot remove {}: {error}", self.directory.display());
+        }
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), &to)?;
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o644))?;
+        }
+    }
+    fs::set_permissions(to, fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+/// Copies every page below `from` into `to` itself; a page is known by its file name.
+fn copy_pages(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
+    for entry in entries {
+        let path = entry?.path();
+        match path.file_name() {
+            _ if path.is_dir() => copy_pages(&path, to)?,
+            Some(name) if path.extension().is_some_and(|extension| extension == "md") => {
+                fs::copy(&path, to.join(name))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

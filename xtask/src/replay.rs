@@ -1,0 +1,14 @@
+//! `cargo xtask replay`: replays pages in a lab.
+
+use crate::{Verb, call};
+
+pub const VERB: Verb = Verb {
+    name: "replay",
+    summary: "replay pages in a lab: [PAGE…] [--on TARGET] [--step] [--keep] [--only STEP] [--rootless] [--require TARGET]",
+    run,
+};
+
+fn run(arguments: &[String]) -> anyhow::Result<u8> {
+    call::build()?;
+    call::status(call::lab()?.arg("replay").args(arguments))
+}
