@@ -21,6 +21,8 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
                       nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n";
 const GROUP: &str = "root:x:0:\ndaemon:x:1:\ntty:x:5:\nwww-data:x:33:\nnogroup:x:65534:\n";
 const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
+/// What `rpm -qa` lists: the packages whose commands the lab has.
+const PACKAGES: &str = "bash-5.2-1.x86_64\ncoreutils-9.1-1.x86_64\ncurl-7.88-1.x86_64\nmlocate-0.26-1.x86_64\n";
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// The tools of the lab's machine: one program that is whatever it is called as.
@@ -98,6 +100,7 @@ fn settings(plan: &mut RootPlan) {
         ("/etc/hostname", format!("{HOSTNAME}\n")),
         ("/etc/resolv.conf", "nameserver 127.0.0.1\n".to_owned()),
         ("/etc/docker/daemon.json", daemon),
+        ("/var/lib/rpm/packages", PACKAGES.to_owned()),
     ];
     for (path, content) in files {
         plan.file(path, content, 0o644);

@@ -49,6 +49,10 @@ impl LabMachine {
         inside: Inside,
     ) -> Result<LabMachine, ServeError> {
         let registry = Some(serve::serve(serve::HONEST)?);
+        // A machine that has been up for a day has a database for locate.
+        if let Err(error) = command("/usr/bin/updatedb").status() {
+            eprintln!("layerlab-lab: no database for locate: {error}");
+        }
         Ok(LabMachine { name, installation, inside, registry })
     }
 

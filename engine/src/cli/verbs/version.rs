@@ -9,7 +9,6 @@ use super::Verb;
 use crate::VERSION;
 use crate::cli::arguments::{Count, options};
 use crate::cli::messages::{BAD_TEMPLATE, Failure, SUCCESS, print, print_line};
-use crate::cli::session::Session;
 use crate::cli::template::{Subject, Template};
 
 pub static VERB: Verb = Verb {
@@ -19,7 +18,7 @@ pub static VERB: Verb = Verb {
     arguments: Count::None,
     hidden: false,
     command: Options::command,
-    run: |session, matches| run(session, options(matches)?),
+    run: |_, matches| run(options(matches)?),
 };
 
 #[derive(Parser)]
@@ -29,16 +28,14 @@ struct Options {
     format: Option<String>,
 }
 
-fn run(session: &Session, options: Options) -> Result<u8, Failure> {
+fn run(options: Options) -> Result<u8, Failure> {
     if let Some(format) = options.format.filter(|format| !format.is_empty()) {
-        session.engine()?;
         let template = Template::parse(&format).map_err(|error| Failure::with_code(error.to_string(), BAD_TEMPLATE))?;
         let text = template.render(&document(), Subject::Document).map_err(|error| Failure::new(error.to_string()))?;
         return print_line(text).map(|()| SUCCESS);
     }
     let platform = format!("{}/{}", consts::OS, architecture());
     print(&format!("Client:\n Version:           {VERSION}\n OS/Arch:           {platform}\n"))?;
-    session.engine()?;
     print(&format!("\nServer:\n Engine:\n  Version:          {VERSION}\n  OS/Arch:          {platform}\n"))?;
     Ok(SUCCESS)
 }

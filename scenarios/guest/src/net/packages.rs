@@ -59,7 +59,12 @@ pub fn yum(call: &Call) -> u8 {
     }
     let apt = call.name == "apt-get" || call.name == "apt";
     let mut wanted = Vec::new();
+    let mut missing = false;
     for name in names {
+        if let Some(full) = installed().into_iter().find(|full| is_package(full, name)) {
+            say::line(format!("Package {full} already installed and latest version"));
+            continue;
+        }
         let directory = Path::new(SHELF).join(name);
         if name.contains('/') || !directory.is_dir() {
             if apt {
@@ -67,18 +72,14 @@ pub fn yum(call: &Call) -> u8 {
                 return 100;
             }
             say::line(format!("No package {name} available."));
+            missing = true;
             continue;
         }
         let full =
             std::fs::read_to_string(directory.join(".rpm")).map_or((*name).to_owned(), |text| text.trim().to_owned());
-        if installed().contains(&full) {
-            say::line(format!("Package {full} already installed and latest version"));
-            continue;
-        }
         wanted.push((directory, full));
     }
     if wanted.is_empty() {
-        let missing = names.iter().any(|name| !Path::new(SHELF).join(name).is_dir());
         if missing {
             say::complain("Error", "Nothing to do");
             return 1;
