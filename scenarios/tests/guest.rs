@@ -1,5 +1,7 @@
 //! The finished guest binary, driven as its users drive it: through symlinks, pipes, sockets and a terminal.
 
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a panic")]
+
 use layerlab_scenarios::guest;
 use regex::Regex;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
@@ -153,9 +155,9 @@ impl Drop for Terminal {
 
 fn bash_on_a_terminal(room: &Room) -> Terminal {
     let mut command = room.command("bash");
-    command.env("TERM", "xterm").env("PS1", r"\w\$ ");
+    command.env("TERM", "xterm").env("PS1", r"\w% ");
     let mut terminal = Terminal::open(command);
-    terminal.expect("# ");
+    terminal.expect("% ");
     terminal
 }
 
@@ -303,15 +305,15 @@ fn control_c_reaches_the_foreground_command_and_never_the_shell() {
         terminal.expect(started);
         std::thread::sleep(Duration::from_millis(300));
         terminal.type_in("\x03");
-        assert!(!terminal.expect("# ").contains("never-printed"));
+        assert!(!terminal.expect("% ").contains("never-printed"));
     }
     terminal.type_in("echo $? $x $y ${FUNCNAME[*]}.\n");
     terminal.expect("\r\n130 .\r\n");
-    terminal.expect("# ");
+    terminal.expect("% ");
     terminal.type_in("cat\nback\n");
     terminal.expect("back\r\nback\r\n");
     terminal.type_in("\x04");
-    terminal.expect("# ");
+    terminal.expect("% ");
     terminal.type_in("\x04");
     terminal.expect("exit\r\n");
     assert_eq!(terminal.status(), 0);
@@ -343,7 +345,7 @@ fn ls_lists_lines_columns_and_long_entries() {
     assert_eq!(missing, (2, String::new(), "ls: cannot access 'nosuch': No such file or directory\n".to_owned()));
     let mut terminal = bash_on_a_terminal(&room);
     terminal.type_in("ls\n");
-    assert_eq!(terminal.expect("# ").split_once("\r\n").unwrap().1.lines().next().unwrap(), " a   b\t'c d'   link");
+    assert_eq!(terminal.expect("% ").split_once("\r\n").unwrap().1.lines().next().unwrap(), " a   b\t'c d'   link");
 }
 
 #[test]
@@ -355,7 +357,6 @@ fn files_are_copied_linked_moved_and_removed() {
                   mv copy moved && rm -r one && ls -R\nrmdir moved; rm moved; cp moved x; rm -rf moved; ls";
     let (_, stdout, stderr) = room.bash(script);
     let stamp = "981173106";
-    let listing = "x";
     let expected =
         format!("copy/two/file 4750 2 {stamp} regular file\ncopy/hard 4750 2 {stamp} regular file\ncopy/soft");
     assert!(stdout.starts_with(&expected), "{stdout}");
@@ -365,7 +366,7 @@ fn files_are_copied_linked_moved_and_removed() {
         "rmdir: failed to remove 'moved': Directory not empty\nrm: cannot remove 'moved': Is a directory\n\
          cp: -r not specified; omitting directory 'moved'\n"
     );
-    assert!(!room.path("work").join(listing).exists());
+    assert!(!room.path("work/x").exists());
 }
 
 #[test]
@@ -383,16 +384,12 @@ fn text_tools_agree_with_gnu_on_small_inputs() {
         ("wc f; wc -l < f", " 5  5 24 f\n5\n"),
         ("echo a b c | xargs -n 2 echo x; seq 2 2 6 | xargs", "x a b\nx c\n2 4 6\n"),
         ("printf '%03d|%-3s|%x\\n' 7 a 255", "007|a  |ff\n"),
-        ("sha256sum f > s; sha256sum -c s; cut -c1-12 s", "f: OK\n8d8f8f9e7f4d\n"),
+        ("sha256sum f > s; sha256sum -c s; cut -c1-12 s", "f: OK\nbd730ce8302e\n"),
         ("find . -name 'f' -type f -exec echo found {} \\;", "found ./f\n"),
         ("test -f f && [ 3 -gt 2 ] && expr 6 / 2", "3\n"),
         ("date -u -d @86400 '+%F %T'; basename /a/b.c .c; dirname /a/b", "1970-01-02 00:00:00\nb\n/a\n"),
     ] {
         let (status, stdout, stderr) = room.bash(script);
-        if script.starts_with("sha256sum") {
-            assert!(stdout.starts_with("f: OK\n"), "{stdout}{stderr}");
-            continue;
-        }
         assert_eq!((status, stdout.as_str(), stderr.as_str()), (0, expected, ""), "{script}");
     }
 }

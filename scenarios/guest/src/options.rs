@@ -103,8 +103,7 @@ impl Accepts<'_> {
         rest: &mut std::slice::Iter<'_, String>,
         options: &mut Options,
     ) -> Result<(), u8> {
-        let mut letters = cluster.char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in cluster.char_indices() {
             let after = &cluster[at + letter.len_utf8()..];
             match self.value_of(letter) {
                 None => return self.misused(format!("invalid option -- '{letter}'")),

@@ -124,10 +124,10 @@ impl Listing {
     }
 
     fn look(&self, path: &Path, follow: bool) -> std::io::Result<Metadata> {
-        if follow || self.has('L') || self.has('H') {
-            if let Ok(found) = std::fs::metadata(path) {
-                return Ok(found);
-            }
+        if (follow || self.has('L') || self.has('H'))
+            && let Ok(found) = std::fs::metadata(path)
+        {
+            return Ok(found);
         }
         std::fs::symlink_metadata(path)
     }

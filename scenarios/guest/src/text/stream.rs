@@ -385,7 +385,8 @@ pub fn tr(call: &Call) -> u8 {
 }
 
 fn character_set(spec: &str) -> Vec<u8> {
-    let classes: [(&str, fn(&u8) -> bool); 9] = [
+    type Class = (&'static str, fn(&u8) -> bool);
+    let classes: [Class; 9] = [
         ("[:alnum:]", u8::is_ascii_alphanumeric),
         ("[:alpha:]", u8::is_ascii_alphabetic),
         ("[:digit:]", u8::is_ascii_digit),
