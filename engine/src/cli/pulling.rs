@@ -2,12 +2,13 @@
 
 use std::io::{self, Write};
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::messages::Failure;
 use super::progress::{PullLines, Silent};
-use crate::container::Engine;
+use crate::container::{Engine, EngineError};
 use crate::image::{Digest, Reference};
-use crate::registry::PullProgress;
+use crate::registry::{LayerEvent, PullProgress};
 use crate::sys::terminal;
 
 /// Pulls `reference` with its lines going to the standard output, for `docker pull`.
@@ -15,7 +16,7 @@ pub fn pull(engine: &Engine, reference: &Reference, is_quiet: bool) -> Result<()
     let tagged = reference.clone().with_default_tag();
     let mut output = io::stdout();
     if is_quiet {
-        engine.pull(&tagged, &Silent)?;
+        pull_with(engine, &tagged, &Silent)?;
     } else {
         if reference.is_name_only() {
             writeln!(output, "Using default tag: latest").map_err(unwritten)?;
@@ -43,8 +44,33 @@ fn lines<W: Write + AsFd + Send + 'static>(output: W) -> Box<dyn PullProgress> {
 
 fn pull_with(engine: &Engine, reference: &Reference, progress: &dyn PullProgress) -> Result<String, Failure> {
     let before = engine.image(&reference.familiar()).map(|image| image.id).ok();
-    let pulled = engine.pull(reference, progress)?;
+    let watched = Watched { progress, has_begun: AtomicBool::new(false) };
+    let pulled = engine.pull(reference, &watched).map_err(|error| watched.failure(&error))?;
     Ok(status(reference, &pulled.manifest_digest, before.as_ref() != Some(&pulled.image_id)))
+}
+
+/// Progress that remembers whether there was any.
+struct Watched<'a> {
+    progress: &'a dyn PullProgress,
+    has_begun: AtomicBool,
+}
+
+impl Watched<'_> {
+    /// What Docker's client says: an error that ends a pull under way reaches it among the progress, and is shown as it is.
+    fn failure(&self, error: &EngineError) -> Failure {
+        if self.has_begun.load(Ordering::Relaxed) { Failure::new(error.to_string()) } else { Failure::from(error) }
+    }
+}
+
+impl PullProgress for Watched<'_> {
+    fn pulling_from(&self, reference: &Reference) {
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.progress.pulling_from(reference);
+    }
+
+    fn event(&self, layer_short: &str, event: LayerEvent) {
+        self.progress.event(layer_short, event);
+    }
 }
 
 /// What came of a pull. `is_newer`: the reference means another image than before.

@@ -83,6 +83,7 @@ impl Engine {
         rootfs::fill_init_layer(tree.path()).map_err(failed("fill", tree.path()))?;
         drop(tree);
         self.driver.create(&record.mount_id, Some(&record.init_id))?;
+        rootfs::make_working_directory(self.driver.edit(&record.mount_id)?.path(), container)?;
         let directory = self.record_directory(&container.id);
         for (path, mode) in
             [(directory.clone(), 0o710), (directory.join("checkpoints"), 0o700), (directory.join("mounts"), 0o710)]

@@ -25,9 +25,8 @@ use super::program::Program;
 use super::publish::{self, Published};
 use super::records::{become_monitor, ended};
 use super::stream::Frame;
-use super::{Container, Engine, EngineError, Settings, create::network_name};
+use super::{Container, Engine, EngineError, Settings, create::network_name, rootfs};
 use crate::sys::random::SystemClock;
-use crate::sys::root::Root;
 use crate::sys::terminal;
 
 /// The name of the socket in a container's directory below the exec root.
@@ -101,10 +100,7 @@ impl Engine {
         let rootfs = self.driver.attach(&mount.mount_id)?;
         let listener = listen(directory)?;
         let program = program_of(container);
-        if !program.directory.is_empty() {
-            let made = Root::open(&rootfs).and_then(|root| root.create_dir_all(Path::new(&program.directory)));
-            made.map_err(failed("make the working directory in", &rootfs))?;
-        }
+        rootfs::make_working_directory(&rootfs, container)?;
         let launch = Launch {
             rootfs,
             hostname: container.config.config.hostname.clone(),

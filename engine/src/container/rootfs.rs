@@ -9,6 +9,8 @@ use nix::sys::stat::{Mode as NodeMode, SFlag, makedev, mknod};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
 
+use super::error::failed;
+use super::{Container, EngineError};
 use crate::sys::mount;
 use crate::sys::namespace;
 use crate::sys::root::Root;
@@ -36,6 +38,16 @@ pub fn fill_init_layer(tree: &Path) -> io::Result<()> {
         root.create_file(Path::new(file), 0o755)?;
     }
     root.create_link(Path::new("/etc/mtab"), "/proc/mounts")
+}
+
+/// Makes the directory in which the container's program starts, inside its mounted `tree`.
+pub fn make_working_directory(tree: &Path, container: &Container) -> Result<(), EngineError> {
+    let directory = &container.config.config.working_dir;
+    if directory.is_empty() {
+        return Ok(());
+    }
+    let made = Root::open(tree).and_then(|root| root.create_dir_all(Path::new(directory)));
+    made.map(drop).map_err(failed("make the working directory in", tree))
 }
 
 /// Device nodes of `/dev`: name, major, minor.

@@ -103,8 +103,7 @@ impl Accepts<'_> {
         rest: &mut std::slice::Iter<'_, String>,
         options: &mut Options,
     ) -> Result<(), u8> {
-        let mut letters = cluster.char_indices();
-        while let Some((at, letter)) = letters.next() {
+        for (at, letter) in cluster.char_indices() {
             let after = &cluster[at + letter.len_utf8()..];
             match self.value_of(letter) {
                 None => return self.misused(format!("invalid option -- '{letter}'")),
@@ -156,8 +155,11 @@ pub fn missing_operand(name: &str) -> u8 {
 
 /// Rewrites the historical `-NUM` into `-n NUM` (head, tail, grep context).
 pub fn expand_dash_number(args: &[String], letter: char) -> Vec<String> {
+    const TAKE_A_VALUE: [&str; 7] = ["-n", "-c", "-A", "-B", "-C", "-m", "-e"];
     args.iter()
-        .map(|arg| match arg.strip_prefix('-') {
+        .enumerate()
+        .map(|(at, arg)| match arg.strip_prefix('-') {
+            Some(_) if at > 0 && TAKE_A_VALUE.contains(&args[at - 1].as_str()) => arg.clone(),
             Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => {
                 format!("-{letter}{digits}")
             }

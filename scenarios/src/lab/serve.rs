@@ -4,12 +4,13 @@ use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 
 use super::furnish::{IMAGES, REGISTRY_PORT};
+use crate::image::{ImageError, Layout};
 use crate::registry::{At, Fault, Misbehaviour, Registry, RegistryError, RegistryHandle, RegistryOptions};
 
 /// The mood of a registry that does what it should.
 pub const HONEST: &str = "is honest";
 
-/// Each mood and what it does to blobs.
+/// Each mood and what it does to the blobs of layers.
 const MOODS: [(&str, Option<Misbehaviour>); 3] = [
     (HONEST, None),
     ("sends wrong blobs", Some(Misbehaviour::WrongContent)),
@@ -23,6 +24,8 @@ pub enum ServeError {
     Listen(#[from] io::Error),
     #[error(transparent)]
     Serve(#[from] RegistryError),
+    #[error(transparent)]
+    Images(#[from] ImageError),
 }
 
 /// What may follow `registry` in a directive.
@@ -34,7 +37,22 @@ pub fn moods() -> [&'static str; 3] {
 pub fn serve(mood: &str) -> Result<RegistryHandle, ServeError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, REGISTRY_PORT))?;
     let misbehaviour = MOODS.into_iter().find(|(name, _)| *name == mood).and_then(|(_, misbehaviour)| misbehaviour);
-    let faults = misbehaviour.map(|misbehaviour| Fault { at: At::Blobs, misbehaviour, times: None });
-    let options = RegistryOptions { faults: faults.into_iter().collect(), ..RegistryOptions::default() };
+    let mut options = RegistryOptions::default();
+    if let Some(misbehaviour) = misbehaviour {
+        let fault = |blob| Fault { at: At::Blob(blob), misbehaviour: misbehaviour.clone(), times: None };
+        options.faults = layers()?.into_iter().map(fault).collect();
+    }
     Ok(Registry::serve(listener, IMAGES.into(), options)?)
+}
+
+/// The digests of the layers of all images.
+fn layers() -> Result<Vec<String>, ImageError> {
+    let layout = Layout::at(IMAGES);
+    let mut layers = Vec::new();
+    for tagged in layout.tagged()? {
+        let (_, manifest) = layout.manifest_of(&tagged.descriptor)?;
+        let listed = manifest["layers"].as_array().into_iter().flatten();
+        layers.extend(listed.filter_map(|layer| layer["digest"].as_str()).map(str::to_owned));
+    }
+    Ok(layers)
 }

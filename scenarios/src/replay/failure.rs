@@ -29,7 +29,7 @@ pub struct Failure {
     pub actual: Vec<String>,
     /// What the names stood for when the command was typed.
     pub bindings: Bindings,
-    /// The engine's log.
+    /// What the engine logged during the step.
     pub engine_log: String,
 }
 

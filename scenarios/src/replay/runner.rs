@@ -46,6 +46,7 @@ pub fn replay(
         transcript,
         report,
         tree: None,
+        log_bytes: 0,
     };
     run.all()?;
     run.report.transcript = run.transcript.text;
@@ -89,6 +90,8 @@ struct Run<'a> {
     report: PageReport,
     /// The last normalised tree.
     tree: Option<String>,
+    /// How long the engine's log was when the step began.
+    log_bytes: usize,
 }
 
 /// A step's outcome before it is written down.
@@ -138,6 +141,7 @@ impl Run<'_> {
         if is_shown {
             self.observer.step_started(step);
         }
+        self.log_bytes = self.machine.engine_log().len();
         let begun = Instant::now();
         let rules = step.rules(&self.target);
         let outcome = self.typed(index, step);
@@ -221,7 +225,7 @@ impl Run<'_> {
             expected: step.expected_for(&self.target).iter().map(source).collect(),
             actual: outcome.output,
             bindings: self.bindings.clone(),
-            engine_log: self.machine.engine_log(),
+            engine_log: self.machine.engine_log().get(self.log_bytes..).unwrap_or_default().to_owned(),
         }
     }
 

@@ -124,10 +124,10 @@ impl Listing {
     }
 
     fn look(&self, path: &Path, follow: bool) -> std::io::Result<Metadata> {
-        if follow || self.has('L') || self.has('H') {
-            if let Ok(found) = std::fs::metadata(path) {
-                return Ok(found);
-            }
+        if (follow || self.has('L') || self.has('H'))
+            && let Ok(found) = std::fs::metadata(path)
+        {
+            return Ok(found);
         }
         std::fs::symlink_metadata(path)
     }
@@ -247,7 +247,8 @@ impl Listing {
     }
 
     fn print_long(&self, entries: &[Entry]) {
-        let rows: Vec<Vec<String>> = entries.iter().map(|entry| self.long_fields(entry)).collect();
+        let mut rows: Vec<Vec<String>> = entries.iter().map(|entry| self.long_fields(entry)).collect();
+        align_devices(&mut rows);
         let columns = rows.first().map_or(0, Vec::len);
         let widths: Vec<usize> =
             (0..columns).map(|at| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0)).collect();
@@ -291,7 +292,8 @@ impl Listing {
             fields.push(if numeric { found.gid().to_string() } else { self.groups.show(found.gid()) });
         }
         fields.push(match mode::type_letter(found.file_type()) {
-            'c' | 'b' => format!("{}, {:>3}", rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev())),
+            'c' | 'b' => format!("{},{}", rustix::fs::major(found.rdev()), rustix::fs::minor(found.rdev())),
+
             _ if self.has('h') => human(found.size()),
             _ => found.size().to_string(),
         });
@@ -299,6 +301,22 @@ impl Listing {
         let changed = Instant { seconds: found.mtime(), nanoseconds };
         fields.push(if self.has('T') { changed.full() } else { changed.listed() });
         fields
+    }
+}
+
+/// Writes `MAJOR,MINOR` in the size column as two aligned numbers.
+fn align_devices(rows: &mut [Vec<String>]) {
+    let Some(column) = rows.first().map(|row| row.len() - 2) else { return };
+    let numbers: Vec<Option<(String, String)>> = rows
+        .iter()
+        .map(|row| row[column].split_once(',').map(|(major, minor)| (major.to_owned(), minor.to_owned())))
+        .collect();
+    let majors = numbers.iter().flatten().map(|(major, _)| major.len()).max().unwrap_or(0);
+    let minors = numbers.iter().flatten().map(|(_, minor)| minor.len()).max().unwrap_or(0);
+    for (row, number) in rows.iter_mut().zip(numbers) {
+        if let Some((major, minor)) = number {
+            row[column] = format!("{major:>majors$}, {minor:>minors$}");
+        }
     }
 }
 
@@ -338,17 +356,32 @@ fn columns(names: &[String], width: usize) {
             continue;
         }
         for row in 0..rows {
-            let mut line = String::new();
+            let (mut line, mut position) = (String::new(), 0);
             for (column, column_width) in widths.iter().enumerate() {
                 let Some(name) = names.get(column * rows + row) else { break };
                 line.push_str(name);
                 if names.get((column + 1) * rows + row).is_some() {
-                    line.push_str(&" ".repeat(column_width - lengths[column * rows + row]));
+                    indent(&mut line, position + lengths[column * rows + row], position + column_width);
                 }
+                position += column_width;
             }
             say::line(line);
         }
         return;
+    }
+}
+
+/// Fills up to a column with tabs where they reach, as GNU does.
+fn indent(line: &mut String, mut from: usize, to: usize) {
+    const TAB: usize = 8;
+    while from < to {
+        if to / TAB > (from + 1) / TAB {
+            line.push('\t');
+            from += TAB - from % TAB;
+        } else {
+            line.push(' ');
+            from += 1;
+        }
     }
 }
 

@@ -5,9 +5,12 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 
 /// The ten characters of `ls -l`.
 pub fn show(found: &Metadata) -> String {
-    let mode = found.mode();
-    let mut text = String::with_capacity(10);
-    text.push(type_letter(found.file_type()));
+    format!("{}{}", type_letter(found.file_type()), permissions(found.mode()))
+}
+
+/// The nine characters of a mode's permission bits, set-id and sticky included.
+pub fn permissions(mode: u32) -> String {
+    let mut text = String::with_capacity(9);
     for (shift, special, lower, upper) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
         let bits = mode >> shift;
         text.push(if bits & 4 != 0 { 'r' } else { '-' });

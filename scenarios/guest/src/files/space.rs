@@ -198,19 +198,17 @@ fn print_table(options: &Options, chosen: &[&mounts::Mount]) {
         rows.push(row);
     }
     let columns = header.len();
+    let text_columns = 1 + usize::from(options.has('T'));
     let widths: Vec<usize> = (0..columns)
         .map(|at| {
-            let least = if at == 0 {
-                14
-            } else if at + 2 < columns && !human_sizes {
-                5
-            } else {
-                4
+            let least = match at {
+                0 => 14,
+                _ if at < text_columns || at + 2 == columns => 4,
+                _ => 5,
             };
             rows.iter().map(|row| row[at].len()).max().unwrap_or(0).max(if at + 1 == columns { 0 } else { least })
         })
         .collect();
-    let text_columns = 1 + usize::from(options.has('T'));
     for row in rows {
         let mut line = String::new();
         for (at, cell) in row.iter().enumerate() {

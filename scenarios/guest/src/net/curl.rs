@@ -3,7 +3,7 @@
 use crate::applets::Call;
 use crate::options::{Accepts, Options};
 use crate::say;
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ pub fn curl(call: &Call) -> u8 {
         Err(status) => return status,
     };
     if options.operands.is_empty() {
-        say::complain("curl", "(2) no URL specified");
+        say::complain("curl", "try 'curl --help' or 'curl --manual' for more information");
         return 2;
     }
     let mut status = 0;
@@ -306,8 +306,7 @@ fn deliver(options: &Options, url: &Url, heads: &str, answer: &Answer, started: 
         }
         (None, false) => None,
     };
-    let quiet = options.has('s') || (target.is_none() && io::stdout().is_terminal());
-    if !quiet && (target.is_some() || !io::stderr().is_terminal()) && target.is_some() {
+    if target.is_some() && !options.has('s') {
         progress(contents.len(), started.elapsed());
     }
     match target {

@@ -54,7 +54,7 @@ fn words(args: &[CommandArg]) -> Vec<String> {
 }
 
 fn complain(context: &Context<'_>, message: &str) {
-    let _ = write!(context.stderr(), "{}{}: {message}\n", prefix(context.shell), context.command_name);
+    let _ = writeln!(context.stderr(), "{}{}: {message}", prefix(context.shell), context.command_name);
 }
 
 async fn cd(context: Context<'_>, args: Vec<CommandArg>) -> Outcome {

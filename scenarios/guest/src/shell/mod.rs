@@ -11,9 +11,12 @@ use crate::applets::{Call, basename};
 use crate::say;
 use brush_builtins::ShellBuilderExt as _;
 use brush_core::extensions::ShellExtensionsImpl;
+use brush_core::openfiles::OpenFile;
 use brush_core::{ProfileLoadBehavior, RcLoadBehavior, ShellVariable};
 use input::Input;
+use std::collections::HashMap;
 use std::io::IsTerminal as _;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 type Extensions = ShellExtensionsImpl<messages::BashMessages>;
@@ -128,9 +131,7 @@ async fn build(call: &Call<'_>, invocation: &Invocation) -> Result<Shell, brush_
     if invocation.interactive && std::env::var_os("HISTFILE").is_none() {
         builder = builder.var("HISTFILE", ShellVariable::new(format!("{}/.bash_history", home())));
     }
-    if std::env::var("HOME").is_ok_and(|home| !home.is_empty() && home != "/") {
-        // As given.
-    } else {
+    if std::env::var("HOME").is_ok_and(|home| home.is_empty() || home == "/") || std::env::var_os("HOME").is_none() {
         let mut variable = ShellVariable::new(home());
         variable.export();
         builder = builder.var("HOME", variable);
@@ -144,6 +145,7 @@ async fn build(call: &Call<'_>, invocation: &Invocation) -> Result<Shell, brush_
         builder = builder.var("PS1", ShellVariable::new(prompt));
     }
     builder
+        .fds(unbuffered_stdin())
         .interactive(invocation.interactive)
         .login(invocation.login)
         .no_editing(true)
@@ -157,6 +159,12 @@ async fn build(call: &Call<'_>, invocation: &Invocation) -> Result<Shell, brush_
         .shell_version("5.2.15(1)-release".to_owned())
         .build()
         .await
+}
+
+/// Standard input without std's buffer: what `read` leaves belongs to the next command.
+fn unbuffered_stdin() -> HashMap<i32, OpenFile> {
+    let own = std::io::stdin().as_fd().try_clone_to_owned();
+    own.map(|descriptor| HashMap::from([(0, OpenFile::from(std::fs::File::from(descriptor)))])).unwrap_or_default()
 }
 
 /// The user's home: $HOME if it says something, else the passwd entry, else /root or /.

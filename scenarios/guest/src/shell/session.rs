@@ -2,6 +2,8 @@
 
 use super::input::{Input, Line};
 use super::{Shell, builtins, messages, signals};
+use brush_core::callstack::CallStack;
+use brush_core::env::EnvironmentScope;
 use brush_core::parser::ParseError;
 use brush_core::parser::ast::Program;
 use brush_core::{ExecutionControlFlow, SourceInfo};
@@ -138,6 +140,7 @@ impl Session {
             signals::take_interrupt();
         }
         let parameters = self.shell.default_exec_params();
+        let depth = self.shell.call_stack().depth();
         if !self.interactive {
             let result = self.shell.run_program(program, &parameters).await;
             return self.conclude(result);
@@ -147,6 +150,9 @@ impl Session {
             () = interruption() => None,
         };
         take_terminal_back();
+        if outcome.is_none() {
+            unwind(&mut self.shell, depth);
+        }
         let interrupted = signals::take_interrupt();
         if interrupted || outcome.is_none() {
             eprintln!();
@@ -220,10 +226,39 @@ fn continues(text: &str) -> bool {
     backslashes % 2 == 1 && !last.trim_start().starts_with('#')
 }
 
+/// Ends a moment after ctrl-C, so that a command line whose last command was killed ends by itself.
 async fn interruption() {
     while !signals::interrupted() {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+}
+
+/// Takes off the call frames and variable scopes that an abandoned command line left behind.
+fn unwind(shell: &mut Shell, depth: usize) {
+    let frames: *const CallStack = shell.call_stack();
+    let whole: *mut Shell = shell;
+    let offset = (frames as usize).wrapping_sub(whole as usize);
+    if offset + size_of::<CallStack>() <= size_of::<Shell>() {
+        // SAFETY: brush offers no mutable access to the call stack. It is a field of the shell (checked above), and
+        // the pointer is derived from the exclusive borrow of the whole shell.
+        let frames = unsafe { &mut *whole.cast::<u8>().add(offset).cast::<CallStack>() };
+        while frames.depth() > depth {
+            frames.pop();
+        }
+    }
+    let mut probe = shell.env().clone();
+    let mut scopes = 0;
+    while !matches!(probe.pop_scope(EnvironmentScope::Global).map_err(|error| is_missing(&error)), Err(true)) {
+        scopes += 1;
+    }
+    for _ in 1..scopes {
+        let _ = shell.env_mut().pop_scope(EnvironmentScope::Local);
+    }
+}
+
+fn is_missing(error: &brush_core::Error) -> bool {
+    matches!(error.kind(), brush_core::ErrorKind::MissingScope)
 }
 
 /// After a command the terminal may still belong to its process group.

@@ -4,6 +4,7 @@ use super::open;
 use crate::account::Names;
 use crate::applets::Call;
 use crate::clock::Instant;
+use crate::files::mode;
 use crate::options::Accepts;
 use crate::say;
 use flate2::Compression;
@@ -277,8 +278,7 @@ impl Reading {
             _ => '-',
         };
         let bits = header.mode().unwrap_or(0);
-        let permissions: String =
-            (0..9).map(|at| if bits & (0o400 >> at) != 0 { ['r', 'w', 'x'][at % 3] } else { '-' }).collect();
+        let permissions = mode::permissions(bits);
         let owner = |name: Option<&str>, id: u64| match name {
             Some(name) if !name.is_empty() => name.to_owned(),
             _ => id.to_string(),

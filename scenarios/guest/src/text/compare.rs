@@ -208,8 +208,9 @@ pub fn cmp(call: &Call) -> u8 {
                 say::line(format!("{left} {right} differ: byte {}, line {line}", at + 1));
             }
             None => {
-                let (shorter, length) = if a.len() < b.len() { (left, a.len()) } else { (right, b.len()) };
-                say::complain("cmp", format!("EOF on {shorter} after byte {length}"));
+                let (shorter, contents) = if a.len() < b.len() { (left, &a) } else { (right, &b) };
+                let lines = contents.iter().filter(|byte| **byte == b'\n').count();
+                say::complain("cmp", format!("EOF on {shorter} after byte {}, line {lines}", contents.len()));
             }
         }
     }

@@ -16,6 +16,7 @@ struct Search {
     after: usize,
     found: bool,
     failed: bool,
+    printed: bool,
 }
 
 pub fn grep(call: &Call) -> u8 {
@@ -90,7 +91,7 @@ pub fn grep(call: &Call) -> u8 {
     }
     let titles = options.has('H') || (!options.has('h') && (recursive || operands.len() > 1));
     let bare = recursive && options.operands.is_empty();
-    let mut search = Search { options, pattern, titles, before, after, found: false, failed: false };
+    let mut search = Search { options, pattern, titles, before, after, found: false, failed: false, printed: false };
     for operand in &operands {
         search.path(operand, recursive, bare);
         if search.found && search.options.has('q') {
@@ -273,13 +274,15 @@ impl Search {
                     continue;
                 }
                 let first = held.front().map_or(number, |(at, _)| *at);
-                if (self.before > 0 || self.after > 0) && last_printed > 0 && first > last_printed + 1 {
+                let gap = if last_printed > 0 { first > last_printed + 1 } else { self.printed };
+                if (self.before > 0 || self.after > 0) && gap {
                     say::line("--");
                 }
                 for (at, text) in held.drain(..) {
                     self.print(shown, at, '-', &text);
                 }
                 self.matched(shown, number, &line);
+                self.printed = true;
                 (last_printed, owed) = (number, self.after);
                 if operand == "-" {
                     say::flush();

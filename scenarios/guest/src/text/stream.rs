@@ -281,9 +281,11 @@ pub fn wc(call: &Call) -> u8 {
     let largest = rows.iter().flat_map(|(counts, _)| counts).max().copied().unwrap_or(0).to_string().len();
     let bytes: u64 =
         options.operands.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|found| found.len()).sum();
+    let standard = rustix::fs::fstat(io::stdin()).ok().filter(|found| found.st_mode & libc::S_IFMT == libc::S_IFREG);
     let width = match (options.operands.is_empty(), chosen.len() > 1 || options.operands.len() > 1) {
-        (true, true) => 7,
         (_, false) => 1,
+        (true, true) if standard.is_none() => 7,
+        (true, true) => largest.max(standard.map_or(0, |found| found.st_size).to_string().len()),
         (false, true) => largest.max(bytes.to_string().len()),
     };
     for (counts, name) in rows {
@@ -383,7 +385,8 @@ pub fn tr(call: &Call) -> u8 {
 }
 
 fn character_set(spec: &str) -> Vec<u8> {
-    let classes: [(&str, fn(&u8) -> bool); 9] = [
+    type Class = (&'static str, fn(&u8) -> bool);
+    let classes: [Class; 9] = [
         ("[:alnum:]", u8::is_ascii_alphanumeric),
         ("[:alpha:]", u8::is_ascii_alphabetic),
         ("[:digit:]", u8::is_ascii_digit),
