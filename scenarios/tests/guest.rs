@@ -155,7 +155,9 @@ impl Drop for Terminal {
 
 fn bash_on_a_terminal(room: &Room) -> Terminal {
     let mut command = room.command("bash");
-    command.env("TERM", "xterm").env("PS1", r"\w% ");
+    command.env("TERM", "xterm");
+    let mut rc = File::options().append(true).create(true).open(room.path("home/.bashrc")).unwrap();
+    rc.write_all(b"PS1='\\w% '\n").unwrap();
     let mut terminal = Terminal::open(command);
     terminal.expect("% ");
     terminal
@@ -266,7 +268,7 @@ fn an_untrapped_interrupt_ends_a_script() {
 fn an_interactive_shell_prompts_completes_lines_and_says_exit() {
     let room = Room::new();
     let mut command = room.command("bash");
-    command.env("TERM", "xterm");
+    command.arg("--norc").env("TERM", "xterm");
     let mut terminal = Terminal::open(command);
     let first = terminal.expect(if rustix::process::geteuid().is_root() { "# " } else { "$ " });
     assert!(Regex::new(r"^[^@\x1b]+@[^:\x1b]+:/.*/work$").unwrap().is_match(&first), "{first:?}");

@@ -1,6 +1,6 @@
 //! One static multi-call binary: the userland inside the lab's images and inside the lab itself.
 //!
-//! The applet is chosen by the basename of `argv[0]`, or by the first argument when called as `guest`. `bash` and `sh`
+//! The applet is chosen by the basename of `argv[0]`, or by the first argument when that is no applet. `bash` and `sh`
 //! are brush, a real bash as a library; the other applets print what GNU coreutils and util-linux print.
 
 mod account;
@@ -23,7 +23,8 @@ fn main() -> ExitCode {
         return ExitCode::from(127);
     }
     let mut invoked_as = args.remove(0);
-    if applets::basename(&invoked_as) == "guest" {
+    let mut found = applets::find(applet_name(&invoked_as));
+    if found.is_none() {
         match args.first().map(String::as_str) {
             None | Some("--list") => {
                 for applet in applets::ALL {
@@ -33,10 +34,10 @@ fn main() -> ExitCode {
             }
             Some(_) => invoked_as = args.remove(0),
         }
+        found = applets::find(applet_name(&invoked_as));
     }
-    let name = applets::basename(&invoked_as).trim_start_matches('-').to_owned();
-    let Some(applet) = applets::find(&name) else {
-        eprintln!("guest: {name}: applet not found; `guest --list` prints the applets");
+    let Some(applet) = found else {
+        eprintln!("guest: {invoked_as}: applet not found; `guest --list` prints the applets");
         return ExitCode::from(127);
     };
     if applet.dies_of_broken_pipe {
@@ -44,4 +45,9 @@ fn main() -> ExitCode {
     }
     let call = applets::Call { name: applet.name, invoked_as: &invoked_as, args: &args };
     ExitCode::from(say::finish((applet.run)(&call)))
+}
+
+/// A login shell's name starts with a dash.
+fn applet_name(invoked_as: &str) -> &str {
+    applets::basename(invoked_as).trim_start_matches('-')
 }
