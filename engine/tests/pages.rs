@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -53,16 +54,24 @@ fn replay(options: &[&str]) -> bool {
 #[test]
 fn every_page_replays_and_leaves_what_it_left_before() {
     let directory = tempfile::tempdir().unwrap();
-    let (transcript, trees) = (directory.path().join("transcript"), directory.path().join("trees"));
-    let (transcript_path, trees_path) = (transcript.to_str().unwrap(), trees.to_str().unwrap());
-    replay(&["--transcript", transcript_path, "--trees", trees_path]);
-    if !rustix::process::geteuid().is_root() && !is_required("root") {
+    replay(&["--record", directory.path().to_str().unwrap()]);
+    if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: the trees of an ordinary user have other marks; the snapshots are root's");
+        assert!(!is_required("root"));
         return;
     }
-    insta::with_settings!({ snapshot_path => workspace().join("snapshots"), prepend_module_to_snapshot => false, omit_expression => true }, {
-        insta::assert_snapshot!("transcript", std::fs::read_to_string(&transcript).unwrap());
-        insta::assert_snapshot!("trees", std::fs::read_to_string(&trees).unwrap());
+    let mut records: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    records.sort();
+    assert!(records.len() >= 2, "nothing was recorded");
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(workspace().join("snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| {
+        for record in records {
+            let name = record.file_name().unwrap().to_str().unwrap();
+            insta::assert_snapshot!(name, fs::read_to_string(&record).unwrap());
+        }
     });
 }
 

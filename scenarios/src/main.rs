@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
@@ -75,12 +75,10 @@ struct Replay {
     /// Show only this step; those before it are typed as set-up
     #[arg(long, value_name = "STEP")]
     only: Option<usize>,
-    /// Write the normalised transcripts to this file
-    #[arg(long, value_name = "FILE")]
-    transcript: Option<PathBuf>,
-    /// Write the normalised listing of the data root after every change to this file
-    #[arg(long, value_name = "FILE")]
-    trees: Option<PathBuf>,
+    /// Write what came of each page into this directory: PAGE.transcript, and PAGE.trees, what each step changed in the
+    /// data root; both normalised, so that they are the same from run to run
+    #[arg(long, value_name = "DIRECTORY")]
+    record: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -154,8 +152,6 @@ impl Replay {
             bail!("--keep and --only are about one page: name it ({})", names(&pages));
         }
         let prepared = prepare()?;
-        let mut transcript = self.transcript.as_ref().map(create).transpose()?;
-        let mut trees = self.trees.as_ref().map(create).transpose()?;
         let mut worst = 0;
         for page in &pages {
             let name = self.place.on.name();
@@ -164,9 +160,9 @@ impl Replay {
                 continue;
             }
             let lab = self.place.lab(self.keep, false);
-            let outcome = self
-                .place
-                .enter(lab, &prepared, |machine| self.replay(page, machine, transcript.as_mut(), trees.as_mut()))?;
+            // Opened out here: inside there is another root.
+            let record = self.record.as_ref().map(|directory| Record::create(directory, page)).transpose()?;
+            let outcome = self.place.enter(lab, &prepared, |machine| self.replay(page, machine, record))?;
             let Some(outcome) = outcome else { return Ok(SKIPPED) };
             worst = worst.max(conclude(outcome));
         }
@@ -174,18 +170,12 @@ impl Replay {
     }
 
     /// Inside the lab.
-    fn replay(
-        &self,
-        page: &Page,
-        machine: &mut LabMachine,
-        transcript: Option<&mut File>,
-        trees: Option<&mut File>,
-    ) -> u8 {
+    fn replay(&self, page: &Page, machine: &mut LabMachine, record: Option<Record>) -> u8 {
         let options =
-            ReplayOptions { trees: trees.is_some(), only: self.only, pause: self.step, ..ReplayOptions::default() };
+            ReplayOptions { trees: record.is_some(), only: self.only, pause: self.step, ..ReplayOptions::default() };
         let outcome = replay(page, machine, &mut ConsoleObserver::new(), &options)
             .map_err(anyhow::Error::from)
-            .and_then(|report| record(&report, transcript, trees).map(|()| report.is_passed()));
+            .and_then(|report| record.map_or(Ok(()), |record| record.write(&report)).map(|()| report.is_passed()));
         match outcome {
             Ok(true) => 0,
             Ok(false) => FAILED,
@@ -198,20 +188,34 @@ impl Replay {
     }
 }
 
-fn create(path: &PathBuf) -> anyhow::Result<File> {
-    File::create(path).with_context(|| format!("cannot write {}", path.display()))
+/// The files that keep what came of a page.
+struct Record {
+    transcript: File,
+    trees: File,
 }
 
-fn record(report: &PageReport, transcript: Option<&mut File>, trees: Option<&mut File>) -> anyhow::Result<()> {
-    if let Some(file) = transcript {
-        file.write_all(report.transcript.as_bytes()).context("cannot write the transcript")?;
+impl Record {
+    fn create(directory: &Path, page: &Page) -> anyhow::Result<Record> {
+        let create = |kind: &str| {
+            let path = directory.join(format!("{}.{kind}", page.name()));
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))
+        };
+        Ok(Record { transcript: create("transcript")?, trees: create("trees")? })
     }
-    if let Some(file) = trees {
+
+    /// The first tree whole, of each later one what it changes.
+    fn write(mut self, report: &PageReport) -> anyhow::Result<()> {
+        self.transcript.write_all(report.transcript.as_bytes()).context("cannot write the transcript")?;
+        let mut before = "";
         for tree in &report.trees {
-            write!(file, "== after {}\n{}\n", tree.after, tree.tree).context("cannot write the trees")?;
+            let changes = similar::TextDiff::from_lines(before, &tree.tree);
+            let changes = changes.iter_all_changes().filter(|change| change.tag() != similar::ChangeTag::Equal);
+            let lines: String = changes.map(|change| format!("{}{}", change.tag(), change.value())).collect();
+            write!(self.trees, "== after {}\n{lines}\n", tree.after).context("cannot write the trees")?;
+            before = &tree.tree;
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Says where a kept lab is; the status of the page.
