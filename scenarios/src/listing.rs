@@ -1,7 +1,8 @@
 //! The one text form of a directory tree: sorted, one line an entry, comparable with any diff tool.
 //!
 //! `type mode uid:gid size path -> target xattr=value…`: type is one letter as in `ls` (`-dlbcps`), mode octal, size in bytes
-//! and only for regular files (`-` for others), xattr values as text if they are, else in hex.
+//! and only for regular files (`-` for others), xattr values as text if they are, else in hex. Of overlayfs's own attributes
+//! that hold a random number or a file handle only the name is shown.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -45,10 +46,15 @@ fn line(full: &Path, path: &Path, is_volatile: bool) -> io::Result<String> {
         line += &format!(" {}:{}", rustix::fs::major(meta.rdev()), rustix::fs::minor(meta.rdev()));
     }
     for (name, value) in xattrs(full)? {
-        line += &format!(" {}={}", name.to_string_lossy(), shown_value(&value));
+        let name = name.to_string_lossy();
+        let is_handle = HANDLES.iter().any(|handle| name.ends_with(handle));
+        line += &if is_handle { format!(" {name}") } else { format!(" {name}={}", shown_value(&value)) };
     }
     Ok(line)
 }
+
+/// Ends of the names of overlayfs's attributes whose values differ on every machine.
+const HANDLES: [&str; 3] = [".overlay.uuid", ".overlay.origin", ".overlay.upper"];
 
 fn letter(meta: &Metadata) -> char {
     let kind = meta.file_type();
@@ -94,10 +100,16 @@ static ID: LazyLock<Regex> =
 
 /// Writes `<1>`, `<2>` … for ids and links, in order of appearance, and sorts the lines in an order that does not depend on
 /// them: two listings that differ only in ids come out alike.
+pub fn normalise(listing: &str) -> String {
+    normalise_further(listing, &mut BTreeMap::new())
+}
+
+/// The same, with the numbers that ids have in `numbers` already, so that a later listing of the same tree shows what
+/// became of it.
 ///
 /// Ids are told apart by the lines they stand in, then by the ids beside them, as often as that tells more of them apart
 /// (colour refinement); ids that are still alike are interchangeable.
-pub fn normalise(listing: &str) -> String {
+pub fn normalise_further(listing: &str, numbers: &mut BTreeMap<String, usize>) -> String {
     let lines: Vec<&str> = listing.lines().collect();
     let mut colours: BTreeMap<&str, usize> = lines.iter().flat_map(|line| ids(line)).map(|id| (id, 0)).collect();
     loop {
@@ -113,8 +125,9 @@ pub fn normalise(listing: &str) -> String {
     };
     let mut ordered: Vec<(String, &str)> = lines.iter().map(|line| (path_first(&key(line)), *line)).collect();
     ordered.sort();
-    let mut numbers = BTreeMap::new();
-    ordered.iter().map(|(_, line)| number(line, &mut numbers) + "\n").collect()
+    let mut numbered: Vec<String> = ordered.iter().map(|(_, line)| number(line, numbers)).collect();
+    numbered.sort_by_cached_key(|line| path_first(line));
+    numbered.iter().map(|line| format!("{line}\n")).collect()
 }
 
 /// Writes `<n>` for every id and link in `text`, the number it has in `numbers` or the next free one.

@@ -108,7 +108,7 @@ fn digests_are_the_same_in_every_run_and_on_every_machine() {
         digests,
         [
             ("centos", "sha256:0fd5f33459950bef89fce741c45f57bf74bf3c01596e8032fbaf7e0f9b200870"),
-            ("httpd", "sha256:2287f2288ca27ebb8003d632a46932b46ecf5cf18c76127d065de9f427274137"),
+            ("httpd", "sha256:584200171a6aa44c4d9f166046233eb96e05bc50ca8a0a3c840f613ab25a5235"),
         ]
     );
 }

@@ -101,7 +101,7 @@ impl Engine {
 
     /// How layers are to be unpacked for this driver and this user.
     pub(super) fn unpack_options(&self) -> UnpackOptions {
-        let owners = if self.settings.squash_owners { Owners::CallerOnly } else { Owners::AsRecorded };
+        let owners = if self.settings.squash_owners { Owners::SquashUnmapped } else { Owners::AsRecorded };
         UnpackOptions { overlay: self.driver.marks(), owners }
     }
 
@@ -135,6 +135,9 @@ impl PullSink for Sink<'_> {
         let unpacked = unpack(tar, &place, &self.engine.unpack_options())?;
         if unpacked.owners_lost > 0 {
             tracing::warn!(layer = %layer.blob, files = unpacked.owners_lost, "owners were lost: the files belong to the caller");
+        }
+        if unpacked.xattrs_lost > 0 {
+            tracing::warn!(layer = %layer.blob, unpacked.xattrs_lost, "extended attributes were refused and are lost");
         }
         lock(&self.unpacked).push((layer.index, unpacked.size_bytes));
         Ok(())

@@ -18,6 +18,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Gid, Group, Uid, User};
+
 use super::{Driver, DriverError, GraphData, View};
 use crate::layer::{Change, OverlayXattr, PackOptions, Packed, changes, pack};
 use crate::sys::overlay::Overlay;
@@ -178,7 +180,11 @@ impl Driver for Overlay2 {
     }
 
     fn pack(&self, id: &str, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
-        Ok(pack(&self.layer(id).join("diff"), &PackOptions::of_this_host(self.marks()), out)?)
+        // dockerd fills names in from the host's own users, and so do we.
+        let user = |uid| User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+        let group = |gid| Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name);
+        let options = PackOptions { overlay: self.marks(), user_name: &user, group_name: &group };
+        Ok(pack(&self.layer(id).join("diff"), &options, out)?)
     }
 
     fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {

@@ -1,266 +1,290 @@
-//! The header blocks of a tar entry, bit for bit as Go's `archive/tar` writes them for Docker.
+//! The 512-byte tar header block and its PAX companion, as Go's `archive/tar` writes them.
 //!
-//! USTAR as long as everything fits; else a PAX header before it. Source: Go 1.19 `archive/tar/writer.go`, recorded
-//! layers. Blocks are 512 bytes; numbers are octal ASCII with leading zeros and a final NUL.
+//! Docker's layers are written by that package, so a diff ID depends on each of its habits: when a PAX record is
+//! needed at all, what stands in the main header then, how the PAX header's own name is made.
+//!
+//! Source: POSIX `pax` ("ustar Interchange Format", "pax Header Block"); layers recorded from Docker 20.10.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::ops::Range;
 
-/// Length of a tar block in bytes.
-pub(super) const BLOCK_BYTES: usize = 512;
+pub const BLOCK_BYTES: usize = 512;
 
-/// What one entry says of a file.
+/// The fields of a header block.
+pub mod field {
+    use super::Range;
+
+    pub const NAME: Range<usize> = 0..100;
+    pub const MODE: Range<usize> = 100..108;
+    pub const UID: Range<usize> = 108..116;
+    pub const GID: Range<usize> = 116..124;
+    pub const SIZE: Range<usize> = 124..136;
+    pub const MTIME: Range<usize> = 136..148;
+    pub const CHECKSUM: Range<usize> = 148..156;
+    pub const TYPE: usize = 156;
+    pub const LINK_NAME: Range<usize> = 157..257;
+    pub const MAGIC: Range<usize> = 257..265;
+    pub const USER_NAME: Range<usize> = 265..297;
+    pub const GROUP_NAME: Range<usize> = 297..329;
+    pub const DEVICE_MAJOR: Range<usize> = 329..337;
+    pub const DEVICE_MINOR: Range<usize> = 337..345;
+    pub const PREFIX: Range<usize> = 345..500;
+}
+
+const USTAR_MAGIC: &[u8; 8] = b"ustar\x0000";
+
+/// One entry's header before it is encoded. Numbers are not limited; what does not fit its field goes to PAX.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Header {
-    /// Without a leading slash; a directory's ends in one.
-    pub(super) name: Vec<u8>,
-    /// Target of a link.
-    pub(super) link: Vec<u8>,
-    /// `0` file, `1` hard link, `2` symlink, `3` and `4` devices, `5` directory, `6` fifo.
-    pub(super) kind: u8,
-    pub(super) mode: u32,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) user: String,
-    pub(super) group: String,
-    pub(super) size_bytes: u64,
+pub struct Header {
+    /// The path without a leading slash; directories end in `/`.
+    pub name: Vec<u8>,
+    /// The tar type: `b'0'` file, `b'1'` hard link, `b'2'` symlink, `b'3'` char, `b'4'` block, `b'5'` directory, `b'6'` fifo.
+    pub kind: u8,
+    /// Permission bits and, as Docker has it, the file type bits.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub user_name: String,
+    pub group_name: String,
+    pub size_bytes: u64,
     /// Seconds since 1970.
-    pub(super) mtime: i64,
-    pub(super) device: (u32, u32),
-    /// Further PAX records, such as extended attributes.
-    pub(super) records: BTreeMap<String, Vec<u8>>,
+    pub mtime_seconds: i64,
+    pub link_name: Vec<u8>,
+    pub device_major: u32,
+    pub device_minor: u32,
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// A number that has no PAX keyword and does not fit its field.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {value} does not fit a tar header")]
+pub struct TooLarge {
+    what: &'static str,
+    value: u32,
 }
 
 impl Header {
-    /// Writes the entry's header blocks.
-    pub(super) fn write_to(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// The blocks that stand before the entry's contents: the header, and the PAX header where one is needed.
+    pub fn encode(&self) -> Result<Vec<u8>, TooLarge> {
+        for (what, value) in [("device major", self.device_major), ("device minor", self.device_minor)] {
+            if !fits_octal(&field::DEVICE_MAJOR, i64::from(value)) {
+                return Err(TooLarge { what, value });
+            }
+        }
         let records = self.pax_records();
-        let split = if self.name.len() > NAME_BYTES { split_name(&self.name) } else { None };
         if records.is_empty() {
-            let (prefix, name) = split.unwrap_or((&[], &self.name));
-            let mut block = self.block(name);
-            put_text(&mut block[345..500], prefix);
-            return out.write_all(&sealed(block));
+            return Ok(self.ustar_block().to_vec());
         }
-        let mut body = Vec::new();
-        for (key, value) in &records {
-            body.extend(pax_record(key, value));
-        }
-        let header =
-            Header { name: pax_name(&self.name), kind: b'x', size_bytes: body.len() as u64, ..Header::default() };
-        let mut block = header.block(&header.name);
-        // A PAX header says nothing of owners and devices: these fields stay empty and not zero.
-        block[329..345].fill(0);
-        out.write_all(&sealed(block))?;
-        out.write_all(&body)?;
-        out.write_all(&vec![0; padding(body.len() as u64)])?;
-        out.write_all(&sealed(self.block(&ascii(&self.name))))
+        let mut blocks = pax_blocks(&self.name, &records);
+        blocks.extend_from_slice(&self.main_block(&ascii(&self.name), &[]));
+        Ok(blocks)
     }
 
-    /// The records without which the entry would not come back as it is.
-    fn pax_records(&self) -> BTreeMap<String, Vec<u8>> {
-        let mut records = self.records.clone();
-        let mut need = |key: &str, value: Vec<u8>, needed: bool| {
-            if needed {
-                records.insert(key.to_owned(), value);
+    /// What only PAX can say, sorted by keyword. A long path that ustar can split is listed only beside another record.
+    fn pax_records(&self) -> BTreeMap<Vec<u8>, Vec<u8>> {
+        let mut records = BTreeMap::new();
+        let texts: [(&str, &[u8], Range<usize>); 4] = [
+            ("path", &self.name, field::NAME),
+            ("linkpath", &self.link_name, field::LINK_NAME),
+            ("uname", self.user_name.as_bytes(), field::USER_NAME),
+            ("gname", self.group_name.as_bytes(), field::GROUP_NAME),
+        ];
+        for (keyword, text, field) in texts {
+            if text.len() > field.len() || !text.is_ascii() {
+                records.insert(keyword.into(), text.to_vec());
             }
-        };
-        need("linkpath", self.link.clone(), self.link.len() > NAME_BYTES || !self.link.is_ascii());
-        need("uname", self.user.clone().into_bytes(), self.user.len() > 32 || !self.user.is_ascii());
-        need("gname", self.group.clone().into_bytes(), self.group.len() > 32 || !self.group.is_ascii());
-        need("uid", self.uid.to_string().into_bytes(), u64::from(self.uid) > OCTAL_7);
-        need("gid", self.gid.to_string().into_bytes(), u64::from(self.gid) > OCTAL_7);
-        need("size", self.size_bytes.to_string().into_bytes(), self.size_bytes > OCTAL_11);
-        need(
-            "mtime",
-            self.mtime.to_string().into_bytes(),
-            u64::try_from(self.mtime).map_or(true, |time| time > OCTAL_11),
-        );
-        // A prefix field exists in USTAR only: where there is a PAX header for another reason, a long name goes there too.
-        let is_long = self.name.len() > NAME_BYTES;
-        let fits_ustar = self.name.is_ascii() && (!is_long || split_name(&self.name).is_some());
-        if !fits_ustar || (is_long && !records.is_empty()) {
-            records.insert("path".to_owned(), self.name.clone());
+        }
+        let numbers = [
+            ("uid", i64::from(self.uid), field::UID),
+            ("gid", i64::from(self.gid), field::GID),
+            ("size", self.size_bytes.cast_signed(), field::SIZE),
+            ("mtime", self.mtime_seconds, field::MTIME),
+        ];
+        for (keyword, number, field) in numbers {
+            if !fits_octal(&field, number) {
+                records.insert(keyword.into(), number.to_string().into_bytes());
+            }
+        }
+        for (name, value) in &self.xattrs {
+            records.insert([b"SCHILY.xattr.", name.as_slice()].concat(), value.clone());
+        }
+        if records.len() == 1 && records.contains_key(b"path".as_slice()) && split_path(&self.name).is_some() {
+            records.clear();
         }
         records
     }
 
-    fn block(&self, name: &[u8]) -> [u8; BLOCK_BYTES] {
+    fn ustar_block(&self) -> [u8; BLOCK_BYTES] {
+        match split_path(&self.name) {
+            Some((prefix, name)) => self.main_block(name, prefix),
+            None => self.main_block(&self.name, &[]),
+        }
+    }
+
+    fn main_block(&self, name: &[u8], prefix: &[u8]) -> [u8; BLOCK_BYTES] {
         let mut block = [0; BLOCK_BYTES];
-        put_text(&mut block[..100], name);
-        put_octal(&mut block[100..108], u64::from(self.mode));
-        put_octal(&mut block[108..116], u64::from(self.uid));
-        put_octal(&mut block[116..124], u64::from(self.gid));
-        put_octal(&mut block[124..136], self.size_bytes);
-        put_octal(&mut block[136..148], u64::try_from(self.mtime).unwrap_or(0));
-        block[156] = self.kind;
-        put_text(&mut block[157..257], &ascii(&self.link));
-        block[257..265].copy_from_slice(b"ustar\x0000");
-        put_text(&mut block[265..297], &ascii(self.user.as_bytes()));
-        put_text(&mut block[297..329], &ascii(self.group.as_bytes()));
-        put_octal(&mut block[329..337], u64::from(self.device.0));
-        put_octal(&mut block[337..345], u64::from(self.device.1));
+        put_text(&mut block[field::NAME], name);
+        put_octal(&mut block[field::MODE], i64::from(self.mode));
+        put_octal(&mut block[field::UID], i64::from(self.uid));
+        put_octal(&mut block[field::GID], i64::from(self.gid));
+        put_octal(&mut block[field::SIZE], self.size_bytes.cast_signed());
+        put_octal(&mut block[field::MTIME], self.mtime_seconds);
+        block[field::TYPE] = self.kind;
+        put_text(&mut block[field::LINK_NAME], &ascii(&self.link_name));
+        put_text(&mut block[field::USER_NAME], &ascii(self.user_name.as_bytes()));
+        put_text(&mut block[field::GROUP_NAME], &ascii(self.group_name.as_bytes()));
+        put_octal(&mut block[field::DEVICE_MAJOR], i64::from(self.device_major));
+        put_octal(&mut block[field::DEVICE_MINOR], i64::from(self.device_minor));
+        put_text(&mut block[field::PREFIX], prefix);
+        seal(&mut block);
         block
     }
 }
 
-const NAME_BYTES: usize = 100;
-const PREFIX_BYTES: usize = 155;
-const OCTAL_7: u64 = 0o7_777_777;
-const OCTAL_11: u64 = 0o77_777_777_777;
-
-/// Bytes from the end of a content of this length to the next block.
-pub(super) fn padding(length_bytes: u64) -> usize {
-    (BLOCK_BYTES - (length_bytes % BLOCK_BYTES as u64) as usize) % BLOCK_BYTES
-}
-
-/// A long name in two, at the last slash that leaves both halves short enough.
-fn split_name(name: &[u8]) -> Option<(&[u8], &[u8])> {
-    if !name.is_ascii() {
-        return None;
+/// The sum of a block's bytes with its checksum field taken as blanks: (unsigned, signed), old writers used the latter.
+pub fn checksums(block: &[u8; BLOCK_BYTES]) -> (i64, i64) {
+    let mut sums = (0, 0);
+    for (position, &byte) in block.iter().enumerate() {
+        let byte = if field::CHECKSUM.contains(&position) { b' ' } else { byte };
+        sums.0 += i64::from(byte);
+        sums.1 += i64::from(byte.cast_signed());
     }
-    let length =
-        if name.len() > PREFIX_BYTES + 1 { PREFIX_BYTES + 1 } else { name.len() - usize::from(name.ends_with(b"/")) };
-    let slash = name[..length].iter().rposition(|byte| *byte == b'/').filter(|slash| *slash > 0)?;
-    let (prefix, rest) = (&name[..slash], &name[slash + 1..]);
-    (!rest.is_empty() && rest.len() <= NAME_BYTES && prefix.len() <= PREFIX_BYTES).then_some((prefix, rest))
+    sums
 }
 
-/// `dir/PaxHeaders.0/file`, the name that Go gives the PAX header of `dir/file`.
-fn pax_name(name: &[u8]) -> Vec<u8> {
-    let trimmed = name.strip_suffix(b"/").unwrap_or(name);
-    // Go splits at the last slash as it stands: a directory's own name is part of the path and the file is nothing.
-    let (directory, file): (&[u8], &[u8]) = match name.iter().rposition(|byte| *byte == b'/') {
-        Some(slash) if slash + 1 == name.len() => (trimmed, b""),
-        Some(slash) => (&name[..slash], &name[slash + 1..]),
-        None => (b"", name),
-    };
-    let parts = [directory, b"PaxHeaders.0", file].into_iter().filter(|part| !part.is_empty());
-    let mut joined = ascii(&parts.collect::<Vec<_>>().join(&b'/'));
-    joined.truncate(NAME_BYTES);
-    while joined.ends_with(b"/") {
-        joined.pop();
+/// The zero bytes that fill up the last block of `size_bytes` bytes of contents.
+pub fn padding_bytes(size_bytes: u64) -> u64 {
+    size_bytes.next_multiple_of(BLOCK_BYTES as u64) - size_bytes
+}
+
+fn pax_blocks(name: &[u8], records: &BTreeMap<Vec<u8>, Vec<u8>>) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (keyword, value) in records {
+        body.extend_from_slice(&pax_record(keyword, value));
     }
-    joined
+    let mut block = [0; BLOCK_BYTES];
+    put_text(&mut block[field::NAME], &pax_name(name));
+    for (field, value) in [(field::MODE, 0), (field::UID, 0), (field::GID, 0), (field::MTIME, 0)] {
+        put_octal(&mut block[field], value);
+    }
+    put_octal(&mut block[field::SIZE], body.len() as i64);
+    block[field::TYPE] = b'x';
+    seal(&mut block);
+    body.resize(body.len().next_multiple_of(BLOCK_BYTES), 0);
+    [block.as_slice(), &body].concat()
 }
 
-/// `<length> <key>=<value>\n`, the length counting its own digits.
-fn pax_record(key: &str, value: &[u8]) -> Vec<u8> {
-    let rest = 3 + key.len() + value.len();
+/// `LENGTH KEYWORD=VALUE\n`, where the length counts itself.
+fn pax_record(keyword: &[u8], value: &[u8]) -> Vec<u8> {
+    let rest = keyword.len() + value.len() + b" =\n".len();
     let mut length = rest + rest.to_string().len();
     length = rest + length.to_string().len();
-    let mut record = format!("{length} {key}=").into_bytes();
-    record.extend(value);
-    record.push(b'\n');
-    record
+    [length.to_string().as_bytes(), b" ", keyword, b"=", value, b"\n"].concat()
 }
 
-/// What is left of a text when all that is not ASCII is dropped.
+/// `DIRECTORY/PaxHeaders.0/FILE`, in ASCII and cut to the field; a directory's own name counts as the directory.
+fn pax_name(name: &[u8]) -> Vec<u8> {
+    let file_start = name.iter().rposition(|&byte| byte == b'/').map_or(0, |slash| slash + 1);
+    let (directory, file) = name.split_at(file_start);
+    let mut joined = [directory, b"PaxHeaders.0".as_slice()].concat();
+    if !file.is_empty() {
+        joined.push(b'/');
+        joined.extend_from_slice(file);
+    }
+    let mut text = ascii(&joined);
+    text.truncate(field::NAME.len());
+    let end = text.iter().rposition(|&byte| byte != b'/').map_or(0, |last| last + 1);
+    text.truncate(end);
+    text
+}
+
+/// Splits a path of more than 100 ASCII bytes at a slash into ustar's prefix (155 bytes at most) and name.
+fn split_path(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    if path.len() <= field::NAME.len() || !path.is_ascii() {
+        return None;
+    }
+    let searched = match path.len() {
+        length if length > field::PREFIX.len() + 1 => field::PREFIX.len() + 1,
+        length if path[length - 1] == b'/' => length - 1,
+        length => length,
+    };
+    let slash = path[..searched].iter().rposition(|&byte| byte == b'/')?;
+    let (prefix, name) = (&path[..slash], &path[slash + 1..]);
+    let fits = !prefix.is_empty() && !name.is_empty() && name.len() <= field::NAME.len();
+    fits.then_some((prefix, name))
+}
+
 fn ascii(text: &[u8]) -> Vec<u8> {
-    match std::str::from_utf8(text) {
-        Ok(text) => text.chars().filter(char::is_ascii).map(|character| character as u8).collect(),
-        Err(_) => text.iter().copied().filter(u8::is_ascii).collect(),
-    }
+    text.iter().copied().filter(|byte| byte.is_ascii() && *byte != 0).collect()
 }
 
+/// Writes a text, cut to the field; a slash that would then stand last is dropped, lest a file look like a directory.
 fn put_text(field: &mut [u8], text: &[u8]) {
-    let length = text.len().min(field.len());
-    field[..length].copy_from_slice(&text[..length]);
-    if text.len() > field.len() && field.ends_with(b"/") {
-        // Readers take a regular file whose cut-off name ends in a slash for a directory.
-        let end = field.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
-        field[end] = 0;
+    let kept = text.len().min(field.len());
+    field[..kept].copy_from_slice(&text[..kept]);
+    if text.len() > kept && field[kept - 1] == b'/' {
+        field[kept - 1] = 0;
     }
 }
 
-/// A number in octal; one that does not fit is zero, for its PAX record says what it is.
-fn put_octal(field: &mut [u8], number: u64) {
+fn fits_octal(field: &Range<usize>, number: i64) -> bool {
+    let bits = (field.len() - 1) * 3;
+    number >= 0 && (bits >= 63 || number < 1 << bits)
+}
+
+/// Writes an octal number with leading zeros and a NUL; one that does not fit is written as 0 and stands in PAX.
+fn put_octal(field: &mut [u8], number: i64) {
     let digits = field.len() - 1;
-    let text = format!("{number:0digits$o}");
-    let text = if text.len() > digits { "0".repeat(digits) } else { text };
-    field[..digits].copy_from_slice(text.as_bytes());
+    let number = if fits_octal(&(0..field.len()), number) { number } else { 0 };
+    field[..digits].copy_from_slice(format!("{number:0digits$o}").as_bytes());
     field[digits] = 0;
 }
 
-/// The block with its checksum: six digits, a NUL and a blank.
-fn sealed(mut block: [u8; BLOCK_BYTES]) -> [u8; BLOCK_BYTES] {
-    block[148..156].fill(b' ');
-    let sum: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
-    put_octal(&mut block[148..155], sum);
-    block[155] = b' ';
-    block
+fn seal(block: &mut [u8; BLOCK_BYTES]) {
+    block[field::MAGIC].copy_from_slice(USTAR_MAGIC);
+    let (sum, _) = checksums(block);
+    put_octal(&mut block[field::CHECKSUM][..7], sum);
+    block[field::CHECKSUM.end - 1] = b' ';
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn written(header: &Header) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        header.write_to(&mut bytes).unwrap();
-        bytes
-    }
-
-    fn read_back(header: &Header) -> (Vec<u8>, Vec<u8>, u64, u64) {
-        let mut bytes = written(header);
-        bytes.extend([0; 2 * BLOCK_BYTES]);
-        let mut archive = tar::Archive::new(bytes.as_slice());
-        let entry = archive.entries().unwrap().next().unwrap().unwrap();
-        let link = entry.link_name_bytes().map(|link| link.into_owned()).unwrap_or_default();
-        (entry.path_bytes().into_owned(), link, entry.header().uid().unwrap(), entry.header().mtime().unwrap())
-    }
-
-    /// The header of `usr/local/apache2/` in a layer that dockerd 20.10 committed.
-    #[test]
-    fn a_header_is_the_one_that_dockerd_wrote() {
-        let header = Header {
-            name: b"usr/local/apache2/".to_vec(),
-            kind: b'5',
-            mode: 0o40755,
-            uid: 33,
-            gid: 33,
-            user: "www-data".to_owned(),
-            group: "www-data".to_owned(),
-            mtime: 0o15300171227,
-            ..Header::default()
-        };
-        let block = written(&header);
-        assert_eq!(block.len(), BLOCK_BYTES);
-        assert_eq!(&block[100..157], b"0040755\x000000041\x000000041\x0000000000000\x0015300171227\x00015616\x00 5");
-        assert_eq!(&block[329..345], b"0000000\x000000000\x00");
+    fn file(name: &str) -> Header {
+        Header { name: name.into(), kind: b'0', mode: 0o100_644, ..Header::default() }
     }
 
     #[test]
-    fn long_and_foreign_names_come_back_whole() {
-        let long = format!("{}/{}", "d".repeat(120), "f".repeat(90));
-        for name in [
-            long.as_bytes(),
-            "ü/é".as_bytes(),
-            "x".repeat(255).as_bytes(),
-            b"\xff\xfe",
-            &[b"a/".repeat(200), b"b".to_vec()].concat(),
-        ] {
-            let header =
-                Header { name: name.to_vec(), link: name.to_vec(), kind: b'1', uid: 3_000_000, ..Header::default() };
-            let (path, link, uid, _) = read_back(&header);
-            assert_eq!((path.as_slice(), link.as_slice(), uid), (name, name, 3_000_000));
+    fn a_file_of_eight_gibibytes_has_its_size_in_a_pax_record() {
+        let largest = Header { size_bytes: (8 << 30) - 1, ..file("f") }.encode().unwrap();
+        assert_eq!(&largest[field::SIZE], b"77777777777\0");
+        let larger = Header { size_bytes: 8 << 30, ..file("f") }.encode().unwrap();
+        assert_eq!(&larger[BLOCK_BYTES..][..20], b"19 size=8589934592\n\0");
+        assert_eq!(&larger[2 * BLOCK_BYTES..][field::SIZE], b"00000000000\0");
+    }
+
+    #[test]
+    fn a_pax_record_counts_the_digits_of_its_own_length() {
+        for length in 1..1200 {
+            let record = pax_record(b"k", &vec![b'v'; length]);
+            assert!(record.starts_with(format!("{} k=", record.len()).as_bytes()), "{length}");
         }
     }
 
     #[test]
-    fn a_name_that_fits_the_prefix_needs_no_pax_header() {
-        let name = format!("{}/{}", "d".repeat(120), "f".repeat(90)).into_bytes();
-        assert_eq!(written(&Header { name, kind: b'0', ..Header::default() }).len(), BLOCK_BYTES);
+    fn a_path_is_split_only_where_both_halves_fit() {
+        let split = |path: &str| split_path(path.as_bytes()).map(|(prefix, name)| (prefix.len(), name.len()));
+        assert_eq!(split(&"n".repeat(100)), None);
+        assert_eq!(split(&"n".repeat(101)), None);
+        assert_eq!(split(&format!("{}/{}", "p".repeat(155), "n".repeat(100))), Some((155, 100)));
+        assert_eq!(split(&format!("{}/{}", "p".repeat(156), "n".repeat(100))), None);
+        assert_eq!(split(&format!("p/{}", "n".repeat(101))), None);
+        assert_eq!(split(&format!("p/{}/", "n".repeat(99))), Some((1, 100)));
     }
 
     #[test]
-    fn a_pax_record_counts_its_own_length() {
-        assert_eq!(pax_record("path", b"a"), b"9 path=a\n");
-        assert_eq!(pax_record("path", b"ab"), b"11 path=ab\n");
-        for length in 0..200 {
-            let record = pax_record("k", &vec![b'v'; length]);
-            let said: usize = std::str::from_utf8(&record).unwrap().split(' ').next().unwrap().parse().unwrap();
-            assert_eq!(said, record.len());
-        }
+    fn a_device_number_beyond_seven_octal_digits_is_refused() {
+        assert!(Header { device_minor: 1 << 21, ..file("dev") }.encode().is_err());
     }
 }

@@ -1,235 +1,284 @@
-//! A layer directory as a tar, with the bytes that Docker 20.10 would write for it.
+//! Packs an overlay2 upper directory into the layer tar that Docker 20.10 makes of it, byte for byte.
 //!
-//! Names in order, depth first; no entry for the root; directories end in a slash; whole seconds; whiteout devices become
-//! `.wh.NAME`, opaque directories `.wh..wh..opq`; sockets are left out. Source: recorded layers and
-//! `pkg/archive/archive.go` of Docker 20.10.
+//! Depth first in name order, no entry for the root, directories end in `/`, times are whole seconds, modes carry the
+//! file type bits. A whiteout device becomes `.wh.NAME` with mode 0600; since overlayfs hard-links its whiteouts, the
+//! second and later ones keep a link name although they are files, as Docker writes them. An opaque directory is
+//! followed by `.wh..wh..opq`. Of xattrs only `security.capability` travels. Sockets are left out.
+//!
+//! *Proved by*: `engine/tests/layer/recorded_layers.rs`, which rebuilds recorded uppers and compares headers and diff IDs.
 
-use std::collections::HashMap;
-use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Group, Uid, User};
+use rustix::fs::{self, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::changes::read_xattr;
-use super::header::{BLOCK_BYTES, Header, padding};
-use super::{OPAQUE, OverlayXattr, PAX_XATTR, WHITEOUT};
+use super::header::{BLOCK_BYTES, Header, TooLarge, padding_bytes};
+use super::root;
+use super::whiteout::{self, OverlayXattr};
 use crate::image::Digest;
 
-/// How a directory is read.
-pub struct PackOptions {
-    /// How its opaque directories are marked.
+const CAPABILITY: &str = "security.capability";
+
+/// How to pack.
+#[derive(Clone, Copy)]
+pub struct PackOptions<'a> {
+    /// Where the upper's opaque marks are: as it was mounted.
     pub overlay: OverlayXattr,
-    /// The name of a user ID; nothing when it has none.
-    pub user_name: fn(u32) -> Option<String>,
-    /// The name of a group ID; nothing when it has none.
-    pub group_name: fn(u32) -> Option<String>,
+    /// The user's name for a uid, from the host's passwd as Docker takes it; `None` where it has none.
+    pub user_name: &'a dyn Fn(u32) -> Option<String>,
+    /// The group's name for a gid.
+    pub group_name: &'a dyn Fn(u32) -> Option<String>,
 }
 
-impl PackOptions {
-    /// With the names that this host's user database gives, as dockerd does.
-    pub fn of_this_host(overlay: OverlayXattr) -> PackOptions {
-        PackOptions {
-            overlay,
-            user_name: |uid| User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name),
-            group_name: |gid| Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name),
-        }
-    }
-}
-
-/// What was written.
+/// What was packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
-    /// The digest of the tar.
+    /// The digest of the tar as written.
     pub diff_id: Digest,
-    /// The length of the tar in bytes.
+    /// Docker's layer size: the lengths of files (hard links once) and of symlink targets.
     pub size_bytes: u64,
-    /// How many entries it has.
+    /// The length of the tar as written.
+    pub tar_size_bytes: u64,
+    /// Entries in the tar, whiteouts included; 0 means that nothing changed.
     pub entries: u64,
 }
 
-/// A file that could not be packed.
+/// An upper that cannot be packed. Paths are relative to it.
 #[derive(Debug, thiserror::Error)]
-#[error("pack {}: {source}", .path.display())]
-pub struct PackError {
-    path: PathBuf,
-    source: io::Error,
+pub enum PackError {
+    #[error("cannot {operation} {} of the layer: {source}", path.display())]
+    Io { operation: &'static str, path: PathBuf, source: io::Error },
+    #[error("cannot write the layer tar: {0}")]
+    Write(#[source] io::Error),
+    #[error("{} changed its size while it was packed: stop or pause the container and try again", path.display())]
+    Changing { path: PathBuf },
+    #[error("{} cannot be packed: {source}", path.display())]
+    Header { path: PathBuf, source: TooLarge },
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> PackError {
-    let path = path.to_owned();
-    move |source| PackError { path, source }
-}
-
-/// Writes the tar of the layer directory `upper`.
-pub fn pack(upper: &Path, options: &PackOptions, out: impl Write) -> Result<Packed, PackError> {
+/// Writes the tar of the overlay2 upper directory `upper` to `out`, hashing on the way.
+pub fn pack(upper: &Path, options: &PackOptions<'_>, out: impl Write) -> Result<Packed, PackError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = fs::open(upper, flags, Mode::empty()).map_err(|errno| io_error("open", upper, errno))?;
     let mut packer = Packer {
         options,
-        out: HashingWriter { out, hasher: Sha256::new(), length_bytes: 0 },
-        links: HashMap::new(),
-        users: HashMap::new(),
-        groups: HashMap::new(),
+        out: Hashed { out, hasher: Sha256::new(), length_bytes: 0 },
+        first_names: HashMap::new(),
+        names: OwnerNames::default(),
+        size_bytes: 0,
         entries: 0,
     };
-    packer.add_children(upper, b"")?;
-    packer.out.write_all(&[0; 2 * BLOCK_BYTES]).and_then(|()| packer.out.flush()).map_err(at(upper))?;
-    let HashingWriter { hasher, length_bytes, .. } = packer.out;
-    let hex = hex::encode(hasher.finalize());
-    let diff_id = Digest::from_hex(&hex).map_err(|error| at(upper)(io::Error::other(error)))?;
-    Ok(Packed { diff_id, size_bytes: length_bytes, entries: packer.entries })
+    packer.directory(root.as_fd(), Path::new(""))?;
+    packer.out.write(&[0; 2 * BLOCK_BYTES])?;
+    packer.out.out.flush().map_err(PackError::Write)?;
+    let Packer { out, size_bytes, entries, .. } = packer;
+    Ok(Packed { tar_size_bytes: out.length_bytes, diff_id: out.digest(), size_bytes, entries })
 }
 
-struct Packer<'a, W: Write> {
-    options: &'a PackOptions,
-    out: HashingWriter<W>,
-    /// The first name of every file that has several, by device and inode number.
-    links: HashMap<(u64, u64), Vec<u8>>,
-    users: HashMap<u32, String>,
-    groups: HashMap<u32, String>,
+struct Packer<'a, W> {
+    options: &'a PackOptions<'a>,
+    out: Hashed<W>,
+    /// The name under which an inode with several names went first.
+    first_names: HashMap<(u64, u64), Vec<u8>>,
+    names: OwnerNames,
+    size_bytes: u64,
     entries: u64,
 }
 
-impl<W: Write> Packer<'_, W> {
-    fn add_children(&mut self, directory: &Path, prefix: &[u8]) -> Result<(), PackError> {
-        let listed = fs::read_dir(directory)
-            .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<OsString>>>());
-        let mut names = listed.map_err(at(directory))?;
-        names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
-        for name in names {
-            let path = directory.join(&name);
-            let meta = path.symlink_metadata().map_err(at(&path))?;
-            let shown = [prefix, name.as_bytes()].concat();
-            self.add(&path, shown.clone(), &meta).map_err(at(&path))?;
-            if meta.is_dir() {
-                self.add_children(&path, &[&shown[..], b"/"].concat())?;
-            }
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, path: &Path, name: Vec<u8>, meta: &Metadata) -> io::Result<()> {
-        let kind = meta.file_type();
-        if kind.is_socket() {
-            return Ok(());
-        }
-        let mut header = self.header_of(name, meta);
-        if kind.is_dir() {
-            header.kind = b'5';
-            header.name.push(b'/');
-        } else if kind.is_symlink() {
-            header.kind = b'2';
-            header.link = fs::read_link(path)?.into_os_string().into_vec();
-        } else if kind.is_fifo() {
-            header.kind = b'6';
-        } else if kind.is_char_device() || kind.is_block_device() {
-            header.kind = if kind.is_char_device() { b'3' } else { b'4' };
-            header.device = (nix::sys::stat::major(meta.rdev()) as u32, nix::sys::stat::minor(meta.rdev()) as u32);
-        } else {
-            header.kind = b'0';
-            header.size_bytes = meta.len();
-        }
-        if !kind.is_dir() && meta.nlink() > 1 {
-            match self.links.get(&(meta.dev(), meta.ino())) {
-                Some(first) => {
-                    header.kind = b'1';
-                    header.size_bytes = 0;
-                    header.link.clone_from(first);
-                }
-                None => drop(self.links.insert((meta.dev(), meta.ino()), header.name.clone())),
-            }
-        }
-        if kind.is_char_device() && meta.rdev() == 0 {
-            return self.write(&whiteout(header));
-        }
-        if let Some(value) = read_xattr(path, "security.capability")? {
-            header.records.insert(format!("{PAX_XATTR}security.capability"), value);
-        }
-        self.write(&header)?;
-        if header.kind == b'0' && header.size_bytes > 0 {
-            self.copy(path, header.size_bytes)?;
-        }
-        if kind.is_dir() && read_xattr(path, self.options.overlay.opaque())?.as_deref() == Some(b"y") {
-            self.write(&opaque(header))?;
-        }
-        Ok(())
-    }
-
-    fn header_of(&mut self, name: Vec<u8>, meta: &Metadata) -> Header {
-        let (user_name, group_name) = (self.options.user_name, self.options.group_name);
-        Header {
-            name,
-            mode: meta.mode(),
-            uid: meta.uid(),
-            gid: meta.gid(),
-            user: self.users.entry(meta.uid()).or_insert_with_key(|uid| user_name(*uid).unwrap_or_default()).clone(),
-            group: self.groups.entry(meta.gid()).or_insert_with_key(|gid| group_name(*gid).unwrap_or_default()).clone(),
-            mtime: meta.mtime(),
-            ..Header::default()
-        }
-    }
-
-    fn write(&mut self, header: &Header) -> io::Result<()> {
-        self.entries += 1;
-        header.write_to(&mut self.out)
-    }
-
-    /// Copies the content of a file, which must have the length that its header says.
-    fn copy(&mut self, path: &Path, size_bytes: u64) -> io::Result<()> {
-        let file = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
-        let copied = io::copy(&mut file.take(size_bytes), &mut self.out)?;
-        if copied != size_bytes {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
-        }
-        self.out.write_all(&vec![0; padding(size_bytes)])
-    }
+/// Looked up once each: a lookup may read all of /etc/passwd.
+#[derive(Default)]
+struct OwnerNames {
+    users: HashMap<u32, String>,
+    groups: HashMap<u32, String>,
 }
 
-/// The entry that hides a name. A whiteout that overlayfs made as a hard link of another keeps the other's name as its
-/// link target, as in Docker's layers.
-fn whiteout(header: Header) -> Header {
-    let slash = header.name.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-    let (directory, name) = header.name.split_at(slash);
-    Header {
-        name: [directory, WHITEOUT.as_bytes(), name].concat(),
-        kind: b'0',
-        mode: 0o600,
-        size_bytes: 0,
-        device: (0, 0),
-        ..header
-    }
-}
-
-/// The entry that hides everything below the directory of `header`.
-fn opaque(header: Header) -> Header {
-    Header {
-        name: [&header.name[..], OPAQUE.as_bytes()].concat(),
-        kind: b'0',
-        mode: header.mode & 0o777,
-        mtime: 0,
-        records: Default::default(),
-        ..header
-    }
-}
-
-struct HashingWriter<W> {
+struct Hashed<W> {
     out: W,
     hasher: Sha256,
     length_bytes: u64,
 }
 
-impl<W: Write> Write for HashingWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let count = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.length_bytes += count as u64;
-        Ok(count)
+impl<W: Write> Hashed<W> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PackError> {
+        self.out.write_all(bytes).map_err(PackError::Write)?;
+        self.hasher.update(bytes);
+        self.length_bytes += bytes.len() as u64;
+        Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+    fn digest(self) -> Digest {
+        Digest::from_hex(&hex::encode(self.hasher.finalize())).expect("a SHA-256 sum has 64 hex digits")
     }
+}
+
+impl<W: Write> Packer<'_, W> {
+    fn directory(&mut self, directory: BorrowedFd<'_>, path: &Path) -> Result<(), PackError> {
+        for name in root::sorted_names(directory).map_err(|errno| io_error("list", path, errno))? {
+            self.entry(directory, &name, &path.join(&name))?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<(), PackError> {
+        let error = |operation| move |errno| io_error(operation, path, errno);
+        let stat = root::stat(directory, name).map_err(error("look at"))?;
+        let stat = stat.ok_or(Errno::NOENT).map_err(error("look at"))?;
+        let Some(mut header) = self.header(directory, name, path, &stat)? else { return Ok(()) };
+        let first_sight = self.link_to_first_name(&mut header, path, &stat);
+        match root::file_type(&stat) {
+            FileType::Directory => {
+                let opened = root::open_real_directory(directory, name).map_err(error("open"))?;
+                self.write_header(&header, path)?;
+                let opaque = root::xattr(directory, name, self.options.overlay.opaque()).map_err(error("read"))?;
+                if opaque.as_deref() == Some(b"y") {
+                    self.write_header(&opaque_header(&header), path)?;
+                }
+                self.directory(opened.as_fd(), path)
+            }
+            FileType::CharacterDevice if stat.st_rdev == 0 => {
+                turn_into_whiteout(&mut header, path);
+                self.write_header(&header, path)
+            }
+            FileType::RegularFile if first_sight => {
+                self.size_bytes += header.size_bytes;
+                self.file(directory, name, path, &header)
+            }
+            _ => {
+                self.size_bytes += if first_sight { header.link_name.len() as u64 } else { 0 };
+                self.write_header(&header, path)
+            }
+        }
+    }
+
+    /// The header before links and whiteouts; `None` for a socket, which no tar can hold.
+    fn header(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &Path,
+        stat: &Stat,
+    ) -> Result<Option<Header>, PackError> {
+        let mut header = Header {
+            name: path.as_os_str().as_bytes().to_vec(),
+            mode: stat.st_mode,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+            user_name: owner_name(&mut self.names.users, stat.st_uid, self.options.user_name),
+            group_name: owner_name(&mut self.names.groups, stat.st_gid, self.options.group_name),
+            mtime_seconds: stat.st_mtime,
+            ..Header::default()
+        };
+        header.kind = match root::file_type(stat) {
+            FileType::RegularFile => b'0',
+            FileType::Symlink => b'2',
+            FileType::CharacterDevice => b'3',
+            FileType::BlockDevice => b'4',
+            FileType::Directory => b'5',
+            FileType::Fifo => b'6',
+            _ => return Ok(None),
+        };
+        match header.kind {
+            b'0' => header.size_bytes = stat.st_size.unsigned_abs(),
+            b'2' => {
+                let target = fs::readlinkat(directory, name, Vec::new());
+                header.link_name = target.map_err(|errno| io_error("read the link", path, errno))?.into_bytes();
+            }
+            b'3' | b'4' => {
+                (header.device_major, header.device_minor) = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
+            }
+            b'5' => header.name.push(b'/'),
+            _ => {}
+        }
+        if header.kind != b'2' {
+            let capability = root::xattr(directory, name, CAPABILITY);
+            let capability = capability.map_err(|errno| io_error("read the capability of", path, errno))?;
+            header.xattrs = capability.map(|value| (CAPABILITY.into(), value)).into_iter().collect::<BTreeMap<_, _>>();
+        }
+        Ok(Some(header))
+    }
+
+    /// Makes the second and later names of an inode hard links to the first; true for a first or only name.
+    fn link_to_first_name(&mut self, header: &mut Header, path: &Path, stat: &Stat) -> bool {
+        if header.kind == b'5' || stat.st_nlink < 2 {
+            return true;
+        }
+        match self.first_names.get(&(stat.st_dev, stat.st_ino)) {
+            Some(first) => {
+                header.kind = b'1';
+                header.link_name.clone_from(first);
+                header.size_bytes = 0;
+                false
+            }
+            None => {
+                let name = path.as_os_str().as_bytes().to_vec();
+                self.first_names.insert((stat.st_dev, stat.st_ino), name);
+                true
+            }
+        }
+    }
+
+    fn file(&mut self, directory: BorrowedFd<'_>, name: &OsStr, path: &Path, header: &Header) -> Result<(), PackError> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = fs::openat(directory, name, flags, Mode::empty());
+        let mut file = std::fs::File::from(file.map_err(|errno| io_error("open", path, errno))?);
+        self.write_header(header, path)?;
+        let mut left = header.size_bytes;
+        let mut buffer = vec![0; 64 << 10];
+        while left > 0 {
+            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match file.read(&mut buffer[..wanted]) {
+                Ok(0) => return Err(PackError::Changing { path: path.to_owned() }),
+                Ok(count) => {
+                    self.out.write(&buffer[..count])?;
+                    left -= count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(PackError::Io { operation: "read", path: path.to_owned(), source }),
+            }
+        }
+        self.out.write(&[0; BLOCK_BYTES][..padding_bytes(header.size_bytes) as usize])
+    }
+
+    fn write_header(&mut self, header: &Header, path: &Path) -> Result<(), PackError> {
+        let blocks = header.encode().map_err(|source| PackError::Header { path: path.to_owned(), source })?;
+        self.entries += 1;
+        self.out.write(&blocks)
+    }
+}
+
+/// `.wh.NAME`: an empty file with the device's owner and time. A link name, if any, stays.
+fn turn_into_whiteout(header: &mut Header, path: &Path) {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    header.name.truncate(header.name.len() - name.len());
+    header.name.extend_from_slice(&[whiteout::PREFIX.as_bytes(), name].concat());
+    header.kind = b'0';
+    header.mode = 0o600;
+}
+
+/// `.wh..wh..opq` with the directory's permissions and owner, at the beginning of time.
+fn opaque_header(directory: &Header) -> Header {
+    Header {
+        name: [&directory.name, whiteout::OPAQUE.as_bytes()].concat(),
+        kind: b'0',
+        mode: directory.mode & 0o777,
+        uid: directory.uid,
+        gid: directory.gid,
+        user_name: directory.user_name.clone(),
+        group_name: directory.group_name.clone(),
+        ..Header::default()
+    }
+}
+
+fn owner_name(known: &mut HashMap<u32, String>, id: u32, look_up: &dyn Fn(u32) -> Option<String>) -> String {
+    known.entry(id).or_insert_with(|| look_up(id).unwrap_or_default()).clone()
+}
+
+fn io_error(operation: &'static str, path: &Path, errno: Errno) -> PackError {
+    PackError::Io { operation, path: path.to_owned(), source: errno.into() }
 }

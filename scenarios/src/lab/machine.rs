@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::sandbox::Inside;
 use super::serve::{self, ServeError};
-use crate::listing::listing;
+use crate::listing::listing_without_sizes;
 use crate::registry::RegistryHandle;
 use crate::replay::Machine;
 use crate::target::{Installation, TargetError};
@@ -109,8 +109,14 @@ impl Machine for LabMachine {
         if !root.exists() {
             return Ok(String::new());
         }
-        listing(root).map_err(|error| format!("cannot list {DATA_ROOT}: {error}"))
+        listing_without_sizes(root, &is_volatile).map_err(|error| format!("cannot list {DATA_ROOT}: {error}"))
     }
+}
+
+/// Files whose length differs from run to run, since they hold times, or from build to build: records of containers and
+/// images, and the guest.
+fn is_volatile(path: &Path) -> bool {
+    path.starts_with("containers") || path.iter().any(|part| part == "imagedb") || path.ends_with("bin/layerlab-guest")
 }
 
 /// A command that runs with the environment of a login on the lab's machine and nothing of the host's.

@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
-use crate::listing;
 use crate::matcher::Bindings;
 use crate::page::{Step, StepRules};
 
@@ -76,11 +75,6 @@ impl Transcript {
         let line = HEX.replace_all(line, &mut write).into_owned();
         LINK.replace_all(&line, &mut write).into_owned()
     }
-}
-
-/// The tree with names for bound ids and numbers for the others.
-pub(super) fn tree(listing: &str, bindings: &Bindings) -> String {
-    listing::normalise(&named(listing, bindings))
 }
 
 /// Writes `[[name]]` for every bound id and link, `[[name:short]]` for the short form of an id.

@@ -1,12 +1,14 @@
 //! The replay itself: directives to the machine, commands to the terminal, what comes against the page.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::failure::{Failure, Problem};
-use super::normal::{self, Transcript};
+use super::normal::Transcript;
 use super::report::{PageReport, StepReport, StepStatus, TreeReport};
 use super::session::{self, Awaited, Trouble, Typed};
 use super::{Machine, Observer, ReplayError, ReplayOptions};
+use crate::listing::normalise_further;
 use crate::matcher::{Bindings, Mismatch, Origin, match_output, unified_diff};
 use crate::page::{Directive, Expected, ExpectedText, Item, Page, Prompt, Step};
 use crate::terminal::Terminal;
@@ -46,6 +48,7 @@ pub fn replay(
         transcript,
         report,
         tree: None,
+        tree_numbers: BTreeMap::new(),
         log_bytes: 0,
     };
     run.all()?;
@@ -90,6 +93,8 @@ struct Run<'a> {
     report: PageReport,
     /// The last normalised tree.
     tree: Option<String>,
+    /// The numbers that ids have in all trees of this run.
+    tree_numbers: BTreeMap<String, usize>,
     /// How long the engine's log was when the step began.
     log_bytes: usize,
 }
@@ -234,7 +239,7 @@ impl Run<'_> {
             return Ok(());
         }
         let listing = self.machine.tree().map_err(|reason| ReplayError::Tree { step, reason })?;
-        let tree = normal::tree(&listing, &self.bindings);
+        let tree = normalise_further(&listing, &mut self.tree_numbers);
         let renamed = self.tree.as_deref().map(|last| last != tree);
         if renamed.unwrap_or(!tree.is_empty()) {
             self.report.trees.push(TreeReport { after, tree: tree.clone() });

@@ -1,0 +1,387 @@
+//! Reads a layer tar entry by entry, trusting nothing in it but the bytes.
+//!
+//! Understood: v7, ustar, GNU long names, PAX records for path, linkpath, size, uid, gid, mtime and `SCHILY.xattr.*`.
+//! PAX values may hold any byte (a file capability may contain a newline). Global PAX headers are skipped, as Docker
+//! does. Sparse entries are refused by name: their stored bytes are not the file's.
+//!
+//! Sources: POSIX `pax`; GNU tar manual, "Basic Tar Format"; the limits and corner cases are those of Go's
+//! `archive/tar`, which Docker reads layers with.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufReader, Read};
+use std::ops::Range;
+
+use super::header::{BLOCK_BYTES, checksums, field, padding_bytes};
+
+/// The largest extended header that is taken into memory, as in Docker's tar-split.
+const EXTENDED_HEADER_LIMIT_BYTES: u64 = 1 << 20;
+const STREAM_BUFFER_BYTES: usize = 64 << 10;
+
+/// What an entry makes in the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    File,
+    HardLink,
+    Symlink,
+    CharDevice { major: u32, minor: u32 },
+    BlockDevice { major: u32, minor: u32 },
+    Directory,
+    Fifo,
+}
+
+/// A point in time: seconds since 1970 (negative before) and 0 to 999 999 999 nanoseconds after that second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time {
+    pub seconds: i64,
+    pub nanoseconds: u32,
+}
+
+/// One entry's header with its extensions applied; names are bytes as they stand in the tar.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    pub name: Vec<u8>,
+    pub kind: Kind,
+    /// The target of a hard link or symlink; empty otherwise.
+    pub link_name: Vec<u8>,
+    /// Permission, setuid, setgid and sticky bits.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    /// The length of the contents; 0 for all but files.
+    pub size_bytes: u64,
+    pub mtime: Time,
+    pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+/// A stream that is not a whole, well-formed tar. Offsets are bytes from the start of the stream.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("cannot read the layer tar at byte {offset}: {source}")]
+    Read { offset: u64, source: io::Error },
+    #[error("the layer tar ends at byte {offset}, in the middle of {inside}: fetch the layer again")]
+    Truncated { offset: u64, inside: String },
+    #[error("the layer tar is malformed at byte {offset}: {what}: the layer was damaged or is not a tar")]
+    Malformed { offset: u64, what: String },
+    #[error(
+        "the layer tar holds {name:?} as {what}, which is not supported: rebuild the image without it (tar without --sparse)"
+    )]
+    Unsupported { name: String, what: String },
+}
+
+/// A layer tar being read. After [`Archive::next_entry`], reading from the archive gives that entry's contents.
+pub struct Archive<R> {
+    stream: BufReader<R>,
+    offset: u64,
+    body_left: u64,
+    padding: u64,
+}
+
+#[derive(Default)]
+struct Extensions {
+    pax: BTreeMap<Vec<u8>, Vec<u8>>,
+    long_name: Option<Vec<u8>>,
+    long_link_name: Option<Vec<u8>>,
+}
+
+impl<R: Read> Archive<R> {
+    pub fn new(stream: R) -> Archive<R> {
+        let stream = BufReader::with_capacity(STREAM_BUFFER_BYTES, stream);
+        Archive { stream, offset: 0, body_left: 0, padding: 0 }
+    }
+
+    /// The next entry, or `None` once the stream has been read to its very end, trailing bytes included.
+    ///
+    /// Like Go's reader it takes a stream that ends between two entries for complete; a diff ID tells them apart.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, ArchiveError> {
+        self.skip_contents()?;
+        let mut extensions = Extensions::default();
+        let mut extended = false;
+        loop {
+            let start = self.offset;
+            let Some(block) = self.header_block()? else {
+                return if extended { Err(self.truncated("an extended header")) } else { Ok(None) };
+            };
+            match block[field::TYPE] {
+                b'x' => extensions.pax = self.pax_header(&block, start)?,
+                b'L' => extensions.long_name = Some(self.long_text(&block, start)?),
+                b'K' => extensions.long_link_name = Some(self.long_text(&block, start)?),
+                b'g' => drop(self.extended_body(&block, start)?),
+                _ => return self.entry(&block, extensions, start).map(Some),
+            }
+            extended = block[field::TYPE] != b'g';
+        }
+    }
+
+    fn entry(&mut self, block: &[u8; BLOCK_BYTES], extensions: Extensions, start: u64) -> Result<Entry, ArchiveError> {
+        let malformed = |what: String| ArchiveError::Malformed { offset: start, what };
+        let Extensions { mut pax, long_name, long_link_name } = extensions;
+        let name = long_name.or(take_text(&mut pax, "path")).unwrap_or_else(|| short_name(block));
+        let link_name = long_link_name
+            .or(take_text(&mut pax, "linkpath"))
+            .unwrap_or_else(|| text(&block[field::LINK_NAME]).to_vec());
+        let shown = || String::from_utf8_lossy(&name).into_owned();
+        if name.contains(&0) || link_name.contains(&0) {
+            return Err(malformed(format!("a NUL byte in the name {:?}", shown())));
+        }
+        if pax.keys().any(|key| key.starts_with(b"GNU.sparse.")) {
+            return Err(ArchiveError::Unsupported { name: shown(), what: "a sparse file".into() });
+        }
+        let kind = kind(block, &name).map_err(|what| match what {
+            KindError::Unsupported(what) => ArchiveError::Unsupported { name: shown(), what },
+            KindError::Number(what) => malformed(what),
+        })?;
+        let mut number = |keyword: &str, range: Range<usize>| match take_text(&mut pax, keyword) {
+            Some(value) => decimal(&value).ok_or_else(|| malformed(format!("PAX {keyword} of {:?}", shown()))),
+            None => numeric(&block[range]).ok_or_else(|| malformed(format!("{keyword} of {:?}", shown()))),
+        };
+        let size = number("size", field::SIZE)?;
+        let (uid, gid) = (number("uid", field::UID)?, number("gid", field::GID)?);
+        let mode = numeric(&block[field::MODE]).ok_or_else(|| malformed(format!("mode of {:?}", shown())))?;
+        let mtime = match take_text(&mut pax, "mtime") {
+            Some(value) => pax_time(&value),
+            None => numeric(&block[field::MTIME]).map(|seconds| Time { seconds, nanoseconds: 0 }),
+        };
+        let size_bytes = u64::try_from(size).map_err(|_| malformed(format!("negative size of {:?}", shown())))?;
+        let size_bytes = if kind == Kind::File { size_bytes } else { 0 };
+        let id = |value: i64, what: &str| {
+            let id = u32::try_from(value).ok().filter(|&id| id != u32::MAX);
+            id.ok_or_else(|| malformed(format!("{what} {value} of {:?}", shown())))
+        };
+        let entry = Entry {
+            kind,
+            link_name,
+            mode: (mode & 0o7777) as u32,
+            uid: id(uid, "uid")?,
+            gid: id(gid, "gid")?,
+            size_bytes,
+            mtime: mtime.ok_or_else(|| malformed(format!("mtime of {:?}", shown())))?,
+            xattrs: xattrs(pax),
+            name,
+        };
+        (self.body_left, self.padding) = (size_bytes, padding_bytes(size_bytes));
+        Ok(entry)
+    }
+
+    /// The next header block, checked; `None` at the end of the archive, with the stream read to its end.
+    fn header_block(&mut self) -> Result<Option<[u8; BLOCK_BYTES]>, ArchiveError> {
+        let start = self.offset;
+        let Some(block) = self.block()? else { return Ok(None) };
+        if block == [0; BLOCK_BYTES] {
+            match self.block()? {
+                None => {}
+                Some(second) if second == [0; BLOCK_BYTES] => self.drain()?,
+                Some(_) => {
+                    let what = "a lone block of zeros before more entries".into();
+                    return Err(ArchiveError::Malformed { offset: start, what });
+                }
+            }
+            return Ok(None);
+        }
+        let (unsigned, signed) = checksums(&block);
+        match numeric(&block[field::CHECKSUM]) {
+            Some(sum) if sum == unsigned || sum == signed => Ok(Some(block)),
+            _ => Err(ArchiveError::Malformed { offset: start, what: "the header checksum does not match".into() }),
+        }
+    }
+
+    /// The next 512 bytes; `None` when the stream ends just here.
+    fn block(&mut self) -> Result<Option<[u8; BLOCK_BYTES]>, ArchiveError> {
+        let mut block = [0; BLOCK_BYTES];
+        let mut filled = 0;
+        while filled < BLOCK_BYTES {
+            match self.read_stream(&mut block[filled..])? {
+                0 if filled == 0 => return Ok(None),
+                0 => return Err(self.truncated("a header")),
+                count => filled += count,
+            }
+        }
+        Ok(Some(block))
+    }
+
+    fn pax_header(
+        &mut self,
+        block: &[u8; BLOCK_BYTES],
+        start: u64,
+    ) -> Result<BTreeMap<Vec<u8>, Vec<u8>>, ArchiveError> {
+        let body = self.extended_body(block, start)?;
+        pax_records(&body).ok_or(ArchiveError::Malformed { offset: start, what: "a broken PAX record".into() })
+    }
+
+    fn long_text(&mut self, block: &[u8; BLOCK_BYTES], start: u64) -> Result<Vec<u8>, ArchiveError> {
+        let body = self.extended_body(block, start)?;
+        Ok(text(&body).to_vec())
+    }
+
+    fn extended_body(&mut self, block: &[u8; BLOCK_BYTES], start: u64) -> Result<Vec<u8>, ArchiveError> {
+        let size = numeric(&block[field::SIZE]).and_then(|size| u64::try_from(size).ok());
+        let Some(size) = size.filter(|size| *size <= EXTENDED_HEADER_LIMIT_BYTES) else {
+            let what = format!("an extended header larger than {EXTENDED_HEADER_LIMIT_BYTES} bytes");
+            return Err(ArchiveError::Malformed { offset: start, what });
+        };
+        (self.body_left, self.padding) = (size, padding_bytes(size));
+        let mut body = vec![0; size as usize];
+        let mut filled = 0;
+        while filled < body.len() {
+            match self.read_body(&mut body[filled..])? {
+                0 => return Err(self.truncated("an extended header")),
+                count => filled += count,
+            }
+        }
+        self.skip_contents()?;
+        Ok(body)
+    }
+
+    /// Reads contents of the present entry into `buffer`; 0 at their end. A stream that ends before is an error.
+    pub fn read_body(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+        let wanted = buffer.len().min(usize::try_from(self.body_left).unwrap_or(usize::MAX));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let count = self.read_stream(&mut buffer[..wanted])?;
+        if count == 0 {
+            return Err(self.truncated("an entry's contents"));
+        }
+        self.body_left -= count as u64;
+        Ok(count)
+    }
+
+    fn skip_contents(&mut self) -> Result<(), ArchiveError> {
+        self.body_left += std::mem::take(&mut self.padding);
+        let mut scratch = [0; 8192];
+        while self.read_body(&mut scratch)? > 0 {}
+        Ok(())
+    }
+
+    fn drain(&mut self) -> Result<(), ArchiveError> {
+        let mut scratch = [0; 8192];
+        while self.read_stream(&mut scratch)? > 0 {}
+        Ok(())
+    }
+
+    fn read_stream(&mut self, buffer: &mut [u8]) -> Result<usize, ArchiveError> {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(count) => {
+                    self.offset += count as u64;
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(ArchiveError::Read { offset: self.offset, source }),
+            }
+        }
+    }
+
+    fn truncated(&self, inside: &str) -> ArchiveError {
+        ArchiveError::Truncated { offset: self.offset, inside: inside.to_owned() }
+    }
+}
+
+enum KindError {
+    Unsupported(String),
+    Number(String),
+}
+
+fn kind(block: &[u8; BLOCK_BYTES], name: &[u8]) -> Result<Kind, KindError> {
+    let device = || {
+        let number = |range: Range<usize>, what: &str| {
+            let number = numeric(&block[range]).and_then(|number| u32::try_from(number).ok());
+            number.ok_or_else(|| KindError::Number(format!("{what} of {:?}", String::from_utf8_lossy(name))))
+        };
+        Ok((number(field::DEVICE_MAJOR, "device major")?, number(field::DEVICE_MINOR, "device minor")?))
+    };
+    match block[field::TYPE] {
+        0 if name.ends_with(b"/") => Ok(Kind::Directory),
+        0 | b'0' | b'7' => Ok(Kind::File),
+        b'1' => Ok(Kind::HardLink),
+        b'2' => Ok(Kind::Symlink),
+        b'3' => device().map(|(major, minor)| Kind::CharDevice { major, minor }),
+        b'4' => device().map(|(major, minor)| Kind::BlockDevice { major, minor }),
+        b'5' => Ok(Kind::Directory),
+        b'6' => Ok(Kind::Fifo),
+        b'S' => Err(KindError::Unsupported("a sparse file".into())),
+        other => Err(KindError::Unsupported(format!("an entry of type {:?}", char::from(other)))),
+    }
+}
+
+fn short_name(block: &[u8; BLOCK_BYTES]) -> Vec<u8> {
+    let name = text(&block[field::NAME]);
+    let prefix = text(&block[field::PREFIX]);
+    match block[field::MAGIC].starts_with(b"ustar\0") && !prefix.is_empty() {
+        true => [prefix, b"/", name].concat(),
+        false => name.to_vec(),
+    }
+}
+
+/// A field's bytes up to the first NUL.
+fn text(field: &[u8]) -> &[u8] {
+    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
+    &field[..end]
+}
+
+/// A number of a header field: octal between blanks and NULs (nothing means 0), or base-256 with the top bit set.
+fn numeric(field: &[u8]) -> Option<i64> {
+    if field[0] & 0x80 != 0 {
+        return base256(field);
+    }
+    let blank = |byte: &u8| matches!(byte, b' ' | 0);
+    let start = field.iter().position(|byte| !blank(byte)).unwrap_or(field.len());
+    let digits = &field[start..];
+    let digits = &digits[..digits.iter().position(blank).unwrap_or(digits.len())];
+    match digits {
+        [] => Some(0),
+        _ => i64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok().filter(|number| *number >= 0),
+    }
+}
+
+/// GNU's two's complement form; the first byte's top bit is the mark, the next one the sign.
+fn base256(field: &[u8]) -> Option<i64> {
+    let negative = field[0] & 0x40 != 0;
+    let first = if negative { field[0] } else { field[0] & 0x7f };
+    let number = field[1..].iter().try_fold(i128::from(first.cast_signed()), |number, &byte| {
+        number.checked_mul(256).map(|number| number + i128::from(byte))
+    })?;
+    i64::try_from(number).ok()
+}
+
+fn decimal(value: &[u8]) -> Option<i64> {
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+/// `seconds[.fraction]`, with a sign that counts for both; digits beyond the nanosecond are dropped.
+fn pax_time(value: &[u8]) -> Option<Time> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let seconds: i64 = whole.parse().ok()?;
+    let nanoseconds: u32 = format!("{fraction:0<9}")[..9].parse().ok()?;
+    match whole.starts_with('-') && nanoseconds > 0 {
+        true => Some(Time { seconds: seconds.checked_sub(1)?, nanoseconds: 1_000_000_000 - nanoseconds }),
+        false => Some(Time { seconds, nanoseconds }),
+    }
+}
+
+/// `LENGTH KEYWORD=VALUE\n` after each other; the length counts the whole record, so values may hold any byte.
+fn pax_records(mut body: &[u8]) -> Option<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let mut records = BTreeMap::new();
+    while !body.is_empty() {
+        let blank = body.iter().position(|&byte| byte == b' ')?;
+        let length = usize::try_from(decimal(&body[..blank])?).ok()?;
+        let record = body.get(blank + 1..length)?.strip_suffix(b"\n")?;
+        let equals = record.iter().position(|&byte| byte == b'=').filter(|&at| at > 0)?;
+        records.insert(record[..equals].to_vec(), record[equals + 1..].to_vec());
+        body = &body[length..];
+    }
+    Some(records)
+}
+
+/// Takes a record out; an empty value means that the header's own field holds (POSIX `pax`).
+fn take_text(pax: &mut BTreeMap<Vec<u8>, Vec<u8>>, keyword: &str) -> Option<Vec<u8>> {
+    pax.remove(keyword.as_bytes()).filter(|value| !value.is_empty())
+}
+
+fn xattrs(pax: BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<Vec<u8>, Vec<u8>> {
+    let named = |(key, value): (Vec<u8>, Vec<u8>)| Some((key.strip_prefix(b"SCHILY.xattr.")?.to_vec(), value));
+    pax.into_iter().filter_map(named).collect()
+}

@@ -1,0 +1,95 @@
+//! Deletions: how a layer says "this name is gone", in a tar and in an overlayfs directory.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// The start of a whiteout's name in a tar (OCI image-spec, `layer.md`, "Whiteouts").
+pub const PREFIX: &str = ".wh.";
+/// The start of AUFS' own bookkeeping names, which are no content.
+const AUFS_PREFIX: &str = ".wh..wh.";
+/// The name in a tar that makes its directory opaque (OCI image-spec, `layer.md`, "Opaque Whiteout").
+pub const OPAQUE: &str = ".wh..wh..opq";
+
+/// The xattr namespace in which overlayfs keeps its marks: `User` for mounts with `userxattr`, `Trusted` otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OverlayXattr {
+    Trusted,
+    User,
+}
+
+impl OverlayXattr {
+    /// The xattr that makes a directory opaque; its value is `y` (kernel, `overlayfs.rst`, "whiteouts and opaque
+    /// directories").
+    pub fn opaque(self) -> &'static str {
+        match self {
+            OverlayXattr::Trusted => "trusted.overlay.opaque",
+            OverlayXattr::User => "user.overlay.opaque",
+        }
+    }
+}
+
+/// Whether an xattr is one of overlayfs' own marks, of either namespace.
+pub fn is_overlay_private(xattr: &[u8]) -> bool {
+    xattr.starts_with(b"trusted.overlay.") || xattr.starts_with(b"user.overlay.")
+}
+
+/// What the last component of a tar entry's name asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Meaning<'a> {
+    /// An entry like any other.
+    Content,
+    /// `.wh..wh..opq`: hide everything that lower layers have in this directory.
+    Opaque,
+    /// `.wh.NAME`: hide the `NAME` of lower layers.
+    Whiteout(&'a OsStr),
+    /// Another `.wh..wh.` name: bookkeeping of AUFS.
+    AufsMetadata,
+    /// `.wh.`, `.wh..` or `.wh...`: a whiteout of nothing, of the directory itself or of its parent.
+    Nonsense,
+}
+
+/// Reads the last component of a tar entry's name.
+pub fn meaning(name: &OsStr) -> Meaning<'_> {
+    let bytes = name.as_bytes();
+    if bytes == OPAQUE.as_bytes() {
+        return Meaning::Opaque;
+    }
+    if bytes.starts_with(AUFS_PREFIX.as_bytes()) {
+        return Meaning::AufsMetadata;
+    }
+    match bytes.strip_prefix(PREFIX.as_bytes()) {
+        None => Meaning::Content,
+        Some(b"" | b"." | b"..") => Meaning::Nonsense,
+        Some(hidden) => Meaning::Whiteout(OsStr::from_bytes(hidden)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_mean_what_the_image_spec_says() {
+        let table = [
+            ("file", Meaning::Content),
+            ("x.wh.y", Meaning::Content),
+            (".wh", Meaning::Content),
+            (".wh.file", Meaning::Whiteout(OsStr::new("file"))),
+            (".wh..hidden", Meaning::Whiteout(OsStr::new(".hidden"))),
+            (".wh..wh..opq", Meaning::Opaque),
+            (".wh..wh.plnk", Meaning::AufsMetadata),
+            (".wh.", Meaning::Nonsense),
+            (".wh..", Meaning::Nonsense),
+            (".wh...", Meaning::Nonsense),
+        ];
+        for (name, expected) in table {
+            assert_eq!(meaning(OsStr::new(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_neighbour_of_overlays_namespace_is_not_private() {
+        assert!(is_overlay_private(b"user.overlay.opaque") && is_overlay_private(b"trusted.overlay.redirect"));
+        assert!(!is_overlay_private(b"trusted.overlayxxx") && !is_overlay_private(b"user.mime"));
+    }
+}

@@ -1,0 +1,183 @@
+//! What an honest tar becomes on disk.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+use layerlab_engine::layer::{UnpackError, Unpacked};
+
+use crate::scene::{Tar, directory, is_whiteout, listing, opaque, root_is_here, unpacked};
+
+#[test]
+fn missing_parents_are_made_and_open_to_all() {
+    let place = directory();
+    unpacked(&Tar::new().file("a/b/c", "x").dir("d/e/", 0o700).end(), place.path()).unwrap();
+    for parent in ["a", "a/b", "d"] {
+        assert_eq!(fs::metadata(place.path().join(parent)).unwrap().mode() & 0o7777, 0o755, "{parent}");
+    }
+}
+
+#[test]
+fn all_twelve_mode_bits_arrive() {
+    let place = directory();
+    let setuid = Tar::new().entry(b'0', "suid", "", 0o6755, b"x", |_| {});
+    unpacked(&setuid.dir("sticky/", 0o1777).dir("setgid/", 0o2750).end(), place.path()).unwrap();
+    let mode = |name: &str| fs::metadata(place.path().join(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("suid"), mode("sticky"), mode("setgid")), (0o6755, 0o1777, 0o2750));
+}
+
+#[test]
+fn a_directory_without_write_permission_still_gets_its_contents() {
+    let place = directory();
+    let tar = Tar::new().dir("d/", 0o555).dir("d/e/", 0o000).file("d/e/f", "x").end();
+    unpacked(&tar, place.path()).unwrap();
+    let mode = |name: &str| fs::symlink_metadata(place.path().join(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("d"), mode("d/e")), (0o555, 0o000));
+    for name in ["d", "d/e"] {
+        fs::set_permissions(place.path().join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    assert_eq!(fs::read(place.path().join("d/e/f")).unwrap(), b"x");
+}
+
+#[test]
+fn the_root_entry_sets_the_roots_mode_and_time() {
+    let place = directory();
+    unpacked(&Tar::new().dir("./", 0o711).file("./a", "x").end(), place.path()).unwrap();
+    let root = fs::metadata(place.path()).unwrap();
+    assert_eq!((root.mode() & 0o7777, root.mtime()), (0o711, 1_000_000_000));
+}
+
+#[test]
+fn times_keep_their_nanoseconds_on_every_kind_of_entry() {
+    let place = directory();
+    let time: &[(&str, &[u8])] = &[("mtime", b"1234567890.123456789")];
+    let tar = Tar::new().pax(time).dir("d/", 0o755).pax(time).file("d/f", "x").pax(time).symlink("d/s", "nowhere");
+    unpacked(&tar.pax(time).entry(b'6', "d/p", "", 0o644, b"", |_| {}).end(), place.path()).unwrap();
+    for (path, seen) in listing(place.path()) {
+        assert_eq!(seen.mtime, (1_234_567_890, 123_456_789), "{}", path.display());
+    }
+}
+
+#[test]
+fn times_before_1970_are_times_too() {
+    let place = directory();
+    unpacked(&Tar::new().pax(&[("mtime", b"-1.25")]).file("f", "").end(), place.path()).unwrap();
+    assert_eq!(listing(place.path()).values().next().unwrap().mtime, (-2, 750_000_000));
+}
+
+#[test]
+fn long_names_arrive_by_pax_and_by_gnu_records() {
+    let place = directory();
+    let (pax, gnu) = (format!("{}/pax", "p".repeat(200)), format!("{}/gnu", "g".repeat(200)));
+    let terminated = format!("{gnu}\0");
+    let tar = Tar::new().pax(&[("path", pax.as_bytes())]).file("short", "1");
+    let tar = tar.entry(b'L', "././@LongLink", "", 0, terminated.as_bytes(), |_| {}).file("short", "2");
+    let tar = tar.entry(b'K', "././@LongLink", "", 0, terminated.as_bytes(), |_| {}).symlink("link", "short");
+    unpacked(&tar.end(), place.path()).unwrap();
+    assert_eq!(fs::read(place.path().join(&pax)).unwrap(), b"1");
+    assert_eq!(fs::read(place.path().join(&gnu)).unwrap(), b"2");
+    assert_eq!(fs::read_link(place.path().join("link")).unwrap().to_str(), Some(gnu.as_str()));
+}
+
+#[test]
+fn an_xattr_may_hold_newlines_or_nothing() {
+    let place = directory();
+    let values: &[(&str, &[u8])] = &[("SCHILY.xattr.user.lines", b"a\nb=\n\0"), ("SCHILY.xattr.user.empty", b"")];
+    let done = unpacked(&Tar::new().pax(values).file("f", "x").end(), place.path()).unwrap();
+    assert_eq!(done.xattrs_lost, 0);
+    let mut value = [0u8; 64];
+    let length = rustix::fs::lgetxattr(place.path().join("f"), "user.lines", &mut value[..]).unwrap();
+    assert_eq!(&value[..length], b"a\nb=\n\0");
+    assert_eq!(rustix::fs::lgetxattr(place.path().join("f"), "user.empty", &mut value[..]), Ok(0));
+}
+
+#[test]
+fn a_capability_survives_the_chown() {
+    if !root_is_here("a_capability_survives_the_chown") {
+        return;
+    }
+    let place = directory();
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let records: &[(&str, &[u8])] = &[("SCHILY.xattr.security.capability", &capability), ("uid", b"33")];
+    unpacked(&Tar::new().pax(records).file("f", "x").end(), place.path()).unwrap();
+    let mut value = [0u8; 64];
+    assert_eq!(rustix::fs::lgetxattr(place.path().join("f"), "security.capability", &mut value[..]), Ok(20));
+    assert_eq!(fs::metadata(place.path().join("f")).unwrap().uid(), 33);
+}
+
+#[test]
+fn whiteouts_become_devices_and_opaque_marks_become_xattrs() {
+    let place = directory();
+    let tar = Tar::new().dir("d/", 0o755).file("d/.wh..wh..opq", "").file("d/new", "x").file(".wh.gone", "").end();
+    unpacked(&tar, place.path()).unwrap();
+    assert!(opaque(&place.path().join("d")) && is_whiteout(&place.path().join("gone")));
+    assert_eq!(listing(place.path()).len(), 3);
+}
+
+#[test]
+fn an_opaque_mark_may_come_before_its_directory() {
+    let place = directory();
+    unpacked(&Tar::new().file("d/.wh..wh..opq", "").dir("d/", 0o700).end(), place.path()).unwrap();
+    assert!(opaque(&place.path().join("d")));
+    assert_eq!(fs::metadata(place.path().join("d")).unwrap().mode() & 0o7777, 0o700);
+}
+
+#[test]
+fn a_whiteout_takes_back_what_the_layer_itself_put_there() {
+    let place = directory();
+    let tar = Tar::new().dir("d/", 0o755).file("d/f", "four").file("g", "seven77").file(".wh.d", "").end();
+    let done = unpacked(&tar, place.path()).unwrap();
+    assert!(is_whiteout(&place.path().join("d")));
+    assert_eq!(done, Unpacked { size_bytes: 7, entries: 4, ..Unpacked::default() });
+}
+
+#[test]
+fn a_directory_in_the_place_of_a_whiteout_hides_what_the_whiteout_hid() {
+    let place = directory();
+    unpacked(&Tar::new().file(".wh.d", "").dir("d/", 0o755).end(), place.path()).unwrap();
+    assert!(opaque(&place.path().join("d")));
+}
+
+#[test]
+fn the_bookkeeping_of_aufs_is_no_content() {
+    let place = directory();
+    let tar = Tar::new().dir(".wh..wh.plnk/", 0o700).file(".wh..wh.plnk/1.2", "x").file(".wh..wh.aufs", "");
+    let done = unpacked(&tar.end(), place.path()).unwrap();
+    assert!(listing(place.path()).is_empty());
+    assert_eq!(done.entries, 3);
+}
+
+#[test]
+fn a_directory_that_is_there_is_kept_and_anything_else_is_replaced() {
+    let place = directory();
+    let tar =
+        Tar::new().file("d/kept", "x").dir("d/", 0o700).file("f", "old").dir("/f/", 0o755).symlink("/d/kept", "y");
+    unpacked(&tar.end(), place.path()).unwrap();
+    let seen = listing(place.path());
+    let what: Vec<_> = seen.iter().map(|(path, seen)| (path.to_str().unwrap(), seen.what.as_str())).collect();
+    assert_eq!(what, [("d", "directory"), ("d/kept", "symlink to y"), ("f", "directory")]);
+}
+
+#[test]
+fn a_replaced_name_leaves_its_other_hard_link_alone() {
+    let place = directory();
+    let tar = Tar::new().file("a", "old").hard_link("b", "/a").file("/b", "new").end();
+    unpacked(&tar, place.path()).unwrap();
+    assert_eq!(fs::read(place.path().join("a")).unwrap(), b"old");
+    assert_eq!(fs::read(place.path().join("b")).unwrap(), b"new");
+}
+
+#[test]
+fn hard_link_targets_are_read_from_the_layers_root() {
+    let place = directory();
+    let tar = Tar::new().file("usr/bin/a", "x").symlink("bin", "usr/bin");
+    let tar = tar.hard_link("b", "/usr/bin/a").hard_link("c", "./usr/bin/../bin/a").hard_link("d", "bin/a");
+    let done = unpacked(&tar.end(), place.path()).unwrap();
+    assert_eq!(fs::metadata(place.path().join("usr/bin/a")).unwrap().nlink(), 4);
+    assert_eq!(done.size_bytes, 1 + "usr/bin".len() as u64, "hard links count once, symlinks with their targets");
+}
+
+#[test]
+fn a_file_in_the_way_of_a_directory_is_an_error_that_names_the_entry() {
+    let result = unpacked(&Tar::new().file("a", "").file("a/b", "").end(), directory().path());
+    assert!(matches!(&result, Err(UnpackError::Io { path, .. }) if path.to_str() == Some("a/b")), "{result:?}");
+}
