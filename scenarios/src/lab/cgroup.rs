@@ -1,19 +1,28 @@
 //! Control groups of a lab in which a real dockerd runs: made before the lab starts, removed when it has ended.
 //!
-//! Control groups are the one thing the kernel does not take away with the namespaces. Each is therefore named after
-//! the process that made it (`layerlab-lab.<pid>.<start time>`), and every later lab removes those whose maker is dead
-//! and in which nothing runs any more.
+//! Control groups are the one thing the kernel does not take away with the namespaces. A janitor, a process outside the
+//! lab, therefore waits until everything that holds its pipe is dead, and removes them; no signal sent to the lab or to
+//! its outer process reaches it. Each is also named after the process that made it (`layerlab-lab.<pid>.<start time>`),
+//! and every later lab removes those whose maker is dead and in which nothing runs any more.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
+use nix::fcntl::OFlag;
 use nix::mount::MsFlags;
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
 use super::root::RootPlan;
+use super::sandbox::detach;
 
 const PREFIX: &str = "layerlab-lab.";
 const MOUNT_POINT: &str = "/sys/fs/cgroup";
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Control groups that could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +33,8 @@ pub enum CgroupError {
     Write { path: PathBuf, source: io::Error },
     #[error("cannot make the control group {path}: {source}")]
     Make { path: PathBuf, source: io::Error },
+    #[error("cannot start the process that removes the lab's control groups: {source}")]
+    Janitor { source: io::Error },
     #[error("cannot remove the control group {path}: {source}; remove it with rmdir once it is empty")]
     Remove { path: PathBuf, source: io::Error },
 }
@@ -36,11 +47,20 @@ struct Hierarchy {
     version2: bool,
 }
 
-/// The control groups of one lab, one in each hierarchy; they are removed on drop.
+/// The control groups of one lab, one in each hierarchy; once this is dropped or forgotten by every process that has it,
+/// and every one of them has ended, they are removed.
 #[derive(Debug)]
 pub struct LabCgroup {
     name: String,
     hierarchies: Vec<Hierarchy>,
+    janitor: Option<Janitor>,
+}
+
+/// The process that cleans up, and the pipe on whose end it waits.
+#[derive(Debug)]
+struct Janitor {
+    process: Pid,
+    held: OwnedFd,
 }
 
 impl LabCgroup {
@@ -53,7 +73,8 @@ impl LabCgroup {
         sweep(&hierarchies);
         let pid = std::process::id();
         let name = format!("{PREFIX}{pid}.{}", start_time(pid).unwrap_or_default());
-        let cgroup = LabCgroup { name, hierarchies };
+        let mut cgroup = LabCgroup { name, hierarchies, janitor: None };
+        cgroup.janitor = Some(cgroup.employ_janitor()?);
         for hierarchy in &cgroup.hierarchies {
             cgroup.make_in(hierarchy)?;
         }
@@ -97,19 +118,46 @@ impl LabCgroup {
         plan
     }
 
-    fn remove(&self) -> Result<(), CgroupError> {
-        self.hierarchies.iter().try_for_each(|hierarchy| remove_tree(&hierarchy.mount_point.join(&self.name)))
+    fn employ_janitor(&self) -> Result<Janitor, CgroupError> {
+        let failed = |errno: nix::Error| CgroupError::Janitor { source: errno.into() };
+        let (end, held) = pipe2(OFlag::O_CLOEXEC).map_err(failed)?;
+        // SAFETY: the child makes system calls, reads a pipe and ends without running anything of the parent's.
+        match unsafe { fork() }.map_err(failed)? {
+            ForkResult::Parent { child } => Ok(Janitor { process: child, held }),
+            ForkResult::Child => {
+                drop(held);
+                detach();
+                let _end_of_all_holders = File::from(end).read_to_end(&mut Vec::new());
+                let removed = self.remove_patiently();
+                // SAFETY: _exit(2) has no preconditions.
+                unsafe { libc::_exit(i32::from(!removed)) }
+            }
+        }
     }
 
-    /// Leaves the groups to a later lab's sweep, because this lab goes on.
-    pub fn keep(self) {
-        std::mem::forget(self);
+    /// A process that was killed is in its group for a moment longer.
+    fn remove_patiently(&self) -> bool {
+        let deadline = Instant::now() + REMOVAL_PATIENCE;
+        while self.remove().is_err() {
+            if Instant::now() > deadline {
+                return false;
+            }
+            sleep(Duration::from_millis(5));
+        }
+        true
+    }
+
+    fn remove(&self) -> Result<(), CgroupError> {
+        self.hierarchies.iter().try_for_each(|hierarchy| remove_tree(&hierarchy.mount_point.join(&self.name)))
     }
 }
 
 impl Drop for LabCgroup {
     fn drop(&mut self) {
-        if let Err(error) = self.remove() {
+        let Some(Janitor { process, held }) = self.janitor.take() else { return };
+        drop(held);
+        let cleaned = matches!(waitpid(process, None), Ok(WaitStatus::Exited(_, 0)));
+        if !cleaned && let Err(error) = self.remove() {
             eprintln!("layerlab-lab: {error}");
         }
     }

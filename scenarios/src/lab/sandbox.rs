@@ -141,6 +141,7 @@ impl Sandbox {
         if pid == 0 {
             drop((go_write, status_read));
             let mount_cgroups = cgroup.as_ref().map(LabCgroup::plan);
+            // Held open until the last process of the lab ends.
             std::mem::forget(cgroup);
             PidOne { sandbox: self, map, cgroups: mount_cgroups, status: File::from(status_write) }
                 .live(go_read, runner)
@@ -165,7 +166,7 @@ impl Sandbox {
         }
         let outcome = outcome(pid, status_read, keep);
         if let (Some(cgroup), Ok(Outcome::Kept { .. })) = (cgroup, &outcome) {
-            cgroup.keep();
+            std::mem::forget(cgroup);
         }
         outcome
     }
@@ -399,7 +400,7 @@ extern "C" fn stand_alone(_: libc::c_int) {
 }
 
 /// Leaves the session and the terminal. Calls async-signal-safe functions only.
-fn detach() {
+pub(super) fn detach() {
     // SAFETY: plain system calls on descriptors of this process.
     unsafe {
         libc::setsid();

@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 
 use super::{FindError, Installation, Target, TargetError, install_as_docker};
 use crate::lab::furnish::Program;
-use crate::lab::machine::command;
+use crate::lab::machine::{ENGINE_LOG, command};
 use crate::lab::sandbox::Inside;
 
 /// Names the engine to use; without it, `layerlab` beside the running program is taken.
 pub const ENGINE_VARIABLE: &str = "LAYERLAB_ENGINE";
 
 const ENGINE: &str = "/lab/layerlab";
-const LOG: &str = "/var/log/layerlab.log";
 
 pub struct Layerlab;
 
@@ -62,6 +61,6 @@ impl Installation for InstalledLayerlab {
     }
 
     fn engine_log(&self) -> String {
-        fs::read_to_string(LOG).unwrap_or_default()
+        fs::read_to_string(ENGINE_LOG).unwrap_or_default()
     }
 }
