@@ -52,6 +52,15 @@ fn imports_point_downwards() {
 }
 
 #[test]
+fn unsafe_code_stays_in_sys() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for file in sources(&root).iter().filter(|file| module_of(&root, file) != "sys") {
+        let text = fs::read_to_string(file).unwrap();
+        assert!(!text.contains("unsafe {") && !text.contains("unsafe fn"), "{}", file.display());
+    }
+}
+
+#[test]
 fn every_module_has_a_rank() {
     let library = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
     let modules = library.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'));
