@@ -4,19 +4,16 @@
 //! rewrites it and moves back down. Bars are left out where the terminal has 110 columns or fewer.
 
 use std::collections::HashMap;
-use std::io::{self, IsTerminal, Stdout, Write};
+use std::io::Write;
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use rustix::termios::tcgetwinsize;
-
-use crate::image::{Digest, Reference};
+use super::units::precise_size;
+use crate::image::Reference;
 use crate::registry::{LayerEvent, PullProgress};
 
 const BAR_WIDTH: usize = 50;
 const BAR_NEEDS_COLUMNS: u16 = 110;
-/// What docker assumes of a terminal that does not tell its size.
-const UNKNOWN_COLUMNS: u16 = 200;
 /// A layer's bar moves at most so often.
 const BAR_PAUSE: Duration = Duration::from_millis(100);
 
@@ -32,7 +29,8 @@ struct Screen<W> {
     /// The layers that have a live line, from the top down.
     lines: Vec<String>,
     bar_shown: HashMap<String, Instant>,
-    failure: Option<io::Error>,
+    /// Somebody who closed the other end is told no more; the pull goes on.
+    is_closed: bool,
 }
 
 /// Prints nothing (`docker pull -q`).
@@ -42,16 +40,6 @@ impl PullProgress for Silent {
     fn pulling_from(&self, _: &Reference) {}
 
     fn event(&self, _: &str, _: LayerEvent) {}
-}
-
-impl PullLines<Stdout> {
-    /// For this process's output, whatever it is.
-    pub fn to_stdout() -> PullLines<Stdout> {
-        let out = io::stdout();
-        let terminal_columns =
-            out.is_terminal().then(|| tcgetwinsize(&out).map_or(UNKNOWN_COLUMNS, |size| size.ws_col));
-        PullLines::new(out, terminal_columns)
-    }
 }
 
 impl<W: Write> PullLines<W> {
@@ -66,27 +54,8 @@ impl<W: Write> PullLines<W> {
     }
 
     fn new(out: W, terminal_columns: Option<u16>) -> PullLines<W> {
-        let screen = Screen { out, lines: Vec::new(), bar_shown: HashMap::new(), failure: None };
+        let screen = Screen { out, lines: Vec::new(), bar_shown: HashMap::new(), is_closed: false };
         PullLines { terminal_columns, screen: Mutex::new(screen) }
-    }
-
-    /// The line before everything else, when no tag was given.
-    pub fn using_default_tag(&self) -> io::Result<()> {
-        self.print("Using default tag: latest\n")
-    }
-
-    /// The lines after everything else. `newer` tells whether the reference points to another image than before.
-    pub fn pulled(&self, reference: &Reference, manifest_digest: &Digest, newer: bool) -> io::Result<()> {
-        let status = if newer { "Downloaded newer image" } else { "Image is up to date" };
-        let familiar = reference.familiar();
-        self.print(&format!("Digest: {manifest_digest}\nStatus: {status} for {familiar}\n{reference}\n"))
-    }
-
-    fn print(&self, text: &str) -> io::Result<()> {
-        let mut screen = self.lock();
-        screen.lines.clear();
-        screen.write(text);
-        screen.failure.take().map_or(Ok(()), Err)
     }
 
     fn lock(&self) -> MutexGuard<'_, Screen<W>> {
@@ -95,10 +64,10 @@ impl<W: Write> PullLines<W> {
 }
 
 impl<W: Write> Screen<W> {
-    /// Writes and flushes; the first failure is kept and ends all writing.
+    /// Writes and flushes; the first failure ends all writing.
     fn write(&mut self, text: &str) {
-        if self.failure.is_none() {
-            self.failure = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).err();
+        if !self.is_closed {
+            self.is_closed = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).is_err();
         }
     }
 
@@ -178,7 +147,7 @@ impl Status {
 
 /// `[====>      ]  36.45kB/2.225MB`
 fn bar(done_bytes: u64, total_bytes: u64, columns: u16) -> String {
-    let (done, total) = (human_size(done_bytes), human_size(total_bytes));
+    let (done, total) = (precise_size(done_bytes), precise_size(total_bytes));
     let counts = if done_bytes > total_bytes { format!("{done:>8}") } else { format!("{done:>8}/{total}") };
     if columns <= BAR_NEEDS_COLUMNS || total_bytes == 0 {
         return counts;
@@ -186,21 +155,6 @@ fn bar(done_bytes: u64, total_bytes: u64, columns: u16) -> String {
     let percent = done_bytes as f64 / total_bytes as f64 * 100.0;
     let filled = (percent as usize / 2).min(BAR_WIDTH);
     format!("[{}>{}] {counts}", "=".repeat(filled), " ".repeat(BAR_WIDTH - filled))
-}
-
-/// A size with four significant digits in powers of 1000, as Docker's `units.HumanSize`: `2.225MB`, `114B`.
-pub fn human_size(size_bytes: u64) -> String {
-    let units = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
-    let mut value = size_bytes as f64;
-    let mut unit = 0;
-    while value >= 1000.0 && unit + 1 < units.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    let decimals = [3, 2, 1, 0][(value.max(1.0).log10() as usize).min(3)];
-    let digits = format!("{value:.decimals$}");
-    let digits = if decimals > 0 { digits.trim_end_matches('0').trim_end_matches('.') } else { &digits };
-    format!("{digits}{}", units[unit])
 }
 
 #[cfg(test)]
@@ -218,23 +172,18 @@ mod tests {
     fn whole_pull(lines: &PullLines<&mut Vec<u8>>) {
         let reference = Reference::parse("centos").unwrap().with_default_tag();
         let layer = "8eaa195b188a";
-        lines.using_default_tag().unwrap();
         lines.pulling_from(&reference);
         lines.event(layer, LayerEvent::PullingFsLayer);
         lines.event(layer, LayerEvent::Downloading { done_bytes: 36_450, total_bytes: 2_225_000 });
         lines.event(layer, LayerEvent::DownloadComplete);
         lines.event(layer, LayerEvent::Extracting { done_bytes: 2_225_000, total_bytes: 2_225_000 });
         lines.event(layer, LayerEvent::PullComplete);
-        lines.pulled(&reference, &PIN.parse().unwrap(), true).unwrap();
     }
 
     #[test]
     fn without_a_terminal_every_change_of_status_is_a_line() {
-        let expected = format!(
-            "Using default tag: latest\nlatest: Pulling from library/centos\n8eaa195b188a: Pulling fs layer\n\
-             8eaa195b188a: Download complete\n8eaa195b188a: Pull complete\nDigest: {PIN}\n\
-             Status: Downloaded newer image for centos:latest\ndocker.io/library/centos:latest\n"
-        );
+        let expected = "latest: Pulling from library/centos\n8eaa195b188a: Pulling fs layer\n\
+                        8eaa195b188a: Download complete\n8eaa195b188a: Pull complete\n";
         assert_eq!(shown(None, whole_pull), expected);
     }
 
@@ -242,14 +191,12 @@ mod tests {
     fn a_terminal_gets_the_bytes_docker_sends_it() {
         let line = |status: &str| format!("\x1b[1A\x1b[2K\r8eaa195b188a: {status}\r\x1b[1B");
         let expected = [
-            "Using default tag: latest\nlatest: Pulling from library/centos\n\n".to_owned(),
+            "latest: Pulling from library/centos\n\n".to_owned(),
             line("Pulling fs layer "),
             line("Downloading [>                                                  ]  36.45kB/2.225MB"),
             line("Download complete "),
             line("Extracting [==================================================>]  2.225MB/2.225MB"),
             line("Pull complete "),
-            format!("Digest: {PIN}\nStatus: Downloaded newer image for centos:latest\n"),
-            "docker.io/library/centos:latest\n".to_owned(),
         ];
         assert_eq!(shown(Some(160), whole_pull), expected.concat());
     }
@@ -269,39 +216,7 @@ mod tests {
     #[test]
     fn a_pull_by_digest_names_the_whole_reference() {
         let reference = Reference::parse(&format!("centos@{PIN}")).unwrap();
-        let text = shown(None, |lines| {
-            lines.pulling_from(&reference);
-            lines.pulled(&reference, reference.digest().unwrap(), false).unwrap();
-        });
-        let expected = format!(
-            "docker.io/library/centos@{PIN}: Pulling from library/centos\nDigest: {PIN}\n\
-             Status: Image is up to date for centos@{PIN}\ndocker.io/library/centos@{PIN}\n"
-        );
-        assert_eq!(text, expected);
-    }
-
-    #[test]
-    fn sizes_have_four_significant_digits() {
-        let rows = [(0, "0B"), (114, "114B"), (999, "999B"), (1000, "1kB"), (36_450, "36.45kB"), (32_768, "32.77kB")];
-        let more = [(1_671_168, "1.671MB"), (2_225_000, "2.225MB"), (4_329_491, "4.329MB"), (10_000_000_000, "10GB")];
-        for (size_bytes, expected) in rows.into_iter().chain(more) {
-            assert_eq!(human_size(size_bytes), expected);
-        }
-    }
-
-    #[test]
-    fn a_closed_pipe_is_reported_at_the_end() {
-        struct Closed;
-        impl Write for Closed {
-            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
-                Err(io::ErrorKind::BrokenPipe.into())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let lines = PullLines::plain(Closed);
-        lines.event("aaa", LayerEvent::PullingFsLayer);
-        assert_eq!(lines.using_default_tag().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        let text = shown(None, |lines| lines.pulling_from(&reference));
+        assert_eq!(text, format!("docker.io/library/centos@{PIN}: Pulling from library/centos\n"));
     }
 }

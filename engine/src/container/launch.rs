@@ -11,7 +11,7 @@ use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use super::program::{Program, ProgramError, become_program};
-use super::rootfs::{self, RootfsError};
+use super::rootfs::{self, Restrictions, RootfsError};
 use crate::sys::namespace::{self, Forked};
 use crate::sys::{mount, process, terminal};
 
@@ -37,6 +37,8 @@ pub struct Launch {
     pub network: Network,
     /// Host files, and the places in the container they are bound to.
     pub files: Vec<(PathBuf, String)>,
+    /// What of the kernel's files its programs must not see or write.
+    pub restrictions: Restrictions,
     /// What runs in it.
     pub program: Program,
     /// Whether the program gets a terminal (else three pipes).
@@ -186,7 +188,7 @@ fn become_container(
         Network::None => namespace::loopback_up(None)?,
         Network::Host => {}
     }
-    rootfs::enter(&launch.rootfs, &launch.files)?;
+    rootfs::enter(&launch.rootfs, &launch.files, &launch.restrictions)?;
     if launch.tty {
         let pty = terminal::open_pty(Path::new("/dev/pts/ptmx"))?;
         terminal::send_with_file(&*control, b"P", Some(pty.controller.as_raw_fd()))?;

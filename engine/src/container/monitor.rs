@@ -24,6 +24,7 @@ use super::log::{LogWriter, Stream};
 use super::program::Program;
 use super::publish::{self, Published};
 use super::records::{become_monitor, ended};
+use super::rootfs::Restrictions;
 use super::stream::Frame;
 use super::{Container, Engine, EngineError, Settings, create::network_name, rootfs};
 use crate::sys::random::SystemClock;
@@ -106,6 +107,10 @@ impl Engine {
             hostname: container.config.config.hostname.clone(),
             network,
             files,
+            restrictions: Restrictions {
+                masked: container.host.masked_paths.clone().unwrap_or_default(),
+                read_only: container.host.readonly_paths.clone().unwrap_or_default(),
+            },
             program,
             tty: container.config.config.tty,
             open_stdin: container.config.config.open_stdin,

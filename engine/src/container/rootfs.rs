@@ -54,26 +54,18 @@ pub fn make_working_directory(tree: &Path, container: &Container) -> Result<(), 
 const DEVICES: [(&str, u64, u64); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
-/// Paths of `/proc` and `/sys` that a container must not see.
-const MASKED: [&str; 10] = [
-    "/proc/asound",
-    "/proc/acpi",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/sys/firmware",
-];
-
-/// Paths of `/proc` that a container must not write.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+/// Paths that a container's programs do not get as the kernel has them.
+#[derive(Debug, Clone, Default)]
+pub struct Restrictions {
+    /// Hidden behind an empty directory or `/dev/null`.
+    pub masked: Vec<String>,
+    /// Not to be written.
+    pub read_only: Vec<String>,
+}
 
 /// Mounts everything below `rootfs` and makes it `/` of this mount namespace, which must be the container's own.
 /// `files` are host files and the places they are bound to.
-pub fn enter(rootfs: &Path, files: &[(PathBuf, String)]) -> Result<(), RootfsError> {
+pub fn enter(rootfs: &Path, files: &[(PathBuf, String)], restrictions: &Restrictions) -> Result<(), RootfsError> {
     mount::make_private(Path::new("/")).map_err(at("make mounts private"))?;
     let root = Root::open(rootfs).map_err(at(format!("open {}", rootfs.display())))?;
     mount_system(&root)?;
@@ -83,7 +75,7 @@ pub fn enter(rootfs: &Path, files: &[(PathBuf, String)]) -> Result<(), RootfsErr
     }
     pivot(rootfs).map_err(at(format!("pivot_root to {}", rootfs.display())))?;
     fill_dev().map_err(at("fill /dev"))?;
-    restrict()
+    restrict(restrictions)
 }
 
 fn mount_system(root: &Root) -> Result<(), RootfsError> {
@@ -174,8 +166,8 @@ fn fill_dev() -> io::Result<()> {
     Ok(())
 }
 
-fn restrict() -> Result<(), RootfsError> {
-    for path in MASKED.map(Path::new).into_iter().filter(|path| path.exists()) {
+fn restrict(restrictions: &Restrictions) -> Result<(), RootfsError> {
+    for path in restrictions.masked.iter().map(Path::new).filter(|path| path.exists()) {
         let masked = if path.is_dir() {
             mount::mount("tmpfs", path, "tmpfs", MountFlags::RDONLY, "")
         } else {
@@ -183,7 +175,7 @@ fn restrict() -> Result<(), RootfsError> {
         };
         masked.map_err(at(format!("mask {}", path.display())))?;
     }
-    for path in READ_ONLY.map(Path::new).into_iter().filter(|path| path.exists()) {
+    for path in restrictions.read_only.iter().map(Path::new).filter(|path| path.exists()) {
         bind_read_only(path, path).map_err(at(format!("protect {}", path.display())))?;
     }
     Ok(())
