@@ -250,7 +250,7 @@ fn signal_traps_run_between_commands_and_interrupt_wait() {
     let looping = "trap 'echo caught; exit 3' TERM; (sleep 0.2; kill $$) & while true; do sleep 0.05; done";
     assert_eq!(room.bash(looping), (3, "caught\n".to_owned(), String::new()));
     let waiting =
-        "trap 'echo resized' WINCH; (sleep 0.2; kill -WINCH $$) & sleep 30 & wait; echo $?; kill -0 $$ && exit 5";
+        "trap 'echo resized' WINCH; (sleep 0.2; kill -WINCH $$) & sleep 2 & wait; echo $?; kill -0 $$ && exit 5";
     assert_eq!(room.bash(waiting), (5, "resized\n156\n".to_owned(), String::new()));
     assert_eq!(room.bash("trap 'echo bye' EXIT; trap"), done("trap -- 'echo bye' EXIT\nbye\n"));
 }
