@@ -29,6 +29,8 @@ use clap::{CommandFactory, Parser};
 
 use arguments::{Count, Usage, Words};
 use messages::{FAILED, Failure, SUCCESS};
+
+use crate::sys::process;
 use session::{GlobalOptions, Session, Surroundings};
 use verbs::Verb;
 
@@ -52,6 +54,9 @@ struct CommandLine {
 pub fn main() -> ExitCode {
     let words: Vec<String> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     logging::start();
+    if let Err(error) = process::keep_files_from_children() {
+        tracing::warn!(%error, "files that are open here stay open in containers");
+    }
     match dispatch(&words) {
         Ok(code) => code.into(),
         Err(failure) => {

@@ -80,8 +80,8 @@ impl Session {
         let exec_root = options.exec_root.or_else(|| variable("LAYERLAB_EXEC_ROOT")).or(daemon.exec_root);
         let docker_config = variable("DOCKER_CONFIG").or_else(|| Some(variable("HOME")?.join(".docker")));
         Ok(Session {
-            data_root: data_root.map_or_else(|| surroundings.default_data_root(), Ok)?,
-            exec_root: exec_root.map_or_else(|| surroundings.default_exec_root(), Ok)?,
+            data_root: absolute(data_root.map_or_else(|| surroundings.default_data_root(), Ok)?)?,
+            exec_root: absolute(exec_root.map_or_else(|| surroundings.default_exec_root(), Ok)?)?,
             storage_driver: options.storage_driver.or(daemon.storage_driver),
             registry_mirrors: daemon.registry_mirrors,
             insecure_registries: daemon.insecure_registries,
@@ -152,6 +152,11 @@ impl Surroundings<'_> {
         let config_home = self.path("XDG_CONFIG_HOME").or_else(|| Some(self.path("HOME")?.join(".config")))?;
         Some(config_home.join("docker/daemon.json"))
     }
+}
+
+/// Monitors work in another directory.
+fn absolute(path: PathBuf) -> Result<PathBuf, Failure> {
+    std::path::absolute(&path).map_err(|error| Failure::new(format!("cannot use {}: {error}", path.display())))
 }
 
 /// A file that nobody named may be missing, or be none of this user's business.

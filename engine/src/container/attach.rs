@@ -39,9 +39,13 @@ impl Engine {
         self.follow(&container.id, socket, streams)
     }
 
-    /// Starts a container with the caller attached from its first byte, and says its exit code.
+    /// Starts a container with the caller attached from its first byte, and says its exit code; one that runs already is
+    /// joined as it is.
     pub fn run_attached(&self, id: &str, streams: &AttachStreams) -> Result<i64, EngineError> {
         let container = self.container(id)?;
+        if self.monitor(&container.id).is_some() {
+            return self.attach(&container.id, streams);
+        }
         let (socket, monitors) =
             UnixStream::pair().map_err(failed("open a socket for", &self.run_directory(&container.id)))?;
         self.start_monitor(&container.id, Some(monitors))?;
@@ -124,7 +128,11 @@ fn show(mut socket: UnixStream, streams: &AttachStreams) -> io::Result<Option<i3
     while let Ok(Some(frame)) = Frame::read_from(&mut socket) {
         match frame {
             Frame::Stdout(bytes) if streams.stdout => {
-                io::stdout().write_all(&bytes).and_then(|()| io::stdout().flush())?
+                match io::stdout().write_all(&bytes).and_then(|()| io::stdout().flush()) {
+                    // Whoever read along has seen enough; a program without a handler would end by SIGPIPE.
+                    Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(Some(128 + libc::SIGPIPE)),
+                    written => written?,
+                }
             }
             Frame::Stderr(bytes) if streams.stderr => io::stderr().write_all(&bytes)?,
             Frame::Exit(code) => return Ok(Some(code)),

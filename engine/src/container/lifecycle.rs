@@ -136,12 +136,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Kills a container, one that is only starting as soon as it has a process, and waits for its monitor.
+    fn end(&self, id: &str, monitor: &Process) -> Result<(), EngineError> {
+        let pause = Some(Duration::from_millis(20));
+        loop {
+            match self.load(id) {
+                Ok(container) => self.send(&container, libc::SIGKILL)?,
+                Err(EngineError::NoSuchContainer(_)) => {}
+                Err(error) => return Err(error),
+            }
+            if monitor.wait_for_end(pause).map_err(failed("wait for", &self.run_directory(id)))? {
+                return Ok(());
+            }
+        }
+    }
+
     fn send(&self, container: &Container, number: i32) -> Result<(), EngineError> {
         let directory = self.run_directory(&container.id);
-        match Process::open(Pid::from_raw(container.config.state.pid)) {
-            Ok(process) => process.signal(number).map_err(failed("signal the container of", &directory)),
+        match Process::first_of_namespace(Pid::from_raw(container.config.state.pid)) {
+            Some(process) => process.signal(number).map_err(failed("signal the container of", &directory)),
             // It has ended by itself meanwhile.
-            Err(_) => Ok(()),
+            None => Ok(()),
         }
     }
 
@@ -154,11 +169,11 @@ impl Engine {
     /// Removes a container; one that runs only by force.
     pub fn remove_container(&self, id: &str, force: bool) -> Result<(), EngineError> {
         let container = self.container(id)?;
-        if container.config.state.running {
+        if let Some(monitor) = self.monitor_process(&container.id)? {
             if !force {
                 return Err(EngineError::RemoveRunning(container.id));
             }
-            self.kill(&container.id, "SIGKILL")?;
+            self.end(&container.id, &monitor)?;
         }
         let _lock = self.store.lock()?;
         // With --rm the monitor has removed it already.

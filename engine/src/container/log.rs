@@ -4,7 +4,7 @@
 //! is longer than 16 KiB is cut, and its pieces but the last carry no newline.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -47,7 +47,16 @@ pub struct LogWriter {
 impl LogWriter {
     /// Opens the log at `path` for appending, making it with mode 0640 when it is new.
     pub fn open(path: &Path, stream: Stream) -> io::Result<LogWriter> {
-        let file = fs::OpenOptions::new().append(true).create(true).mode(0o640).open(path)?;
+        let mut file = fs::OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(path)?;
+        let mut last = [b'\n'];
+        if file.metadata()?.len() > 0 {
+            file.seek(io::SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+        }
+        if last != [b'\n'] {
+            // A record that a crash cut off must not take the next one along.
+            file.write_all(b"\n")?;
+        }
         Ok(LogWriter { file, stream, pending: Vec::new() })
     }
 
@@ -79,13 +88,20 @@ impl LogWriter {
     }
 }
 
-/// Every record of the log at `path`; a log that was never written is empty.
+/// Every record of the log at `path`; a log that was never written is empty. A line that a crash cut off is passed over.
 pub fn read(path: &Path) -> io::Result<Vec<LogLine>> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
-    io::BufReader::new(file).lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect()
+    let mut records = Vec::new();
+    for line in io::BufReader::new(file).split(b'\n') {
+        match serde_json::from_slice(&line?) {
+            Ok(record) => records.push(record),
+            Err(error) => tracing::warn!(path = %path.display(), %error, "a line of the log is damaged"),
+        }
+    }
+    Ok(records)
 }
 
 #[cfg(test)]
@@ -115,5 +131,16 @@ mod tests {
         log.write(&vec![b'x'; PIECE_MAX_BYTES + 5], &SystemClock).unwrap();
         log.finish(&SystemClock).unwrap();
         assert_eq!(read(&path).unwrap().iter().map(|line| line.text.len()).collect::<Vec<_>>(), [PIECE_MAX_BYTES, 5]);
+    }
+
+    #[test]
+    fn a_record_that_a_crash_cut_off_harms_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x-json.log");
+        LogWriter::open(&path, Stream::Stdout).unwrap().write(b"one\n", &SystemClock).unwrap();
+        fs::OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"log\":\"tw").unwrap();
+        LogWriter::open(&path, Stream::Stdout).unwrap().write(b"three\n", &SystemClock).unwrap();
+        let texts: Vec<String> = read(&path).unwrap().into_iter().map(|line| line.text).collect();
+        assert_eq!(texts, ["one\n", "three\n"]);
     }
 }

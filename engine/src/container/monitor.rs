@@ -13,8 +13,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use super::config::{PortBinding, PortMap, State};
 use super::error::failed;
@@ -29,6 +31,9 @@ use super::stream::Frame;
 use super::{Container, Engine, EngineError, Settings, create::network_name, rootfs};
 use crate::sys::random::SystemClock;
 use crate::sys::terminal;
+
+/// How long a client may stand still before it is looked whether it is still worth waiting for.
+const CLIENT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// The name of the socket in a container's directory below the exec root.
 pub(super) const SOCKET: &str = "attach.sock";
@@ -75,6 +80,7 @@ impl Engine {
 
         let status = nix::sys::wait::waitpid(launched.pid, None)
             .map_err(|errno| failed("wait for", &directory)(errno.into()))?;
+        hub.has_ended.store(true, Ordering::Relaxed);
         for pump in pumps {
             let _ = pump.join();
         }
@@ -332,6 +338,8 @@ struct Hub {
     terminal: Option<OwnedFd>,
     /// Input ends with the first command that is attached.
     stdin_once: bool,
+    /// The container's first process has ended.
+    has_ended: AtomicBool,
 }
 
 impl Hub {
@@ -346,6 +354,7 @@ impl Hub {
             stdin: Mutex::new(stdin.map(File::from)),
             terminal,
             stdin_once: container.config.config.stdin_once,
+            has_ended: AtomicBool::new(false),
         });
         if let Some(first) = first_client() {
             hub.admit(first);
@@ -358,6 +367,9 @@ impl Hub {
     /// Lets a command listen, and hears what it says on a thread of its own.
     fn admit(self: &Arc<Hub>, client: UnixStream) {
         let Ok(speaking) = client.try_clone() else { return };
+        if client.set_write_timeout(Some(CLIENT_PATIENCE)).is_err() {
+            return;
+        }
         held(&self.clients).push(client);
         let hub = Arc::clone(self);
         thread::spawn(move || hub.hear(speaking));
@@ -386,9 +398,25 @@ impl Hub {
         }
     }
 
-    /// Says something to all who listen; those who are gone are forgotten.
+    /// Says something to all who listen; those who are gone are forgotten. A command that stands still holds the output up
+    /// while the container runs, as a full pipe would, but not its end.
     fn send(&self, frame: &Frame) {
-        held(&self.clients).retain_mut(|client| frame.write_to(client).is_ok());
+        let mut message = Vec::new();
+        if frame.write_to(&mut message).is_ok() {
+            held(&self.clients).retain_mut(|client| self.deliver(client, &message));
+        }
+    }
+
+    fn deliver(&self, client: &mut UnixStream, mut message: &[u8]) -> bool {
+        while !message.is_empty() {
+            match client.write(message) {
+                Ok(count @ 1..) => message = &message[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && !self.has_ended.load(Ordering::Relaxed) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                _ => return false,
+            }
+        }
+        true
     }
 }
 

@@ -85,9 +85,15 @@ fn prepare(program: &Program) -> Result<Exec, ProgramError> {
     std::env::set_current_dir(directory)
         .map_err(|source| ProgramError::Directory { path: directory.to_owned(), source })?;
     capability::bound_to(capability::CONTAINER_DEFAULT).map_err(step("drop capabilities"))?;
+    let is_bound = process::dies_with_parent();
     identity.assume()?;
+    if is_bound {
+        // The kernel forgets with the old credentials whom this process must not outlive.
+        process::die_with_parent(None).map_err(step("die with the parent"))?;
+    }
     let path = find(&program.command[0], &environment)?;
     process::reset_signals().map_err(step("reset signals"))?;
+    process::keep_files_from_children().map_err(step("close files"))?;
     let text =
         |text: &String| CString::new(text.as_bytes()).map_err(|_| step("exec")(io::ErrorKind::InvalidInput.into()));
     let arguments = program.command.iter().map(text).collect::<Result<_, _>>()?;

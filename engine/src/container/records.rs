@@ -12,11 +12,14 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::Pid;
+
 use super::config::{ContainerConfig, HostConfig, State, Time, to_docker_json};
 use super::error::failed;
 use super::{Engine, EngineError};
 use crate::store::{Lock, StoreError, atomic};
 use crate::sys::presence::Presence;
+use crate::sys::process::Process;
 
 /// A container, as its records tell. `config.name` begins with a slash.
 #[derive(Debug, Clone)]
@@ -53,7 +56,8 @@ impl Engine {
                 Ok(container) => containers.push(container),
                 // One that is being made or removed right now.
                 Err(EngineError::NoSuchContainer(_)) => {}
-                Err(error) => return Err(error),
+                // As dockerd does: one damaged container must not keep people from the others.
+                Err(error) => tracing::error!(id, %error, "this container is passed over"),
             }
         }
         containers.sort_by(|a, b| b.config.created.cmp(&a.config.created).then_with(|| a.id.cmp(&b.id)));
@@ -129,6 +133,12 @@ impl Engine {
 
     fn bury(&self, id: &str) -> Result<(), EngineError> {
         let now = self.clock.now();
+        let pid = self.load(id)?.config.state.pid;
+        if let Some(survivor) = Process::first_of_namespace(Pid::from_raw(pid)) {
+            let directory = self.run_directory(id);
+            survivor.signal(libc::SIGKILL).map_err(failed("kill what is left of", &directory))?;
+            survivor.wait_for_end(None).map_err(failed("wait for", &directory))?;
+        }
         let container = self.update(id, |container| {
             if container.config.state.running {
                 container.config.state =

@@ -24,6 +24,16 @@ impl Process {
         Ok(Process { handle: pidfd_open(pid, PidfdFlags::empty())? })
     }
 
+    /// Takes hold of process `pid` if it is the first of a process namespace below ours: a container's. A number that
+    /// was given to another process since is none.
+    pub fn first_of_namespace(pid: Pid) -> Option<Process> {
+        let process = Process::open(pid).ok()?;
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"))?;
+        let numbers: Vec<&str> = numbers.split_whitespace().collect();
+        (numbers.len() > 1 && numbers.last() == Some(&"1")).then_some(process)
+    }
+
     /// Sends a signal; a process that has ended already is no error.
     pub fn signal(&self, number: i32) -> io::Result<()> {
         let signal = rustix::process::Signal::from_named_raw(number)
@@ -80,6 +90,11 @@ pub fn die_with_parent(expected: Option<Pid>) -> io::Result<bool> {
     Ok(expected.is_none_or(|expected| nix::unistd::getppid() == expected))
 }
 
+/// Whether the kernel kills this process when its parent ends.
+pub fn dies_with_parent() -> bool {
+    rustix::process::parent_process_death_signal().is_ok_and(|signal| signal.is_some())
+}
+
 /// Gives every signal its default meaning and unblocks all: what a program expects to find after `exec`.
 pub fn reset_signals() -> io::Result<()> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
@@ -95,6 +110,16 @@ pub fn exec(program: &CString, arguments: &[CString], environment: &[CString]) -
     match nix::unistd::execve(program, arguments, environment) {
         Ok(never) => match never {},
         Err(errno) => errno.into(),
+    }
+}
+
+/// Keeps every open file but the three standard streams from the programs that this process will run: what a caller
+/// left open must not reach a container.
+pub fn keep_files_from_children() -> io::Result<()> {
+    // SAFETY: the call changes a flag of open files and touches no memory.
+    match unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
