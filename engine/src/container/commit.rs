@@ -55,9 +55,18 @@ impl Engine {
         }
         let paused = if spec.pause && container.config.state.running { Some(self.pause(&container)?) } else { None };
         let mount = self.store.layers.mount(&container.id)?;
-        let layer = self.commit_layer(&mount.mount_id, mount.parent);
+        let staging = Staging::new(self.store.data_root())?;
+        let content = staging.layer(0)?;
+        let copied = self.copy_layer(&mount.mount_id, &content);
         drop(paused);
-        let layer = layer?;
+        let (packed, size_bytes) = copied?;
+        let layer = (packed.entries > 0).then(|| Layer {
+            chain_id: chain_id(mount.parent.as_ref(), &packed.diff_id),
+            diff_id: packed.diff_id,
+            parent: mount.parent,
+            cache_id: String::new(),
+            size_bytes,
+        });
 
         let mut view = base.view().clone();
         let description = Description {
@@ -67,9 +76,15 @@ impl Engine {
             author: &spec.author,
             comment: &spec.comment,
         };
-        describe(&mut view, description, layer, self.clock.now());
+        describe(&mut view, description, layer.as_ref().map(|layer| layer.diff_id.clone()), self.clock.now());
         let image = ImageConfig::from_view(view)?;
         let _lock = self.store.lock()?;
+        self.sweep()?;
+        let chain_ids: Vec<Digest> = layer.iter().map(|layer| layer.chain_id.clone()).collect();
+        let intent = self.intend(&[], &chain_ids)?;
+        if let Some(layer) = layer.filter(|layer| !self.store.layers.has(&layer.chain_id)) {
+            self.adopt_layer(layer, &content)?;
+        }
         let id = self.store.images.put(image.raw())?;
         self.store.images.set_parent(&id, &base_id)?;
         self.store.images.set_last_updated(&id, self.clock.now())?;
@@ -79,29 +94,8 @@ impl Engine {
             names.set(&reference.familiar_name(), &reference.familiar(), &id);
             self.store.save_repositories(&names)?;
         }
+        intent.done()?;
         Ok(id)
-    }
-
-    /// Keeps the diff of `mount_id` as a layer on `parent`, and says its diff ID; nothing when there is no diff.
-    fn commit_layer(&self, mount_id: &str, parent: Option<Digest>) -> Result<Option<Digest>, EngineError> {
-        let staging = Staging::new(self.store.data_root())?;
-        let content = staging.layer(0)?;
-        let (packed, unpacked_size_bytes) = self.copy_layer(mount_id, &content)?;
-        if packed.entries == 0 {
-            return Ok(None);
-        }
-        let layer = Layer {
-            chain_id: chain_id(parent.as_ref(), &packed.diff_id),
-            diff_id: packed.diff_id.clone(),
-            parent,
-            cache_id: String::new(),
-            size_bytes: unpacked_size_bytes,
-        };
-        let _lock = self.store.lock()?;
-        if !self.store.layers.has(&layer.chain_id) {
-            self.adopt_layer(layer, &content)?;
-        }
-        Ok(Some(packed.diff_id))
     }
 
     /// Packs the diff of `mount_id` and unpacks it at `content` as it flows.

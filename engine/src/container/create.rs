@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
 use super::config::{ContainerConfig, EndpointSettings, HostConfig};
 use super::error::failed;
+use super::intent::remove_directory;
 use super::{Container, Engine, EngineError, names, rootfs};
 use crate::image::config::RunConfig;
 use crate::store::MountRecord;
@@ -45,6 +46,7 @@ impl Engine {
         }
 
         let _lock = self.store.lock()?;
+        self.sweep()?;
         let name = self.free_name(spec.name)?;
         let directory = self.record_directory(&id);
         let file = |name: &str| directory.join(name).display().to_string();
@@ -68,6 +70,7 @@ impl Engine {
         let made = self.lay_out(&container, self.top_layer(&image));
         if made.is_err() {
             self.forget(&container)?;
+            self.sweep()?;
         }
         made.map(|()| (container, Vec::new()))
     }
@@ -77,6 +80,7 @@ impl Engine {
         let mount_id = self.entropy.hex_id();
         let record = MountRecord { init_id: format!("{mount_id}-init"), mount_id, parent: top.clone() };
         let below = top.map(|top| self.store.layers.get(&top)).transpose()?;
+        let intent = self.intend(&[&record.mount_id, &record.init_id], &[])?;
         self.store.layers.put_mount(&container.id, &record)?;
         self.driver.create(&record.init_id, below.as_ref().map(|layer| layer.cache_id.as_str()))?;
         let tree = self.driver.edit(&record.init_id)?;
@@ -91,25 +95,20 @@ impl Engine {
             fs::DirBuilder::new().mode(mode).create(&path).map_err(failed("create", &path))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(failed("chmod", &path))?;
         }
-        self.save(container)
+        self.store.sync()?;
+        self.save(container)?;
+        intent.done()
     }
 
-    /// Removes a container that does not run: its record, its mount record and its layers.
+    /// Removes a container that does not run: its layers, its mount record and, last, its record, so that one that was
+    /// half removed can be removed again. To be called under the store's lock.
     pub(super) fn forget(&self, container: &Container) -> Result<(), EngineError> {
-        let mount = self.store.layers.mount(&container.id);
-        let directory = self.record_directory(&container.id);
-        match fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(failed("remove", &directory)(error));
-            }
-            _ => {}
-        }
-        if let Ok(mount) = mount {
+        if let Ok(mount) = self.store.layers.mount(&container.id) {
             self.driver.remove(&mount.mount_id)?;
             self.driver.remove(&mount.init_id)?;
-            self.store.layers.remove_mount(&container.id)?;
         }
-        Ok(())
+        self.store.layers.remove_mount(&container.id)?;
+        remove_directory(&self.record_directory(&container.id))
     }
 
     /// The name asked for, if it is allowed and free, or else a random one.

@@ -52,8 +52,13 @@ impl Engine {
     /// Starts the monitor of a container, with `client` as the first attached command, and waits until the container's
     /// program runs or could not be started.
     pub(super) fn start_monitor(&self, id: &str, client: Option<UnixStream>) -> Result<(), EngineError> {
-        if self.monitor(id).is_some() {
-            return Ok(());
+        while let Some(monitor) = self.monitor_process(id)? {
+            // One that starts will run soon, one that winds down will be gone.
+            if self.load(id)?.config.state.running {
+                return Ok(());
+            }
+            let pause = Some(Duration::from_millis(10));
+            monitor.wait_for_end(pause).map_err(failed("wait for", &self.run_directory(id)))?;
         }
         let log = self.settings.exec_root.join("monitor.log");
         fs::DirBuilder::new()

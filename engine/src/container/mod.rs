@@ -21,6 +21,7 @@ pub mod create;
 pub mod error;
 pub mod exec;
 pub mod images;
+mod intent;
 mod launch;
 mod lifecycle;
 pub mod log;

@@ -5,6 +5,7 @@
 //! lives; whoever sees its end (or the exit frame) finds the state written and nothing mounted. *Never*: more than one
 //! thread before the container's first process exists.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
@@ -21,11 +22,12 @@ use std::time::Duration;
 use super::config::{PortBinding, PortMap, State};
 use super::error::failed;
 use super::exec::exit_code;
+use super::intent::remove_directory;
 use super::launch::{self, Launch, Launched, Network};
 use super::log::{LogWriter, Stream};
 use super::program::Program;
 use super::publish::{self, Published};
-use super::records::{become_monitor, ended};
+use super::records::become_monitor;
 use super::rootfs::Restrictions;
 use super::stream::Frame;
 use super::{Container, Engine, EngineError, Settings, create::network_name, rootfs};
@@ -59,33 +61,54 @@ impl Engine {
     fn supervise(&self, id: &str, report: &mut Option<io::Stdout>) -> Result<(), EngineError> {
         let directory = self.run_directory(id);
         let Some(_place) = become_monitor(&directory)? else { return Ok(()) };
-        let container = self.load(id)?;
-        let started = self.start_container(&container, &directory);
-        let (launched, listener, published, address) = match started {
+        let watched = self.load(id).and_then(|container| self.watch(&container, &directory, report));
+        let removed = remove_directory(&directory);
+        watched.and(removed)
+    }
+
+    /// From the start of a container to its end. Whatever fails, nothing stays mounted and nothing runs.
+    fn watch(
+        &self,
+        container: &Container,
+        directory: &Path,
+        report: &mut Option<io::Stdout>,
+    ) -> Result<(), EngineError> {
+        let id = &container.id;
+        let (launched, listener, published, address) = match self.start_container(container, directory) {
             Ok(started) => started,
             Err(error) => {
-                self.note_failed_start(&container, &directory, &error)?;
+                self.note_failed_start(container, &error)?;
                 return Err(error);
             }
         };
-        let container =
-            self.update(id, |container| note_start(container, &launched, &published, address, self.clock.now()))?;
+        let pid = launched.pid;
+        let noted = self.update(id, |container| note_start(container, &launched, &published, self.clock.now()));
+        let container = match noted {
+            Ok(container) => container,
+            Err(error) => {
+                let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+                let _ = nix::sys::wait::waitpid(pid, None);
+                self.note_failed_start(container, &error)?;
+                return Err(error);
+            }
+        };
         let hub = Hub::start(&container, launched.stdin, launched.terminal, listener);
         let log = PathBuf::from(&container.config.log_path);
         let pumps = [(Some(launched.stdout), Stream::Stdout), (launched.stderr, Stream::Stderr)];
         let pumps: Vec<_> =
             pumps.into_iter().filter_map(|(file, stream)| Some(pump(file?, stream, &log, Arc::clone(&hub)))).collect();
-        publish::forward(published, launched.pid, address);
+        publish::forward(published, pid, address);
+        tracing::debug!(id, %pid, %address, "the container runs");
         say_started(report)?;
 
-        let status = nix::sys::wait::waitpid(launched.pid, None)
-            .map_err(|errno| failed("wait for", &directory)(errno.into()))?;
+        let status = nix::sys::wait::waitpid(pid, None).map_err(|errno| failed("wait for", directory)(errno.into()))?;
         hub.has_ended.store(true, Ordering::Relaxed);
         for pump in pumps {
             let _ = pump.join();
         }
         let code = exit_code(status);
-        self.note_end(&container, &directory, code)?;
+        tracing::debug!(id, code, "the container has ended");
+        self.note_end(&container, code)?;
         hub.send(&Frame::Exit(code));
         Ok(())
     }
@@ -95,7 +118,7 @@ impl Engine {
         container: &Container,
         directory: &Path,
     ) -> Result<(Launched, UnixListener, Vec<Published>, Ipv4Addr), EngineError> {
-        let address = self.free_address()?;
+        let address = self.take_address(&container.id)?;
         let network = match network_name(&container.host.network_mode)? {
             "host" => Network::Host,
             "none" => Network::None,
@@ -131,18 +154,27 @@ impl Engine {
         Ok((launched, listener, published, address))
     }
 
-    /// The first address of Docker's default network that no running container has.
-    fn free_address(&self) -> Result<Ipv4Addr, EngineError> {
-        let running = self.containers()?.into_iter().filter(|container| container.config.state.running);
-        let taken: Vec<String> = running
-            .flat_map(|container| container.config.network_settings.networks.into_values())
-            .map(|network| network.ip_address)
-            .collect();
-        let all = (2..=u16::MAX - 1).map(|host| Ipv4Addr::from(0xac11_0000 | u32::from(host)));
-        Ok(all
+    /// Gives the container the first address of Docker's default network that no other has.
+    fn take_address(&self, id: &str) -> Result<Ipv4Addr, EngineError> {
+        let _lock = self.store.lock()?;
+        let networks = self
+            .containers()?
             .into_iter()
-            .find(|address| !taken.contains(&address.to_string()))
-            .unwrap_or(Ipv4Addr::new(172, 17, 0, 2)))
+            .flat_map(|container| container.config.network_settings.networks.into_values());
+        let taken: HashSet<String> = networks.map(|network| network.ip_address).collect();
+        let mut all = (2..u16::MAX).map(|host| Ipv4Addr::from(0xac11_0000 | u32::from(host)));
+        let address = all.find(|address| !taken.contains(&address.to_string()));
+        let address = address.ok_or_else(|| EngineError::Start {
+            text: "no available IPv4 addresses on this network's address pools: bridge".to_owned(),
+            exit_code: 125,
+        })?;
+        self.update(id, |container| {
+            if let Some(bridge) = container.config.network_settings.networks.get_mut("bridge") {
+                bridge.ip_address = address.to_string();
+                bridge.ip_prefix_len = 16;
+            }
+        })?;
+        Ok(address)
     }
 
     /// Writes the files that are bound over the image's own, and says where they go.
@@ -168,45 +200,31 @@ impl Engine {
         Ok(bound.map(|file| (directory.join(file), format!("/etc/{file}"))).to_vec())
     }
 
-    fn note_failed_start(
-        &self,
-        container: &Container,
-        directory: &Path,
-        error: &EngineError,
-    ) -> Result<(), EngineError> {
+    fn note_failed_start(&self, container: &Container, error: &EngineError) -> Result<(), EngineError> {
+        // dockerd's number for a start that failed before there was a program to blame.
+        let exit_code = if error.exit_code() == 125 { 128 } else { error.exit_code() };
         self.driver.detach(&self.store.layers.mount(&container.id)?.mount_id)?;
         if container.host.auto_remove {
             let _lock = self.store.lock()?;
-            self.forget(container)?;
-        } else {
-            // dockerd's number for a start that failed before there was a program to blame.
-            let exit_code = if error.exit_code() == 125 { 128 } else { error.exit_code() };
-            self.update(&container.id, |container| {
-                let state = &mut container.config.state;
-                *state = State { exit_code: exit_code.into(), error: error.to_string(), ..state.clone() };
-            })?;
+            return self.forget(container);
         }
-        fs::remove_dir_all(directory).map_err(failed("remove", directory))
+        self.update(&container.id, |container| {
+            container.leave_network();
+            let state = &mut container.config.state;
+            *state = State { exit_code: exit_code.into(), error: error.to_string(), ..state.clone() };
+        })?;
+        Ok(())
     }
 
-    fn note_end(&self, container: &Container, directory: &Path, code: i32) -> Result<(), EngineError> {
+    fn note_end(&self, container: &Container, code: i32) -> Result<(), EngineError> {
         self.driver.detach(&self.store.layers.mount(&container.id)?.mount_id)?;
         if container.host.auto_remove {
             let _lock = self.store.lock()?;
-            self.forget(container)?;
-        } else {
-            let now = self.clock.now();
-            self.update(&container.id, |container| {
-                container.config.state = State { exit_code: code.into(), ..ended(&container.config.state, now.into()) };
-                let network = &mut container.config.network_settings;
-                network.ports = None;
-                for endpoint in network.networks.values_mut() {
-                    endpoint.ip_address = String::new();
-                    endpoint.ip_prefix_len = 0;
-                }
-            })?;
+            return self.forget(container);
         }
-        fs::remove_dir_all(directory).map_err(failed("remove", directory))
+        let now = self.clock.now();
+        self.update(&container.id, |container| container.end(code.into(), now.into()))?;
+        Ok(())
     }
 }
 
@@ -219,13 +237,7 @@ fn say_started(report: &mut Option<io::Stdout>) -> Result<(), EngineError> {
     silence.and_then(|silence| Ok(rustix::stdio::dup2_stdout(silence)?)).map_err(failed("open", Path::new("/dev/null")))
 }
 
-fn note_start(
-    container: &mut Container,
-    launched: &Launched,
-    published: &[Published],
-    address: Ipv4Addr,
-    now: jiff::Timestamp,
-) {
+fn note_start(container: &mut Container, launched: &Launched, published: &[Published], now: jiff::Timestamp) {
     let config = &mut container.config;
     config.state = State {
         running: true,
@@ -238,10 +250,6 @@ fn note_start(
     };
     config.has_been_started_before = true;
     config.has_been_manually_stopped = false;
-    if let Some(bridge) = config.network_settings.networks.get_mut("bridge") {
-        bridge.ip_address = address.to_string();
-        bridge.ip_prefix_len = 16;
-    }
     let mut ports: PortMap = config.config.exposed_ports.keys().map(|port| (port.clone(), None)).collect();
     for port in published {
         let binding =

@@ -6,9 +6,10 @@
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::error::failed;
+use super::intent::Intent;
 use super::{Engine, EngineError};
 use crate::image::{Digest, Reference};
 use crate::layer::{Owners, UnpackOptions, unpack};
@@ -73,7 +74,16 @@ struct Sink<'a> {
     staging: Staging,
     /// Sizes of the unpacked layers, by index.
     unpacked: Mutex<Vec<(usize, u64)>>,
-    registered: Mutex<Vec<Digest>>,
+    registered: Mutex<Registered>,
+}
+
+/// What is held from the first registered layer until the image is known, so that no other command sees or removes half
+/// an image.
+#[derive(Default)]
+struct Registered {
+    lock: Option<Lock>,
+    intents: Vec<Intent>,
+    chain_ids: Vec<Digest>,
 }
 
 impl Engine {
@@ -81,10 +91,30 @@ impl Engine {
     pub fn pull(&self, reference: &Reference, progress: &dyn PullProgress) -> Result<Pulled, EngineError> {
         let staging = Staging::new(self.store.data_root())?;
         let sink = Sink { engine: self, staging, unpacked: Mutex::default(), registered: Mutex::default() };
-        let pulled = registry::pull(reference, &self.settings.registry, &sink, progress)?;
-        let _lock = self.store.lock()?;
-        if let Some(config) = &pulled.config {
-            self.store.images.put(config.raw())?;
+        let outcome = registry::pull(reference, &self.settings.registry, &sink, progress);
+        let Registered { lock, intents, .. } = sink.registered.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let _lock = lock.map_or_else(|| self.store.lock(), Ok)?;
+        let outcome = outcome.map_err(EngineError::from).and_then(|pulled| {
+            self.name_pulled(reference, &pulled)?;
+            Ok(pulled)
+        });
+        match outcome {
+            Ok(_) => intents.into_iter().try_for_each(Intent::done)?,
+            Err(_) => self.sweep()?,
+        }
+        outcome
+    }
+
+    /// Makes a pulled image known: its configuration, where its layers came from, its names.
+    fn name_pulled(&self, reference: &Reference, pulled: &Pulled) -> Result<(), EngineError> {
+        let id = match &pulled.config {
+            Some(config) => self.store.images.put(config.raw())?,
+            None => pulled.image_id.clone(),
+        };
+        // Nothing was held while the registry was asked: another command may have removed what was there then.
+        let config = self.image_config(&id)?;
+        if let Some(top) = self.top_layer(&config) {
+            self.store.layers.chain(&top)?;
         }
         for layer in &pulled.layers {
             self.store.distribution.remember(&layer.blob, &layer.diff_id, &reference.canonical_name())?;
@@ -92,11 +122,10 @@ impl Engine {
         let mut names = self.store.repositories()?;
         let repository = reference.familiar_name();
         if reference.digest().is_none() {
-            names.set(&repository, &reference.clone().with_default_tag().familiar(), &pulled.image_id);
+            names.set(&repository, &reference.clone().with_default_tag().familiar(), &id);
         }
-        names.set(&repository, &format!("{repository}@{}", pulled.manifest_digest), &pulled.image_id);
-        self.store.save_repositories(&names)?;
-        Ok(pulled)
+        names.set(&repository, &format!("{repository}@{}", pulled.manifest_digest), &id);
+        Ok(self.store.save_repositories(&names)?)
     }
 
     /// How layers are to be unpacked for this driver and this user.
@@ -105,10 +134,11 @@ impl Engine {
         UnpackOptions { overlay: self.driver.marks(), owners }
     }
 
-    /// Takes unpacked content over as the layer `layer`, whose cache ID is chosen here.
+    /// Takes unpacked content over as the layer `layer`, whose cache ID is chosen here. To be called under the store's lock.
     pub(super) fn adopt_layer(&self, mut layer: Layer, content: &Path) -> Result<(), EngineError> {
         let below = layer.parent.as_ref().map(|parent| self.store.layers.get(parent)).transpose()?;
         layer.cache_id = self.entropy.hex_id();
+        let intent = self.intend(&[&layer.cache_id], &[])?;
         let adopted = self.driver.adopt(&layer.cache_id, below.as_ref().map(|below| below.cache_id.as_str()), content);
         let registered = adopted.map_err(EngineError::from).and_then(|()| {
             self.store.sync()?;
@@ -117,6 +147,7 @@ impl Engine {
         if registered.is_err() {
             self.driver.remove(&layer.cache_id)?;
         }
+        intent.done()?;
         registered
     }
 }
@@ -144,7 +175,11 @@ impl PullSink for Sink<'_> {
     }
 
     fn register(&self, layer: &LayerToPull) -> Result<(), SinkError> {
-        let _lock = self.engine.store.lock()?;
+        let mut registered = lock(&self.registered);
+        if registered.lock.is_none() {
+            registered.lock = Some(self.engine.store.lock()?);
+            self.engine.sweep()?;
+        }
         // Another pull may have brought the same layer meanwhile.
         if self.has_layer(&layer.chain_id) {
             return Ok(());
@@ -158,25 +193,25 @@ impl PullSink for Sink<'_> {
             cache_id: String::new(),
             size_bytes,
         };
+        registered.intents.push(self.engine.intend(&[], std::slice::from_ref(&layer.chain_id))?);
         self.engine.adopt_layer(record, &self.staging.path(layer.index))?;
-        lock(&self.registered).push(layer.chain_id.clone());
+        registered.chain_ids.push(layer.chain_id.clone());
         Ok(())
     }
 
     fn discard(&self, layer: &LayerToPull) {
-        let dropped = if lock(&self.registered).contains(&layer.chain_id) {
-            self.engine.drop_layer(&layer.chain_id)
-        } else {
-            // What is only staged goes with the staging directory.
-            Ok(())
-        };
-        if let Err(error) = dropped {
-            tracing::error!(layer = %layer.chain_id, %error, "a layer of the failed pull stays behind");
+        let registered = lock(&self.registered);
+        // What is only staged goes with the staging directory. The lock has been held since the layer was registered, so
+        // nobody can have come to need it.
+        if registered.chain_ids.contains(&layer.chain_id)
+            && let Err(error) = self.engine.drop_layer(&layer.chain_id)
+        {
+            tracing::error!(layer = %layer.chain_id, %error, "a layer of the failed pull stays until the next sweep");
         }
     }
 }
 
 /// A mutex whose holder panicked still has the last complete value.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 
 use super::config::{ContainerConfig, HostConfig, State, Time, to_docker_json};
 use super::error::failed;
+use super::intent::remove_directory;
 use super::{Engine, EngineError};
 use crate::store::{Lock, StoreError, atomic};
 use crate::sys::presence::Presence;
@@ -141,25 +142,37 @@ impl Engine {
         }
         let container = self.update(id, |container| {
             if container.config.state.running {
-                container.config.state =
-                    State { exit_code: UNKNOWN_EXIT_CODE, ..ended(&container.config.state, now.into()) };
-                container.config.network_settings.ports = None;
+                container.end(UNKNOWN_EXIT_CODE, now.into());
             }
         })?;
         self.driver.detach(&self.store.layers.mount(id)?.mount_id)?;
-        let directory = self.run_directory(id);
-        match fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &directory)(error)),
-            _ => {}
-        }
+        remove_directory(&self.run_directory(id))?;
         tracing::warn!(id, "the monitor of this container was killed; it counts as exited");
-        if container.host.auto_remove { self.forget(&container) } else { Ok(()) }
+        if container.host.auto_remove {
+            let _lock = self.store.lock()?;
+            return self.forget(&container);
+        }
+        Ok(())
     }
 }
 
-/// The state of a container that has ended at `time`; the exit code is the caller's to set.
-pub(super) fn ended(state: &State, time: Time) -> State {
-    State { running: false, pid: 0, finished_at: time, ..state.clone() }
+impl Container {
+    /// The container has ended.
+    pub(super) fn end(&mut self, exit_code: i64, time: Time) {
+        self.leave_network();
+        let state = &mut self.config.state;
+        *state = State { running: false, pid: 0, exit_code, finished_at: time, ..state.clone() };
+    }
+
+    /// Its address and ports are free for others.
+    pub(super) fn leave_network(&mut self) {
+        let network = &mut self.config.network_settings;
+        network.ports = None;
+        for endpoint in network.networks.values_mut() {
+            endpoint.ip_address = String::new();
+            endpoint.ip_prefix_len = 0;
+        }
+    }
 }
 
 fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, EngineError> {

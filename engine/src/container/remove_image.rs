@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use super::{Container, Engine, EngineError};
 use crate::image::{Digest, Reference};
+use crate::layer::chain_ids;
 use crate::store::Repositories;
 use crate::store::repositories::is_digest;
 
@@ -38,6 +39,7 @@ impl Engine {
     /// Removes the name `name`, and the image with it when that was its last; by ID, all names of one repository.
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<RemovedImage>, EngineError> {
         let _lock = self.store.lock()?;
+        self.sweep()?;
         let image = self.image_id(name)?;
         let mut names = self.store.repositories()?;
         let mut removed = Vec::new();
@@ -116,10 +118,14 @@ impl Engine {
         for (repository, name) in owned_names(names, image) {
             self.untag(names, &repository, &name, removed)?;
         }
-        let top = self.top_layer(&self.image_config(image)?);
+        let config = self.image_config(image)?;
+        let mut chain = chain_ids(&config.view().rootfs.diff_ids);
+        chain.reverse();
+        let intent = self.intend(&[], &chain)?;
         self.store.images.remove(image)?;
         removed.push(RemovedImage::Deleted(image.clone()));
-        removed.extend(self.release_layers(top)?.into_iter().map(RemovedImage::Deleted));
+        removed.extend(self.release_layers(self.top_layer(&config))?.into_iter().map(RemovedImage::Deleted));
+        intent.done()?;
         match parent {
             Some(parent) if self.store.images.has(&parent) => self.delete(names, &parent, false, true, removed),
             _ => Ok(()),
@@ -178,17 +184,20 @@ impl Engine {
         Ok(removed)
     }
 
-    /// Deletes one layer: its record first, so that a crash leaves a directory without a record and not the reverse.
+    /// Deletes one layer: its record first, so that no record ever names a directory that is gone.
     pub(super) fn drop_layer(&self, chain_id: &Digest) -> Result<(), EngineError> {
         let layer = self.store.layers.get(chain_id)?;
+        let intent = self.intend(&[&layer.cache_id], &[])?;
         self.store.layers.remove(chain_id)?;
-        Ok(self.driver.remove(&layer.cache_id)?)
+        self.driver.remove(&layer.cache_id)?;
+        intent.done()
     }
 
-    fn needed_layers(&self) -> Result<HashSet<Digest>, EngineError> {
+    /// The chain IDs of all layers that an image or a container needs.
+    pub(super) fn needed_layers(&self) -> Result<HashSet<Digest>, EngineError> {
         let mut needed = HashSet::new();
         for image in self.store.images.all()? {
-            needed.extend(crate::layer::chain_ids(&self.image_config(&image)?.view().rootfs.diff_ids));
+            needed.extend(chain_ids(&self.image_config(&image)?.view().rootfs.diff_ids));
         }
         for (_, mount) in self.store.layers.mounts()? {
             if let Some(parent) = mount.parent {

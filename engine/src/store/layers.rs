@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{StoreError, atomic, failed, make_directory};
@@ -85,25 +86,15 @@ impl Layers {
         Ok(chain)
     }
 
-    /// Makes a layer known, all at once: its directory is written aside and renamed into place.
+    /// Makes a layer known, all at once.
     pub fn register(&self, layer: &Layer) -> Result<(), StoreError> {
-        let aside = tempfile::Builder::new()
-            .prefix("write-set-")
-            .tempdir_in(&self.scratch)
-            .map_err(failed("create", &self.scratch))?;
         let mut files = vec![
             ("cache-id", layer.cache_id.clone()),
             ("diff", layer.diff_id.to_string()),
             ("size", layer.size_bytes.to_string()),
         ];
         files.extend(layer.parent.as_ref().map(|parent| ("parent", parent.to_string())));
-        for (name, text) in files {
-            atomic::write(&aside.path().join(name), text.as_bytes(), 0o644)?;
-        }
-        let place = self.chains.join(layer.chain_id.hex());
-        fs::rename(aside.path(), &place).map_err(failed("rename", &place))?;
-        let _ = aside.keep();
-        atomic::sync_directory(&self.chains).map_err(failed("sync", &self.chains))
+        self.put_directory(&files, &self.chains.join(layer.chain_id.hex()), 0o700)
     }
 
     /// Forgets a layer.
@@ -133,16 +124,25 @@ impl Layers {
         Ok(MountRecord { mount_id, init_id, parent })
     }
 
-    /// Remembers what a container is mounted on.
+    /// Remembers what a container is mounted on, all at once.
     pub fn put_mount(&self, container: &str, record: &MountRecord) -> Result<(), StoreError> {
         make_directory(&self.mounts, 0o755)?;
-        let directory = self.mounts.join(container);
-        make_directory(&directory, 0o755)?;
-        atomic::write(&directory.join("init-id"), record.init_id.as_bytes(), 0o644)?;
-        if let Some(parent) = &record.parent {
-            atomic::write(&directory.join("parent"), parent.to_string().as_bytes(), 0o644)?;
+        let mut files = vec![("init-id", record.init_id.clone()), ("mount-id", record.mount_id.clone())];
+        files.extend(record.parent.as_ref().map(|parent| ("parent", parent.to_string())));
+        self.put_directory(&files, &self.mounts.join(container), 0o755)
+    }
+
+    /// Writes a directory of small files aside and renames it into place.
+    fn put_directory(&self, files: &[(&str, String)], place: &Path, mode: u32) -> Result<(), StoreError> {
+        let aside = tempfile::Builder::new().prefix("write-set-").tempdir_in(&self.scratch);
+        let aside = aside.map_err(failed("create", &self.scratch))?;
+        for (name, text) in files {
+            atomic::write(&aside.path().join(name), text.as_bytes(), 0o644)?;
         }
-        atomic::write(&directory.join("mount-id"), record.mount_id.as_bytes(), 0o644)
+        fs::set_permissions(aside.path(), fs::Permissions::from_mode(mode)).map_err(failed("chmod", aside.path()))?;
+        fs::rename(aside.path(), place).map_err(failed("rename", place))?;
+        let _ = aside.keep();
+        atomic::sync_directory(place.parent().unwrap_or(place)).map_err(failed("sync", place))
     }
 
     /// Forgets the mount of a container.

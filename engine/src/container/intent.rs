@@ -1,0 +1,100 @@
+//! What is about to be made or removed, written down first: so that what a killed command left half done is known for what
+//! it is, and nothing that somebody else made is ever taken for it.
+//!
+//! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>` and `chain <chain ID>`. An intent exists only while the
+//! store's lock is held; one that is seen by the next holder of the lock was left by a process that is gone.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::error::failed;
+use super::{Engine, EngineError};
+use crate::image::Digest;
+use crate::store::atomic;
+
+const PREFIX: &str = "intent-";
+
+/// A note that some layers are being made or removed.
+#[must_use = "an intent that is not done is swept"]
+pub(super) struct Intent {
+    path: PathBuf,
+}
+
+impl Intent {
+    /// What was intended has happened, or has been undone.
+    pub(super) fn done(self) -> Result<(), EngineError> {
+        fs::remove_file(&self.path).map_err(failed("remove", &self.path))
+    }
+}
+
+impl Engine {
+    /// Notes that these layer directories and registered layers may be left half done. To be called under the store's
+    /// lock.
+    pub(super) fn intend(&self, cache_ids: &[&str], chain_ids: &[Digest]) -> Result<Intent, EngineError> {
+        let path = self.store.data_root().join("tmp").join(format!("{PREFIX}{}", self.entropy.hex_id()));
+        let caches = cache_ids.iter().map(|id| format!("cache {id}\n"));
+        let chains = chain_ids.iter().map(|id| format!("chain {}\n", id.hex()));
+        atomic::write(&path, caches.chain(chains).collect::<String>().as_bytes(), 0o600)?;
+        Ok(Intent { path })
+    }
+
+    /// Removes what killed commands left half done: layers nobody refers to, and mounts without a container. To be
+    /// called under the store's lock.
+    pub(super) fn sweep(&self) -> Result<(), EngineError> {
+        let place = self.store.data_root().join("tmp");
+        let entries = fs::read_dir(&place).map_err(failed("list", &place))?.flatten();
+        let left = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
+        for path in left.map(|entry| entry.path()) {
+            let text = fs::read_to_string(&path).map_err(failed("open", &path))?;
+            tracing::warn!(intent = %path.display(), "a command was killed; what it left is removed");
+            text.lines().try_for_each(|line| self.undo(line))?;
+            Intent { path }.done()?;
+        }
+        for (container, mount) in self.store.layers.mounts()? {
+            if !self.record_directory(&container).join("config.v2.json").exists() {
+                tracing::warn!(container, "a mount without a container is removed");
+                self.driver.remove(&mount.mount_id)?;
+                self.driver.remove(&mount.init_id)?;
+                self.store.layers.remove_mount(&container)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn undo(&self, line: &str) -> Result<(), EngineError> {
+        match line.split_once(' ') {
+            Some(("cache", id)) if !self.is_referred_to(id)? => Ok(self.driver.remove(id)?),
+            Some(("chain", hex)) => match Digest::from_hex(hex) {
+                Ok(chain_id) if self.store.layers.has(&chain_id) && !self.needed_layers()?.contains(&chain_id) => {
+                    let layer = self.store.layers.get(&chain_id)?;
+                    self.store.layers.remove(&chain_id)?;
+                    Ok(self.driver.remove(&layer.cache_id)?)
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    fn is_referred_to(&self, cache_id: &str) -> Result<bool, EngineError> {
+        let mounts = self.store.layers.mounts()?;
+        if mounts.iter().any(|(_, mount)| mount.mount_id == cache_id || mount.init_id == cache_id) {
+            return Ok(true);
+        }
+        for chain_id in self.store.layers.all()? {
+            if self.store.layers.get(&chain_id)?.cache_id == cache_id {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// Removes a directory and all in it; one that is gone already is no error.
+pub(super) fn remove_directory(path: &Path) -> Result<(), EngineError> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
