@@ -116,8 +116,17 @@ impl Session {
     /// The engine. An ordinary user is taken into the namespaces in which it works, so call this with one thread.
     pub fn engine(&self) -> Result<Engine, Failure> {
         let settings = self.settings();
-        container::enter_namespaces(&settings)?;
+        drop(container::enter_namespaces(&settings)?);
         Ok(Engine::open(settings)?)
+    }
+
+    /// The engine, for a command that is going to start a container.
+    pub fn engine_to_start(&self) -> Result<Engine, Failure> {
+        let settings = self.settings();
+        let lock = container::enter_namespaces(&settings)?;
+        let engine = Engine::open(settings)?;
+        engine.keep_until_started(lock);
+        Ok(engine)
     }
 }
 

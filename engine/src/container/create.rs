@@ -106,8 +106,14 @@ impl Engine {
         if let Ok(mount) = self.store.layers.mount(&container.id) {
             self.driver.remove(&mount.mount_id)?;
             self.driver.remove(&mount.init_id)?;
+            let below = mount.parent.as_ref().map(|top| self.store.layers.chain(top)).transpose()?.unwrap_or_default();
+            let chain_ids: Vec<_> = below.into_iter().map(|layer| layer.chain_id).collect();
+            let intent = self.intend(&[], &chain_ids)?;
+            self.store.layers.remove_mount(&container.id)?;
+            // The image may have been removed by force while the container still lay on its layers.
+            self.release_layers(mount.parent)?;
+            intent.done()?;
         }
-        self.store.layers.remove_mount(&container.id)?;
         remove_directory(&self.record_directory(&container.id))
     }
 

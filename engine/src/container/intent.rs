@@ -1,7 +1,7 @@
 //! What is about to be made or removed, written down first: so that what a killed command left half done is known for what
 //! it is, and nothing that somebody else made is ever taken for it.
 //!
-//! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>` and `chain <chain ID>`. An intent exists only while the
+//! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>` and `chain <chain ID>`, the topmost first. An intent exists only while the
 //! store's lock is held; one that is seen by the next holder of the lock was left by a process that is gone.
 
 use std::fs;
@@ -66,11 +66,7 @@ impl Engine {
         match line.split_once(' ') {
             Some(("cache", id)) if !self.is_referred_to(id)? => Ok(self.driver.remove(id)?),
             Some(("chain", hex)) => match Digest::from_hex(hex) {
-                Ok(chain_id) if self.store.layers.has(&chain_id) && !self.needed_layers()?.contains(&chain_id) => {
-                    let layer = self.store.layers.get(&chain_id)?;
-                    self.store.layers.remove(&chain_id)?;
-                    Ok(self.driver.remove(&layer.cache_id)?)
-                }
+                Ok(top) if self.store.layers.has(&top) => self.release_layers(Some(top)).map(drop),
                 _ => Ok(()),
             },
             _ => Ok(()),

@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::str::FromStr;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -85,7 +86,10 @@ impl Engine {
             stdout.read_to_end(&mut report).map_err(failed("listen to", &self.settings.program))?;
         }
         match report.as_slice() {
-            [b'O', ..] => Ok(()),
+            [b'O', ..] => {
+                drop(self.namespace.lock().unwrap_or_else(PoisonError::into_inner).take());
+                Ok(())
+            }
             [b'E', a, b, c, d, text @ ..] => {
                 let text = String::from_utf8_lossy(text).into_owned();
                 Err(EngineError::Start { text, exit_code: i32::from_be_bytes([*a, *b, *c, *d]) })

@@ -6,6 +6,7 @@
 //! pages.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use crate::driver::{self, Driver};
 use crate::registry::RegistrySettings;
@@ -43,7 +44,7 @@ pub use images::{Image, ImageSummary};
 pub use lifecycle::ExecSpec;
 pub use records::Container;
 pub use remove_image::RemovedImage;
-pub use rootless::enter_namespaces;
+pub use rootless::{NamespaceLock, enter_namespaces};
 
 pub use crate::driver::GraphData;
 
@@ -71,6 +72,8 @@ pub struct Engine {
     driver: Box<dyn Driver>,
     clock: Box<dyn Clock>,
     entropy: Box<dyn Entropy>,
+    /// Held until a container has been started, by commands that start one.
+    namespace: Mutex<Option<NamespaceLock>>,
 }
 
 impl Engine {
@@ -81,9 +84,21 @@ impl Engine {
         std::fs::create_dir_all(&settings.data_root).map_err(error::failed("create", &settings.data_root))?;
         let driver = driver::open(settings.storage_driver.as_deref(), &settings.data_root)?;
         let store = Store::open(&settings.data_root, driver_name)?;
-        let engine = Engine { settings, store, driver, clock: Box::new(SystemClock), entropy: Box::new(KernelEntropy) };
+        let engine = Engine {
+            settings,
+            store,
+            driver,
+            clock: Box::new(SystemClock),
+            entropy: Box::new(KernelEntropy),
+            namespace: Mutex::new(None),
+        };
         engine.recover()?;
         Ok(engine)
+    }
+
+    /// Keeps the lock on the caller's namespace until a container has been started.
+    pub fn keep_until_started(&self, lock: NamespaceLock) {
+        *self.namespace.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
     }
 
     /// What the engine was opened with.

@@ -89,6 +89,11 @@ struct Registered {
 impl Engine {
     /// Pulls an image and gives it the name it was asked for by.
     pub fn pull(&self, reference: &Reference, progress: &dyn PullProgress) -> Result<Pulled, EngineError> {
+        {
+            // Before it is asked which layers are here: those of a killed pull are not to be relied on.
+            let _lock = self.store.lock()?;
+            self.sweep()?;
+        }
         let staging = Staging::new(self.store.data_root())?;
         let sink = Sink { engine: self, staging, unpacked: Mutex::default(), registered: Mutex::default() };
         let outcome = registry::pull(reference, &self.settings.registry, &sink, progress);
@@ -178,7 +183,6 @@ impl PullSink for Sink<'_> {
         let mut registered = lock(&self.registered);
         if registered.lock.is_none() {
             registered.lock = Some(self.engine.store.lock()?);
-            self.engine.sweep()?;
         }
         // Another pull may have brought the same layer meanwhile.
         if self.has_layer(&layer.chain_id) {

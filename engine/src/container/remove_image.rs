@@ -172,7 +172,7 @@ impl Engine {
     }
 
     /// Deletes the layers from `top` down to the first that an image or a container still needs.
-    fn release_layers(&self, top: Option<Digest>) -> Result<Vec<Digest>, EngineError> {
+    pub(super) fn release_layers(&self, top: Option<Digest>) -> Result<Vec<Digest>, EngineError> {
         let needed = self.needed_layers()?;
         let mut removed = Vec::new();
         let mut next = top;

@@ -26,7 +26,7 @@ struct Options {
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
-    let engine = session.engine()?;
+    let engine = session.engine_to_start()?;
     for_each_name(&options.names, |name| {
         engine.stop(name, options.time.map(stop::timeout))?;
         Ok(engine.start(name)?)

@@ -33,7 +33,7 @@ fn run(session: &Session, Options { detach, run }: Options) -> Result<u8, Failur
     if !detach {
         check_terminal(run.interactive, run.tty)?;
     }
-    let engine = session.engine().map_err(|failure| run_refused("run", &failure.text))?;
+    let engine = session.engine_to_start().map_err(|failure| run_refused("run", &failure.text))?;
     let container = run.create("run", &engine, detach).map_err(|error| match error {
         CreateError::Wrong(failure) => failure,
         CreateError::Refused(reason) => run_refused("run", &reason),

@@ -31,7 +31,7 @@ struct Options {
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
-    let engine = session.engine()?;
+    let engine = session.engine_to_start()?;
     match options.names.as_slice() {
         [name] if options.attach || options.interactive => attach(&engine, name, options.interactive),
         _ if options.attach || options.interactive => {
