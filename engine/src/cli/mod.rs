@@ -54,6 +54,7 @@ struct CommandLine {
 pub fn main() -> ExitCode {
     let words: Vec<String> = env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     logging::start();
+    tracing::debug!(?words, "command");
     if let Err(error) = process::keep_files_from_children() {
         tracing::warn!(%error, "files that are open here stay open in containers");
     }

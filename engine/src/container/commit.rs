@@ -95,6 +95,7 @@ impl Engine {
             self.store.save_repositories(&names)?;
         }
         intent.done()?;
+        tracing::debug!(image = %id, container = container.id, "committed");
         Ok(id)
     }
 

@@ -199,6 +199,7 @@ impl PullSink for Sink<'_> {
         };
         registered.intents.push(self.engine.intend(&[], std::slice::from_ref(&layer.chain_id))?);
         self.engine.adopt_layer(record, &self.staging.path(layer.index))?;
+        tracing::debug!(chain = %layer.chain_id, blob = %layer.blob, size_bytes, "layer registered");
         registered.chain_ids.push(layer.chain_id.clone());
         Ok(())
     }

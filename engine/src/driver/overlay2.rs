@@ -137,7 +137,9 @@ impl Driver for Overlay2 {
     fn attach(&self, id: &str) -> Result<PathBuf, DriverError> {
         let merged = self.attached_at(id);
         make_directory(&merged, 0o755).or_else(exists_is_fine).map_err(failed("create", &merged))?;
-        self.writable(id)?.attach(&merged).map_err(|error| {
+        let overlay = self.writable(id)?;
+        tracing::debug!(merged = %merged.display(), layers = overlay.lower.len(), "mount overlay");
+        overlay.attach(&merged).map_err(|error| {
             let _ = fs::remove_dir(&merged);
             failed("mount overlay on", &merged)(error)
         })?;
@@ -150,6 +152,7 @@ impl Driver for Overlay2 {
 
     fn detach(&self, id: &str) -> Result<(), DriverError> {
         let merged = self.attached_at(id);
+        tracing::debug!(merged = %merged.display(), "unmount");
         mount::unmount(&merged).map_err(failed("unmount", &merged))?;
         fs::remove_dir(&merged).or_else(gone_is_fine).map_err(failed("remove", &merged))
     }

@@ -57,7 +57,7 @@ impl Overlay {
         }
     }
 
-    /// Mounts without a place in the tree. Needs `lowerdir+`, Linux 6.5.
+    /// Mounts without a place in the tree. Needs `lowerdir+`, Linux 6.7.
     pub fn detached(&self) -> io::Result<DetachedOverlay> {
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         let context = context.as_fd();

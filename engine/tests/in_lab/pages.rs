@@ -1,44 +1,9 @@
 //! Every page replays on this engine, as root and as an ordinary user, and leaves the transcript and the trees it left
 //! before; on a real dockerd where there is one.
-//!
-//! `LAYERLAB_REQUIRE=docker,root` makes a skip for want of one of these a failure.
-
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-/// The exit status that means "this host cannot".
-const SKIPPED: i32 = 77;
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// The lab's program, built as this test was.
-fn lab() -> Command {
-    let engine = Path::new(env!("CARGO_BIN_EXE_layerlab"));
-    let target = engine.ancestors().nth(2).unwrap();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "layerlab-scenarios", "--bin", "layerlab-lab", "--target-dir"])
-        .arg(target)
-        .current_dir(workspace())
-        .status();
-    assert!(built.unwrap().success(), "the lab does not build");
-    let mut lab = Command::new(engine.with_file_name("layerlab-lab"));
-    lab.env("LAYERLAB_ENGINE", engine).env_remove("DOCKER_HOST").current_dir(workspace());
-    lab
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn is_required(what: &str) -> bool {
-    std::env::var("LAYERLAB_REQUIRE").is_ok_and(|required| required.split(',').any(|other| other == what))
-}
+use super::{SKIPPED, is_required, lab, text, workspace};
 
 /// Replays everything; false when this host cannot, which is said.
 fn replay(options: &[&str]) -> bool {

@@ -1,0 +1,46 @@
+//! Whatever command is killed at whatever moment: when its containers and images are removed, nothing is left on disk.
+
+use super::{lab, text};
+
+/// Kills pulls, creates, commits and removals after a few milliseconds each, removes what they made, and lists what is
+/// left of it.
+const STORM: &str = r"
+for i in 1 2 3 4 5 6 7 8 9; do timeout -s KILL 0.0$i docker pull -q httpd >/dev/null 2>&1; done
+docker pull -q httpd >/dev/null
+for i in 03 05 07 09 11 13 15 17 19 21 23 25 04 06 08 10 12; do
+  timeout -s KILL 0.0$i docker create httpd true >/dev/null 2>&1
+done
+for c in $(docker ps -aq); do timeout -s KILL 0.006 docker rm $c >/dev/null 2>&1; done
+docker create --name base httpd true >/dev/null
+for i in 04 06 08 10 12 14; do timeout -s KILL 0.0$i docker commit base x$i >/dev/null 2>&1; done
+for i in $(docker images -q); do timeout -s KILL 0.008 docker rmi -f $i >/dev/null 2>&1; done
+for c in $(docker ps -aq); do docker rm $c >/dev/null; done
+for i in $(docker images -q); do docker rmi -f $i >/dev/null; done
+docker rmi nosuch 2>/dev/null
+cd /var/lib/docker
+echo tmp: $(ls tmp)
+echo layers: $(ls overlay2)
+echo links: $(ls overlay2/l)
+echo chains: $(ls image/overlay2/layerdb/sha256)
+echo mounts: $(ls image/overlay2/layerdb/mounts)
+echo aside: $(ls image/overlay2/layerdb/tmp)
+echo containers: $(ls containers)
+";
+
+fn nothing_is_left(options: &[&str]) {
+    let output = lab().arg("shell").args(options).args(["bash", "-c", STORM]).output().unwrap();
+    let text = text(&output);
+    for line in ["tmp:", "layers: l", "links:", "chains:", "mounts:", "aside:", "containers:"] {
+        assert!(text.lines().any(|shown| shown.trim_end() == line), "{line} is not in:\n{text}");
+    }
+}
+
+#[test]
+fn killed_commands_leave_nothing() {
+    nothing_is_left(&[]);
+}
+
+#[test]
+fn killed_commands_of_an_ordinary_user_leave_nothing() {
+    nothing_is_left(&["--rootless"]);
+}
