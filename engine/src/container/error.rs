@@ -33,6 +33,9 @@ pub enum EngineError {
     /// A working directory that is no absolute path.
     #[error("the working directory '{0}' is invalid, it needs to be an absolute path")]
     WorkingDirectory(String),
+    /// A working directory in whose place the image has something else.
+    #[error("Cannot mkdir: {0} is not a directory")]
+    NotADirectory(String),
     /// Neither image nor caller say what to run.
     #[error("No command specified")]
     NoCommand,

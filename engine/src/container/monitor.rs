@@ -384,15 +384,17 @@ impl Hub {
     }
 
     fn hear(&self, mut client: UnixStream) {
+        let mut has_typed = false;
         while let Ok(Some(frame)) = Frame::read_from(&mut client) {
             match frame {
                 Frame::Stdin(bytes) => {
+                    has_typed = true;
                     if let Some(stdin) = held(&self.stdin).as_mut() {
                         // A program that has closed its input is not to be told more.
                         let _ = stdin.write_all(&bytes);
                     }
                 }
-                Frame::StdinEnd if self.stdin_once && self.terminal.is_none() => drop(held(&self.stdin).take()),
+                Frame::StdinEnd => self.end_input(),
                 Frame::Resize(size) => {
                     if let Some(terminal) = &self.terminal {
                         let _ = terminal::set_size(terminal.as_fd(), size);
@@ -401,6 +403,13 @@ impl Hub {
                 _ => {}
             }
         }
+        // Somebody who only listened takes nothing along.
+        if has_typed {
+            self.end_input();
+        }
+    }
+
+    fn end_input(&self) {
         if self.stdin_once && self.terminal.is_none() {
             drop(held(&self.stdin).take());
         }

@@ -47,7 +47,12 @@ pub fn make_working_directory(tree: &Path, container: &Container) -> Result<(), 
         return Ok(());
     }
     let made = Root::open(tree).and_then(|root| root.create_dir_all(Path::new(directory)));
-    made.map(drop).map_err(failed("make the working directory in", tree))
+    match made {
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(EngineError::NotADirectory(directory.clone()))
+        }
+        other => other.map(drop).map_err(failed("make the working directory in", tree)),
+    }
 }
 
 /// Device nodes of `/dev`: name, major, minor.

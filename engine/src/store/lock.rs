@@ -1,4 +1,4 @@
-//! One writer at a time: a lock on the data root's directory itself, so that no extra file is needed.
+//! One writer at a time: locks on directories themselves, so that no extra file is needed.
 
 use std::fs::File;
 use std::path::Path;
