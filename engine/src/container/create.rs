@@ -39,6 +39,10 @@ impl Engine {
         }
         // An unknown network is refused at the start, as dockerd does.
         let network = network_name(&spec.host.network_mode).unwrap_or(&spec.host.network_mode).to_owned();
+        let mut warnings = Vec::new();
+        if network == "host" && !spec.host.port_bindings.is_empty() {
+            warnings.push("Published ports are discarded when using host network mode".to_owned());
+        }
         let id = self.entropy.hex_id();
         if run.hostname.is_empty() {
             // A container on the host's network has the host's name.
@@ -72,7 +76,7 @@ impl Engine {
             self.forget(&container)?;
             self.sweep()?;
         }
-        made.map(|()| (container, Vec::new()))
+        made.map(|()| (container, warnings))
     }
 
     /// Layers, mount record and container record, in this order: what a record names exists.
@@ -164,6 +168,8 @@ fn merged(mut run: RunConfig, image: &RunConfig) -> RunConfig {
             said.clone_from(inherited);
         }
     }
+    // An empty entrypoint was asked for to silence the image's.
+    run.entrypoint = run.entrypoint.filter(|words| words.iter().any(|word| !word.is_empty()));
     run.on_build = None;
     run.healthcheck = run.healthcheck.or_else(|| image.healthcheck.clone());
     run.stop_timeout = run.stop_timeout.or(image.stop_timeout);

@@ -53,13 +53,10 @@ impl Engine {
     /// Starts the monitor of a container, with `client` as the first attached command, and waits until the container's
     /// program runs or could not be started.
     pub(super) fn start_monitor(&self, id: &str, client: Option<UnixStream>) -> Result<(), EngineError> {
-        while let Some(monitor) = self.monitor_process(id)? {
-            // One that starts will run soon, one that winds down will be gone.
-            if self.load(id)?.config.state.running {
-                return Ok(());
-            }
-            let pause = Some(Duration::from_millis(10));
-            monitor.wait_for_end(pause).map_err(failed("wait for", &self.run_directory(id)))?;
+        if let Some(monitor) = self.monitor_process(id)?
+            && self.runs_on(id, &monitor)?
+        {
+            return Ok(());
         }
         let log = self.settings.exec_root.join("monitor.log");
         fs::DirBuilder::new()
@@ -98,6 +95,22 @@ impl Engine {
                 text: format!("the monitor ended without a word; see {}", log.display()),
                 exit_code: 125,
             }),
+        }
+    }
+
+    /// Whether a container with a monitor runs: one that is starting will soon, of one that winds down the monitor will be
+    /// gone.
+    fn runs_on(&self, id: &str, monitor: &Process) -> Result<bool, EngineError> {
+        let pause = Some(Duration::from_millis(10));
+        loop {
+            match self.load(id) {
+                Ok(container) if container.config.state.running => return Ok(true),
+                Ok(_) | Err(EngineError::NoSuchContainer(_)) => {}
+                Err(error) => return Err(error),
+            }
+            if monitor.wait_for_end(pause).map_err(failed("wait for", &self.run_directory(id)))? {
+                return Ok(false);
+            }
         }
     }
 
@@ -179,10 +192,11 @@ impl Engine {
     pub fn remove_container(&self, id: &str, force: bool) -> Result<(), EngineError> {
         let container = self.container(id)?;
         if let Some(monitor) = self.monitor_process(&container.id)? {
-            if !force {
+            if force {
+                self.end(&container.id, &monitor)?;
+            } else if self.runs_on(&container.id, &monitor)? {
                 return Err(EngineError::RemoveRunning(container.id));
             }
-            self.end(&container.id, &monitor)?;
         }
         let _lock = self.store.lock()?;
         // With --rm the monitor has removed it already.

@@ -156,8 +156,9 @@ impl Identity {
             }
         };
         let name = field(0).unwrap_or_default().to_owned();
-        let member =
-            |fields: &Vec<String>| fields.get(3).is_some_and(|members| members.split(',').any(|member| member == name));
+        let member = |fields: &Vec<String>| {
+            !name.is_empty() && fields.get(3).is_some_and(|members| members.split(',').any(|member| member == name))
+        };
         let mut groups: Vec<u32> =
             group_table.iter().filter(|fields| member(fields)).filter_map(|fields| number(fields.get(2)?)).collect();
         groups.insert(0, gid);
@@ -207,6 +208,7 @@ mod tests {
     fn numbers_need_no_entry_and_names_do() {
         let identity = Identity::find("12345:54321").unwrap();
         assert_eq!((identity.uid, identity.gid, identity.home.as_str()), (12345, 54321, "/"));
+        assert_eq!(identity.groups, [54321], "groups without members are nobody's");
         let unknown = Identity::find("nosuchuser").map(|_| ()).unwrap_err();
         assert_eq!(unknown.to_string(), "unable to find user nosuchuser: no matching entries in passwd file");
     }

@@ -16,10 +16,25 @@ fn replay(options: &[&str]) -> bool {
     true
 }
 
+/// The names of the pages that retell a document.
+fn walkthroughs() -> Vec<String> {
+    let entries = fs::read_dir(workspace().join("scenarios/walkthroughs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages = entries.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    pages.map(|page| page.file_stem().unwrap().to_str().unwrap().to_owned()).collect()
+}
+
 #[test]
-fn every_page_replays_and_leaves_what_it_left_before() {
+fn every_page_replays() {
+    replay(&[]);
+}
+
+#[test]
+fn every_walkthrough_leaves_what_it_left_before() {
     let directory = tempfile::tempdir().unwrap();
-    replay(&["--record", directory.path().to_str().unwrap()]);
+    let names = walkthroughs();
+    let mut options = vec!["--record", directory.path().to_str().unwrap()];
+    options.extend(names.iter().map(String::as_str));
+    replay(&options);
     if !rustix::process::geteuid().is_root() {
         eprintln!("skipped: the trees of an ordinary user have other marks; the snapshots are root's");
         assert!(!is_required("root"));
@@ -27,17 +42,23 @@ fn every_page_replays_and_leaves_what_it_left_before() {
     }
     let mut records: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     records.sort();
-    assert!(records.len() >= 2, "nothing was recorded");
+    let snapshots = workspace().join("snapshots");
+    assert_eq!(records.len(), 2 * names.len(), "each page leaves a transcript and trees");
     let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(workspace().join("snapshots"));
+    settings.set_snapshot_path(&snapshots);
     settings.set_prepend_module_to_snapshot(false);
     settings.set_omit_expression(true);
     settings.bind(|| {
-        for record in records {
+        for record in &records {
             let name = record.file_name().unwrap().to_str().unwrap();
-            insta::assert_snapshot!(name, fs::read_to_string(&record).unwrap());
+            insta::assert_snapshot!(name, fs::read_to_string(record).unwrap());
         }
     });
+    let kept = fs::read_dir(snapshots).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    for snapshot in kept.filter(|name| name.ends_with(".snap")) {
+        let record = directory.path().join(snapshot.trim_end_matches(".snap"));
+        assert!(record.exists(), "{snapshot} belongs to no walkthrough");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::Verb;
 use crate::cli::arguments::{Count, options};
 use crate::cli::messages::{Failure, for_each_name};
 use crate::cli::session::Session;
+use crate::container::EngineError;
 
 pub static VERB: Verb = Verb {
     names: &["kill", "container kill"],
@@ -29,8 +30,9 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let engine = session.engine()?;
     for_each_name(&options.names, |name| {
         let killed = engine.kill(name, &options.signal);
-        killed.map_err(|error| {
-            Failure::new(format!("Error response from daemon: Cannot kill container: {name}: {error}"))
+        killed.map_err(|error| match error {
+            EngineError::InvalidSignal(_) => Failure::from(error),
+            _ => Failure::new(format!("Error response from daemon: Cannot kill container: {name}: {error}")),
         })
     })
 }
