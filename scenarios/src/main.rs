@@ -13,7 +13,7 @@ use layerlab_scenarios::lab::join;
 use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, prepare, workspace_root};
 use layerlab_scenarios::lab::sandbox::Outcome;
-use layerlab_scenarios::page::Page;
+use layerlab_scenarios::page::{Arrangement, Page};
 use layerlab_scenarios::replay::{ConsoleObserver, Machine, PageReport, ReplayOptions, replay};
 use layerlab_scenarios::target::{FindError, TARGETS, Target, named};
 
@@ -244,7 +244,7 @@ impl Shell {
 
     /// Inside the lab.
     fn inside(&self, machine: &mut LabMachine) -> u8 {
-        for directive in ["install docker", "start docker"] {
+        for directive in [Arrangement::InstallDocker, Arrangement::StartDocker] {
             if let Err(error) = machine.arrange(directive) {
                 eprintln!("layerlab-lab: {error}");
                 return FAILED;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use layerlab_scenarios::page::{Page, Step};
+use layerlab_scenarios::page::{Arrangement, Page, Step};
 use layerlab_scenarios::replay::{
     ConsoleObserver, Failure, Machine, Observer, PageReport, Problem, ReplayError, ReplayOptions, StepReport,
     StepStatus, replay,
@@ -45,9 +45,11 @@ impl Machine for Host {
         self.target
     }
 
-    fn arrange(&mut self, directive: &str) -> Result<(), String> {
-        let file = directive.strip_prefix("touch ").ok_or("it only knows touch")?;
-        std::fs::write(self.root.path().join(file), "").map_err(|error| error.to_string())
+    fn arrange(&mut self, arrangement: Arrangement) -> Result<(), String> {
+        if arrangement != Arrangement::InstallDocker {
+            return Err("it only installs".into());
+        }
+        std::fs::write(self.root.path().join("made"), "").map_err(|error| error.to_string())
     }
 
     fn shell(&mut self) -> Result<Command, String> {
@@ -157,7 +159,7 @@ fn the_report_of_a_failure_says_all_there_is_to_know() {
 
 #[test]
 fn after_a_failure_nothing_is_typed() {
-    let report = run("# false\n# touch made\n# true");
+    let report = run("# false\n# install docker\n# true");
     assert_eq!(report.count(StepStatus::NotRun), 2);
     assert_eq!(report.failure.unwrap().step, 1);
 }
@@ -324,13 +326,13 @@ fn steps_and_lines_of_other_targets_are_left_out() {
 
 #[test]
 fn directives_go_to_the_machine_between_steps() {
-    let text = "# T\n```console\n# ls\n```\n```lab\ntouch made\n```\n```console\n# ls\nmade\n```\n";
+    let text = "# T\n```console\n# ls\n```\n```lab\ninstall docker\n```\n```console\n# ls\nmade\n```\n";
     let page = Page::parse("x.md", text).unwrap();
     let report = replay(&page, &mut Host::new(), &mut Silent, &ReplayOptions::default()).unwrap();
     assert!(report.is_passed());
-    let page = Page::parse("x.md", &text.replace("touch made", "install docker")).unwrap();
+    let page = Page::parse("x.md", &text.replace("install", "start")).unwrap();
     let error = replay(&page, &mut Host::new(), &mut Silent, &ReplayOptions::default()).unwrap_err();
-    assert_eq!(error.to_string(), "x.md:6: the machine cannot 'install docker': it only knows touch");
+    assert_eq!(error.to_string(), "x.md:6: the machine cannot 'start docker': it only installs");
 }
 
 #[derive(Default)]

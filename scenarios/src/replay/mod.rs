@@ -15,7 +15,7 @@ mod session;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::page::{Page, Step};
+use crate::page::{Arrangement, Page, Step};
 use crate::terminal::TerminalError;
 
 pub use console::ConsoleObserver;
@@ -28,8 +28,8 @@ pub trait Machine {
     /// The name that `@target` prefixes mean: `layerlab`, `docker`.
     fn target(&self) -> &str;
 
-    /// Does what a line of a `lab` block says (`install docker`, `start docker`); the error says why it cannot.
-    fn arrange(&mut self, directive: &str) -> Result<(), String>;
+    /// Does what a line of a `lab` block says; the error says why it cannot.
+    fn arrange(&mut self, arrangement: Arrangement) -> Result<(), String>;
 
     /// The shell to be started on the terminal. Its prompt carries an OSC 133 mark:
     /// `PS1='\[\e]133;D;$?\a\]# '` (or `$ `).
@@ -103,14 +103,14 @@ pub enum ReplayError {
         last: usize,
     },
     /// The machine cannot do what a `lab` block says.
-    #[error("{page}:{line}: the machine cannot '{directive}': {reason}")]
+    #[error("{page}:{line}: the machine cannot '{arrangement}': {reason}")]
     Arrange {
         /// The page's path.
         page: String,
         /// Line of the directive.
         line: usize,
         /// The directive.
-        directive: String,
+        arrangement: Arrangement,
         /// What the machine said.
         reason: String,
     },

@@ -132,13 +132,13 @@ impl Run<'_> {
     }
 
     fn arrange(&mut self, directive: &Directive) -> Result<(), ReplayError> {
-        self.machine.arrange(&directive.text).map_err(|reason| ReplayError::Arrange {
+        self.machine.arrange(directive.arrangement).map_err(|reason| ReplayError::Arrange {
             page: self.page.path.display().to_string(),
             line: directive.line,
-            directive: directive.text.clone(),
+            arrangement: directive.arrangement,
             reason,
         })?;
-        self.take_tree(0, format!("lab: {}", directive.text))
+        self.take_tree(0, format!("lab: {}", directive.arrangement))
     }
 
     fn step(&mut self, index: usize, step: &Step) -> Result<(), ReplayError> {
