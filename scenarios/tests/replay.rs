@@ -1,6 +1,7 @@
 //! The runner against a real shell in a real terminal: what a right page looks like, and that every kind of wrong page fails.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -154,7 +155,7 @@ fn the_report_of_a_failure_says_all_there_is_to_know() {
     for part in ["pages/x.md:6: step 2 failed on layerlab", "# echo wrong", "-right", "+wrong", "engine: it hurts"] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
-    assert!(text.ends_with("to run just this step: cargo xtask replay x --only 2"), "{text}");
+    assert!(text.ends_with("to run just this step: cargo xtask replay pages/x.md --on layerlab --only 2"), "{text}");
 }
 
 #[test]
@@ -351,8 +352,9 @@ impl Observer for Listening {
     fn step_failed(&mut self, step: &Step, _: &Failure) {
         self.0.push(format!("fail {}", step.number));
     }
-    fn pause(&mut self, step: &Step) {
+    fn pause(&mut self, step: &Step) -> ControlFlow<()> {
         self.0.push(format!("pause {}", step.number));
+        ControlFlow::Continue(())
     }
 }
 
@@ -376,6 +378,17 @@ fn pauses_come_after_every_shown_step() {
     let mut seen = Listening::default();
     replay(&parse("# true\n# false"), &mut Host::new(), &mut seen, &options).unwrap();
     assert_eq!(seen.0, ["set-up 0", "start 1", "pass 1", "pause 1", "start 2", "fail 2"].map(str::to_owned)[1..]);
+}
+
+#[test]
+fn the_end_of_the_input_at_a_pause_stops_the_replay() {
+    let options = ReplayOptions { pause: true, ..ReplayOptions::default() };
+    let mut console = ConsoleObserver::plain(Vec::new()).reading(&b"\n"[..]);
+    let page = parse("# true\n# true\n# true");
+    let report = replay(&page, &mut Host::new(), &mut console, &options).unwrap();
+    assert_eq!((report.stopped, report.is_passed(), report.count(StepStatus::NotRun)), (Some(2), false, 1));
+    let text = String::from_utf8(console.into_inner()).unwrap();
+    assert!(text.ends_with("stopped after step 2, 2 passed, 1 not run\n"), "{text}");
 }
 
 #[test]

@@ -11,7 +11,9 @@ mod normal;
 mod report;
 mod runner;
 mod session;
+mod summary;
 
+use std::ops::ControlFlow;
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,6 +24,7 @@ pub use console::ConsoleObserver;
 pub use failure::{Failure, Problem};
 pub use report::{PageReport, StepReport, StepStatus, TreeReport};
 pub use runner::replay;
+pub use summary::{PageOutcome, Summary};
 
 /// What a page is replayed on: a lab with our engine, or with somebody else's.
 pub trait Machine {
@@ -54,8 +57,10 @@ pub trait Observer {
     fn step_passed(&mut self, _step: &Step, _report: &StepReport) {}
     /// A step did not.
     fn step_failed(&mut self, _step: &Step, _failure: &Failure) {}
-    /// After each shown step, when pauses were asked for: returns when it may go on.
-    fn pause(&mut self, _step: &Step) {}
+    /// After each shown step, when pauses were asked for: returns when it may go on, or that it shall not.
+    fn pause(&mut self, _step: &Step) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
     /// The page is over.
     fn page_ended(&mut self, _report: &PageReport) {}
 }
@@ -71,11 +76,13 @@ pub struct ReplayOptions {
     pub pause: bool,
     /// How long a step may take that says nothing else.
     pub timeout: Duration,
+    /// The command that replays this page so again, without `--only`; reports of failures tell it.
+    pub again: Option<String>,
 }
 
 impl Default for ReplayOptions {
     fn default() -> Self {
-        ReplayOptions { trees: false, only: None, pause: false, timeout: Duration::from_secs(30) }
+        ReplayOptions { trees: false, only: None, pause: false, timeout: Duration::from_secs(30), again: None }
     }
 }
 
