@@ -14,14 +14,14 @@ use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, prepare, workspace_root};
 use layerlab_scenarios::lab::sandbox::Outcome;
 use layerlab_scenarios::page::{Arrangement, Page};
-use layerlab_scenarios::replay::{ConsoleObserver, Machine, PageOutcome, PageReport, ReplayOptions, Summary, replay};
+use layerlab_scenarios::replay::{
+    ConsoleObserver, Machine, PageOutcome, PageReport, ReplayOptions, STOPPED, Summary, replay,
+};
 use layerlab_scenarios::target::{FindError, TARGETS, Target, named};
 
 const FAILED: u8 = 1;
 /// As automake and others have it: not run, because this host cannot.
 const SKIPPED: u8 = 77;
-/// As a shell has it for a program that ctrl-C ended.
-const STOPPED: u8 = 130;
 
 #[derive(Parser)]
 #[command(name = "layerlab-lab", about = "Replays pages and opens shells in a lab that leaves nothing behind")]
@@ -159,7 +159,7 @@ impl Replay {
         let mut summary = Summary::default();
         for page in &pages {
             let outcome = self.page(page, &prepared)?;
-            let is_stopped = outcome == PageOutcome::Failed { status: STOPPED };
+            let is_stopped = outcome == PageOutcome::Stopped;
             summary.add(page.name(), outcome);
             if is_stopped {
                 break;
@@ -184,6 +184,7 @@ impl Replay {
         let steps = page.steps().filter(|step| step.targets.hold_for(name)).count();
         Ok(match outcome.map(conclude) {
             Ok(0) => PageOutcome::Passed { steps: if self.only.is_some() { 1 } else { steps } },
+            Ok(STOPPED) => PageOutcome::Stopped,
             Ok(status) => PageOutcome::Failed { status },
             Err(reason) => PageOutcome::Skipped { reason },
         })

@@ -11,6 +11,7 @@ use layerlab_scenarios::replay::{
     ConsoleObserver, Failure, Machine, Observer, PageReport, Problem, ReplayError, ReplayOptions, StepReport,
     StepStatus, replay,
 };
+use layerlab_scenarios::skip::skip;
 
 /// The host's own shell, with a directory that plays the data root.
 struct Host {
@@ -445,7 +446,7 @@ fn trees_are_taken_after_each_step_that_changes_them() {
 #[test]
 fn a_real_bash_is_typed_to_as_well() {
     if Command::new("bash").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no bash");
+        skip("bash", "there is no bash");
         return;
     }
     let long = "x".repeat(250);
@@ -469,7 +470,7 @@ fn a_real_bash_is_typed_to_as_well() {
 #[test]
 fn a_bash_that_knows_no_terminal_scrolls_sideways_and_is_typed_to_as_well() {
     if Command::new("bash").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no bash");
+        skip("bash", "there is no bash");
         return;
     }
     let dumb = || {

@@ -4,6 +4,8 @@ use std::fmt;
 
 /// As automake and others have it: not run, because this host cannot.
 const SKIPPED: u8 = 77;
+/// As a shell has it for a program that ctrl-C ended.
+pub const STOPPED: u8 = 130;
 
 /// How one page went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub enum PageOutcome {
         /// The exit status of its lab.
         status: u8,
     },
+    /// Stopped by the reader.
+    Stopped,
     /// Not run.
     Skipped {
         /// Why not.
@@ -35,11 +39,12 @@ impl Summary {
         self.0.push((page, outcome));
     }
 
-    /// 0 when all that ran passed, the highest status of one that failed, 77 when none ran.
+    /// 0 when all that ran passed, the highest status of one that failed or was stopped (130), 77 when none ran.
     pub fn status(&self) -> u8 {
         let ran = self.0.iter().filter_map(|(_, outcome)| match outcome {
             PageOutcome::Passed { .. } => Some(0),
             PageOutcome::Failed { status } => Some(*status),
+            PageOutcome::Stopped => Some(STOPPED),
             PageOutcome::Skipped { .. } => None,
         });
         ran.max().unwrap_or(SKIPPED)
@@ -71,6 +76,9 @@ impl fmt::Display for Summary {
         if !failed.is_empty() {
             write!(f, "{} failed ({}), ", counted(failed.len(), "page"), failed.join(", "))?;
         }
+        for (page, _) in self.0.iter().filter(|(_, outcome)| *outcome == PageOutcome::Stopped) {
+            write!(f, "stopped in {page}, ")?;
+        }
         write!(f, "{} passed, {}", counted(pages, "page"), counted(steps, "step"))?;
         for (reason, pages) in self.skips() {
             write!(f, ", {} skipped ({}: {reason})", pages.len(), pages.join(", "))?;
@@ -97,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_last_line_tells_of_all_pages() {
-        use PageOutcome::{Failed, Passed, Skipped};
+        use PageOutcome::{Failed, Passed, Skipped, Stopped};
         let skipped = || Skipped { reason: "this host has no dockerd".into() };
         for (outcomes, line, status) in [
             (vec![Passed { steps: 5 }, Passed { steps: 1 }], "2 pages passed, 6 steps", 0),
@@ -111,6 +119,7 @@ mod tests {
                 "1 page passed, 2 steps, 2 skipped (a, c: this host has no dockerd)",
                 0,
             ),
+            (vec![Passed { steps: 2 }, Stopped], "stopped in b, 1 page passed, 2 steps", 130),
             (vec![skipped()], "0 pages passed, 0 steps, 1 skipped (a: this host has no dockerd)", 77),
         ] {
             let summary = summary(&outcomes);
