@@ -2,7 +2,8 @@
 //!
 //! The guest is the package `scenarios/guest`, compiled by cargo with `+crt-static` into a target directory of its own,
 //! `<target>/guest`, so that it never disturbs an outer build. A copy under `<target>/guest/built/<key>/guest` is kept,
-//! where `<key>` is a hash of everything the binary is made of; when that file is there, no cargo is started.
+//! where `<key>` is a hash of everything the binary is made of; when that file is there, no cargo is started. The builder's
+//! directories are mapped to fixed names, so that neither the binary nor the key depends on where anything lies.
 
 use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
@@ -21,8 +22,8 @@ pub enum GuestError {
     File { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("cannot run {program}: {source}; install Rust or set CARGO and RUSTC")]
     NoTool { program: String, source: io::Error },
-    #[error("`{program} -vV` does not tell its host triple; set RUSTC to a working compiler")]
-    NoHost { program: String },
+    #[error("`{program} {asked}` does not tell its {what}; set RUSTC to a working compiler")]
+    NoAnswer { program: String, asked: &'static str, what: &'static str },
     #[error("building the guest failed ({status}); cargo said:\n{output}")]
     Build { status: std::process::ExitStatus, output: String },
 }
@@ -57,23 +58,57 @@ pub fn build(workspace_root: &Path, progress: &mut dyn FnMut(&str)) -> Result<Pa
 struct Rustc {
     version: String,
     host: String,
+    sysroot: PathBuf,
 }
 
 impl Rustc {
     fn ask() -> Result<Rustc, GuestError> {
         let program = std::env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
         let shown = program.to_string_lossy().into_owned();
-        let output = Command::new(&program)
-            .arg("-vV")
-            .output()
-            .map_err(|source| GuestError::NoTool { program: shown.clone(), source })?;
-        let version = String::from_utf8_lossy(&output.stdout).into_owned();
+        let say = |arguments: &[&str]| {
+            let output = Command::new(&program).args(arguments).output();
+            let output = output.map_err(|source| GuestError::NoTool { program: shown.clone(), source })?;
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        let no_answer = |asked, what| GuestError::NoAnswer { program: shown.clone(), asked, what };
+        let version = say(&["-vV"])?;
         let host = version.lines().find_map(|line| line.strip_prefix("host: ")).map(str::to_owned);
-        match host {
-            Some(host) => Ok(Rustc { version, host }),
-            None => Err(GuestError::NoHost { program: shown }),
+        let host = host.ok_or_else(|| no_answer("-vV", "host triple"))?;
+        let sysroot = PathBuf::from(say(&["--print", "sysroot"])?.trim_end());
+        if sysroot.as_os_str().is_empty() {
+            return Err(no_answer("--print sysroot", "sysroot"));
         }
+        Ok(Rustc { version, host, sysroot })
     }
+
+    /// Static, and with the builder's directories under fixed names; where two of them match a path, the last one counts.
+    fn flags(&self, workspace_root: &Path) -> OsString {
+        let mut flags = OsString::from(STATIC);
+        let library = self.sysroot.join("lib/rustlib/src/rust");
+        let cargo = cargo_home();
+        let places = [(&*self.sysroot, SYSROOT), (&*library, LIBRARY), (&*cargo, CARGO), (workspace_root, WORKSPACE)];
+        for (from, to) in places {
+            flags.push("\u{1f}--remap-path-prefix\u{1f}");
+            flags.push(from);
+            flags.push("=");
+            flags.push(to);
+        }
+        flags
+    }
+}
+
+/// Flags are separated by the character 0x1f, as in CARGO_ENCODED_RUSTFLAGS.
+const STATIC: &str = "-C\u{1f}target-feature=+crt-static";
+/// What stands in the binary for the directories of whoever built it.
+const SYSROOT: &str = "/sysroot";
+const LIBRARY: &str = "/library";
+const CARGO: &str = "/cargo";
+const WORKSPACE: &str = "/layerlab";
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> PathBuf {
+    let home = || std::env::home_dir().unwrap_or_default().join(".cargo");
+    std::env::var_os("CARGO_HOME").map_or_else(home, PathBuf::from)
 }
 
 fn file_error(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> GuestError {
@@ -92,7 +127,7 @@ fn target_directory(workspace_root: &Path) -> PathBuf {
     }
 }
 
-/// The hash of compiler, lock file, manifests and sources, 32 hexadecimal digits.
+/// The hash of compiler, flags, lock file, manifests and sources, 32 hexadecimal digits.
 fn key(workspace_root: &Path, rustc: &Rustc) -> Result<String, GuestError> {
     let package = workspace_root.join("scenarios/guest");
     let mut files =
@@ -101,6 +136,9 @@ fn key(workspace_root: &Path, rustc: &Rustc) -> Result<String, GuestError> {
     files.sort();
     let mut hash = Sha256::new();
     hash.update(&rustc.version);
+    for flag in [STATIC, SYSROOT, LIBRARY, CARGO, WORKSPACE] {
+        hash.update(flag);
+    }
     for file in files {
         let contents = std::fs::read(&file).map_err(file_error("read", &file))?;
         let name = file.strip_prefix(workspace_root).unwrap_or(&file);
@@ -145,7 +183,7 @@ fn compile(
             command.env_remove(name);
         }
     }
-    command.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    command.env("CARGO_ENCODED_RUSTFLAGS", rustc.flags(workspace_root));
     let no_tool = |source| GuestError::NoTool { program: cargo.to_string_lossy().into_owned(), source };
     let mut child = command.spawn().map_err(no_tool)?;
     let mut output = String::new();

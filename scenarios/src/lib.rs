@@ -10,5 +10,6 @@ pub mod matcher;
 pub mod page;
 pub mod registry;
 pub mod replay;
+pub mod skip;
 pub mod target;
 pub mod terminal;

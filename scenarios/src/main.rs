@@ -13,8 +13,10 @@ use layerlab_scenarios::lab::join;
 use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, prepare, workspace_root};
 use layerlab_scenarios::lab::sandbox::Outcome;
-use layerlab_scenarios::page::Page;
-use layerlab_scenarios::replay::{ConsoleObserver, Machine, PageReport, ReplayOptions, replay};
+use layerlab_scenarios::page::{Arrangement, Page};
+use layerlab_scenarios::replay::{
+    ConsoleObserver, Machine, PageOutcome, PageReport, ReplayOptions, STOPPED, Summary, replay,
+};
 use layerlab_scenarios::target::{FindError, TARGETS, Target, named};
 
 const FAILED: u8 = 1;
@@ -56,8 +58,8 @@ struct Where {
     #[arg(long)]
     rootless: bool,
     /// Targets that must be available here: to skip them is an error
-    #[arg(long, value_name = "TARGET,…", value_delimiter = ',')]
-    require: Vec<String>,
+    #[arg(long, value_name = "TARGET,…", value_delimiter = ',', value_parser = target)]
+    require: Vec<&'static dyn Target>,
 }
 
 #[derive(Args)]
@@ -119,13 +121,13 @@ impl Where {
         LabOptions { on: self.on, rootless: self.rootless, keep, interactive }
     }
 
-    /// Enters a lab; `None` when this host cannot have the target and may go without.
+    /// Enters a lab; the inner error is why this host cannot have the target, when it may go without.
     fn enter(
         &self,
         lab: LabOptions,
         prepared: &Prepared,
         body: impl FnOnce(&mut LabMachine) -> u8,
-    ) -> anyhow::Result<Option<Outcome>> {
+    ) -> anyhow::Result<Result<Outcome, String>> {
         let name = self.on.name();
         if name == "docker"
             && let Ok(host) = std::env::var("DOCKER_HOST")
@@ -136,11 +138,13 @@ impl Where {
             );
         }
         match enter(lab, prepared, body) {
-            Err(EnterError::Find(FindError::Unavailable(why))) if !self.require.iter().any(|must| must == name) => {
+            Err(EnterError::Find(FindError::Unavailable(why)))
+                if !self.require.iter().any(|must| must.name() == name) =>
+            {
                 println!("skipped on {name}: {why}");
-                Ok(None)
+                Ok(Err(why.to_string()))
             }
-            outcome => outcome.map(Some).with_context(|| format!("no lab on {name}")),
+            outcome => outcome.map(Ok).with_context(|| format!("no lab on {name}")),
         }
     }
 }
@@ -152,39 +156,76 @@ impl Replay {
             bail!("--keep and --only are about one page: name it ({})", names(&pages));
         }
         let prepared = prepare()?;
-        let mut worst = 0;
+        let mut summary = Summary::default();
         for page in &pages {
-            let name = self.place.on.name();
-            if !page.targets.iter().any(|target| target == name) {
-                println!("skipped on {name}: the page {} has no words for it", page.name());
-                continue;
+            let outcome = self.page(page, &prepared)?;
+            let is_stopped = outcome == PageOutcome::Stopped;
+            summary.add(page.name(), outcome);
+            if is_stopped {
+                break;
             }
-            let lab = self.place.lab(self.keep, false);
-            // Opened out here: inside there is another root.
-            let record = self.record.as_ref().map(|directory| Record::create(directory, page)).transpose()?;
-            let outcome = self.place.enter(lab, &prepared, |machine| self.replay(page, machine, record))?;
-            let Some(outcome) = outcome else { return Ok(SKIPPED) };
-            worst = worst.max(conclude(outcome));
         }
-        Ok(worst)
+        if pages.len() > 1 {
+            println!("\n{summary}");
+        }
+        Ok(summary.status())
+    }
+
+    fn page(&self, page: &Page, prepared: &Prepared) -> anyhow::Result<PageOutcome> {
+        let name = self.place.on.name();
+        if !page.targets.iter().any(|target| target == name) {
+            println!("skipped on {name}: the page {} has no words for it", page.name());
+            return Ok(PageOutcome::Skipped { reason: format!("no words for {name}") });
+        }
+        let lab = self.place.lab(self.keep, false);
+        // Opened out here: inside there is another root.
+        let record = self.record.as_ref().map(|directory| Record::create(directory, page)).transpose()?;
+        let outcome = self.place.enter(lab, prepared, |machine| self.replay(page, machine, record))?;
+        let steps = page.steps().filter(|step| step.targets.hold_for(name)).count();
+        Ok(match outcome.map(conclude) {
+            Ok(0) => PageOutcome::Passed { steps: if self.only.is_some() { 1 } else { steps } },
+            Ok(STOPPED) => PageOutcome::Stopped,
+            Ok(status) => PageOutcome::Failed { status },
+            Err(reason) => PageOutcome::Skipped { reason },
+        })
     }
 
     /// Inside the lab.
     fn replay(&self, page: &Page, machine: &mut LabMachine, record: Option<Record>) -> u8 {
-        let options =
-            ReplayOptions { trees: record.is_some(), only: self.only, pause: self.step, ..ReplayOptions::default() };
+        let options = ReplayOptions {
+            trees: record.is_some(),
+            only: self.only,
+            pause: self.step,
+            again: Some(self.again(page)),
+            ..ReplayOptions::default()
+        };
         let outcome = replay(page, machine, &mut ConsoleObserver::new(), &options)
             .map_err(anyhow::Error::from)
-            .and_then(|report| record.map_or(Ok(()), |record| record.write(&report)).map(|()| report.is_passed()));
+            .and_then(|report| record.map_or(Ok(()), |record| record.write(&report)).map(|()| report));
         match outcome {
-            Ok(true) => 0,
-            Ok(false) => FAILED,
+            Ok(report) if report.stopped.is_some() => STOPPED,
+            Ok(report) if report.is_passed() => 0,
+            Ok(_) => FAILED,
             Err(error) => {
                 eprintln!("layerlab-lab: {error:#}");
                 eprintln!("{}", machine.engine_log());
                 FAILED
             }
         }
+    }
+
+    /// The command that replays this page so again.
+    fn again(&self, page: &Page) -> String {
+        let is_given = |page: &&String| page.ends_with(".md");
+        let path = self.pages.iter().filter(is_given).find(|given| Path::new(given) == page.path);
+        let mut command = format!("cargo xtask replay {}", path.unwrap_or(&page.name()));
+        if self.place.on.name() != TARGETS[0].name() {
+            command += &format!(" --on {}", self.place.on.name());
+        }
+        if self.place.rootless {
+            command += " --rootless";
+        }
+        command
     }
 }
 
@@ -244,7 +285,7 @@ impl Shell {
 
     /// Inside the lab.
     fn inside(&self, machine: &mut LabMachine) -> u8 {
-        for directive in ["install docker", "start docker"] {
+        for directive in [Arrangement::InstallDocker, Arrangement::StartDocker] {
             if let Err(error) = machine.arrange(directive) {
                 eprintln!("layerlab-lab: {error}");
                 return FAILED;
@@ -284,18 +325,71 @@ fn chosen(wanted: &[String]) -> anyhow::Result<Vec<Page>> {
         None if name.ends_with(".md") => Ok(Page::read(name)?),
         None => bail!("there is no page {name}: the pages are {}", names(&all)),
     };
-    wanted.iter().map(find).collect()
+    let pages: Vec<Page> = wanted.iter().map(find).collect::<anyhow::Result<_>>()?;
+    one_name_each(&pages.iter().map(|page| page.path.clone()).collect::<Vec<_>>())?;
+    Ok(pages)
 }
 
 fn names(pages: &[Page]) -> String {
     pages.iter().map(Page::name).collect::<Vec<_>>().join(", ")
 }
 
+/// Every page of the house; a name must mean one of them.
 fn all_pages() -> anyhow::Result<Vec<Page>> {
     let scenarios = workspace_root().join("scenarios");
     let files = ["walkthroughs", "cases"].map(|directory| walkdir::WalkDir::new(scenarios.join(directory)));
     let mut paths: Vec<PathBuf> = files.into_iter().flatten().flatten().map(walkdir::DirEntry::into_path).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
     paths.sort();
+    one_name_each(&paths)?;
     paths.into_iter().map(|path| Page::read(path).map_err(Into::into)).collect()
+}
+
+fn one_name_each(paths: &[PathBuf]) -> anyhow::Result<()> {
+    for (at, path) in paths.iter().enumerate() {
+        let is_namesake = |other: &&PathBuf| *other != path && other.file_stem() == path.file_stem();
+        if let Some(other) = paths[..at].iter().find(is_namesake) {
+            bail!("{} and {} have one name: rename one of them", other.display(), path.display());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replay(arguments: &[&str]) -> Replay {
+        match Cli::parse_from([&["layerlab-lab", "replay"], arguments].concat()).verb {
+            Verb::Replay(verb) => verb,
+            _ => panic!("another verb"),
+        }
+    }
+
+    fn page(path: &str) -> Page {
+        Page::parse(path, "# T\n```console\n# a\n```\n").unwrap()
+    }
+
+    #[test]
+    fn the_hint_after_a_failure_names_the_page_as_it_was_given_and_the_flags() {
+        let named = replay(&["x"]);
+        assert_eq!(named.again(&page("/house/cases/x.md")), "cargo xtask replay x");
+        let given = replay(&["dir/x.md", "--on", "docker", "--rootless"]);
+        assert_eq!(given.again(&page("dir/x.md")), "cargo xtask replay dir/x.md --on docker --rootless");
+    }
+
+    #[test]
+    fn a_required_target_that_is_none_is_an_error() {
+        assert_eq!(replay(&["--require", "docker,layerlab"]).place.require.len(), 2);
+        let error = Cli::try_parse_from(["layerlab-lab", "replay", "--require", "dokcer"]).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("the targets are layerlab and docker"), "{error}");
+    }
+
+    #[test]
+    fn two_pages_of_one_name_are_an_error() {
+        let paths = ["cases/a.md", "cases/b.md", "walkthroughs/a.md"].map(PathBuf::from);
+        assert!(one_name_each(&paths[..2]).is_ok());
+        let error = one_name_each(&paths).unwrap_err().to_string();
+        assert!(error.contains("cases/a.md and walkthroughs/a.md have one name"), "{error}");
+    }
 }

@@ -24,6 +24,19 @@ fn binary() -> &'static Path {
     })
 }
 
+#[test]
+fn no_path_of_whoever_built_the_guest_is_in_it() {
+    let sysroot = Command::new("rustc").args(["--print", "sysroot"]).output().unwrap().stdout;
+    let home = std::env::home_dir().unwrap();
+    let cargo_home = std::env::var_os("CARGO_HOME").map_or(home.join(".cargo"), PathBuf::from);
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned();
+    let bytes = fs::read(binary()).unwrap();
+    for path in [PathBuf::from(String::from_utf8(sysroot).unwrap().trim_end()), cargo_home, workspace] {
+        let path = path.to_str().unwrap().as_bytes();
+        assert!(!bytes.windows(path.len()).any(|window| window == path), "{}", String::from_utf8_lossy(path));
+    }
+}
+
 /// A directory with every applet under `bin/`, and a place to work in.
 struct Room {
     directory: TempDir,

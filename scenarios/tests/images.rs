@@ -1,4 +1,4 @@
-//! Images come out of their descriptions the same on every machine, and what is wrong in a description is said.
+//! Images come out the same of the same descriptions and the same guest, and what is wrong in a description is said.
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail the test by panicking, as the test does")]
 
@@ -98,7 +98,7 @@ fn every_description_parses_and_is_named_like_its_file() {
 }
 
 #[test]
-fn digests_are_the_same_in_every_run_and_on_every_machine() {
+fn digests_follow_from_the_descriptions_and_the_guest_alone() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (_, images) = assembled(first.path());
     assert_eq!(images, assembled(second.path()).1);

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use layerlab_scenarios::lab::furnish::Furnishing;
 use layerlab_scenarios::lab::sandbox::{Inside, Outcome, Sandbox};
+use layerlab_scenarios::skip::skip;
 
 const SCENARIO: &str = "LAYERLAB_TEST_SCENARIO";
 const ROOTLESS: &str = "LAYERLAB_TEST_ROOTLESS";
@@ -176,7 +177,7 @@ fn sayings(outer: &mut Child) -> impl Iterator<Item = (String, String)> + use<> 
 fn forbidden(said: &[(String, String)]) -> bool {
     let reason = said.iter().find(|(word, text)| word == "error" && text.contains("no ordinary user"));
     if let Some((_, reason)) = reason {
-        eprintln!("skipped: {reason}");
+        skip("user", reason);
     }
     reason.is_some()
 }
@@ -294,7 +295,7 @@ fn a_kept_lab_outlives_its_outer_process_until_its_first_process_is_killed() {
 #[test]
 fn control_groups_go_with_a_killed_lab() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("skipped: control groups of its own need root");
+        skip("root", "control groups of its own need root");
         return;
     }
     let mut outer = start(User::Current, "control groups");

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use layerlab_scenarios::page::{ExpectedText, Item, Page, Prompt, Step};
+use layerlab_scenarios::page::{Arrangement, ExpectedText, Item, Page, Prompt, Step};
 
 fn page(console: &str) -> Result<Page, String> {
     Page::parse("x.md", &format!("# Title\n\n```console\n{console}\n```\n")).map_err(|error| error.to_string())
@@ -27,13 +27,12 @@ fn expected(step: &Step, target: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_page_has_a_title_a_source_needs_and_targets() {
-    let text = "---\nsource: doc.txt\nneeds: docker, curl\ntargets: layerlab, podman\n---\n# The *title*\n\n```console\n# ls\n```\n";
+fn a_page_has_a_title_a_source_and_targets() {
+    let text = "---\nsource: doc.txt\ntargets: docker\n---\n# The *title*\n\n```console\n# ls\n```\n";
     let page = Page::parse("dir/name.md", text).unwrap();
     assert_eq!((page.title.as_str(), page.name().as_str()), ("The title", "name"));
     assert_eq!(page.source.as_deref(), Some("doc.txt"));
-    assert_eq!(page.needs, ["docker", "curl"]);
-    assert_eq!(page.targets, ["layerlab", "podman"]);
+    assert_eq!(page.targets, ["docker"]);
 }
 
 #[test]
@@ -132,8 +131,8 @@ fn lab_blocks_are_directives_and_other_blocks_are_refused() {
         .unwrap();
     let Item::Arrange(first) = &page.items[0] else { panic!() };
     let Item::Arrange(second) = &page.items[1] else { panic!() };
-    assert_eq!((first.text.as_str(), first.line), ("install docker", 3));
-    assert_eq!((second.text.as_str(), second.line), ("start docker", 5));
+    assert_eq!((first.arrangement, first.line), (Arrangement::InstallDocker, 3));
+    assert_eq!((second.arrangement, second.line), (Arrangement::StartDocker, 5));
     assert!(!second.targets.hold_for("layerlab"));
     let error = Page::parse("x.md", "# T\n\n```consol\n# a\n```\n").unwrap_err().to_string();
     assert!(error.starts_with("x.md:3: a block of 'consol'"), "{error}");
@@ -152,8 +151,8 @@ fn what_makes_no_sense_is_refused_with_its_line() {
     assert!(no_title.contains("x.md:1: a page begins with its title"), "{no_title}");
     assert!(Page::parse("x.md", "# T\n").unwrap_err().to_string().contains("no step"));
     assert!(Page::parse("x.md", "# T\n\n# U\n").unwrap_err().to_string().contains("x.md:3: a page has one title"));
-    let front = Page::parse("x.md", "---\nneeds: a\nneds: b\n---\n# T\n").unwrap_err().to_string();
-    assert!(front.contains("x.md:3: no key 'neds'"), "{front}");
+    let front = Page::parse("x.md", "---\nsource: a\nneeds: b\n---\n# T\n").unwrap_err().to_string();
+    assert!(front.contains("x.md:3: no key 'needs'; there are source and targets"), "{front}");
     assert!(Page::read("/nowhere.md").unwrap_err().to_string().contains("cannot read the page /nowhere.md"));
 }
 
@@ -176,4 +175,70 @@ fn a_name_keeps_one_kind_of_value() {
 #[test]
 fn double_brackets_of_a_shell_are_literal() {
     assert_eq!(first("# [[ -f x ]] && echo yes").command_text(), "[[ -f x ]] && echo yes");
+}
+
+#[test]
+fn a_target_that_is_none_is_refused_in_the_front_matter() {
+    for targets in ["layerlab, podman", ""] {
+        let text = format!("---\ntargets: {targets}\n---\n# T\n```console\n# a\n```\n");
+        let error = Page::parse("x.md", &text).unwrap_err().to_string();
+        assert!(
+            error.starts_with("x.md:2: no target '") && error.ends_with("there are layerlab and docker"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn an_unknown_directive_is_refused_when_the_page_is_read() {
+    for arrangement in Arrangement::ALL {
+        let text = format!("# T\n```lab\n{arrangement}\n```\n```console\n# a\n```\n");
+        let page = Page::parse("x.md", &text).unwrap();
+        assert!(matches!(&page.items[0], Item::Arrange(directive) if directive.arrangement == arrangement));
+    }
+    for wrong in ["instal docker", "registry is in love", "registry"] {
+        let text = format!("# T\n```lab\n@docker {wrong}\n```\n```console\n# a\n```\n");
+        let error = Page::parse("x.md", &text).unwrap_err().to_string();
+        assert!(
+            error.starts_with(&format!("x.md:3: no machine can '{wrong}'; the directives are `install")),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn an_exit_code_that_nobody_can_see_is_refused() {
+    let opens = "# docker exec -it web sh\n? opens / #\n";
+    let error = refused(&format!("{opens}/ # ls\n? exit 1\n/ # exit"));
+    assert!(error.contains("x.md:6: `? exit` cannot be checked"), "{error}");
+    assert!(refused(&format!("# a\n{opens}? exit 0\n/ # exit")).contains("x.md:5: `? exit` cannot"));
+    assert!(page(&format!("{opens}/ # ls\n/ # exit 4\n? exit 4\n# b")).is_ok(), "the end of a session tells its code");
+    assert!(
+        page(&format!("@docker # a\n@docker ? exit 1\n{}", opens.replace("# docker", "@layerlab # docker"))).is_ok()
+    );
+}
+
+#[test]
+fn a_block_that_markdown_passes_over_is_refused() {
+    let wrong = |text: &str| {
+        let text = format!("# T\n\n```console\n# a\n```\n\n{text}\n");
+        Page::parse("x.md", &text).map(|_| ()).map_err(|error| error.to_string())
+    };
+    for (text, said) in [
+        ("<div>\n```console\n# b\n```\n</div>", "x.md:8: this fence opens no block"),
+        ("<!--\n~~~lab\nstart docker\n~~~\n-->", "x.md:8: this fence opens no block"),
+        ("words\n    ```console\n    # b\n    ```", "x.md:8: this fence opens no block"),
+        ("    # b\n    out", "x.md:7: an indented block is not run"),
+        ("    ```console\n    # b\n    ```", "x.md:7: an indented block is not run"),
+        ("```console\n# b", "x.md:7: the block has no end"),
+        ("````console\n# b\n```", "x.md:7: the block has no end"),
+        ("- one\n  ```console\n  # b\n\ntwo", "x.md:8: the block has no end"),
+    ] {
+        let error = wrong(text).expect_err(text);
+        assert!(error.starts_with(said), "{text}: {error}");
+    }
+    for right in ["> ~~~text\n> # b\n> ~~~", "- one\n  ```console\n  # b\n  ```", "<br>", "````text\n```console\n````"]
+    {
+        wrong(right).unwrap_or_else(|error| panic!("{right}: {error}"));
+    }
 }

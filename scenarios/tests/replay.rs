@@ -1,15 +1,17 @@
 //! The runner against a real shell in a real terminal: what a right page looks like, and that every kind of wrong page fails.
 #![allow(clippy::unwrap_used)]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use layerlab_scenarios::page::{Page, Step};
+use layerlab_scenarios::page::{Arrangement, Page, Step};
 use layerlab_scenarios::replay::{
     ConsoleObserver, Failure, Machine, Observer, PageReport, Problem, ReplayError, ReplayOptions, StepReport,
     StepStatus, replay,
 };
+use layerlab_scenarios::skip::skip;
 
 /// The host's own shell, with a directory that plays the data root.
 struct Host {
@@ -45,9 +47,11 @@ impl Machine for Host {
         self.target
     }
 
-    fn arrange(&mut self, directive: &str) -> Result<(), String> {
-        let file = directive.strip_prefix("touch ").ok_or("it only knows touch")?;
-        std::fs::write(self.root.path().join(file), "").map_err(|error| error.to_string())
+    fn arrange(&mut self, arrangement: Arrangement) -> Result<(), String> {
+        if arrangement != Arrangement::InstallDocker {
+            return Err("it only installs".into());
+        }
+        std::fs::write(self.root.path().join("made"), "").map_err(|error| error.to_string())
     }
 
     fn shell(&mut self) -> Result<Command, String> {
@@ -152,12 +156,12 @@ fn the_report_of_a_failure_says_all_there_is_to_know() {
     for part in ["pages/x.md:6: step 2 failed on layerlab", "# echo wrong", "-right", "+wrong", "engine: it hurts"] {
         assert!(text.contains(part), "{part} is not in:\n{text}");
     }
-    assert!(text.ends_with("to run just this step: cargo xtask replay x --only 2"), "{text}");
+    assert!(text.ends_with("to run just this step: cargo xtask replay pages/x.md --on layerlab --only 2"), "{text}");
 }
 
 #[test]
 fn after_a_failure_nothing_is_typed() {
-    let report = run("# false\n# touch made\n# true");
+    let report = run("# false\n# install docker\n# true");
     assert_eq!(report.count(StepStatus::NotRun), 2);
     assert_eq!(report.failure.unwrap().step, 1);
 }
@@ -324,13 +328,13 @@ fn steps_and_lines_of_other_targets_are_left_out() {
 
 #[test]
 fn directives_go_to_the_machine_between_steps() {
-    let text = "# T\n```console\n# ls\n```\n```lab\ntouch made\n```\n```console\n# ls\nmade\n```\n";
+    let text = "# T\n```console\n# ls\n```\n```lab\ninstall docker\n```\n```console\n# ls\nmade\n```\n";
     let page = Page::parse("x.md", text).unwrap();
     let report = replay(&page, &mut Host::new(), &mut Silent, &ReplayOptions::default()).unwrap();
     assert!(report.is_passed());
-    let page = Page::parse("x.md", &text.replace("touch made", "install docker")).unwrap();
+    let page = Page::parse("x.md", &text.replace("install", "start")).unwrap();
     let error = replay(&page, &mut Host::new(), &mut Silent, &ReplayOptions::default()).unwrap_err();
-    assert_eq!(error.to_string(), "x.md:6: the machine cannot 'install docker': it only knows touch");
+    assert_eq!(error.to_string(), "x.md:6: the machine cannot 'start docker': it only installs");
 }
 
 #[derive(Default)]
@@ -349,8 +353,9 @@ impl Observer for Listening {
     fn step_failed(&mut self, step: &Step, _: &Failure) {
         self.0.push(format!("fail {}", step.number));
     }
-    fn pause(&mut self, step: &Step) {
+    fn pause(&mut self, step: &Step) -> ControlFlow<()> {
         self.0.push(format!("pause {}", step.number));
+        ControlFlow::Continue(())
     }
 }
 
@@ -374,6 +379,17 @@ fn pauses_come_after_every_shown_step() {
     let mut seen = Listening::default();
     replay(&parse("# true\n# false"), &mut Host::new(), &mut seen, &options).unwrap();
     assert_eq!(seen.0, ["set-up 0", "start 1", "pass 1", "pause 1", "start 2", "fail 2"].map(str::to_owned)[1..]);
+}
+
+#[test]
+fn the_end_of_the_input_at_a_pause_stops_the_replay() {
+    let options = ReplayOptions { pause: true, ..ReplayOptions::default() };
+    let mut console = ConsoleObserver::plain(Vec::new()).reading(&b"\n"[..]);
+    let page = parse("# true\n# true\n# true");
+    let report = replay(&page, &mut Host::new(), &mut console, &options).unwrap();
+    assert_eq!((report.stopped, report.is_passed(), report.count(StepStatus::NotRun)), (Some(2), false, 1));
+    let text = String::from_utf8(console.into_inner()).unwrap();
+    assert!(text.ends_with("stopped after step 2, 2 passed, 1 not run\n"), "{text}");
 }
 
 #[test]
@@ -430,7 +446,7 @@ fn trees_are_taken_after_each_step_that_changes_them() {
 #[test]
 fn a_real_bash_is_typed_to_as_well() {
     if Command::new("bash").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no bash");
+        skip("bash", "there is no bash");
         return;
     }
     let long = "x".repeat(250);
@@ -454,7 +470,7 @@ fn a_real_bash_is_typed_to_as_well() {
 #[test]
 fn a_bash_that_knows_no_terminal_scrolls_sideways_and_is_typed_to_as_well() {
     if Command::new("bash").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no bash");
+        skip("bash", "there is no bash");
         return;
     }
     let dumb = || {

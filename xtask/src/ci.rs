@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: all that a change must pass, in the order in which it fails fastest.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -16,6 +17,9 @@ pub const VERB: Verb = Verb {
     summary: "fmt, lint, test, replay as root, as ordinary users (--user NAME adds one) and on a required docker",
     run,
 };
+
+/// Names the directory of the documents that walkthroughs retell.
+const DOCUMENTS: &str = "LAYERLAB_DOCUMENTS";
 
 /// A user without subordinate IDs, whom every host has.
 const NOBODY: User = User { uid: 65534, gid: 65534 };
@@ -35,9 +39,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     let is_root = fs::metadata("/proc/self")?.uid() == 0;
     check("fmt", || (fmt::VERB.run)(&["--check".into()]))?;
     check("lint", || (lint::VERB.run)(&[]))?;
-    // What a test machine can do must not be skipped.
-    let required = if is_root { "root,docker" } else { "" };
-    check("test", || call::status(test::command(&[]).env("LAYERLAB_REQUIRE", required)))?;
+    check("test", || test::with(&[], &requirements(is_root)))?;
     check("replay", || {
         call::build()?;
         call::status(call::lab()?.arg("replay"))
@@ -53,6 +55,20 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     }
     check("replay on docker", || call::status(call::lab()?.args(["replay", "--on", "docker", "--require", "docker"])))?;
     Ok(0)
+}
+
+/// What a test machine can do must not be skipped; the source documents are no part of a clone, but may lie beside it.
+fn requirements(is_root: bool) -> Vec<(&'static str, OsString)> {
+    let mut required = if is_root { "root,docker,user" } else { "user" }.to_owned();
+    let mut variables = Vec::new();
+    let beside = call::root().join("../shared/walkthroughs");
+    let documents = std::env::var_os(DOCUMENTS).or_else(|| beside.is_dir().then(|| beside.into()));
+    if let Some(documents) = documents {
+        required += ",documents";
+        variables.push((DOCUMENTS, documents));
+    }
+    variables.push(("LAYERLAB_REQUIRE", required.into()));
+    variables
 }
 
 fn check(what: &str, run: impl FnOnce() -> anyhow::Result<u8>) -> anyhow::Result<()> {

@@ -6,6 +6,7 @@ use std::process::Command;
 use super::sandbox::Inside;
 use super::serve::{self, ServeError};
 use crate::listing::listing_without_sizes;
+use crate::page::{Arrangement, Mood};
 use crate::registry::RegistryHandle;
 use crate::replay::Machine;
 use crate::target::{Installation, TargetError};
@@ -25,12 +26,10 @@ const PROMPT: &str = r"\[\e]133;D;$?\a\]# ";
 /// A wish of a page that the lab could not fulfil.
 #[derive(Debug, thiserror::Error)]
 pub enum ArrangeError {
-    #[error("the lab cannot `{directive}`; it can `install docker`, `start docker` and `registry {}`", serve::moods().join("`, `registry "))]
-    Unknown { directive: String },
-    #[error("cannot {directive}: {source}")]
-    Registry { directive: String, source: ServeError },
-    #[error("cannot {directive}: {source}")]
-    Target { directive: String, source: TargetError },
+    #[error("the registry does not start again: {0}")]
+    Registry(#[from] ServeError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
 }
 
 /// The inside of a lab with a target in it.
@@ -48,7 +47,7 @@ impl LabMachine {
         installation: Box<dyn Installation>,
         inside: Inside,
     ) -> Result<LabMachine, ServeError> {
-        let registry = Some(serve::serve(serve::HONEST)?);
+        let registry = Some(serve::serve(Mood::Honest)?);
         // A machine that has been up for a day has a database for locate.
         if let Err(error) = command("/usr/bin/updatedb").status() {
             eprintln!("layerlab-lab: no database for locate: {error}");
@@ -61,26 +60,16 @@ impl LabMachine {
         std::mem::forget(self.registry);
     }
 
-    fn fulfil(&mut self, directive: &str) -> Result<(), ArrangeError> {
-        let outcome = match directive.trim() {
-            "install docker" => self.installation.install(),
-            "start docker" => self.installation.start(&self.inside),
-            other => match other.strip_prefix("registry ").filter(|mood| serve::moods().contains(mood)) {
-                Some(mood) => return self.change_registry(directive, mood),
-                None => return Err(ArrangeError::Unknown { directive: directive.to_owned() }),
-            },
-        };
-        outcome.map_err(|source| ArrangeError::Target { directive: directive.to_owned(), source })
-    }
-}
-
-impl LabMachine {
-    /// Ends the registry and starts it again in another mood.
-    fn change_registry(&mut self, directive: &str, mood: &str) -> Result<(), ArrangeError> {
-        drop(self.registry.take());
-        let served = serve::serve(mood);
-        let served = served.map_err(|source| ArrangeError::Registry { directive: directive.to_owned(), source })?;
-        self.registry = Some(served);
+    fn fulfil(&mut self, arrangement: Arrangement) -> Result<(), ArrangeError> {
+        match arrangement {
+            Arrangement::InstallDocker => self.installation.install()?,
+            Arrangement::StartDocker => self.installation.start(&self.inside)?,
+            Arrangement::Registry(mood) => {
+                // Ends the registry first: there is one port for both.
+                drop(self.registry.take());
+                self.registry = Some(serve::serve(mood)?);
+            }
+        }
         Ok(())
     }
 }
@@ -90,8 +79,8 @@ impl Machine for LabMachine {
         self.name
     }
 
-    fn arrange(&mut self, directive: &str) -> Result<(), String> {
-        self.fulfil(directive).map_err(|error| error.to_string())
+    fn arrange(&mut self, arrangement: Arrangement) -> Result<(), String> {
+        self.fulfil(arrangement).map_err(|error| error.to_string())
     }
 
     fn shell(&mut self) -> Result<Command, String> {

@@ -5,17 +5,8 @@ use std::net::{Ipv4Addr, TcpListener};
 
 use super::furnish::{IMAGES, REGISTRY_PORT};
 use crate::image::{ImageError, Layout};
+use crate::page::Mood;
 use crate::registry::{At, Fault, Misbehaviour, Registry, RegistryError, RegistryHandle, RegistryOptions};
-
-/// The mood of a registry that does what it should.
-pub const HONEST: &str = "is honest";
-
-/// Each mood and what it does to the blobs of layers.
-const MOODS: [(&str, Option<Misbehaviour>); 3] = [
-    (HONEST, None),
-    ("sends wrong blobs", Some(Misbehaviour::WrongContent)),
-    ("breaks blobs off", Some(Misbehaviour::Truncated { after_bytes: 100 })),
-];
 
 /// Why the registry does not answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,17 +19,20 @@ pub enum ServeError {
     Images(#[from] ImageError),
 }
 
-/// What may follow `registry` in a directive.
-pub fn moods() -> [&'static str; 3] {
-    MOODS.map(|(name, _)| name)
+/// What a mood does to the blobs of layers.
+fn misbehaviour(mood: Mood) -> Option<Misbehaviour> {
+    match mood {
+        Mood::Honest => None,
+        Mood::WrongBlobs => Some(Misbehaviour::WrongContent),
+        Mood::BrokenBlobs => Some(Misbehaviour::Truncated { after_bytes: 100 }),
+    }
 }
 
-/// Serves the lab's images in a mood, an unknown one being honest, until the handle is dropped.
-pub fn serve(mood: &str) -> Result<RegistryHandle, ServeError> {
+/// Serves the lab's images in a mood until the handle is dropped.
+pub fn serve(mood: Mood) -> Result<RegistryHandle, ServeError> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, REGISTRY_PORT))?;
-    let misbehaviour = MOODS.into_iter().find(|(name, _)| *name == mood).and_then(|(_, misbehaviour)| misbehaviour);
     let mut options = RegistryOptions::default();
-    if let Some(misbehaviour) = misbehaviour {
+    if let Some(misbehaviour) = misbehaviour(mood) {
         let fault = |blob| Fault { at: At::Blob(blob), misbehaviour: misbehaviour.clone(), times: None };
         options.faults = layers()?.into_iter().map(fault).collect();
     }

@@ -2,17 +2,19 @@
 
 use super::error::Complaint;
 
+/// Every target that a page may name.
+pub const TARGETS: [&str; 2] = ["layerlab", "docker"];
+
 /// What stood between the `---` lines.
 #[derive(Debug)]
 pub(super) struct Front {
     pub(super) source: Option<String>,
-    pub(super) needs: Vec<String>,
     pub(super) targets: Vec<String>,
 }
 
 impl Default for Front {
     fn default() -> Self {
-        Front { source: None, needs: Vec::new(), targets: vec!["layerlab".into(), "docker".into()] }
+        Front { source: None, targets: TARGETS.map(str::to_owned).to_vec() }
     }
 }
 
@@ -25,10 +27,9 @@ impl Front {
             })?;
             match key.trim() {
                 "source" => self.source = Some(value.trim().to_owned()),
-                "needs" => self.needs = list(value),
-                "targets" => self.targets = list(value),
+                "targets" => self.targets = targets(value).map_err(|what| Complaint::new(line, what))?,
                 other => {
-                    return Err(Complaint::new(line, format!("no key '{other}'; there are source, needs and targets")));
+                    return Err(Complaint::new(line, format!("no key '{other}'; there are source and targets")));
                 }
             }
         }
@@ -36,6 +37,10 @@ impl Front {
     }
 }
 
-fn list(value: &str) -> Vec<String> {
-    value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+fn targets(value: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
+    match names.iter().find(|name| !TARGETS.contains(&name.as_str())) {
+        Some(unknown) => Err(format!("no target '{unknown}'; there are {}", TARGETS.join(" and "))),
+        None => Ok(names),
+    }
 }

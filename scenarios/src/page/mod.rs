@@ -6,16 +6,16 @@
 //! *Proved by*: `scenarios/tests/page.rs`.
 //!
 //! # The format
-//! A page may open with a front matter between `---` lines (`source:`, `needs:`, `targets:`, lists separated by commas), then
-//! comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line) and
-//! `text` (prose). In a console block:
+//! A page may open with a front matter between `---` lines (`source:`, `targets:`, a list separated by commas), then comes
+//! `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`])
+//! and `text` (prose); an indented block, a fence inside HTML and a block without an end are refused. In a console block:
 //!
 //! | line | meaning |
 //! |---|---|
 //! | `# cmd`, `$ cmd` | a step: `cmd` is typed at the lab's own prompt |
 //! | `user@host:/dir# cmd` | a step typed in the session that the step before it opened |
 //! | `> more` right after a command | the command goes on |
-//! | `? exit 1` after the command | the exit code that must come (else 0) |
+//! | `? exit 1` after the command | the exit code that must come (else 0); only the lab's own shell tells it, so it is refused before a step in a session |
 //! | `? columns` | a run of two or more blanks stands for any run of two or more blanks |
 //! | `? unordered` | the lines come in any order |
 //! | `? timeout 60s` | how long the step may take |
@@ -27,8 +27,10 @@
 //!
 //! Blank lines before the next command and blanks at the end of a line do not count.
 
+mod arrangement;
 mod console;
 mod error;
+mod fence;
 mod front;
 mod names;
 mod parse;
@@ -38,7 +40,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use arrangement::{Arrangement, Mood};
 pub use error::PageError;
+pub use front::TARGETS;
 pub use pattern::{Kind, Pattern, Token};
 
 /// One walkthrough, parsed.
@@ -50,8 +54,6 @@ pub struct Page {
     pub title: String,
     /// File name of the document the page retells, if any.
     pub source: Option<String>,
-    /// What the page cannot do without (`docker`, `curl`, …).
-    pub needs: Vec<String>,
     /// The targets whose words the page knows; a `@target` prefix must name one of them.
     pub targets: Vec<String>,
     /// Directives and steps in page order.
@@ -67,15 +69,15 @@ pub enum Item {
     Step(Step),
 }
 
-/// A line of a `lab` block, handed to the machine as it is.
+/// A line of a `lab` block.
 #[derive(Debug, Clone)]
 pub struct Directive {
     /// Line of the page, from 1.
     pub line: usize,
     /// Whom the directive is for.
     pub targets: Targets,
-    /// `install docker`, `start docker`, …
-    pub text: String,
+    /// What the machine is to do.
+    pub arrangement: Arrangement,
 }
 
 /// One command typed into the terminal and what must come of it.

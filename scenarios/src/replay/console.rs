@@ -1,6 +1,7 @@
 //! Shows a replay on the console: one line a step, a summary at the end, a progress bar on a terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::ops::ControlFlow;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -15,6 +16,7 @@ const COMMAND_WIDTH: usize = 72;
 /// Writes to `W`, with a progress bar if asked for.
 pub struct ConsoleObserver<W: Write> {
     out: W,
+    input: Box<dyn BufRead>,
     bar: Option<ProgressBar>,
     section: String,
     set_up: usize,
@@ -25,7 +27,7 @@ impl ConsoleObserver<io::Stdout> {
     pub fn new() -> Self {
         let out = io::stdout();
         let bar = out.is_terminal().then(|| ProgressBar::new(0));
-        ConsoleObserver { out, bar, section: String::new(), set_up: 0 }
+        ConsoleObserver { bar, ..Self::plain(out) }
     }
 }
 
@@ -38,7 +40,13 @@ impl Default for ConsoleObserver<io::Stdout> {
 impl<W: Write> ConsoleObserver<W> {
     /// Writes plain lines to `out`.
     pub fn plain(out: W) -> Self {
-        ConsoleObserver { out, bar: None, section: String::new(), set_up: 0 }
+        let input = Box::new(io::BufReader::new(io::stdin()));
+        ConsoleObserver { out, input, bar: None, section: String::new(), set_up: 0 }
+    }
+
+    /// Waits for Enter on `input` instead of standard input.
+    pub fn reading(self, input: impl BufRead + 'static) -> Self {
+        ConsoleObserver { input: Box::new(input), ..self }
     }
 
     /// What was written to.
@@ -105,11 +113,21 @@ impl<W: Write> Observer for ConsoleObserver<W> {
         self.print(&format!("\n{failure}\n"));
     }
 
-    fn pause(&mut self, _step: &Step) {
+    fn pause(&mut self, _step: &Step) -> ControlFlow<()> {
         self.print("      Enter goes on");
-        let mut line = String::new();
-        if let Err(error) = io::stdin().read_line(&mut line) {
-            self.print(&format!("      (no pause: {error})"));
+        let input = &mut self.input;
+        let mut wait = || input.read_line(&mut String::new());
+        let read = match &self.bar {
+            Some(bar) => bar.suspend(wait),
+            None => wait(),
+        };
+        match read {
+            Ok(1..) => ControlFlow::Continue(()),
+            Ok(0) => ControlFlow::Break(()),
+            Err(error) => {
+                self.print(&format!("      cannot wait for Enter: {error}"));
+                ControlFlow::Break(())
+            }
         }
     }
 
@@ -118,12 +136,14 @@ impl<W: Write> Observer for ConsoleObserver<W> {
             bar.finish_and_clear();
         }
         let passed = report.count(StepStatus::Passed);
-        let summary = match &report.failure {
-            None if self.set_up > 0 => format!("{} step passed, after {} as set-up", passed - self.set_up, self.set_up),
-            None => format!("{passed} steps passed"),
-            Some(failure) => {
-                format!("step {} failed, {passed} passed, {} not run", failure.step, report.count(StepStatus::NotRun))
+        let not_run = report.count(StepStatus::NotRun);
+        let summary = match (&report.failure, report.stopped) {
+            (None, Some(step)) => format!("stopped after step {step}, {passed} passed, {not_run} not run"),
+            (None, None) if self.set_up > 0 => {
+                format!("{} step passed, after {} as set-up", passed - self.set_up, self.set_up)
             }
+            (None, None) => format!("{passed} steps passed"),
+            (Some(failure), _) => format!("step {} failed, {passed} passed, {not_run} not run", failure.step),
         };
         self.print(&format!("\n{summary}"));
     }

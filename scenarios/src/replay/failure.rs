@@ -11,8 +11,8 @@ use crate::matcher::Bindings;
 pub struct Failure {
     /// The page's file.
     pub page: PathBuf,
-    /// The page's name, as `replay` takes it.
-    pub name: String,
+    /// The command that replays the page so again.
+    pub again: String,
     /// The machine's target.
     pub target: String,
     /// Number of the step.
@@ -116,8 +116,7 @@ impl fmt::Display for Problem {
 impl Failure {
     /// The command that replays just this step.
     pub fn command_line(&self) -> String {
-        let on = if self.target == "layerlab" { String::new() } else { format!(" --on {}", self.target) };
-        format!("cargo xtask replay {}{on} --only {}", self.name, self.step)
+        format!("{} --only {}", self.again, self.step)
     }
 
     fn shows_output(&self) -> bool {

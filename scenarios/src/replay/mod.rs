@@ -11,25 +11,28 @@ mod normal;
 mod report;
 mod runner;
 mod session;
+mod summary;
 
+use std::ops::ControlFlow;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::page::{Page, Step};
+use crate::page::{Arrangement, Page, Step};
 use crate::terminal::TerminalError;
 
 pub use console::ConsoleObserver;
 pub use failure::{Failure, Problem};
 pub use report::{PageReport, StepReport, StepStatus, TreeReport};
 pub use runner::replay;
+pub use summary::{PageOutcome, STOPPED, Summary};
 
 /// What a page is replayed on: a lab with our engine, or with somebody else's.
 pub trait Machine {
     /// The name that `@target` prefixes mean: `layerlab`, `docker`.
     fn target(&self) -> &str;
 
-    /// Does what a line of a `lab` block says (`install docker`, `start docker`); the error says why it cannot.
-    fn arrange(&mut self, directive: &str) -> Result<(), String>;
+    /// Does what a line of a `lab` block says; the error says why it cannot.
+    fn arrange(&mut self, arrangement: Arrangement) -> Result<(), String>;
 
     /// The shell to be started on the terminal. Its prompt carries an OSC 133 mark:
     /// `PS1='\[\e]133;D;$?\a\]# '` (or `$ `).
@@ -54,8 +57,10 @@ pub trait Observer {
     fn step_passed(&mut self, _step: &Step, _report: &StepReport) {}
     /// A step did not.
     fn step_failed(&mut self, _step: &Step, _failure: &Failure) {}
-    /// After each shown step, when pauses were asked for: returns when it may go on.
-    fn pause(&mut self, _step: &Step) {}
+    /// After each shown step, when pauses were asked for: returns when it may go on, or that it shall not.
+    fn pause(&mut self, _step: &Step) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
     /// The page is over.
     fn page_ended(&mut self, _report: &PageReport) {}
 }
@@ -71,11 +76,13 @@ pub struct ReplayOptions {
     pub pause: bool,
     /// How long a step may take that says nothing else.
     pub timeout: Duration,
+    /// The command that replays this page so again, without `--only`; reports of failures tell it.
+    pub again: Option<String>,
 }
 
 impl Default for ReplayOptions {
     fn default() -> Self {
-        ReplayOptions { trees: false, only: None, pause: false, timeout: Duration::from_secs(30) }
+        ReplayOptions { trees: false, only: None, pause: false, timeout: Duration::from_secs(30), again: None }
     }
 }
 
@@ -103,14 +110,14 @@ pub enum ReplayError {
         last: usize,
     },
     /// The machine cannot do what a `lab` block says.
-    #[error("{page}:{line}: the machine cannot '{directive}': {reason}")]
+    #[error("{page}:{line}: the machine cannot '{arrangement}': {reason}")]
     Arrange {
         /// The page's path.
         page: String,
         /// Line of the directive.
         line: usize,
         /// The directive.
-        directive: String,
+        arrangement: Arrangement,
         /// What the machine said.
         reason: String,
     },

@@ -11,6 +11,8 @@ pub struct PageReport {
     pub steps: Vec<StepReport>,
     /// The step that failed, if one did.
     pub failure: Option<Failure>,
+    /// The step after which the reader stopped the replay, if so.
+    pub stopped: Option<usize>,
     /// Commands and output with names for bound ids, numbers for others and marks for times and sizes: the same from run to run.
     pub transcript: String,
     /// The data root, normalised, after each step or directive that changed it; empty unless asked for.
@@ -57,9 +59,9 @@ pub struct TreeReport {
 }
 
 impl PageReport {
-    /// Whether every step that was typed came out as the page says.
+    /// Whether every step that was to be typed was, and came out as the page says.
     pub fn is_passed(&self) -> bool {
-        self.failure.is_none()
+        self.failure.is_none() && self.stopped.is_none()
     }
 
     /// How many steps went this way.

@@ -121,7 +121,7 @@ impl Run<'_> {
                 Item::Step(step) if step.targets.hold_for(&self.target) => {
                     self.step(index, step)?;
                     index += 1;
-                    if self.report.failure.is_some() || self.options.only == Some(step.number) {
+                    if !self.report.is_passed() || self.options.only == Some(step.number) {
                         break;
                     }
                 }
@@ -132,13 +132,13 @@ impl Run<'_> {
     }
 
     fn arrange(&mut self, directive: &Directive) -> Result<(), ReplayError> {
-        self.machine.arrange(&directive.text).map_err(|reason| ReplayError::Arrange {
+        self.machine.arrange(directive.arrangement).map_err(|reason| ReplayError::Arrange {
             page: self.page.path.display().to_string(),
             line: directive.line,
-            directive: directive.text.clone(),
+            arrangement: directive.arrangement,
             reason,
         })?;
-        self.take_tree(0, format!("lab: {}", directive.text))
+        self.take_tree(0, format!("lab: {}", directive.arrangement))
     }
 
     fn step(&mut self, index: usize, step: &Step) -> Result<(), ReplayError> {
@@ -167,8 +167,8 @@ impl Run<'_> {
         self.take_tree(step.number, format!("step {}: {}", step.number, step.command_text()))?;
         if is_shown {
             self.observer.step_passed(step, &self.report.steps[index]);
-            if self.options.pause {
-                self.observer.pause(step);
+            if self.options.pause && self.observer.pause(step).is_break() {
+                self.report.stopped = Some(step.number);
             }
         }
         Ok(())
@@ -221,7 +221,7 @@ impl Run<'_> {
     fn failure(&mut self, step: &Step, outcome: Outcome) -> Failure {
         Failure {
             page: self.page.path.clone(),
-            name: self.page.name(),
+            again: self.again(),
             target: self.target.clone(),
             step: step.number,
             line: step.line,
@@ -232,6 +232,12 @@ impl Run<'_> {
             bindings: self.bindings.clone(),
             engine_log: self.machine.engine_log().get(self.log_bytes..).unwrap_or_default().to_owned(),
         }
+    }
+
+    /// A path is understood from any directory that it is relative to; a name only by those who know the house's pages.
+    fn again(&self) -> String {
+        let plain = || format!("cargo xtask replay {} --on {}", self.page.path.display(), self.target);
+        self.options.again.clone().unwrap_or_else(plain)
     }
 
     fn take_tree(&mut self, step: usize, after: String) -> Result<(), ReplayError> {

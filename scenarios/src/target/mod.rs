@@ -2,7 +2,8 @@
 //!
 //! *Why*: the very same page must run on our engine and on real dockerd. *Holds*: before `install` the lab has no
 //! `docker` and no /var/lib/docker; after `start` the engine answers. *Never*: a target speaks to an engine outside the
-//! lab. To add one: write its file, name it in the list below.
+//! lab. To add one: write its file, name it in the list below
+//! and in `page/front.rs`.
 
 use std::fmt;
 use std::io;
@@ -121,5 +122,6 @@ mod tests {
         let mut listed: Vec<&str> = TARGETS.iter().map(|target| target.name()).collect();
         listed.sort();
         assert_eq!(names, listed);
+        assert_eq!(TARGETS.map(Target::name), crate::page::TARGETS);
     }
 }
