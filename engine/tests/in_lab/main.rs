@@ -1,6 +1,6 @@
 //! The engine as people meet it, in a lab: the pages, and commands that are killed half-way.
 //!
-//! `LAYERLAB_REQUIRE=docker,root` makes a skip for want of one of these a failure.
+//! `LAYERLAB_REQUIRE=docker,root,user` makes a skip for want of one of these a failure.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -35,8 +35,4 @@ fn lab() -> Command {
 
 fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
-}
-
-fn is_required(what: &str) -> bool {
-    std::env::var("LAYERLAB_REQUIRE").is_ok_and(|required| required.split(',').any(|other| other == what))
 }

@@ -3,17 +3,17 @@
 
 use std::fs;
 
-use super::{SKIPPED, is_required, lab, text, workspace};
+use layerlab_scenarios::skip::skip;
 
-/// Replays everything; false when this host cannot, which is said.
-fn replay(options: &[&str]) -> bool {
+use super::{SKIPPED, lab, text, workspace};
+
+/// Replays pages; a host that cannot is `wanting` something, and that is said and counted.
+fn replay(options: &[&str], wanting: &str) {
     let output = lab().arg("replay").args(options).output().unwrap();
     if output.status.code() == Some(SKIPPED) {
-        eprintln!("skipped: {}", text(&output));
-        return false;
+        return skip(wanting, &text(&output));
     }
     assert!(output.status.success(), "{}", text(&output));
-    true
 }
 
 /// The names of the pages that retell a document.
@@ -25,7 +25,7 @@ fn walkthroughs() -> Vec<String> {
 
 #[test]
 fn every_page_replays() {
-    replay(&[]);
+    replay(&[], "user");
 }
 
 #[test]
@@ -34,11 +34,9 @@ fn every_walkthrough_leaves_what_it_left_before() {
     let names = walkthroughs();
     let mut options = vec!["--record", directory.path().to_str().unwrap()];
     options.extend(names.iter().map(String::as_str));
-    replay(&options);
+    replay(&options, "user");
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: the trees of an ordinary user have other marks; the snapshots are root's");
-        assert!(!is_required("root"));
-        return;
+        return skip("root", "the trees of an ordinary user have other marks; the snapshots are root's");
     }
     let mut records: Vec<_> = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     records.sort();
@@ -63,16 +61,13 @@ fn every_walkthrough_leaves_what_it_left_before() {
 
 #[test]
 fn every_page_replays_for_an_ordinary_user() {
-    replay(&["--rootless"]);
+    replay(&["--rootless"], "user");
 }
 
 #[test]
 fn every_page_replays_on_a_real_dockerd() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: a dockerd needs root");
-        assert!(!is_required("docker"));
-        return;
+        return skip("docker", "a dockerd needs root");
     }
-    let required: &[&str] = if is_required("docker") { &["--require", "docker"] } else { &[] };
-    replay(&[&["--on", "docker"], required].concat());
+    replay(&["--on", "docker"], "docker");
 }

@@ -1,5 +1,6 @@
 //! Owners where this user may give any, some or none.
 
+use layerlab_scenarios::skip::skip;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -27,7 +28,7 @@ fn run_in_single_id_namespace(test: &str) {
     let program = std::env::current_exe().unwrap();
     let probe = Command::new("unshare").args(["--user", "--map-root-user", "true"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped {test}: unshare cannot make a user namespace here");
+        skip("user", &format!("{test}: unshare cannot make a user namespace here"));
         return;
     }
     let child = Command::new("unshare")

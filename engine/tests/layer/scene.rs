@@ -1,5 +1,6 @@
 //! Small trees and small tars to put layers into and to make them from.
 
+use layerlab_scenarios::skip::skip;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
@@ -21,7 +22,7 @@ pub fn is_root() -> bool {
 /// Whether to go on: false, and a word on stderr, without root.
 pub fn root_is_here(test: &str) -> bool {
     if !is_root() {
-        eprintln!("skipped {test}: it needs root");
+        skip("root", &format!("{test} needs root"));
     }
     is_root()
 }

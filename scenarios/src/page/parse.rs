@@ -85,11 +85,8 @@ fn gather(text: &str) -> Result<(Front, String, Vec<Item>), Complaint> {
 
 /// Refuses `? exit` where nothing tells an exit code: after a step at whose end a session's prompt shows.
 fn check_exits(target: &str, items: &[Item]) -> Result<(), Complaint> {
-    let step = |item| match item {
-        &Item::Step(ref step) if step.targets.hold_for(target) => Some(step),
-        _ => None,
-    };
-    let steps: Vec<&Step> = items.iter().filter_map(step).collect();
+    let all = items.iter().filter_map(|item| if let Item::Step(step) = item { Some(step) } else { None });
+    let steps: Vec<&Step> = all.filter(|step| step.targets.hold_for(target)).collect();
     let asks = |step: &Step| {
         let mut options = step.options.iter().filter(|(targets, _)| targets.hold_for(target));
         options.any(|(_, option)| matches!(option, StepOption::Exit(_)))
