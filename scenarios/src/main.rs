@@ -64,7 +64,8 @@ struct Where {
 
 #[derive(Args)]
 struct Replay {
-    /// Names or paths of pages; all when none is given
+    /// Names or paths of pages, or names of folders of pages (walkthroughs, cases, storage, …); the walkthroughs when none
+    /// is given
     pages: Vec<String>,
     #[command(flatten)]
     place: Where,
@@ -317,15 +318,18 @@ fn show_prepared() -> anyhow::Result<u8> {
 /// The pages called `wanted`, in that order; all when nothing is.
 fn chosen(wanted: &[String]) -> anyhow::Result<Vec<Page>> {
     let all = all_pages()?;
-    if wanted.is_empty() {
-        return Ok(all);
+    let walkthroughs = ["walkthroughs".to_owned()];
+    let wanted = if wanted.is_empty() { &walkthroughs } else { wanted };
+    let mut pages = Vec::new();
+    for name in wanted {
+        let is_meant = |page: &&Page| page.name() == *name || page.path.iter().any(|folder| folder == name.as_str());
+        let meant: Vec<Page> = all.iter().filter(is_meant).cloned().collect();
+        match meant.is_empty() {
+            false => pages.extend(meant),
+            true if name.ends_with(".md") => pages.push(Page::read(name)?),
+            true => bail!("there is no page and no folder {name}: the pages are {}", names(&all)),
+        }
     }
-    let find = |name: &String| match all.iter().find(|page| page.name() == *name) {
-        Some(page) => Ok(page.clone()),
-        None if name.ends_with(".md") => Ok(Page::read(name)?),
-        None => bail!("there is no page {name}: the pages are {}", names(&all)),
-    };
-    let pages: Vec<Page> = wanted.iter().map(find).collect::<anyhow::Result<_>>()?;
     one_name_each(&pages.iter().map(|page| page.path.clone()).collect::<Vec<_>>())?;
     Ok(pages)
 }

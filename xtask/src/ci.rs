@@ -42,7 +42,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     check("test", || test::with(&[], &requirements(is_root)))?;
     check("replay", || {
         call::build()?;
-        call::status(call::lab()?.arg("replay"))
+        call::status(call::lab()?.args(["replay", "walkthroughs", "cases"]))
     })?;
     if !is_root {
         println!("==> skipped: replay as other users and replay on docker need root");
@@ -53,7 +53,9 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     if let Some((name, user)) = user {
         check(&format!("replay as {name}"), || call::status(&mut stage.replay_as(user)?))?;
     }
-    check("replay on docker", || call::status(call::lab()?.args(["replay", "--on", "docker", "--require", "docker"])))?;
+    check("replay on docker", || {
+        call::status(call::lab()?.args(["replay", "walkthroughs", "cases", "--on", "docker", "--require", "docker"]))
+    })?;
     Ok(0)
 }
 

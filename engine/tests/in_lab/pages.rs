@@ -7,6 +7,9 @@ use layerlab_scenarios::skip::skip;
 
 use super::{SKIPPED, lab, text, workspace};
 
+/// The folders of all pages.
+const ALL: [&str; 2] = ["walkthroughs", "cases"];
+
 /// Replays pages; a host that cannot is `wanting` something, and that is said and counted.
 fn replay(options: &[&str], wanting: &str) {
     let output = lab().arg("replay").args(options).output().unwrap();
@@ -25,7 +28,7 @@ fn walkthroughs() -> Vec<String> {
 
 #[test]
 fn every_page_replays() {
-    replay(&[], "user");
+    replay(&ALL, "user");
 }
 
 #[test]
@@ -61,7 +64,7 @@ fn every_walkthrough_leaves_what_it_left_before() {
 
 #[test]
 fn every_page_replays_for_an_ordinary_user() {
-    replay(&["--rootless"], "user");
+    replay(&[&ALL[..], &["--rootless"]].concat(), "user");
 }
 
 #[test]
@@ -69,5 +72,5 @@ fn every_page_replays_on_a_real_dockerd() {
     if !rustix::process::geteuid().is_root() {
         return skip("docker", "a dockerd needs root");
     }
-    replay(&["--on", "docker"], "docker");
+    replay(&[&ALL[..], &["--on", "docker"]].concat(), "docker");
 }
