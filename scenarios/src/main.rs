@@ -13,6 +13,7 @@ use layerlab_scenarios::lab::join;
 use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, prepare, workspace_root};
 use layerlab_scenarios::lab::sandbox::Outcome;
+use layerlab_scenarios::lab::user_map::UserMap;
 use layerlab_scenarios::page::{Arrangement, Page};
 use layerlab_scenarios::replay::{
     ConsoleObserver, Machine, PageOutcome, PageReport, ReplayOptions, STOPPED, Summary, replay,
@@ -177,6 +178,12 @@ impl Replay {
         if !page.targets.iter().any(|target| target == name) {
             println!("skipped on {name}: the page {} has no words for it", page.name());
             return Ok(PageOutcome::Skipped { reason: format!("no words for {name}") });
+        }
+        if page.has_users && !UserMap::best().allows_groups() {
+            let reason =
+                "it needs several users, and you have a single ID: install uidmap and get a range in /etc/subuid";
+            println!("skipped on {name}: the page {}: {reason}", page.name());
+            return Ok(PageOutcome::Skipped { reason: reason.to_owned() });
         }
         let lab = self.place.lab(self.keep, false);
         // Opened out here: inside there is another root.

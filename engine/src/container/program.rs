@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Uid};
 use rustix::thread::CapabilitySet;
 
-use crate::sys::{capability, process};
+use crate::sys::{capability, namespace, process};
 
 /// What is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,9 @@ pub enum ProgramError {
     /// A user or group that the container's files do not know.
     #[error("unable to find {kind} {name}: no matching entries in {file} file")]
     Unknown { kind: &'static str, name: String, file: &'static str },
+    /// A user without a number in this user namespace.
+    #[error("user {uid} is not mapped here: install uidmap and get a range in /etc/subuid and /etc/subgid")]
+    Unmapped { uid: u32 },
     /// The working directory is not there or is none.
     #[error("chdir to cwd (\"{path}\") set in config.json failed: {source}")]
     Directory { path: String, source: io::Error },
@@ -173,6 +176,9 @@ impl Identity {
             Err(errno) => return Err(step("setgroups")(errno.into())),
         }
         let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+        if !namespace::is_mapped(self.uid) {
+            return Err(ProgramError::Unmapped { uid: self.uid });
+        }
         nix::unistd::setresgid(gid, gid, gid).map_err(|errno| step("setgid")(errno.into()))?;
         nix::unistd::setresuid(uid, uid, uid).map_err(|errno| step("setuid")(errno.into()))?;
         let kept = if self.uid == 0 { capability::CONTAINER_DEFAULT } else { CapabilitySet::empty() };

@@ -10,11 +10,13 @@ pub const TARGETS: [&str; 2] = ["layerlab", "docker"];
 pub(super) struct Front {
     pub(super) source: Option<String>,
     pub(super) targets: Vec<String>,
+    /// The page gives files or processes to other users than root.
+    pub(super) has_users: bool,
 }
 
 impl Default for Front {
     fn default() -> Self {
-        Front { source: None, targets: TARGETS.map(str::to_owned).to_vec() }
+        Front { source: None, targets: TARGETS.map(str::to_owned).to_vec(), has_users: false }
     }
 }
 
@@ -28,8 +30,10 @@ impl Front {
             match key.trim() {
                 "source" => self.source = Some(value.trim().to_owned()),
                 "targets" => self.targets = targets(value).map_err(|what| Complaint::new(line, what))?,
+                "users" if value.trim() == "several" => self.has_users = true,
                 other => {
-                    return Err(Complaint::new(line, format!("no key '{other}'; there are source and targets")));
+                    let known = "there are source, targets and `users: several`";
+                    return Err(Complaint::new(line, format!("no key '{other}' with this value; {known}")));
                 }
             }
         }

@@ -6,8 +6,8 @@
 //! *Proved by*: `scenarios/tests/page.rs`.
 //!
 //! # The format
-//! A page may open with a front matter between `---` lines (`source:`, `targets:`, a list separated by commas), then comes
-//! `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`])
+//! A page may open with a front matter between `---` lines (`source:`, `targets:`, a list separated by commas, and
+//! `users: several` where other users than root own something), then comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`])
 //! and `text` (prose); an indented block, a fence inside HTML and a block without an end are refused. In a console block:
 //!
 //! | line | meaning |
@@ -56,6 +56,8 @@ pub struct Page {
     pub source: Option<String>,
     /// The targets whose words the page knows; a `@target` prefix must name one of them.
     pub targets: Vec<String>,
+    /// Whether the page gives files or processes to other users than root, which a lab with a single ID cannot.
+    pub has_users: bool,
     /// Directives and steps in page order.
     pub items: Vec<Item>,
 }

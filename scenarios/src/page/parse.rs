@@ -19,7 +19,9 @@ struct Block {
 
 pub(super) fn page(path: PathBuf, text: &str) -> Result<Page, PageError> {
     match gather(text) {
-        Ok((front, title, items)) => Ok(Page { path, title, source: front.source, targets: front.targets, items }),
+        Ok((front, title, items)) => {
+            Ok(Page { path, title, source: front.source, targets: front.targets, has_users: front.has_users, items })
+        }
         Err(Complaint { line, what }) => Err(PageError::Line { path, line, what }),
     }
 }
