@@ -1,4 +1,8 @@
 //! No command of a source document is missing from its page.
+//!
+//! Beside each walkthrough lies a list of what its document types, one command a line, in the document's words and order.
+//! Where a page has to type something else (the document abbreviates, or is wrong), a line `  = words` below says what; there may be
+//! several. A line `! words` is one that only looks like a command.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -9,25 +13,65 @@ use layerlab_scenarios::page::Page;
 use layerlab_scenarios::skip::skip;
 use regex::Regex;
 
-static PROMPTED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^(?:[#$]|\S+@\S+[#$]) +(.*\S)\s*$").unwrap());
-/// An id as the documents write it: its first digits and dots.
-static ABBREVIATED: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"[0-9a-f]{8}\.\.\.").unwrap());
-static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\[\[[a-z0-9-]+\]\]").unwrap());
+/// A line of a document that begins with one of the prompts the documents have; the command is group 1.
+static PROMPTED: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^(?:\[[^\]]*\]|\S+@\S+:\S*?|[0-9a-f]{12} )?[#$] *([^#\s].*?)\s*$").unwrap()
+});
+/// A numbered heading of Markdown, which begins as a prompt does.
+static HEADING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^# \d+\. ").unwrap());
+/// An ID as the documents write it: whole, short, its first digits and dots, or one of overlay2's short links.
+static ID: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\b(?:[0-9a-f]{64}\b|[0-9a-f]{12}\b|[0-9a-f]{8}\.\.\.|[A-Z0-9]{26}\b)").unwrap());
+/// A name as a page writes it.
+static NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\[\[([a-z0-9-]+)(:[a-z]+)?\]\]").unwrap());
+
+/// One line of a list.
+struct Listed {
+    words: String,
+    /// What the page types for it.
+    typed: Vec<String>,
+}
 
 fn walkthroughs() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("walkthroughs")
 }
 
 /// The documents' commands, each page beside its list.
-fn lists() -> Vec<(Page, Vec<String>)> {
+fn lists() -> Vec<(Page, Vec<Listed>)> {
     let files = std::fs::read_dir(walkthroughs()).unwrap().map(|entry| entry.unwrap().path());
     let pages = files.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
     let with_list = |path: PathBuf| {
         let list = path.with_extension("commands");
         let text = std::fs::read_to_string(&list).unwrap_or_else(|error| panic!("{}: {error}", list.display()));
-        (Page::read(path).unwrap(), text.lines().map(str::to_owned).collect())
+        (Page::read(path).unwrap(), parse(&text))
     };
     pages.map(with_list).collect()
+}
+
+fn parse(text: &str) -> Vec<Listed> {
+    let mut lines = text.lines().peekable();
+    let mut listed = Vec::new();
+    while let Some(line) = lines.next() {
+        let mut typed = Vec::new();
+        while let Some(instead) = lines.peek().and_then(|line| line.strip_prefix("  = ")) {
+            typed.push(instead.to_owned());
+            lines.next();
+        }
+        match line.strip_prefix("! ") {
+            Some(words) => {
+                assert!(typed.is_empty(), "'{words}' is no command, yet a page types it");
+                listed.push(Listed { words: words.to_owned(), typed });
+            }
+            None if typed.is_empty() => listed.push(Listed { words: line.to_owned(), typed: vec![line.to_owned()] }),
+            None => listed.push(Listed { words: line.to_owned(), typed }),
+        }
+    }
+    listed
+}
+
+/// What the page has to type, in order.
+fn demanded(list: &[Listed]) -> Vec<String> {
+    list.iter().flat_map(|listed| listed.typed.clone()).collect()
 }
 
 /// Finds every command among the page's, in order; the error names the first that is missing or contradicts itself.
@@ -36,9 +80,13 @@ fn missing(document: &[String], page: &[String]) -> Result<(), String> {
     let mut at = 0;
     for command in document {
         let found = page[at..].iter().position(|typed| is_same(command, typed));
-        at += found.ok_or_else(|| format!("'{command}' is no step of the page (after step {at})"))? + 1;
-        let ids = ABBREVIATED.find_iter(command).zip(NAME.find_iter(&page[at - 1]));
-        for (id, name) in ids.map(|(id, name)| (id.as_str().to_owned(), name.as_str().to_owned())) {
+        // Lines of one command may be asked for one after the other.
+        at += found.ok_or_else(|| format!("'{command}' is no step of the page (after step {at})"))?;
+        at += usize::from(!page[at].contains('\n'));
+        let step = if page.get(at).is_some_and(|typed| typed.contains('\n')) { at } else { at - 1 };
+        for (id, name) in ID.find_iter(command).zip(NAME.captures_iter(&page[step])) {
+            // An ID's first digits are its short form's too.
+            let (id, name) = (id.as_str()[..8].to_owned(), name[1].to_owned());
             if names.iter().any(|(known, stands_for)| (*known == id) != (*stands_for == name)) {
                 return Err(format!("step {at}: {id} is {name} here, and not elsewhere"));
             }
@@ -49,18 +97,20 @@ fn missing(document: &[String], page: &[String]) -> Result<(), String> {
 }
 
 fn is_same(command: &str, typed: &str) -> bool {
-    // The one unfinished command: the document leaves out whose contents are shown.
-    (command == "cat" && typed.starts_with("cat /"))
-        || ABBREVIATED.replace_all(command, "*") == NAME.replace_all(typed, "*")
+    typed.lines().any(|line| without_ids(command) == without_names(line))
+}
+
+fn without_ids(command: &str) -> String {
+    ID.replace_all(command, "*").replace("sha256:*", "*")
+}
+
+fn without_names(typed: &str) -> String {
+    NAME.replace_all(typed, "*").replace("sha256:*", "*")
 }
 
 /// Whether two commands of the document differ in their IDs only.
 fn is_alike(one: &str, other: &str) -> bool {
-    ABBREVIATED.replace_all(one, "*") == ABBREVIATED.replace_all(other, "*")
-}
-
-fn commands_of(document: &str) -> Vec<String> {
-    document.lines().filter_map(|line| PROMPTED.captures(line)).map(|found| found[1].to_owned()).collect()
+    without_ids(one) == without_ids(other)
 }
 
 fn typed(page: &Page) -> Vec<String> {
@@ -71,13 +121,33 @@ fn owned(lines: &[&str]) -> Vec<String> {
     lines.iter().map(ToString::to_string).collect()
 }
 
+/// Whether the list has all that the document types, and nothing that it does not have.
+fn compare(document: &str, list: &[Listed]) -> Result<(), String> {
+    let lines: Vec<&str> = document.lines().collect();
+    let mut taken = vec![false; lines.len()];
+    let (mut row, mut column) = (0, 0);
+    for Listed { words, .. } in list {
+        let place = (row..lines.len()).find_map(|at| {
+            let from = if at == row { column } else { 0 };
+            lines[at][from..].find(words.as_str()).map(|found| (at, from + found + words.len()))
+        });
+        (row, column) = place.ok_or_else(|| format!("'{words}' is not in the document (after its line {row})"))?;
+        taken[row] = true;
+    }
+    let prompted = lines.iter().zip(taken).filter(|(line, _)| PROMPTED.is_match(line) && !HEADING.is_match(line));
+    match prompted.into_iter().find(|(_, taken)| !taken) {
+        Some((line, _)) => Err(format!("'{line}' is not in the list")),
+        None => Ok(()),
+    }
+}
+
 #[test]
 fn every_command_of_the_document_is_a_step_of_the_page_in_order() {
     let lists = lists();
     assert!(!lists.is_empty());
-    for (page, document) in lists {
-        assert!(!document.is_empty(), "{} has no commands", page.name());
-        if let Err(what) = missing(&document, &typed(&page)) {
+    for (page, list) in lists {
+        assert!(!list.is_empty(), "{} has no commands", page.name());
+        if let Err(what) = missing(&demanded(&list), &typed(&page)) {
             panic!("{}: {what}", page.path.display());
         }
     }
@@ -85,9 +155,10 @@ fn every_command_of_the_document_is_a_step_of_the_page_in_order() {
 
 #[test]
 fn a_page_that_leaves_out_any_one_step_of_the_document_is_noticed() {
-    for (page, document) in lists() {
+    for (page, list) in lists() {
         let all = typed(&page);
-        for command in document.iter().filter(|command| *command != "cat") {
+        let document = demanded(&list);
+        for command in &document {
             let demanded = document.iter().filter(|other| is_alike(other, command)).count();
             let places: Vec<usize> = (0..all.len()).filter(|at| is_same(command, &all[*at])).collect();
             let surplus = places.len() - demanded;
@@ -99,7 +170,8 @@ fn a_page_that_leaves_out_any_one_step_of_the_document_is_noticed() {
                     (0..all.len()).filter(|at| !gone.contains(&at)).map(|at| all[at].clone()).collect();
                 assert!(
                     missing(&document, &without).is_err(),
-                    "nobody missed '{command}' without step {}",
+                    "{}: nobody missed '{command}' without step {}",
+                    page.name(),
                     left_out + 1
                 );
             }
@@ -121,15 +193,43 @@ fn order_and_names_count() {
 }
 
 #[test]
+fn an_id_is_the_same_whole_and_short() {
+    let whole = "605c77e624ddb75e6110f997c58876baa13f8754486b461117934b24a9dc3a85";
+    let document = vec!["docker rmi 605c77e624dd".to_owned(), format!("echo sha256:{whole}")];
+    assert!(missing(&document, &owned(&["docker rmi [[a:short]]", "echo [[a:digest]]"])).is_ok());
+    assert!(missing(&document, &owned(&["docker rmi [[a:short]]", "echo [[b:digest]]"])).is_err());
+}
+
+#[test]
+fn lines_of_one_command_are_found_in_it() {
+    let document = owned(&["FROM x", "RUN y", "z"]);
+    assert!(missing(&document, &owned(&["cat > f <<E\nFROM x\nRUN y\nE", "z"])).is_ok());
+    assert!(missing(&document, &owned(&["cat > f <<E\nFROM x\nE", "z"])).unwrap_err().contains("'RUN y'"));
+}
+
+#[test]
+fn a_list_that_lacks_a_command_or_invents_one_is_noticed() {
+    let document = "# 1. A heading\n# first\ntext with `inner one` and `inner two`\n[root@h l]# second\n# Outputs\n";
+    let list = "first\n! inner one\nsecond\n  = typed for it\n! Outputs\n";
+    assert_eq!(compare(document, &parse(list)), Ok(()));
+    assert_eq!(demanded(&parse(list)), ["first", "typed for it"]);
+    assert!(compare(document, &parse("first\n! Outputs\n")).unwrap_err().contains("second' is not in the list"));
+    assert!(compare(document, &parse("first\ninvented\n")).unwrap_err().contains("'invented' is not in the document"));
+    assert!(compare(document, &parse("second\nfirst\n")).unwrap_err().contains("'first' is not in the document"));
+}
+
+#[test]
 fn the_list_of_commands_is_the_documents() {
     let Some(documents) = std::env::var_os("LAYERLAB_DOCUMENTS").map(PathBuf::from) else {
         skip("documents", "LAYERLAB_DOCUMENTS does not name the directory of the source documents");
         return;
     };
-    for (page, listed) in lists() {
+    for (page, list) in lists() {
         let source = page.source.clone().unwrap_or_else(|| panic!("{} names no source", page.path.display()));
         let path = documents.join(source);
         let document = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        assert_eq!(commands_of(&document), listed, "{} against {}", page.name(), path.display());
+        if let Err(what) = compare(&document, &list) {
+            panic!("{} against {}: {what}", page.name(), path.display());
+        }
     }
 }
