@@ -52,7 +52,7 @@ enum Verb {
 
 #[derive(Args)]
 struct Where {
-    /// What `docker` is in the lab
+    /// What `docker` is in the lab: layerlab (or engine), docker, podman
     #[arg(long, value_name = "TARGET", default_value = "layerlab", value_parser = target)]
     on: &'static dyn Target,
     /// A lab as an ordinary user has it, even for root
@@ -101,7 +101,8 @@ struct Shell {
 
 fn target(name: &str) -> Result<&'static dyn Target, String> {
     let names: Vec<&str> = TARGETS.iter().map(|target| target.name()).collect();
-    named(name).ok_or_else(|| format!("the targets are {}", names.join(" and ")))
+    let name = if name == "engine" { "layerlab" } else { name };
+    named(name).ok_or_else(|| format!("the targets are {}", names.join(", ")))
 }
 
 fn main() -> ExitCode {
@@ -400,7 +401,7 @@ mod tests {
     fn a_required_target_that_is_none_is_an_error() {
         assert_eq!(replay(&["--require", "docker,layerlab"]).place.require.len(), 2);
         let error = Cli::try_parse_from(["layerlab-lab", "replay", "--require", "dokcer"]).map(|_| ()).unwrap_err();
-        assert!(error.to_string().contains("the targets are layerlab and docker"), "{error}");
+        assert!(error.to_string().contains("the targets are layerlab, docker, podman"), "{error}");
     }
 
     #[test]

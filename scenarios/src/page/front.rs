@@ -3,7 +3,7 @@
 use super::error::Complaint;
 
 /// Every target that a page may name.
-pub const TARGETS: [&str; 2] = ["layerlab", "docker"];
+pub const TARGETS: [&str; 3] = ["layerlab", "docker", "podman"];
 
 /// Every storage driver that a page may name, the default first. The lab's data root lies on a tmpfs, on which these work.
 pub const DRIVERS: [&str; 3] = ["overlay2", "overlay", "vfs"];
@@ -49,7 +49,7 @@ impl Front {
 fn targets(value: &str) -> Result<Vec<String>, String> {
     let names: Vec<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
     match names.iter().find(|name| !TARGETS.contains(&name.as_str())) {
-        Some(unknown) => Err(format!("no target '{unknown}'; there are {}", TARGETS.join(" and "))),
+        Some(unknown) => Err(format!("no target '{unknown}'; there are {}", TARGETS.join(", "))),
         None => Ok(names),
     }
 }

@@ -16,9 +16,10 @@ use crate::lab::sandbox::{Annexe, Inside};
 
 pub mod docker;
 pub mod layerlab;
+pub mod podman;
 
 /// Every target, the default first.
-pub const TARGETS: [&dyn Target; 2] = [&layerlab::Layerlab, &docker::Docker];
+pub const TARGETS: [&dyn Target; 3] = [&layerlab::Layerlab, &docker::Docker, &podman::Podman];
 
 /// The target called `name`.
 pub fn named(name: &str) -> Option<&'static dyn Target> {
