@@ -14,7 +14,7 @@ use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, prepare, workspace_root};
 use layerlab_scenarios::lab::sandbox::Outcome;
 use layerlab_scenarios::lab::user_map::UserMap;
-use layerlab_scenarios::page::{Arrangement, Page};
+use layerlab_scenarios::page::{self, Arrangement, DRIVERS, Page};
 use layerlab_scenarios::replay::{
     ConsoleObserver, Machine, PageOutcome, PageReport, ReplayOptions, STOPPED, Summary, replay,
 };
@@ -52,12 +52,15 @@ enum Verb {
 
 #[derive(Args)]
 struct Where {
-    /// What `docker` is in the lab
+    /// What `docker` is in the lab: layerlab (or engine), docker, podman
     #[arg(long, value_name = "TARGET", default_value = "layerlab", value_parser = target)]
     on: &'static dyn Target,
     /// A lab as an ordinary user has it, even for root
     #[arg(long)]
     rootless: bool,
+    /// The storage driver, unless a page is about others
+    #[arg(long, value_name = "NAME", value_parser = page::driver)]
+    driver: Option<&'static str>,
     /// Targets that must be available here: to skip them is an error
     #[arg(long, value_name = "TARGET,…", value_delimiter = ',', value_parser = target)]
     require: Vec<&'static dyn Target>,
@@ -98,7 +101,8 @@ struct Shell {
 
 fn target(name: &str) -> Result<&'static dyn Target, String> {
     let names: Vec<&str> = TARGETS.iter().map(|target| target.name()).collect();
-    named(name).ok_or_else(|| format!("the targets are {}", names.join(" and ")))
+    let name = if name == "engine" { "layerlab" } else { name };
+    named(name).ok_or_else(|| format!("the targets are {}", names.join(", ")))
 }
 
 fn main() -> ExitCode {
@@ -119,8 +123,8 @@ fn main() -> ExitCode {
 }
 
 impl Where {
-    fn lab(&self, keep: bool, interactive: bool) -> LabOptions {
-        LabOptions { on: self.on, rootless: self.rootless, keep, interactive }
+    fn lab(&self, driver: &'static str, keep: bool, interactive: bool) -> LabOptions {
+        LabOptions { on: self.on, rootless: self.rootless, driver, keep, interactive }
     }
 
     /// Enters a lab; the inner error is why this host cannot have the target, when it may go without.
@@ -185,7 +189,7 @@ impl Replay {
             println!("skipped on {name}: the page {}: {reason}", page.name());
             return Ok(PageOutcome::Skipped { reason: reason.to_owned() });
         }
-        let lab = self.place.lab(self.keep, false);
+        let lab = self.place.lab(page.driver(self.place.driver), self.keep, false);
         // Opened out here: inside there is another root.
         let record = self.record.as_ref().map(|directory| Record::create(directory, page)).transpose()?;
         let outcome = self.place.enter(lab, prepared, |machine| self.replay(page, machine, record))?;
@@ -229,6 +233,9 @@ impl Replay {
         let mut command = format!("cargo xtask replay {}", path.unwrap_or(&page.name()));
         if self.place.on.name() != TARGETS[0].name() {
             command += &format!(" --on {}", self.place.on.name());
+        }
+        if let Some(driver) = self.place.driver {
+            command += &format!(" --driver {driver}");
         }
         if self.place.rootless {
             command += " --rootless";
@@ -287,7 +294,8 @@ impl Shell {
             return Ok(join::join(pid, &self.command)?);
         }
         let prepared = prepare()?;
-        let outcome = self.place.enter(self.place.lab(false, true), &prepared, |machine| self.inside(machine))?;
+        let lab = self.place.lab(self.place.driver.unwrap_or(DRIVERS[0]), false, true);
+        let outcome = self.place.enter(lab, &prepared, |machine| self.inside(machine))?;
         Ok(outcome.map_or(SKIPPED, conclude))
     }
 
@@ -393,7 +401,7 @@ mod tests {
     fn a_required_target_that_is_none_is_an_error() {
         assert_eq!(replay(&["--require", "docker,layerlab"]).place.require.len(), 2);
         let error = Cli::try_parse_from(["layerlab-lab", "replay", "--require", "dokcer"]).map(|_| ()).unwrap_err();
-        assert!(error.to_string().contains("the targets are layerlab and docker"), "{error}");
+        assert!(error.to_string().contains("the targets are layerlab, docker, podman"), "{error}");
     }
 
     #[test]

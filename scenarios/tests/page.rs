@@ -245,3 +245,15 @@ fn a_block_that_markdown_passes_over_is_refused() {
         wrong(right).unwrap_or_else(|error| panic!("{right}: {error}"));
     }
 }
+
+#[test]
+fn a_page_names_its_storage_drivers_the_default_first() {
+    let page = |front: &str| Page::parse("x.md", &format!("---\n{front}\n---\n# T\n```console\n# a\n```\n"));
+    let free = page("targets: docker").unwrap();
+    assert_eq!((free.driver(None), free.driver(Some("vfs"))), ("overlay2", "vfs"));
+    let bound = page("driver: overlay, vfs").unwrap();
+    assert_eq!((bound.driver(None), bound.driver(Some("vfs"))), ("overlay", "vfs"));
+    assert_eq!(bound.driver(Some("overlay2")), "overlay", "the page is about other drivers");
+    let error = page("driver: zfs").unwrap_err().to_string();
+    assert!(error.contains("x.md:2: no storage driver 'zfs'") && error.contains("overlay2, overlay, vfs"), "{error}");
+}

@@ -321,9 +321,9 @@ fn steps_and_lines_of_other_targets_are_left_out() {
     assert_eq!(report.steps.iter().map(|step| step.number).collect::<Vec<_>>(), [1, 3]);
     let mut docker = Host { target: "docker", ..Host::new() };
     assert_eq!(on(&mut docker, page).failure.unwrap().step, 1);
-    let mut podman = Host { target: "podman", ..Host::new() };
-    let error = replay(&parse(page), &mut podman, &mut Silent, &ReplayOptions::default()).unwrap_err();
-    assert!(error.to_string().contains("no words for the target 'podman'"), "{error}");
+    let mut other = Host { target: "nerdctl", ..Host::new() };
+    let error = replay(&parse(page), &mut other, &mut Silent, &ReplayOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("no words for the target 'nerdctl'"), "{error}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::libraries::LibraryError;
 use super::machine::LabMachine;
 use super::prepare::Prepared;
 use super::sandbox::{Outcome, Sandbox, SandboxError};
-use crate::target::{FindError, Target};
+use crate::target::{FindError, Target, Wanted};
 
 /// A lab that could not be entered.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,8 @@ pub struct LabOptions {
     pub on: &'static dyn Target,
     /// As an ordinary user would have it, even for root.
     pub rootless: bool,
+    /// The storage driver, one of [`crate::page::DRIVERS`].
+    pub driver: &'static str,
     pub keep: bool,
     /// For a shell: the host is at /host, and the interrupt key is the shell's.
     pub interactive: bool,
@@ -37,12 +39,14 @@ pub fn enter(
     body: impl FnOnce(&mut LabMachine) -> u8,
 ) -> Result<Outcome, EnterError> {
     let rootless = options.rootless || !nix::unistd::geteuid().is_root();
-    let installation = options.on.find(rootless)?;
+    let installation = options.on.find(Wanted { rootless, driver: options.driver })?;
     let furnishing = Furnishing {
         tools: Some(prepared.tools.clone()),
         programs: installation.programs(),
+        directories: installation.directories(),
         images: Some(prepared.images.clone()),
         host_visible: options.interactive,
+        driver: Some(options.driver),
     };
     let sandbox = Sandbox {
         root: furnishing.plan()?,

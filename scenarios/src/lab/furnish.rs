@@ -1,5 +1,6 @@
 //! The little machine a page finds itself on: its directories, its /etc, its devices and its tools.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
@@ -44,10 +45,14 @@ pub struct Program {
 pub struct Furnishing {
     pub tools: Option<Tools>,
     pub programs: Vec<Program>,
+    /// Directories of the host, shown at the same place.
+    pub directories: Vec<PathBuf>,
     /// An image layout of the host, shown at [`IMAGES`].
     pub images: Option<PathBuf>,
     /// Shows the host's whole root, read-only, at /host.
     pub host_visible: bool,
+    /// The storage driver that docker's settings ask for.
+    pub driver: Option<&'static str>,
 }
 
 impl Furnishing {
@@ -55,13 +60,14 @@ impl Furnishing {
     pub fn plan(&self) -> Result<RootPlan, LibraryError> {
         let mut plan = RootPlan::default();
         directories(&mut plan);
-        settings(&mut plan);
+        settings(&mut plan, self.driver);
         kernel_file_systems(&mut plan);
         if let Some(tools) = &self.tools {
             install_tools(&mut plan, tools);
         }
-        for program in &self.programs {
-            install_program(&mut plan, program)?;
+        install_programs(&mut plan, &self.programs)?;
+        for directory in &self.directories {
+            plan.show(directory, directory);
         }
         if let Some(images) = &self.images {
             plan.show(images, IMAGES);
@@ -86,11 +92,12 @@ fn directories(plan: &mut RootPlan) {
     plan.directory("/root", 0o700).directory("/home", 0o755).directory("/mnt", 0o755).directory(LAB, 0o755);
 }
 
-fn settings(plan: &mut RootPlan) {
+fn settings(plan: &mut RootPlan, driver: Option<&str>) {
     let hosts = format!("127.0.0.1\tlocalhost\n127.0.1.1\t{HOSTNAME}\n");
+    let driver = driver.map(|driver| format!(",\"storage-driver\":\"{driver}\"")).unwrap_or_default();
     let daemon = format!(
         "{{\"registry-mirrors\":[\"http://127.0.0.1:{REGISTRY_PORT}\"],\"insecure-registries\":[\"127.0.0.0/8\"],\
-         \"max-download-attempts\":2}}\n"
+         \"max-download-attempts\":2{driver}}}\n"
     );
     let files = [
         ("/etc/passwd", PASSWD.to_owned()),
@@ -140,9 +147,14 @@ fn install_tools(plan: &mut RootPlan, tools: &Tools) {
     }
 }
 
-fn install_program(plan: &mut RootPlan, program: &Program) -> Result<(), LibraryError> {
-    plan.show(&program.host, &program.lab);
-    for library in libraries_of(&program.host)? {
+/// Each library is shown once, though several programs may need it.
+fn install_programs(plan: &mut RootPlan, programs: &[Program]) -> Result<(), LibraryError> {
+    let mut libraries = BTreeSet::new();
+    for program in programs {
+        plan.show(&program.host, &program.lab);
+        libraries.extend(libraries_of(&program.host)?);
+    }
+    for library in libraries {
         plan.show(&library, &library);
     }
     Ok(())

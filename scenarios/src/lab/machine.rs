@@ -94,11 +94,11 @@ impl Machine for LabMachine {
     }
 
     fn tree(&mut self) -> Result<String, String> {
-        let root = Path::new(DATA_ROOT);
+        let root = Path::new(self.installation.data_root());
         if !root.exists() {
             return Ok(String::new());
         }
-        listing_without_sizes(root, &is_volatile).map_err(|error| format!("cannot list {DATA_ROOT}: {error}"))
+        listing_without_sizes(root, &is_volatile).map_err(|error| format!("cannot list {}: {error}", root.display()))
     }
 }
 

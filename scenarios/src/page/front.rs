@@ -3,7 +3,10 @@
 use super::error::Complaint;
 
 /// Every target that a page may name.
-pub const TARGETS: [&str; 2] = ["layerlab", "docker"];
+pub const TARGETS: [&str; 3] = ["layerlab", "docker", "podman"];
+
+/// Every storage driver that a page may name, the default first. The lab's data root lies on a tmpfs, on which these work.
+pub const DRIVERS: [&str; 3] = ["overlay2", "overlay", "vfs"];
 
 /// What stood between the `---` lines.
 #[derive(Debug)]
@@ -12,11 +15,12 @@ pub(super) struct Front {
     pub(super) targets: Vec<String>,
     /// The page gives files or processes to other users than root.
     pub(super) has_users: bool,
+    pub(super) drivers: Vec<&'static str>,
 }
 
 impl Default for Front {
     fn default() -> Self {
-        Front { source: None, targets: TARGETS.map(str::to_owned).to_vec(), has_users: false }
+        Front { source: None, targets: TARGETS.map(str::to_owned).to_vec(), has_users: false, drivers: Vec::new() }
     }
 }
 
@@ -30,9 +34,10 @@ impl Front {
             match key.trim() {
                 "source" => self.source = Some(value.trim().to_owned()),
                 "targets" => self.targets = targets(value).map_err(|what| Complaint::new(line, what))?,
+                "driver" => self.drivers = drivers(value).map_err(|what| Complaint::new(line, what))?,
                 "users" if value.trim() == "several" => self.has_users = true,
                 other => {
-                    let known = "there are source, targets and `users: several`";
+                    let known = "there are source, targets, driver and `users: several`";
                     return Err(Complaint::new(line, format!("no key '{other}' with this value; {known}")));
                 }
             }
@@ -44,7 +49,17 @@ impl Front {
 fn targets(value: &str) -> Result<Vec<String>, String> {
     let names: Vec<String> = value.split(',').map(|name| name.trim().to_owned()).collect();
     match names.iter().find(|name| !TARGETS.contains(&name.as_str())) {
-        Some(unknown) => Err(format!("no target '{unknown}'; there are {}", TARGETS.join(" and "))),
+        Some(unknown) => Err(format!("no target '{unknown}'; there are {}", TARGETS.join(", "))),
         None => Ok(names),
     }
+}
+
+/// The driver called `name`, in the word of the house; the error names all there are.
+pub fn driver(name: &str) -> Result<&'static str, String> {
+    let known = DRIVERS.into_iter().find(|driver| *driver == name);
+    known.ok_or_else(|| format!("no storage driver '{name}' in a lab; there are {}", DRIVERS.join(", ")))
+}
+
+fn drivers(value: &str) -> Result<Vec<&'static str>, String> {
+    value.split(',').map(|name| driver(name.trim())).collect()
 }

@@ -6,8 +6,8 @@
 //! *Proved by*: `scenarios/tests/page.rs`.
 //!
 //! # The format
-//! A page may open with a front matter between `---` lines (`source:`, `targets:`, a list separated by commas, and
-//! `users: several` where other users than root own something), then comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`])
+//! A page may open with a front matter between `---` lines (`source:`, `targets:` and `driver:`, lists separated
+//! by commas (the first driver is the default, and without any it is overlay2), and `users: several` where other users than root own something), then comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`])
 //! and `text` (prose); an indented block, a fence inside HTML and a block without an end are refused. In a console block:
 //!
 //! | line | meaning |
@@ -42,7 +42,7 @@ use std::time::Duration;
 
 pub use arrangement::{Arrangement, Mood};
 pub use error::PageError;
-pub use front::TARGETS;
+pub use front::{DRIVERS, TARGETS, driver};
 pub use pattern::{Kind, Pattern, Token};
 
 /// One walkthrough, parsed.
@@ -58,6 +58,8 @@ pub struct Page {
     pub targets: Vec<String>,
     /// Whether the page gives files or processes to other users than root, which a lab with a single ID cannot.
     pub has_users: bool,
+    /// The storage drivers the page is about, the default first; empty when it is about none in particular.
+    pub drivers: Vec<&'static str>,
     /// Directives and steps in page order.
     pub items: Vec<Item>,
 }
@@ -192,6 +194,12 @@ impl Page {
     /// The name a page is called by: its file name without `.md`.
     pub fn name(&self) -> String {
         self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+
+    /// The storage driver to run with when `wanted` is asked for: the page's own, if it is not about the wanted one.
+    pub fn driver(&self, wanted: Option<&'static str>) -> &'static str {
+        let own = self.drivers.first().copied();
+        wanted.filter(|wanted| own.is_none() || self.drivers.contains(wanted)).or(own).unwrap_or(DRIVERS[0])
     }
 
     /// All steps in page order, of every target.

@@ -19,9 +19,15 @@ struct Block {
 
 pub(super) fn page(path: PathBuf, text: &str) -> Result<Page, PageError> {
     match gather(text) {
-        Ok((front, title, items)) => {
-            Ok(Page { path, title, source: front.source, targets: front.targets, has_users: front.has_users, items })
-        }
+        Ok((front, title, items)) => Ok(Page {
+            path,
+            title,
+            source: front.source,
+            targets: front.targets,
+            has_users: front.has_users,
+            drivers: front.drivers,
+            items,
+        }),
         Err(Complaint { line, what }) => Err(PageError::Line { path, line, what }),
     }
 }

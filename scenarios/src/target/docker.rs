@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{FindError, Installation, Target, TargetError, Unavailable, install_as_docker};
+use super::{FindError, Installation, Target, TargetError, Unavailable, Wanted, install_as_docker};
 use crate::lab::furnish::Program;
 use crate::lab::machine::command;
 use crate::lab::root::RootPlan;
@@ -41,8 +41,8 @@ impl Target for Docker {
         "docker"
     }
 
-    fn find(&self, rootless: bool) -> Result<Box<dyn Installation>, FindError> {
-        if rootless {
+    fn find(&self, wanted: Wanted) -> Result<Box<dyn Installation>, FindError> {
+        if wanted.rootless {
             let lacks = "a dockerd of the lab's own needs root".to_owned();
             let remedy = "start the lab as root and without --rootless".to_owned();
             return Err(FindError::Unavailable(Unavailable { lacks, remedy }));
@@ -214,7 +214,7 @@ mod tests {
 
     #[test]
     fn an_ordinary_user_is_told_that_dockerd_needs_root() {
-        let found = Docker.find(true);
+        let found = Docker.find(Wanted { rootless: true, driver: "overlay2" });
         assert!(matches!(found, Err(FindError::Unavailable(why)) if why.lacks.contains("needs root")));
     }
 }

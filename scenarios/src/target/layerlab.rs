@@ -2,12 +2,15 @@
 
 use std::env;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::{FindError, Installation, Target, TargetError, install_as_docker};
+use super::{FindError, Installation, Target, TargetError, Unavailable, Wanted, install_as_docker};
 use crate::lab::furnish::Program;
 use crate::lab::machine::{ENGINE_LOG, command};
 use crate::lab::sandbox::Inside;
+use crate::page::DRIVERS;
 
 /// Names the engine to use; without it, `layerlab` beside the running program is taken.
 pub const ENGINE_VARIABLE: &str = "LAYERLAB_ENGINE";
@@ -21,18 +24,40 @@ impl Target for Layerlab {
         "layerlab"
     }
 
-    fn find(&self, _rootless: bool) -> Result<Box<dyn Installation>, FindError> {
+    fn find(&self, wanted: Wanted) -> Result<Box<dyn Installation>, FindError> {
         let engine = env::var_os(ENGINE_VARIABLE).map(PathBuf::from).unwrap_or_else(beside_us);
         let engine = fs::canonicalize(&engine).map_err(|error| FindError::NotBuilt {
             path: engine,
             hint: format!("{error}; `cargo xtask replay` builds it, or name one with {ENGINE_VARIABLE}"),
         })?;
+        if wanted.driver != DRIVERS[0] {
+            ask_for_driver(&engine, wanted.driver)?;
+        }
         Ok(Box::new(InstalledLayerlab { engine }))
     }
 }
 
 fn beside_us() -> PathBuf {
     env::current_exe().unwrap_or_default().with_file_name("layerlab")
+}
+
+/// Asks the engine, in a data root that is thrown away, whether it has a driver. A refusal of the driver's name is what this
+/// host lacks; whatever else goes wrong will show in the lab.
+fn ask_for_driver(engine: &Path, driver: &str) -> Result<(), FindError> {
+    let run = |source: io::Error| FindError::NotBuilt { path: engine.to_owned(), hint: source.to_string() };
+    let scratch = tempfile::tempdir().map_err(run)?;
+    let (data_root, exec_root) = (scratch.path().join("root"), scratch.path().join("exec"));
+    let mut info = Command::new(engine);
+    info.arg("--data-root").arg(data_root).arg("--exec-root").arg(exec_root).args(["--storage-driver", driver, "info"]);
+    let output = info.output().map_err(run)?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    match said.contains("storage driver") && said.contains("not supported") && !output.status.success() {
+        true => Err(FindError::Unavailable(Unavailable {
+            lacks: format!("our engine has no storage driver {driver}"),
+            remedy: "run the page with another --driver".into(),
+        })),
+        false => Ok(()),
+    }
 }
 
 struct InstalledLayerlab {

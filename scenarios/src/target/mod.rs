@@ -16,9 +16,10 @@ use crate::lab::sandbox::{Annexe, Inside};
 
 pub mod docker;
 pub mod layerlab;
+pub mod podman;
 
 /// Every target, the default first.
-pub const TARGETS: [&dyn Target; 2] = [&layerlab::Layerlab, &docker::Docker];
+pub const TARGETS: [&dyn Target; 3] = [&layerlab::Layerlab, &docker::Docker, &podman::Podman];
 
 /// The target called `name`.
 pub fn named(name: &str) -> Option<&'static dyn Target> {
@@ -29,14 +30,33 @@ pub fn named(name: &str) -> Option<&'static dyn Target> {
 pub trait Target: Sync {
     fn name(&self) -> &'static str;
 
-    /// Outside: finds everything the engine needs on this host. `rootless` tells whether the lab is an ordinary user's.
-    fn find(&self, rootless: bool) -> Result<Box<dyn Installation>, FindError>;
+    /// Outside: finds everything the engine needs on this host.
+    fn find(&self, wanted: Wanted) -> Result<Box<dyn Installation>, FindError>;
+}
+
+/// What an engine has to be able to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The lab is an ordinary user's.
+    pub rootless: bool,
+    /// The storage driver, one of [`crate::page::DRIVERS`]; it stands in the lab's /etc/docker/daemon.json too.
+    pub driver: &'static str,
 }
 
 /// An engine that was found: what it needs of the host, and how it is put to work inside.
 pub trait Installation {
     /// Programs of the host to be shown in the lab.
     fn programs(&self) -> Vec<Program>;
+
+    /// Directories of the host, shown in the lab at the same place.
+    fn directories(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// Where it keeps everything, inside.
+    fn data_root(&self) -> &'static str {
+        DATA_ROOT
+    }
 
     /// A second mount namespace for a daemon that needs more of the host than a page may see.
     fn annexe(&self) -> Option<Annexe> {
