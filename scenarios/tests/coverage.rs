@@ -127,10 +127,14 @@ fn compare(document: &str, list: &[Listed]) -> Result<(), String> {
     let mut taken = vec![false; lines.len()];
     let (mut row, mut column) = (0, 0);
     for Listed { words, .. } in list {
-        let place = (row..lines.len()).find_map(|at| {
+        let at_prompt = |at: &usize| PROMPTED.captures(lines[*at]).is_some_and(|found| found[1] == **words);
+        let in_text = |at: usize| {
             let from = if at == row { column } else { 0 };
             lines[at][from..].find(words.as_str()).map(|found| (at, from + found + words.len()))
-        });
+        };
+        // Text may speak of a command before it is typed.
+        let typed = (row..lines.len()).filter(|at| !taken[*at]).find(at_prompt).map(|at| (at, lines[at].len()));
+        let place = typed.or_else(|| (row..lines.len()).find_map(in_text));
         (row, column) = place.ok_or_else(|| format!("'{words}' is not in the document (after its line {row})"))?;
         taken[row] = true;
     }
