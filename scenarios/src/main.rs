@@ -124,7 +124,7 @@ fn main() -> ExitCode {
 
 impl Where {
     fn lab(&self, driver: &'static str, keep: bool, interactive: bool) -> LabOptions {
-        LabOptions { on: self.on, rootless: self.rootless, driver, keep, interactive }
+        LabOptions { on: self.on, rootless: self.rootless, driver, keep, second_host: false, interactive }
     }
 
     /// Enters a lab; the inner error is why this host cannot have the target, when it may go without.
@@ -190,6 +190,7 @@ impl Replay {
             return Ok(PageOutcome::Skipped { reason: reason.to_owned() });
         }
         let lab = self.place.lab(page.driver(self.place.driver), self.keep, false);
+        let lab = LabOptions { second_host: page.has_second_host(), ..lab };
         // Opened out here: inside there is another root.
         let record = self.record.as_ref().map(|directory| Record::create(directory, page)).transpose()?;
         let outcome = self.place.enter(lab, prepared, |machine| self.replay(page, machine, record))?;

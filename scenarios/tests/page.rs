@@ -182,11 +182,11 @@ fn double_brackets_of_a_shell_are_literal() {
 
 #[test]
 fn a_target_that_is_none_is_refused_in_the_front_matter() {
-    for targets in ["layerlab, podman", ""] {
+    for targets in ["layerlab, nerdctl", ""] {
         let text = format!("---\ntargets: {targets}\n---\n# T\n```console\n# a\n```\n");
         let error = Page::parse("x.md", &text).unwrap_err().to_string();
         assert!(
-            error.starts_with("x.md:2: no target '") && error.ends_with("there are layerlab and docker"),
+            error.starts_with("x.md:2: no target '") && error.ends_with("there are layerlab, docker, podman"),
             "{error}"
         );
     }

@@ -4,8 +4,10 @@ use super::furnish::Furnishing;
 use super::libraries::LibraryError;
 use super::machine::LabMachine;
 use super::prepare::Prepared;
-use super::sandbox::{Outcome, Sandbox, SandboxError};
-use crate::target::{FindError, Target, Wanted};
+use super::sandbox::{Inside, Outcome, Sandbox, SandboxError};
+use super::second::{SecondHost, SecondHostError};
+use super::serve::ServeError;
+use crate::target::{FindError, Installation, Target, Wanted};
 
 /// A lab that could not be entered.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +29,8 @@ pub struct LabOptions {
     /// The storage driver, one of [`crate::page::DRIVERS`].
     pub driver: &'static str,
     pub keep: bool,
+    /// The page goes on to a second host.
+    pub second_host: bool,
     /// For a shell: the host is at /host, and the interrupt key is the shell's.
     pub interactive: bool,
 }
@@ -39,7 +43,9 @@ pub fn enter(
     body: impl FnOnce(&mut LabMachine) -> u8,
 ) -> Result<Outcome, EnterError> {
     let rootless = options.rootless || !nix::unistd::geteuid().is_root();
-    let installation = options.on.find(Wanted { rootless, driver: options.driver })?;
+    let wanted = Wanted { rootless, driver: options.driver };
+    let installation = options.on.find(wanted)?;
+    let second = options.second_host.then(|| options.on.find(wanted)).transpose()?;
     let furnishing = Furnishing {
         tools: Some(prepared.tools.clone()),
         programs: installation.programs(),
@@ -55,8 +61,10 @@ pub fn enter(
         rootless,
         keep: options.keep,
         interactive: options.interactive,
+        second_host: options.second_host,
     };
-    let outcome = sandbox.run(|inside| match LabMachine::new(options.on.name(), installation, inside) {
+    let name = options.on.name();
+    let outcome = sandbox.run(|inside| match machine(name, installation, inside, second) {
         Ok(mut machine) => {
             let status = body(&mut machine);
             if options.keep {
@@ -70,4 +78,29 @@ pub fn enter(
         }
     });
     Ok(outcome?)
+}
+
+/// The second host begins first, while the runner has one thread.
+fn machine(
+    name: &'static str,
+    installation: Box<dyn Installation>,
+    mut inside: Inside,
+    second: Option<Box<dyn Installation>>,
+) -> Result<LabMachine, MachineError> {
+    let second = match (second, inside.second.take()) {
+        (Some(installation), Some(foundations)) => Some(SecondHost::begin(foundations, name, installation)?),
+        _ => None,
+    };
+    let mut machine = LabMachine::new(name, installation, inside, second)?;
+    machine.receive_files();
+    Ok(machine)
+}
+
+/// The inside of a lab that did not come about.
+#[derive(Debug, thiserror::Error)]
+enum MachineError {
+    #[error(transparent)]
+    Second(#[from] SecondHostError),
+    #[error(transparent)]
+    Registry(#[from] ServeError),
 }

@@ -1,18 +1,27 @@
-//! Brings up `lo` in a fresh network namespace, so that 127.0.0.1 answers.
+//! Brings up a network device in the caller's network namespace: `lo` first of all, so that 127.0.0.1 answers.
 
 use std::io;
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-/// Sets IFF_UP on `lo` in the caller's network namespace (netdevice(7)).
-pub fn bring_up() -> io::Result<()> {
-    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+/// The loopback device.
+pub const LOOPBACK: &str = "lo";
+
+/// A request of netdevice(7) about `device`, a name of at most 15 bytes.
+pub(super) fn request(device: &str) -> libc::ifreq {
     // SAFETY: ifreq is plain data, for which zero bytes are a valid value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = *from as libc::c_char;
+    for (to, from) in request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1).zip(device.bytes()) {
+        *to = from as libc::c_char;
     }
+    request
+}
+
+/// Sets IFF_UP on `device` in the caller's network namespace (netdevice(7)).
+pub fn bring_up(device: &str) -> io::Result<()> {
+    let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
+    let mut request = request(device);
     // SAFETY: both calls take a pointer to an ifreq that outlives them; the first fills in the flags.
     let outcome = unsafe {
         if libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) < 0 {

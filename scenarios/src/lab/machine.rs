@@ -1,12 +1,13 @@
 //! The machine a page speaks to, seen from the runner inside the lab: a shell, the engine, and what lies on disk.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::sandbox::Inside;
+use super::second::SecondHost;
 use super::serve::{self, ServeError};
 use crate::listing::listing_without_sizes;
-use crate::page::{Arrangement, Mood};
+use crate::page::{Arrangement, Host, Mood};
 use crate::registry::RegistryHandle;
 use crate::replay::Machine;
 use crate::target::{Installation, TargetError};
@@ -20,6 +21,8 @@ pub const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub const ENGINE_LOG: &str = "/var/log/layerlab.log";
 /// The lab's bash.
 pub const BASH: &str = "/usr/bin/bash";
+/// The guest's receiver of what `scp` sends.
+const FILE_RECEIVER: &str = "/bin/scp-server";
 /// Its prompt on a page, with the mark (OSC 133) by which a replay knows it and the last exit code.
 const PROMPT: &str = r"\[\e]133;D;$?\a\]# ";
 
@@ -38,6 +41,9 @@ pub struct LabMachine {
     installation: Box<dyn Installation>,
     inside: Inside,
     registry: Option<RegistryHandle>,
+    second: Option<SecondHost>,
+    /// The host that steps are typed on.
+    here: Host,
 }
 
 impl LabMachine {
@@ -46,13 +52,14 @@ impl LabMachine {
         name: &'static str,
         installation: Box<dyn Installation>,
         inside: Inside,
+        second: Option<SecondHost>,
     ) -> Result<LabMachine, ServeError> {
         let registry = Some(serve::serve(Mood::Honest)?);
         // A machine that has been up for a day has a database for locate.
         if let Err(error) = command("/usr/bin/updatedb").status() {
             eprintln!("layerlab-lab: no database for locate: {error}");
         }
-        Ok(LabMachine { name, installation, inside, registry })
+        Ok(LabMachine { name, installation, inside, registry, second, here: Host::First })
     }
 
     /// Lets the registry answer for as long as the process lives.
@@ -60,10 +67,24 @@ impl LabMachine {
         std::mem::forget(self.registry);
     }
 
+    /// Lets other hosts copy files here with `scp`, from now on.
+    pub fn receive_files(&mut self) {
+        if !Path::new(FILE_RECEIVER).exists() {
+            return;
+        }
+        let mut receiver = command(FILE_RECEIVER);
+        receiver.args(["--listen", "0.0.0.0:22", "--root", "/"]);
+        receiver.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if let Err(error) = receiver.spawn() {
+            eprintln!("layerlab-lab: no files can be received: {error}");
+        }
+    }
+
     fn fulfil(&mut self, arrangement: Arrangement) -> Result<(), ArrangeError> {
         match arrangement {
             Arrangement::InstallDocker => self.installation.install()?,
             Arrangement::StartDocker => self.installation.start(&self.inside)?,
+            Arrangement::Host(host) => self.here = host,
             Arrangement::Registry(mood) => {
                 // Ends the registry first: there is one port for both.
                 drop(self.registry.take());
@@ -80,17 +101,29 @@ impl Machine for LabMachine {
     }
 
     fn arrange(&mut self, arrangement: Arrangement) -> Result<(), String> {
-        self.fulfil(arrangement).map_err(|error| error.to_string())
+        match (&mut self.second, self.here, arrangement) {
+            (None, _, Arrangement::Host(Host::Second)) => Err("this lab has one host only".into()),
+            (_, _, Arrangement::Host(_)) | (None, _, _) | (_, Host::First, _) => {
+                self.fulfil(arrangement).map_err(|error| error.to_string())
+            }
+            (Some(second), Host::Second, _) => second.arrange(arrangement),
+        }
     }
 
     fn shell(&mut self) -> Result<Command, String> {
         let mut bash = command(BASH);
         bash.env("PS1", PROMPT);
+        if let (Some(second), Host::Second) = (&self.second, self.here) {
+            second.send_there(&mut bash);
+        }
         Ok(bash)
     }
 
     fn engine_log(&mut self) -> String {
-        self.installation.engine_log()
+        match (&mut self.second, self.here) {
+            (Some(second), Host::Second) => second.engine_log(),
+            _ => self.installation.engine_log(),
+        }
     }
 
     fn tree(&mut self) -> Result<String, String> {

@@ -6,6 +6,7 @@
 //! *Never*: a file, mount, process or control group of a lab outlives it; nothing of the host's root is visible but what
 //! a target asks for. *Proved by* `scenarios/tests/lab.rs`.
 
+pub mod cable;
 pub mod cgroup;
 pub mod enter;
 pub mod forbidden;
@@ -17,5 +18,6 @@ pub mod machine;
 pub mod prepare;
 pub mod root;
 pub mod sandbox;
+pub mod second;
 pub mod serve;
 pub mod user_map;

@@ -20,6 +20,7 @@ use nix::unistd::{ForkResult, Pid, fork, pipe2, setgroups, sethostname};
 
 use super::cgroup::{self, CgroupError, LabCgroup};
 use super::root::{RootError, RootPlan, raise};
+use super::second::Foundations;
 use super::user_map::{MapError, UserMap};
 use super::{forbidden, loopback};
 
@@ -42,7 +43,7 @@ pub enum SandboxError {
 
 /// What went wrong in PID 1; it reaches the outer process as text.
 #[derive(Debug, thiserror::Error)]
-enum SetUpError {
+pub(super) enum SetUpError {
     #[error(transparent)]
     Root(#[from] RootError),
     #[error(transparent)]
@@ -56,7 +57,7 @@ enum SetUpError {
     NoUserAttributes,
 }
 
-fn step<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> SetUpError {
+pub(super) fn step<E: Into<io::Error>>(step: &'static str) -> impl Fn(E) -> SetUpError {
     move |source| SetUpError::Step { step, source: source.into() }
 }
 
@@ -81,10 +82,14 @@ pub struct Sandbox {
     pub keep: bool,
     /// The terminal's interrupt key is for a program inside, not for the lab.
     pub interactive: bool,
+    /// Take hold of everything twice, for a second host.
+    pub second_host: bool,
 }
 
 /// What the runner finds inside.
 pub struct Inside {
+    /// What a second host is raised from, if there is to be one.
+    pub second: Option<Foundations>,
     /// The annexe's mount namespace, for setns(2).
     pub annexe: Option<OwnedFd>,
 }
@@ -300,13 +305,14 @@ impl PidOne {
         nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
         propagate(MsFlags::MS_PRIVATE).map_err(step("making the mounts private"))?;
         sethostname(HOSTNAME).map_err(step("sethostname"))?;
-        loopback::bring_up().map_err(step("bringing up lo"))?;
+        loopback::bring_up(loopback::LOOPBACK).map_err(step("bringing up lo"))?;
         let mut root = self.sandbox.root.clone();
         if let Some(cgroups) = &self.cgroups {
             unshare(CloneFlags::CLONE_NEWCGROUP).map_err(step("a control group namespace"))?;
             root.append(cgroups.clone());
         }
         let host = self.sandbox.annexe.as_ref().map(|annexe| annexe.from_host.open()).transpose()?;
+        let second = self.sandbox.second_host.then(|| self.foundations(&root)).transpose()?;
         raise(vec![root.open()?])?;
         if self.cgroups.is_some() {
             cgroup::make_room_for_children()?;
@@ -320,7 +326,13 @@ impl PidOne {
             (Some(annexe), Some(host)) => Some(build_annexe(annexe, host)?),
             _ => None,
         };
-        Ok(Inside { annexe })
+        Ok(Inside { annexe, second })
+    }
+
+    fn foundations(&self, root: &RootPlan) -> Result<Foundations, SetUpError> {
+        let annexe = self.sandbox.annexe.as_ref();
+        let annexe = annexe.map(|annexe| Ok::<_, RootError>((annexe.clone(), annexe.from_host.open()?))).transpose()?;
+        Ok(Foundations { root: root.open()?, annexe })
     }
 }
 
@@ -332,7 +344,7 @@ fn is_refusal(error: &SetUpError) -> bool {
     source.kind() == io::ErrorKind::PermissionDenied
 }
 
-fn propagate(kind: MsFlags) -> nix::Result<()> {
+pub(super) fn propagate(kind: MsFlags) -> nix::Result<()> {
     mount(None::<&str>, "/", None::<&str>, kind | MsFlags::MS_REC, None::<&str>)
 }
 
@@ -346,7 +358,7 @@ fn probe_user_attributes() -> Result<(), SetUpError> {
 }
 
 /// Lets a child build the annexe in a mount namespace of its own, and takes hold of that before the child ends.
-fn build_annexe(annexe: &Annexe, host: super::root::OpenedPlan) -> Result<OwnedFd, SetUpError> {
+pub(super) fn build_annexe(annexe: &Annexe, host: super::root::OpenedPlan) -> Result<OwnedFd, SetUpError> {
     let (ready, tell) = pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(step("pipe"))?;
     // SAFETY: PID 1 has one thread.
     match unsafe { fork() }.map_err(step("fork"))? {
@@ -414,7 +426,7 @@ pub(super) fn detach() {
 }
 
 /// Waits for every child that ends, as PID 1 must, until the runner does, and ends with its status.
-fn reap(runner: Pid) -> ! {
+pub(super) fn reap(runner: Pid) -> ! {
     loop {
         match waitpid(None, Some(WaitPidFlag::empty())) {
             Ok(status) if status.pid() == Some(runner) => exit(status_of(status).into()),
@@ -424,7 +436,7 @@ fn reap(runner: Pid) -> ! {
     }
 }
 
-fn exit(status: i32) -> ! {
+pub(super) fn exit(status: i32) -> ! {
     // SAFETY: _exit(2) has no preconditions; nothing of the outer process may run here at exit.
     unsafe { libc::_exit(status) }
 }

@@ -1,6 +1,7 @@
 //! What a `lab` block can ask of the machine: every directive there is, and the words a page writes for it.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 
 /// One wish of a page to the machine it runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,8 +10,38 @@ pub enum Arrangement {
     InstallDocker,
     /// `start docker`: the engine answers.
     StartDocker,
+    /// `host ADDRESS`: from here on steps are typed on this host, and directives are for it.
+    Host(Host),
     /// `registry …`: the registry ends and starts again in this mood.
     Registry(Mood),
+}
+
+/// A host of the lab: a machine with its own files, network, host name and engine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Host {
+    /// 192.168.56.101, on which a page begins.
+    #[default]
+    First,
+    /// 192.168.56.226, which a lab has only for a page that goes there.
+    Second,
+}
+
+impl Host {
+    /// Its address in the network that joins both.
+    pub fn address(self) -> Ipv4Addr {
+        match self {
+            Host::First => Ipv4Addr::new(192, 168, 56, 101),
+            Host::Second => Ipv4Addr::new(192, 168, 56, 226),
+        }
+    }
+
+    /// What it calls itself.
+    pub fn name(self) -> &'static str {
+        match self {
+            Host::First => "lab",
+            Host::Second => "other",
+        }
+    }
 }
 
 /// How the lab's registry behaves.
@@ -26,9 +57,11 @@ pub enum Mood {
 
 impl Arrangement {
     /// Every directive.
-    pub const ALL: [Arrangement; 5] = [
+    pub const ALL: [Arrangement; 7] = [
         Arrangement::InstallDocker,
         Arrangement::StartDocker,
+        Arrangement::Host(Host::First),
+        Arrangement::Host(Host::Second),
         Arrangement::Registry(Mood::Honest),
         Arrangement::Registry(Mood::WrongBlobs),
         Arrangement::Registry(Mood::BrokenBlobs),
@@ -39,6 +72,8 @@ impl Arrangement {
         match self {
             Arrangement::InstallDocker => "install docker",
             Arrangement::StartDocker => "start docker",
+            Arrangement::Host(Host::First) => "host 192.168.56.101",
+            Arrangement::Host(Host::Second) => "host 192.168.56.226",
             Arrangement::Registry(Mood::Honest) => "registry is honest",
             Arrangement::Registry(Mood::WrongBlobs) => "registry sends wrong blobs",
             Arrangement::Registry(Mood::BrokenBlobs) => "registry breaks blobs off",
@@ -46,7 +81,7 @@ impl Arrangement {
     }
 
     /// The directive of a line; the error names all there are.
-    pub(super) fn parse(line: &str) -> Result<Arrangement, String> {
+    pub fn parse(line: &str) -> Result<Arrangement, String> {
         let known = || Self::ALL.map(Self::words).join("`, `");
         Self::ALL
             .into_iter()

@@ -6,7 +6,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::error::Complaint;
-use super::{Expected, ExpectedText, Pattern, Prompt, Step, StepOption, Targets};
+use super::{Expected, ExpectedText, Host, Pattern, Prompt, Step, StepOption, Targets};
 
 /// `root@244860423e0a:/usr/local/apache2# ls`: the prompt most images' shells show.
 static USER_AT_HOST: LazyLock<Regex> =
@@ -25,6 +25,7 @@ enum Place {
 pub(super) struct Console<'p> {
     known_targets: &'p [String],
     section: &'p str,
+    host: Host,
     number: usize,
     place: Place,
     opened: Option<String>,
@@ -32,8 +33,14 @@ pub(super) struct Console<'p> {
 }
 
 impl<'p> Console<'p> {
-    pub(super) fn new(known_targets: &'p [String], number: usize, section: &'p str, opened: Option<String>) -> Self {
-        Console { known_targets, section, number, place: Place::BeforeFirst, opened, steps: Vec::new() }
+    pub(super) fn new(
+        known_targets: &'p [String],
+        number: usize,
+        section: &'p str,
+        host: Host,
+        opened: Option<String>,
+    ) -> Self {
+        Console { known_targets, section, host, number, place: Place::BeforeFirst, opened, steps: Vec::new() }
     }
 
     pub(super) fn finish(self) -> (Vec<Step>, Option<String>) {
@@ -94,6 +101,7 @@ impl<'p> Console<'p> {
             number: self.number,
             line,
             section: self.section.to_owned(),
+            host: self.host,
             targets,
             prompt,
             command,

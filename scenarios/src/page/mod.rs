@@ -40,7 +40,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use arrangement::{Arrangement, Mood};
+pub use arrangement::{Arrangement, Host, Mood};
 pub use error::PageError;
 pub use front::{DRIVERS, TARGETS, driver};
 pub use pattern::{Kind, Pattern, Token};
@@ -93,6 +93,8 @@ pub struct Step {
     pub line: usize,
     /// The heading the step stands under.
     pub section: String,
+    /// The host the step is typed on.
+    pub host: Host,
     /// Which targets the step is typed on.
     pub targets: Targets,
     /// The prompt that must show before the command is typed.
@@ -200,6 +202,15 @@ impl Page {
     pub fn driver(&self, wanted: Option<&'static str>) -> &'static str {
         let own = self.drivers.first().copied();
         wanted.filter(|wanted| own.is_none() || self.drivers.contains(wanted)).or(own).unwrap_or(DRIVERS[0])
+    }
+
+    /// Whether the page goes on to the second host.
+    pub fn has_second_host(&self) -> bool {
+        let goes_there = |item: &Item| match item {
+            Item::Arrange(directive) => directive.arrangement == Arrangement::Host(Host::Second),
+            Item::Step(_) => false,
+        };
+        self.items.iter().any(goes_there)
     }
 
     /// All steps in page order, of every target.

@@ -8,7 +8,7 @@ use super::console::Console;
 use super::error::{Complaint, PageError};
 use super::front::Front;
 use super::names::Names;
-use super::{Arrangement, Directive, Item, Page, Prompt, Step, StepOption, fence};
+use super::{Arrangement, Directive, Host, Item, Page, Prompt, Step, StepOption, Targets, fence};
 
 /// A fenced block while its text is being gathered: what it is and its lines.
 struct Block {
@@ -41,6 +41,7 @@ struct Gathered {
     items: Vec<Item>,
     names: Names,
     steps: usize,
+    host: Host,
     /// The prompt that the last `? opens` gave.
     opened: Option<String>,
 }
@@ -87,14 +88,17 @@ fn gather(text: &str) -> Result<(Front, String, Vec<Item>), Complaint> {
     if gathered.steps == 0 {
         return Err(Complaint::new(1, "the page has no step: write a ```console block with a line `# command`"));
     }
-    gathered.front.targets.iter().try_for_each(|target| check_exits(target, &gathered.items))?;
+    for target in &gathered.front.targets {
+        check_exits(target, Host::First, &gathered.items)?;
+        check_exits(target, Host::Second, &gathered.items)?;
+    }
     Ok((gathered.front, title, gathered.items))
 }
 
 /// Refuses `? exit` where nothing tells an exit code: after a step at whose end a session's prompt shows.
-fn check_exits(target: &str, items: &[Item]) -> Result<(), Complaint> {
+fn check_exits(target: &str, host: Host, items: &[Item]) -> Result<(), Complaint> {
     let all = items.iter().filter_map(|item| if let Item::Step(step) = item { Some(step) } else { None });
-    let steps: Vec<&Step> = all.filter(|step| step.targets.hold_for(target)).collect();
+    let steps: Vec<&Step> = all.filter(|step| step.host == host && step.targets.hold_for(target)).collect();
     let asks = |step: &Step| {
         let mut options = step.options.iter().filter(|(targets, _)| targets.hold_for(target));
         options.any(|(_, option)| matches!(option, StepOption::Exit(_)))
@@ -131,7 +135,7 @@ impl Gathered {
     }
 
     fn console(&mut self, block: Block) -> Result<(), Complaint> {
-        let mut console = Console::new(&self.front.targets, self.steps, &self.section, self.opened.take());
+        let mut console = Console::new(&self.front.targets, self.steps, &self.section, self.host, self.opened.take());
         for (line, content) in &block.lines {
             console.line(*line, content)?;
         }
@@ -166,6 +170,16 @@ impl Gathered {
                 .map_err(|what| Complaint::new(*line, what))?;
             if !text.is_empty() {
                 let arrangement = Arrangement::parse(text).map_err(|what| Complaint::new(*line, what))?;
+                if let Arrangement::Host(host) = arrangement {
+                    if targets != Targets::default() {
+                        return Err(Complaint::new(
+                            *line,
+                            "a page changes hosts for all targets: leave the @target out",
+                        ));
+                    }
+                    self.host = host;
+                    self.opened = None;
+                }
                 self.items.push(Item::Arrange(Directive { line: *line, targets, arrangement }));
             }
         }

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Observer;
 use super::failure::Failure;
 use super::report::{PageReport, StepReport, StepStatus};
-use crate::page::{Page, Step};
+use crate::page::{Host, Page, Step};
 
 /// Columns of a command before the tick; longer ones push it to the right.
 const COMMAND_WIDTH: usize = 72;
@@ -19,6 +19,7 @@ pub struct ConsoleObserver<W: Write> {
     input: Box<dyn BufRead>,
     bar: Option<ProgressBar>,
     section: String,
+    host: Host,
     set_up: usize,
 }
 
@@ -41,7 +42,7 @@ impl<W: Write> ConsoleObserver<W> {
     /// Writes plain lines to `out`.
     pub fn plain(out: W) -> Self {
         let input = Box::new(io::BufReader::new(io::stdin()));
-        ConsoleObserver { out, input, bar: None, section: String::new(), set_up: 0 }
+        ConsoleObserver { out, input, bar: None, section: String::new(), host: Host::First, set_up: 0 }
     }
 
     /// Waits for Enter on `input` instead of standard input.
@@ -70,6 +71,10 @@ impl<W: Write> ConsoleObserver<W> {
         if self.section != step.section {
             self.section.clone_from(&step.section);
             self.print(&format!("\n{}", step.section));
+        }
+        if self.host != step.host {
+            self.host = step.host;
+            self.print(&format!("      on the host {} ({})", step.host.address(), step.host.name()));
         }
         let typed = format!("{} {}", step.prompt, step.command_text().replace('\n', " ⏎ "));
         self.print(&format!("{:>4}  {typed:<COMMAND_WIDTH$}  {sign} {rest}", step.number));

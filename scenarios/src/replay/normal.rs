@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::{Captures, Regex};
 
 use crate::matcher::Bindings;
-use crate::page::{Step, StepRules};
+use crate::page::{Host, Step, StepRules};
 
 /// A full id or its first 12 digits.
 static HEX: LazyLock<Regex> = LazyLock::new(|| expression(r"\b(?:[0-9a-f]{64}|[0-9a-f]{12})\b"));
@@ -60,6 +60,11 @@ impl Transcript {
             self.text += &format!("(exit {code})\n");
         }
         self.text.push('\n');
+    }
+
+    /// From here on steps are typed on this host.
+    pub(super) fn host(&mut self, host: Host) {
+        self.text += &format!("== on the host {}\n\n", host.address());
     }
 
     fn number(&mut self, line: &str) -> String {

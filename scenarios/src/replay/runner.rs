@@ -10,7 +10,7 @@ use super::session::{self, Awaited, Trouble, Typed};
 use super::{Machine, Observer, ReplayError, ReplayOptions};
 use crate::listing::normalise_further;
 use crate::matcher::{Bindings, Mismatch, Origin, match_output, unified_diff};
-use crate::page::{Directive, Expected, ExpectedText, Item, Page, Prompt, Step};
+use crate::page::{Arrangement, Directive, Expected, ExpectedText, Host, Item, Page, Prompt, Step};
 use crate::terminal::Terminal;
 
 /// Replays `page` on `machine`, telling `observer` what happens.
@@ -33,7 +33,7 @@ pub fn replay(
         let last = steps.last().map_or(0, |step| step.number);
         return Err(ReplayError::NoSuchStep { page: path(), step, target, last });
     }
-    let terminal = open(machine, options)?;
+    let terminals = BTreeMap::from([(Host::First, open(machine, options)?)]);
     let transcript = Transcript::default();
     let report = PageReport { steps: steps.iter().map(|step| not_run(step)).collect(), ..PageReport::default() };
     let mut run = Run {
@@ -43,7 +43,7 @@ pub fn replay(
         options,
         target,
         steps,
-        terminal,
+        terminals,
         bindings: Bindings::default(),
         transcript,
         report,
@@ -87,7 +87,8 @@ struct Run<'a> {
     target: String,
     /// The steps of this target.
     steps: Vec<&'a Step>,
-    terminal: Terminal,
+    /// One for each host on which something was typed.
+    terminals: BTreeMap<Host, Terminal>,
     bindings: Bindings,
     transcript: Transcript,
     report: PageReport,
@@ -138,6 +139,12 @@ impl Run<'_> {
             arrangement: directive.arrangement,
             reason,
         })?;
+        if let Arrangement::Host(host) = directive.arrangement {
+            self.transcript.host(host);
+            if !self.terminals.contains_key(&host) {
+                self.terminals.insert(host, open(self.machine, self.options)?);
+            }
+        }
         self.take_tree(0, format!("lab: {}", directive.arrangement))
     }
 
@@ -178,7 +185,8 @@ impl Run<'_> {
         let rules = step.rules(&self.target);
         let wrong =
             |problem, output| Outcome { output, exit: None, problems: vec![problem], bindings: Bindings::default() };
-        if let (0, Prompt::Session(wanted)) = (index, &step.prompt) {
+        let is_first = self.steps[..index].iter().all(|earlier| earlier.host != step.host);
+        if let (true, Prompt::Session(wanted)) = (is_first, &step.prompt) {
             return wrong(Problem::Prompt { wanted: wanted.source.clone(), found: "#".into() }, Vec::new());
         }
         let lines: Result<Vec<String>, String> = step.command.iter().map(|line| self.bindings.fill(line)).collect();
@@ -187,14 +195,17 @@ impl Run<'_> {
             Err(what) => return wrong(Problem::Unbound(what), Vec::new()),
         };
         self.report.steps[index].command = lines.join("\n");
-        let next = self.steps.get(index + 1);
+        let next = self.steps[index + 1..].iter().find(|next| next.host == step.host);
         let awaited = Awaited {
             typed_at: &step.prompt,
             prompt: next.map_or(&Prompt::Lab, |next| &next.prompt),
             origin: Origin { step: step.number, line: next.map_or(step.line, |next| next.line) },
         };
         let timeout = rules.timeout.unwrap_or(self.options.timeout);
-        match session::type_command(&mut self.terminal, &lines, &awaited, &self.bindings, timeout) {
+        let Some(terminal) = self.terminals.get_mut(&step.host) else {
+            return wrong(Problem::Terminal(format!("the host {} has no terminal", step.host.address())), Vec::new());
+        };
+        match session::type_command(terminal, &lines, &awaited, &self.bindings, timeout) {
             Ok(typed) => self.held_against_page(step, typed),
             Err(Trouble { problem, output }) => wrong(problem, output),
         }
