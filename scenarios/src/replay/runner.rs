@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::failure::{Failure, Problem};
 use super::normal::Transcript;
 use super::report::{PageReport, StepReport, StepStatus, TreeReport};
-use super::session::{self, Awaited, Trouble, Typed};
+use super::session::{self, Awaited, Input, Trouble, Typed};
 use super::{Machine, Observer, ReplayError, ReplayOptions};
 use crate::listing::normalise_further;
 use crate::matcher::{Bindings, Mismatch, Origin, match_output, unified_diff};
@@ -194,7 +194,11 @@ impl Run<'_> {
             origin: Origin { step: step.number, line: next.map_or(step.line, |next| next.line) },
         };
         let timeout = rules.timeout.unwrap_or(self.options.timeout);
-        match session::type_command(&mut self.terminal, &lines, &awaited, &self.bindings, timeout) {
+        let input = match step.pressed() {
+            Some(keys) => Input::Pressed(keys),
+            None => Input::Typed { lines: &lines, keys: &rules.keys },
+        };
+        match session::type_command(&mut self.terminal, &input, &awaited, &self.bindings, timeout) {
             Ok(typed) => self.held_against_page(step, typed),
             Err(Trouble { problem, output }) => wrong(problem, output),
         }
