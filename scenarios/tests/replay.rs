@@ -273,7 +273,7 @@ fn keys_are_pressed_once_a_question_shows() {
 
 #[test]
 fn control_keys_end_a_session_without_enter() {
-    passes(&format!("# {SESSION}\nroot@[[web:id]]:[[..]]# ^D\n# echo out\nout"));
+    passes(&format!("# {SESSION}\nroot@2de088e9fd32:[[..]]# ^D\n# echo out\nout"));
 }
 
 #[test]
