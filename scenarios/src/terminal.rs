@@ -138,6 +138,17 @@ impl Terminal {
         self.write(b"\r")
     }
 
+    /// Presses keys that no echo answers; a mark counts only from here on.
+    pub fn press(&mut self, keys: &str) -> Result<(), TerminalError> {
+        self.emulator.callbacks_mut().mark = None;
+        self.write(keys.as_bytes())
+    }
+
+    /// Whether a program has taken the whole screen, as editors do, and will give it back.
+    pub fn is_taken(&self) -> bool {
+        self.emulator.screen().alternate_screen()
+    }
+
     /// Reads until `ready` finds what it waits for.
     pub fn wait<T>(
         &mut self,

@@ -94,7 +94,7 @@ fn every_description_parses_and_is_named_like_its_file() {
             count += 1;
         }
     }
-    assert!(count >= 2, "httpd and centos are described");
+    assert!(count >= 6, "the six images of the documents are described");
 }
 
 #[test]
@@ -107,8 +107,12 @@ fn digests_follow_from_the_descriptions_and_the_guest_alone() {
     assert_eq!(
         digests,
         [
+            ("bash", "sha256:278049f12b70d92eb620adf80deddf23330a8fbb0c31f89f7348bd506dc02aae"),
             ("centos", "sha256:0fd5f33459950bef89fce741c45f57bf74bf3c01596e8032fbaf7e0f9b200870"),
             ("httpd", "sha256:584200171a6aa44c4d9f166046233eb96e05bc50ca8a0a3c840f613ab25a5235"),
+            ("nginx", "sha256:778e3e225f94480acd92beb32f4dd58f513dd384a9c36026d1b51edca7e81ca4"),
+            ("oraclelinux", "sha256:ff379d5b6d1a1b266fc58e8fad77cd04e0503d2e858b3326065adcddedd36074"),
+            ("ubuntu", "sha256:c4ed6f4c8b776b70b0b1c27e788d26a3c54154bfb93ccf86c20edc5ac17d6790"),
         ]
     );
 }
@@ -124,7 +128,9 @@ fn every_digest_and_size_in_the_store_is_true() {
         assert_eq!(path.file_name().unwrap().to_str(), Some(hex.as_str()));
         count += 1;
     }
-    assert_eq!(count, 5 + 2 + 1 + 3, "httpd: layers, config, manifest; centos: layer, config, manifest, index");
+    let layers: usize = images.iter().map(|image| image.layers.len()).sum();
+    assert_eq!(layers, 3 + 1 + 5 + 6 + 2 + 5, "bash, centos, httpd, nginx, oraclelinux, ubuntu");
+    assert_eq!(count, layers + 2 * images.len() + 1, "each has a config and a manifest, and centos an index");
     for layer in images.iter().flat_map(|image| &image.layers) {
         let tar = untar(&layout, &layer.digest);
         assert_eq!(layer.diff_id, format!("sha256:{}", hex::encode(Sha256::digest(tar))));
@@ -349,7 +355,8 @@ fn a_damaged_image_lies_in_one_place_and_is_consistent_elsewhere() {
         let directory = tempfile::tempdir().unwrap();
         let (layout, before) = assembled(directory.path());
         let digest = damage(&layout, "httpd", "latest", kind).unwrap();
-        let (top, manifest) = layout.manifest_of(&layout.tagged().unwrap()[1].descriptor).unwrap();
+        let tagged = layout.tagged().unwrap().into_iter().find(|tagged| tagged.name == "httpd").unwrap();
+        let (top, manifest) = layout.manifest_of(&tagged.descriptor).unwrap();
         assert_eq!(top.digest, digest);
         let parts = layout.parts_of(&digest, &manifest).unwrap();
         for part in &parts {

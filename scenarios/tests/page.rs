@@ -257,3 +257,26 @@ fn a_page_names_its_storage_drivers_the_default_first() {
     let error = page("driver: zfs").unwrap_err().to_string();
     assert!(error.contains("x.md:2: no storage driver 'zfs'") && error.contains("overlay2, overlay, vfs"), "{error}");
 }
+
+#[test]
+fn keys_are_text_and_control_keys() {
+    let steps = page("# vi /tmp/x\n? keys iSome text.^[:wq^M\n# apt-get install x\n? keys \"[Y/n]\" \\^y^?^M").unwrap();
+    let keys: Vec<_> = steps.steps().flat_map(|step| step.rules("docker").keys).collect();
+    assert_eq!((keys[0].after.as_deref(), keys[0].pressed.as_str()), (None, "iSome text.\x1b:wq\r"));
+    assert_eq!((keys[1].after.as_deref(), keys[1].pressed.as_str()), (Some("[Y/n]"), "^y\x7f\r"));
+    for (wrong, said) in [
+        ("? keys", "no option 'keys'"),
+        ("? keys i^1", "`^` is written before"),
+        ("? keys \"[Y/n]\"", "write a quotation mark"),
+    ] {
+        let error = refused(&format!("# vi\n{wrong}"));
+        assert!(error.contains(said) || error.contains("no keys"), "{wrong}: {error}");
+    }
+}
+
+#[test]
+fn a_command_of_only_control_keys_is_pressed() {
+    let page = page("# docker run -it x\nroot@c:/# ^P^Q\n# echo ^P").unwrap();
+    let pressed: Vec<_> = page.steps().map(layerlab_scenarios::page::Step::pressed).collect();
+    assert_eq!(pressed, [None, Some("\x10\x11".to_owned()), None]);
+}

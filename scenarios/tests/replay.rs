@@ -255,6 +255,27 @@ fn the_exit_code_of_a_session_is_that_of_the_step_that_ends_it() {
     assert_eq!(failure.problems, [Problem::Exit { wanted: 0, got: 4 }]);
 }
 
+/// A program that takes the screen, reads five keys and gives the screen back.
+const EDITOR: &str = "stty -icanon -echo; printf '\\033[?1049h~ drawn\\r\\n# '; x=$(dd bs=1 count=5 2>/dev/null); \
+                      printf '\\033[?1049l'; stty icanon echo; echo got ${#x}";
+
+#[test]
+fn keys_are_pressed_once_a_program_has_taken_the_screen() {
+    passes(&format!("# {EDITOR}\n? keys ab^Bcd\ngot 5\n# pwd\n..."));
+}
+
+#[test]
+fn keys_are_pressed_once_a_question_shows() {
+    passes("# printf 'Sure? [Y/n] '; read x; echo $x\n? keys \"[Y/n]\" no^M\nSure? [Y/n] no\nno\n# pwd\n...");
+    let failure = fails("# echo x\n? keys \"[Y/n]\" no^M\n# pwd\n...");
+    assert!(failure.to_string().contains("the program ended before it showed the text '[Y/n]'"), "{failure}");
+}
+
+#[test]
+fn control_keys_end_a_session_without_enter() {
+    passes(&format!("# {SESSION}\nroot@2de088e9fd32:[[..]]# ^D\n# echo out\nout"));
+}
+
 #[test]
 fn a_session_with_another_prompt_fails_at_once() {
     let begun = Instant::now();

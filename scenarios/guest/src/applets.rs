@@ -70,6 +70,7 @@ pub const ALL: &[Applet] = &[
     tool("mknod", files::create::mknod),
     tool("mount", system::mounts::mount),
     tool("mv", files::copy::mv),
+    lasting("nginx", net::nginx::nginx),
     tool("printf", text::print::printf),
     tool("ps", system::ps::ps),
     tool("pwd", files::status::pwd),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::error::Complaint;
-use super::{Expected, ExpectedText, Host, Pattern, Prompt, Step, StepOption, Targets};
+use super::{Expected, ExpectedText, Host, Keys, Pattern, Prompt, Step, StepOption, Targets};
 
 /// `root@244860423e0a:/usr/local/apache2# ls`: the prompt most images' shells show.
 static USER_AT_HOST: LazyLock<Regex> =
@@ -196,9 +196,10 @@ fn option(words: &str) -> Result<StepOption, String> {
                 seconds.ok_or_else(|| format!("'? timeout {limit}': write seconds, as in `? timeout 60s`"))?;
             Ok(StepOption::Timeout(Duration::from_secs(seconds)))
         }
+        ("keys", keys) => Keys::parse(keys).map(StepOption::Keys),
         ("opens", prompt) if !prompt.is_empty() => Ok(StepOption::Opens(prompt.to_owned())),
         _ => Err(format!(
-            "no option '{words}'; there are exit N, columns, unordered, timeout Ns and opens PROMPT; write \\? if it is output"
+            "no option '{words}'; there are exit N, columns, unordered, timeout Ns, keys KEYS and opens PROMPT; write \\? if it is output"
         )),
     }
 }

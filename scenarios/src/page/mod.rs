@@ -19,6 +19,9 @@
 //! | `? columns` | a run of two or more blanks stands for any run of two or more blanks |
 //! | `? unordered` | the lines come in any order |
 //! | `? timeout 60s` | how long the step may take |
+//! | `? keys iText^[:wq^M` | keys pressed once the program of the step has taken the whole screen, as editors do: text, and `^X` for control keys (`^[` is Esc, `^M` Enter, `^?` backspace; `\^` is a caret) |
+//! | `? keys "[Y/n]" y^M` | keys pressed once the line with the cursor ends with the quoted text; several `? keys` come one after another |
+//! | a command of only control keys, `^P^Q` | the keys are pressed at the prompt, without Enter |
 //! | `? opens / #` | the step opens a session with this prompt; lines that begin with it are steps |
 //! | `...` | any number of lines, also none |
 //! | `@docker line` | the line (of any kind) holds for this target only; `@a,b ` for two |
@@ -32,6 +35,7 @@ mod console;
 mod error;
 mod fence;
 mod front;
+mod keys;
 mod names;
 mod parse;
 pub mod pattern;
@@ -43,6 +47,7 @@ use std::time::Duration;
 pub use arrangement::{Arrangement, Host, Mood};
 pub use error::PageError;
 pub use front::{DRIVERS, TARGETS, driver};
+pub use keys::Keys;
 pub use pattern::{Kind, Pattern, Token};
 
 /// One walkthrough, parsed.
@@ -127,6 +132,8 @@ pub enum StepOption {
     Unordered,
     /// Longest time the step may take.
     Timeout(Duration),
+    /// Keys the program of the step waits for.
+    Keys(Keys),
     /// The step opens a session with this prompt.
     Opens(String),
 }
@@ -176,6 +183,8 @@ pub struct StepRules {
     pub unordered: bool,
     /// `? timeout`, if the page gives one.
     pub timeout: Option<Duration>,
+    /// `? keys`, in order.
+    pub keys: Vec<Keys>,
 }
 
 impl Page {
@@ -225,7 +234,7 @@ impl Page {
 impl Step {
     /// What the options say for `target`.
     pub fn rules(&self, target: &str) -> StepRules {
-        let mut rules = StepRules { exit: 0, columns: false, unordered: false, timeout: None };
+        let mut rules = StepRules { exit: 0, columns: false, unordered: false, timeout: None, keys: Vec::new() };
         for (targets, option) in &self.options {
             if !targets.hold_for(target) {
                 continue;
@@ -235,6 +244,7 @@ impl Step {
                 StepOption::Columns => rules.columns = true,
                 StepOption::Unordered => rules.unordered = true,
                 StepOption::Timeout(limit) => rules.timeout = Some(*limit),
+                StepOption::Keys(keys) => rules.keys.push(keys.clone()),
                 StepOption::Opens(_) => {}
             }
         }
@@ -249,6 +259,14 @@ impl Step {
             lines.pop();
         }
         lines
+    }
+
+    /// What is pressed instead of typed, where the command is only control keys.
+    pub fn pressed(&self) -> Option<String> {
+        match self.command.as_slice() {
+            [line] => keys::of_command(&line.source),
+            _ => None,
+        }
     }
 
     /// The command as the page writes it, on one line.

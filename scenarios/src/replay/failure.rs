@@ -74,6 +74,11 @@ pub enum Problem {
         /// The line.
         line: String,
     },
+    /// The shell's prompt showed while `? keys` were still to be pressed.
+    KeysTooLate {
+        /// What the keys waited for.
+        awaited: String,
+    },
     /// More lines than are kept.
     TooMuchOutput,
     /// The command uses a name without a value.
@@ -106,6 +111,9 @@ impl fmt::Display for Problem {
                     f,
                     "the shell took '{line}' as a whole command: the page's next line '> …' must be a step of its own"
                 )
+            }
+            Problem::KeysTooLate { awaited } => {
+                write!(f, "the program ended before it showed {awaited}")
             }
             Problem::TooMuchOutput => f.write_str("the step printed more lines than the terminal keeps: print less"),
             Problem::Unbound(what) | Problem::Terminal(what) => f.write_str(what),

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::failure::{Failure, Problem};
 use super::normal::Transcript;
 use super::report::{PageReport, StepReport, StepStatus, TreeReport};
-use super::session::{self, Awaited, Trouble, Typed};
+use super::session::{self, Awaited, Input, Trouble, Typed};
 use super::{Machine, Observer, ReplayError, ReplayOptions};
 use crate::listing::normalise_further;
 use crate::matcher::{Bindings, Mismatch, Origin, match_output, unified_diff};
@@ -202,10 +202,14 @@ impl Run<'_> {
             origin: Origin { step: step.number, line: next.map_or(step.line, |next| next.line) },
         };
         let timeout = rules.timeout.unwrap_or(self.options.timeout);
+        let input = match step.pressed() {
+            Some(keys) => Input::Pressed(keys),
+            None => Input::Typed { lines: &lines, keys: &rules.keys },
+        };
         let Some(terminal) = self.terminals.get_mut(&step.host) else {
             return wrong(Problem::Terminal(format!("the host {} has no terminal", step.host.address())), Vec::new());
         };
-        match session::type_command(terminal, &lines, &awaited, &self.bindings, timeout) {
+        match session::type_command(terminal, &input, &awaited, &self.bindings, timeout) {
             Ok(typed) => self.held_against_page(step, typed),
             Err(Trouble { problem, output }) => wrong(problem, output),
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::failure::Problem;
 use crate::matcher::{Bindings, LineRules, Origin, match_line};
-use crate::page::{Pattern, Prompt};
+use crate::page::{Keys, Pattern, Prompt};
 use crate::terminal::{Mark, Position, Terminal, TerminalError};
 
 /// The shell's prompt for the rest of a command.
@@ -33,6 +33,20 @@ pub(super) struct Awaited<'p> {
     pub(super) origin: Origin,
 }
 
+/// What a step puts into the terminal.
+pub(super) enum Input<'s> {
+    /// Lines of a command, each with Enter, then keys for the program it starts.
+    Typed { lines: &'s [String], keys: &'s [Keys] },
+    /// Keys at the prompt itself, without Enter and without an echo.
+    Pressed(String),
+}
+
+/// Where output begins, and where the next prompt may stand.
+struct Begun {
+    output: Position,
+    prompt_row: usize,
+}
+
 /// How a step's wait ended.
 enum End {
     Marked(Mark),
@@ -51,10 +65,10 @@ pub(super) fn screen(terminal: &mut Terminal) -> Vec<String> {
     terminal.lines(0, end)
 }
 
-/// Types `lines` at the prompt that is on the screen and reads until `awaited` shows.
+/// Puts `input` in at the prompt that is on the screen and reads until `awaited` shows.
 pub(super) fn type_command(
     terminal: &mut Terminal,
-    lines: &[String],
+    input: &Input<'_>,
     awaited: &Awaited<'_>,
     bindings: &Bindings,
     timeout: Duration,
@@ -62,6 +76,43 @@ pub(super) fn type_command(
     let deadline = Instant::now() + timeout;
     terminal.forget();
     let before = matches!(awaited.typed_at, Prompt::Session(_)).then(|| terminal.line_to_cursor());
+    let begun = match input {
+        Input::Typed { lines, keys } => {
+            let row = type_lines(terminal, lines, deadline, timeout)?;
+            press_keys(terminal, keys, row, deadline, timeout)?;
+            Begun { output: Position { row, column: 0 }, prompt_row: row }
+        }
+        Input::Pressed(keys) => {
+            let output = terminal.cursor();
+            terminal.press(keys).map_err(|error| trouble(terminal, output.row, error, timeout, "the terminal"))?;
+            Begun { output, prompt_row: output.row + 1 }
+        }
+    };
+    let end =
+        terminal.wait(deadline, |terminal| ended(terminal, awaited, bindings, before.as_deref(), begun.prompt_row));
+    let what = format!("the prompt '{}'", awaited.prompt);
+    let end = end.map_err(|error| trouble(terminal, begun.output.row, error, timeout, &what))?;
+    if terminal.has_overflowed() {
+        return Err(Trouble { problem: Problem::TooMuchOutput, output: Vec::new() });
+    }
+    match end {
+        End::Marked(mark) => Ok(Typed {
+            output: output(terminal, begun.output, mark.at),
+            exit: Some(mark.exit),
+            bindings: bindings.clone(),
+        }),
+        End::Session(at, bindings) => Ok(Typed { output: output(terminal, begun.output, at), exit: None, bindings }),
+        End::Wrong(problem, at) => Err(Trouble { problem, output: output(terminal, begun.output, at) }),
+    }
+}
+
+/// Types the lines of a command; gives the row on which output begins.
+fn type_lines(
+    terminal: &mut Terminal,
+    lines: &[String],
+    deadline: Instant,
+    timeout: Duration,
+) -> Result<usize, Trouble> {
     let mut start = terminal.cursor().row;
     for (at, line) in lines.iter().enumerate() {
         if at > 0 {
@@ -81,19 +132,60 @@ pub(super) fn type_command(
         start = type_line(terminal, line, deadline)
             .map_err(|error| trouble(terminal, start, error, timeout, "the command's echo"))?;
     }
-    let end = terminal.wait(deadline, |terminal| ended(terminal, awaited, bindings, before.as_deref(), start));
-    let what = format!("the prompt '{}'", awaited.prompt);
-    let end = end.map_err(|error| trouble(terminal, start, error, timeout, &what))?;
-    if terminal.has_overflowed() {
-        return Err(Trouble { problem: Problem::TooMuchOutput, output: Vec::new() });
-    }
-    match end {
-        End::Marked(mark) => {
-            Ok(Typed { output: terminal.lines(start, mark.at), exit: Some(mark.exit), bindings: bindings.clone() })
+    Ok(start)
+}
+
+/// Presses each of `keys` once the program shows what they wait for.
+fn press_keys(
+    terminal: &mut Terminal,
+    keys: &[Keys],
+    start: usize,
+    deadline: Instant,
+    timeout: Duration,
+) -> Result<(), Trouble> {
+    for keys in keys {
+        let shown = |terminal: &mut Terminal| match &keys.after {
+            Some(after) => terminal.line_to_cursor().trim_end().ends_with(after.trim_end()),
+            None => terminal.is_taken(),
+        };
+        let what = match &keys.after {
+            Some(after) => format!("the text '{after}' that `? keys` waits for"),
+            None => "a program that takes the whole screen, which `? keys` waits for".to_owned(),
+        };
+        // At the shell's own prompt the program is gone already.
+        let waited = terminal.wait(deadline, |terminal| match shown(terminal) {
+            true => Some(true),
+            false => lab_prompt(terminal).map(|_| false),
+        });
+        match waited
+            .and_then(|is_shown| if is_shown { terminal.press(&keys.pressed).map(|()| true) } else { Ok(false) })
+        {
+            Ok(true) => {}
+            Ok(false) => {
+                let end = terminal.cursor();
+                return Err(Trouble {
+                    problem: Problem::KeysTooLate { awaited: what },
+                    output: terminal.lines(start, end),
+                });
+            }
+            Err(error) => return Err(trouble(terminal, start, error, timeout, &what)),
         }
-        End::Session(at, bindings) => Ok(Typed { output: terminal.lines(start, at), exit: None, bindings }),
-        End::Wrong(problem, at) => Err(Trouble { problem, output: terminal.lines(start, at) }),
     }
+    Ok(())
+}
+
+/// The lines between two places; one that begins in the middle of a row, behind a prompt, begins there.
+fn output(terminal: &mut Terminal, from: Position, to: Position) -> Vec<String> {
+    let mut lines = terminal.lines(from.row, to);
+    if from.column > 0
+        && let Some(first) = lines.first_mut()
+    {
+        *first = first.chars().skip(usize::from(from.column)).collect::<String>().trim_end().to_owned();
+        if first.is_empty() {
+            lines.remove(0);
+        }
+    }
+    lines
 }
 
 /// Types a line, waits for its echo, presses Enter; gives the row on which output begins.
@@ -136,6 +228,9 @@ fn ended(
     before: Option<&str>,
     start: usize,
 ) -> Option<End> {
+    if terminal.is_taken() {
+        return None;
+    }
     let marked = lab_prompt(terminal);
     let at = Position { column: 0, ..terminal.cursor() };
     let line = terminal.line_to_cursor();

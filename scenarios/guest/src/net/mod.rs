@@ -2,7 +2,9 @@
 
 pub mod curl;
 pub mod httpd;
+mod listen;
 pub mod locate;
+pub mod nginx;
 pub mod packages;
 mod respond;
 
