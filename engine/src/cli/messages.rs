@@ -18,7 +18,7 @@ pub const REFUSED: u8 = 125;
 /// Exit code of a program that is there but cannot run.
 pub const NOT_EXECUTABLE: u8 = 126;
 /// Exit code of a command whose reader has gone away: 128 and SIGPIPE.
-const READER_GONE: u8 = 141;
+pub const READER_GONE: u8 = 141;
 
 /// Why a command did not end well: what remains to be said, and its exit code.
 #[derive(Debug, PartialEq, Eq)]
@@ -102,6 +102,14 @@ fn sentence(reason: &str) -> String {
 /// `docker: 'x' is not a docker command.`
 pub fn unknown_verb(word: &str) -> Failure {
     Failure::new(format!("{PROGRAM}: '{word}' is not a docker command.\nSee '{PROGRAM} --help'"))
+}
+
+/// What the operating system refused, in Go's form: `no such file or directory`.
+pub fn system_reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default();
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
 }
 
 /// A container with a terminal that is to be typed into needs a terminal on this side too.

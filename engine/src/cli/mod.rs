@@ -11,6 +11,7 @@ mod inspection;
 mod listing;
 mod logging;
 mod messages;
+mod output;
 mod ports;
 pub mod progress;
 mod ps_filter;

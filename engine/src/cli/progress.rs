@@ -1,4 +1,4 @@
-//! How a pull looks: one line per change of status, or live lines with bars on a terminal, as docker 20.10 prints them.
+//! How a pull or a load looks: one line per change of status, or live lines with bars on a terminal, as docker 20.10 prints them.
 //!
 //! The terminal form is that of docker's `jsonmessage`: every layer has a line; a change moves the cursor up to it,
 //! rewrites it and moves back down. Bars are left out where the terminal has 110 columns or fewer.
@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use super::units::precise_size;
+use crate::container::{LoadProgress, Loaded};
 use crate::image::Reference;
 use crate::registry::{LayerEvent, PullProgress};
 
@@ -105,7 +106,46 @@ impl<W: Write + Send> PullProgress for PullLines<W> {
     }
 
     fn event(&self, layer_short: &str, event: LayerEvent) {
-        let status = Status::of(event);
+        self.show(layer_short, Status::of(event));
+    }
+}
+
+impl<W: Write + Send> LoadProgress for PullLines<W> {
+    fn loading(&self, layer_short: &str, done_bytes: u64, total_bytes: u64) {
+        self.show(layer_short, Status::moving("Loading layer", done_bytes, total_bytes));
+    }
+
+    fn loaded(&self, what: Loaded) {
+        let mut screen = self.lock();
+        screen.lines.clear();
+        screen.write(&(loaded_line(&what) + "\n"));
+    }
+}
+
+/// A load of which only the outcome is told (`docker load -q`).
+pub struct WithoutBars<W>(pub PullLines<W>);
+
+impl<W: Write + Send> LoadProgress for WithoutBars<W> {
+    fn loading(&self, _: &str, _: u64, _: u64) {}
+
+    fn loaded(&self, what: Loaded) {
+        self.0.loaded(what);
+    }
+}
+
+/// What `docker load` says of something that came out of an archive.
+fn loaded_line(what: &Loaded) -> String {
+    match what {
+        Loaded::Renamed { name, old } => {
+            format!("The image {name} already exists, renaming the old one with ID {old} to empty string")
+        }
+        Loaded::Name(name) => format!("Loaded image: {name}"),
+        Loaded::Id(id) => format!("Loaded image ID: {id}"),
+    }
+}
+
+impl<W: Write> PullLines<W> {
+    fn show(&self, layer_short: &str, status: Status) {
         let mut screen = self.lock();
         match (self.terminal_columns, status.progress) {
             (None, None) => screen.write(&format!("{layer_short}: {}\n", status.text)),
@@ -127,9 +167,13 @@ struct Status {
 }
 
 impl Status {
+    fn moving(text: &str, done_bytes: u64, total_bytes: u64) -> Status {
+        Status { text: text.to_owned(), progress: Some((done_bytes, total_bytes)) }
+    }
+
     fn of(event: LayerEvent) -> Status {
         let plain = |text: &str| Status { text: text.to_owned(), progress: None };
-        let moving = |text: &str, done, total| Status { text: text.to_owned(), progress: Some((done, total)) };
+        let moving = Status::moving;
         match event {
             LayerEvent::AlreadyExists => plain("Already exists"),
             LayerEvent::PullingFsLayer => plain("Pulling fs layer"),
@@ -211,6 +255,31 @@ mod tests {
         let expected = "\n\x1b[1A\x1b[2K\raaa: Pulling fs layer \r\x1b[1B\n\x1b[1A\x1b[2K\rbbb: Pulling fs layer \r\
                         \x1b[1B\x1b[2A\x1b[2K\raaa: Downloading       1B/2B\r\x1b[2B";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_load_gets_the_bytes_docker_sends_it() {
+        let old = Reference::parse(&format!("x@{PIN}")).unwrap().digest().unwrap().clone();
+        let load = |lines: &PullLines<&mut Vec<u8>>| {
+            lines.loaded(Loaded::Name("ubuntu:latest".to_owned()));
+            lines.loading("83acb4d31fb5", 65_536, 4_378_624);
+            lines.loading("83acb4d31fb5", 4_378_624, 4_378_624);
+            lines.loaded(Loaded::Renamed { name: "centos:latest".to_owned(), old: old.clone() });
+            lines.loaded(Loaded::Id(old.clone()));
+        };
+        let outcome = format!(
+            "The image centos:latest already exists, renaming the old one with ID {PIN} to empty string\n\
+             Loaded image ID: {PIN}\n"
+        );
+        assert_eq!(shown(None, load), format!("Loaded image: ubuntu:latest\n{outcome}"));
+        let line = |bar: &str| format!("\x1b[1A\x1b[2K\r83acb4d31fb5: Loading layer {bar}\r\x1b[1B");
+        let expected = [
+            "Loaded image: ubuntu:latest\n\n".to_owned(),
+            line("[>                                                  ]  65.54kB/4.379MB"),
+            line("[==================================================>]  4.379MB/4.379MB"),
+            outcome,
+        ];
+        assert_eq!(shown(Some(160), load), expected.concat());
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::pull::Staging;
 use super::{Engine, EngineError, change, error::failed};
 use crate::image::config::{ConfigView, History, RunConfig};
 use crate::image::{Digest, ImageConfig, Reference};
-use crate::layer::{Change, Packed, chain_id, unpack};
+use crate::layer::{Change, Packed, chain_id};
 use crate::store::Layer;
 
 /// How the new image is to be called and described.
@@ -104,7 +104,7 @@ impl Engine {
         let (mut reader, mut writer) = io::pipe().map_err(failed("open a pipe for", content))?;
         thread::scope(|scope| {
             let packing = scope.spawn(move || self.driver.pack(mount_id, &mut writer));
-            let unpacked = unpack(&mut reader, content, &self.unpack_options());
+            let unpacked = self.unpack_layer(&mut reader, content);
             drop(reader);
             let packed =
                 packing.join().map_err(|_| failed("pack", content)(io::Error::other("the packing thread panicked")))?;

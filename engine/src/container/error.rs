@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::load::LoadError;
 use crate::driver::DriverError;
 use crate::image::config::ConfigError;
 use crate::image::reference::ReferenceError;
@@ -60,6 +61,30 @@ pub enum EngineError {
     /// A network that this engine does not have.
     #[error("network {0} not found")]
     NoSuchNetwork(String),
+    /// A name with a tag that no image has.
+    #[error("reference does not exist")]
+    NoSuchReference,
+    /// An image without layers cannot be saved.
+    #[error("empty export - not implemented")]
+    EmptyExport,
+    /// An image whose history tells of more layers than it has.
+    #[error("too many non-empty layers in History section")]
+    TooMuchHistory,
+    /// A file that the store lacks.
+    #[error("open {}: no such file or directory", .path.display())]
+    Missing { path: PathBuf },
+    /// What is made here cannot be written as JSON.
+    #[error("cannot write JSON: {0}")]
+    Json(serde_json::Error),
+    /// Whoever takes an archive does not take it.
+    #[error("cannot write the archive: {0}")]
+    Output(io::Error),
+    /// An archive that cannot be loaded.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// A layer whose tar cannot be put together again.
+    #[error(transparent)]
+    TarSplit(#[from] crate::layer::TarSplitError),
     /// A reference that is none.
     #[error(transparent)]
     Reference(#[from] ReferenceError),

@@ -12,12 +12,12 @@ use super::error::failed;
 use super::intent::Intent;
 use super::{Engine, EngineError};
 use crate::image::{Digest, Reference};
-use crate::layer::{Owners, UnpackOptions, unpack};
+use crate::layer::{Owners, UnpackOptions, Unpacked, unpack_recording};
 use crate::registry::{self, LayerToPull, PullProgress, PullSink, Pulled, SinkError};
 use crate::store::{Layer, Lock};
 
-/// How staging directories are called.
-const STAGING_PREFIX: &str = "pull-";
+/// How staging directories are called: what is pulled or committed, and what is loaded.
+const STAGING_PREFIXES: [&str; 2] = ["pull-", "docker-import-"];
 
 /// A place below the data root where layers wait until they are registered.
 pub(super) struct Staging {
@@ -27,10 +27,18 @@ pub(super) struct Staging {
 
 impl Staging {
     pub(super) fn new(data_root: &Path) -> Result<Staging, EngineError> {
+        Staging::called(STAGING_PREFIXES[0], data_root)
+    }
+
+    /// A place for what comes out of an archive, called as dockerd calls it.
+    pub(super) fn for_import(data_root: &Path) -> Result<Staging, EngineError> {
+        Staging::called(STAGING_PREFIXES[1], data_root)
+    }
+
+    fn called(prefix: &str, data_root: &Path) -> Result<Staging, EngineError> {
         let place = data_root.join("tmp");
         sweep(&place)?;
-        let directory =
-            tempfile::Builder::new().prefix(STAGING_PREFIX).tempdir_in(&place).map_err(failed("create", &place))?;
+        let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(&place).map_err(failed("create", &place))?;
         let lock = Lock::exclusive(directory.path())?;
         Ok(Staging { directory, _lock: lock })
     }
@@ -45,16 +53,27 @@ impl Staging {
         Ok(path)
     }
 
-    fn path(&self, index: usize) -> PathBuf {
+    pub(super) fn path(&self, index: usize) -> PathBuf {
         self.directory.path().join(index.to_string())
     }
+
+    /// The whole place.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+/// Where a staged layer's `tar-split.json.gz` waits.
+fn tar_split_of(content: &Path) -> PathBuf {
+    content.with_extension("tar-split.json.gz")
 }
 
 /// Removes the staging directories of pulls that were killed.
 fn sweep(place: &Path) -> Result<(), EngineError> {
     for entry in fs::read_dir(place).map_err(failed("list", place))?.flatten() {
         let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with(STAGING_PREFIX)
+        let name = entry.file_name();
+        if STAGING_PREFIXES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
             && matches!(Lock::try_exclusive(&path), Ok(Some(_)))
         {
             match fs::remove_dir_all(&path) {
@@ -139,7 +158,15 @@ impl Engine {
         UnpackOptions { overlay: self.driver.marks(), owners }
     }
 
-    /// Takes unpacked content over as the layer `layer`, whose cache ID is chosen here. To be called under the store's lock.
+    /// Unpacks a layer tar at `content`, and writes beside it from what the tar can be put together again.
+    pub(super) fn unpack_layer(&self, tar: impl Read, content: &Path) -> Result<Unpacked, EngineError> {
+        let path = tar_split_of(content);
+        let record = fs::File::create(&path).map_err(failed("create", &path))?;
+        Ok(unpack_recording(tar, content, &self.unpack_options(), record)?)
+    }
+
+    /// Takes over what [`Engine::unpack_layer`] left at `content` as the layer `layer`, whose cache ID is chosen here. To be
+    /// called under the store's lock.
     pub(super) fn adopt_layer(&self, mut layer: Layer, content: &Path) -> Result<(), EngineError> {
         let below = layer.parent.as_ref().map(|parent| self.store.layers.get(parent)).transpose()?;
         layer.cache_id = self.entropy.hex_id();
@@ -147,7 +174,8 @@ impl Engine {
         let adopted = self.driver.adopt(&layer.cache_id, below.as_ref().map(|below| below.cache_id.as_str()), content);
         let registered = adopted.map_err(EngineError::from).and_then(|()| {
             self.store.sync()?;
-            Ok(self.store.layers.register(&layer)?)
+            let tar_split = tar_split_of(content);
+            Ok(self.store.layers.register(&layer, tar_split.exists().then_some(tar_split.as_path()))?)
         });
         if registered.is_err() {
             self.driver.remove(&layer.cache_id)?;
@@ -168,7 +196,7 @@ impl PullSink for Sink<'_> {
 
     fn unpack(&self, layer: &LayerToPull, tar: &mut dyn Read) -> Result<(), SinkError> {
         let place = self.staging.layer(layer.index)?;
-        let unpacked = unpack(tar, &place, &self.engine.unpack_options())?;
+        let unpacked = self.engine.unpack_layer(tar, &place)?;
         if unpacked.owners_lost > 0 {
             tracing::warn!(layer = %layer.blob, files = unpacked.owners_lost, "owners were lost: the files belong to the caller");
         }

@@ -89,6 +89,10 @@ pub trait Driver: Send + Sync {
     /// Writes the layer tar of what `id` changes.
     fn pack(&self, id: &str, out: &mut dyn io::Write) -> Result<Packed, DriverError>;
 
+    /// The directory in which the files of layer `id` itself lie under the names they have in its tar, to read their
+    /// contents. What is there beside them (whiteouts, marks, files of layers below) is not looked at.
+    fn own_files(&self, id: &str) -> PathBuf;
+
     /// Bytes of the regular files that belong to layer `id` alone.
     fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError>;
 

@@ -18,11 +18,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Group, Uid, User};
-
 use super::{Driver, DriverError, GraphData, View};
 use crate::layer::{Change, OverlayXattr, PackOptions, Packed, changes, pack};
 use crate::sys::overlay::Overlay;
+use crate::sys::owners::{group_name, user_name};
 use crate::sys::random::KernelEntropy;
 use crate::sys::{mount, namespace};
 use crate::world::Entropy;
@@ -184,10 +183,12 @@ impl Driver for Overlay2 {
 
     fn pack(&self, id: &str, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
         // dockerd fills names in from the host's own users, and so do we.
-        let user = |uid| User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
-        let group = |gid| Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name);
-        let options = PackOptions { overlay: self.marks(), user_name: &user, group_name: &group };
+        let options = PackOptions { overlay: self.marks(), user_name: &user_name, group_name: &group_name };
         Ok(pack(&self.layer(id).join("diff"), &options, out)?)
+    }
+
+    fn own_files(&self, id: &str) -> PathBuf {
+        self.layer(id).join("diff")
     }
 
     fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {

@@ -2,8 +2,10 @@
 
 pub mod config;
 pub mod digest;
+pub mod docker_archive;
 pub mod go_json;
 pub mod manifest;
+pub mod oci_layout;
 pub mod reference;
 
 pub use config::{ConfigView, ImageConfig, RunConfig};

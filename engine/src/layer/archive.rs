@@ -8,10 +8,11 @@
 //! `archive/tar`, which Docker reads layers with.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::ops::Range;
 
 use super::header::{BLOCK_BYTES, checksums, field, padding_bytes};
+use super::tar_split::Recorder;
 
 /// The largest extended header that is taken into memory, as in Docker's tar-split.
 const EXTENDED_HEADER_LIMIT_BYTES: u64 = 1 << 20;
@@ -66,14 +67,19 @@ pub enum ArchiveError {
         "the layer tar holds {name:?} as {what}, which is not supported: rebuild the image without it (tar without --sparse)"
     )]
     Unsupported { name: String, what: String },
+    #[error("cannot note how the layer tar was made: {0}")]
+    Record(#[source] io::Error),
 }
 
 /// A layer tar being read. After [`Archive::next_entry`], reading from the archive gives that entry's contents.
-pub struct Archive<R> {
+pub struct Archive<'w, R> {
     stream: BufReader<R>,
     offset: u64,
     body_left: u64,
     padding: u64,
+    /// Whether what comes next is a file's contents, and not an extended header or padding.
+    in_contents: bool,
+    record: Option<Recorder<'w>>,
 }
 
 #[derive(Default)]
@@ -83,10 +89,37 @@ struct Extensions {
     long_link_name: Option<Vec<u8>>,
 }
 
-impl<R: Read> Archive<R> {
-    pub fn new(stream: R) -> Archive<R> {
+impl<R: Read + Seek> Archive<'_, R> {
+    /// Where in the stream the contents of the present entry begin, if none have been read.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Goes to the end of the present entry without reading it. To be called on an archive that is not recorded.
+    pub fn pass_over(&mut self) -> Result<(), ArchiveError> {
+        let length = std::mem::take(&mut self.body_left) + std::mem::take(&mut self.padding);
+        let distance = i64::try_from(length)
+            .map_err(|_| ArchiveError::Malformed { offset: self.offset, what: "a size beyond all bounds".into() })?;
+        self.stream.seek_relative(distance).map_err(|source| ArchiveError::Read { offset: self.offset, source })?;
+        self.offset += length;
+        Ok(())
+    }
+}
+
+impl<'w, R: Read> Archive<'w, R> {
+    pub fn new(stream: R) -> Archive<'w, R> {
         let stream = BufReader::with_capacity(STREAM_BUFFER_BYTES, stream);
-        Archive { stream, offset: 0, body_left: 0, padding: 0 }
+        Archive { stream, offset: 0, body_left: 0, padding: 0, in_contents: false, record: None }
+    }
+
+    /// An archive that notes in `record` all that its files do not hold; [`Archive::finish_record`] completes it.
+    pub fn recorded(stream: R, record: impl Write + 'w) -> Archive<'w, R> {
+        Archive { record: Some(Recorder::new(record)), ..Archive::new(stream) }
+    }
+
+    /// Completes the record, once there is no next entry.
+    pub fn finish_record(self) -> Result<(), ArchiveError> {
+        self.record.map_or(Ok(()), Recorder::finish).map_err(ArchiveError::Record)
     }
 
     /// The next entry, or `None` once the stream has been read to its very end, trailing bytes included.
@@ -159,6 +192,10 @@ impl<R: Read> Archive<R> {
             name,
         };
         (self.body_left, self.padding) = (size_bytes, padding_bytes(size_bytes));
+        self.in_contents = true;
+        if let Some(record) = &mut self.record {
+            record.entry(&entry.name, size_bytes).map_err(ArchiveError::Record)?;
+        }
         Ok(entry)
     }
 
@@ -246,8 +283,14 @@ impl<R: Read> Archive<R> {
     }
 
     fn skip_contents(&mut self) -> Result<(), ArchiveError> {
-        self.body_left += std::mem::take(&mut self.padding);
         let mut scratch = [0; 8192];
+        while self.read_body(&mut scratch)? > 0 {}
+        if std::mem::take(&mut self.in_contents)
+            && let Some(record) = &mut self.record
+        {
+            record.end_of_contents().map_err(ArchiveError::Record)?;
+        }
+        self.body_left = std::mem::take(&mut self.padding);
         while self.read_body(&mut scratch)? > 0 {}
         Ok(())
     }
@@ -263,6 +306,11 @@ impl<R: Read> Archive<R> {
             match self.stream.read(buffer) {
                 Ok(count) => {
                     self.offset += count as u64;
+                    if let Some(record) = &mut self.record {
+                        let bytes = &buffer[..count];
+                        let noted = if self.in_contents { record.contents(bytes) } else { record.segment(bytes) };
+                        noted.map_err(ArchiveError::Record)?;
+                    }
                     return Ok(count);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

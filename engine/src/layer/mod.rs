@@ -28,14 +28,18 @@
 pub mod archive;
 pub mod chain;
 pub mod changes;
-mod header;
+pub mod compression;
+pub mod header;
 pub mod pack;
 mod root;
+pub mod tar_split;
 pub mod unpack;
 pub mod whiteout;
 
 pub use chain::{chain_id, chain_ids};
 pub use changes::{Change, ChangeKind, ChangesError, changes};
+pub use compression::decompressed;
 pub use pack::{PackError, PackOptions, Packed, pack};
-pub use unpack::{Owners, UnpackError, UnpackOptions, Unpacked, unpack};
+pub use tar_split::TarSplitError;
+pub use unpack::{Owners, UnpackError, UnpackOptions, Unpacked, unpack, unpack_recording};
 pub use whiteout::OverlayXattr;

@@ -40,6 +40,11 @@ impl Root {
         self.lookup(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW)
     }
 
+    /// An existing file, to read it; symlinks are followed within the root.
+    pub(super) fn open_file(&self, path: &Path) -> Result<OwnedFd, Errno> {
+        self.lookup(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
+    }
+
     /// Like [`Root::directory`], with missing components made.
     pub(super) fn directory_or_new(&self, path: &Path) -> Result<OwnedFd, Errno> {
         match self.directory(path) {

@@ -10,7 +10,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,25 @@ pub struct Unpacked {
 ///
 /// Source: OCI image-spec, `layer.md`, "Applying Changesets"; corner cases as in Docker 20.10.
 pub fn unpack(tar: impl Read, root: &Path, options: &UnpackOptions) -> Result<Unpacked, UnpackError> {
+    unpack_archive(Archive::new(tar), root, options)
+}
+
+/// Does what [`unpack`] does, and writes to `record` what is needed to get the same tar back
+/// ([`super::tar_split::assemble`]).
+pub fn unpack_recording(
+    tar: impl Read,
+    root: &Path,
+    options: &UnpackOptions,
+    record: impl Write,
+) -> Result<Unpacked, UnpackError> {
+    unpack_archive(Archive::recorded(tar, record), root, options)
+}
+
+fn unpack_archive(
+    mut archive: Archive<'_, impl Read>,
+    root: &Path,
+    options: &UnpackOptions,
+) -> Result<Unpacked, UnpackError> {
     let opened = Root::open(root).map_err(|errno| io_error("open the root directory", root, errno))?;
     let mut layer = Layer {
         root: opened,
@@ -71,10 +90,10 @@ pub fn unpack(tar: impl Read, root: &Path, options: &UnpackOptions) -> Result<Un
         directories: HashMap::new(),
         done: Unpacked::default(),
     };
-    let mut archive = Archive::new(tar);
     while let Some(entry) = archive.next_entry()? {
         layer.apply(&entry, &mut archive)?;
     }
+    archive.finish_record()?;
     layer.finish_directories()?;
     Ok(layer.done)
 }
@@ -115,7 +134,7 @@ impl Place<'_> {
 }
 
 impl Layer {
-    fn apply(&mut self, entry: &Entry, archive: &mut Archive<impl Read>) -> Result<(), UnpackError> {
+    fn apply(&mut self, entry: &Entry, archive: &mut Archive<'_, impl Read>) -> Result<(), UnpackError> {
         self.done.entries += 1;
         let path = clean(&entry.name).ok_or_else(|| UnpackError::Escapes { name: lossy(&entry.name) })?;
         self.note_name(&entry.name, &path)?;
@@ -175,7 +194,12 @@ impl Layer {
         set_mtime(place, entry.mtime)
     }
 
-    fn make(&mut self, entry: &Entry, place: &Place<'_>, archive: &mut Archive<impl Read>) -> Result<(), UnpackError> {
+    fn make(
+        &mut self,
+        entry: &Entry,
+        place: &Place<'_>,
+        archive: &mut Archive<'_, impl Read>,
+    ) -> Result<(), UnpackError> {
         match entry.kind {
             Kind::Directory => self.make_directory(place)?,
             Kind::HardLink => self.make_hard_link(entry, place)?,
@@ -346,7 +370,7 @@ fn clean(name: &[u8]) -> Option<PathBuf> {
     Some(parts.into_iter().map(OsStr::from_bytes).collect())
 }
 
-fn write_file(place: &Place<'_>, archive: &mut Archive<impl Read>) -> Result<(), UnpackError> {
+fn write_file(place: &Place<'_>, archive: &mut Archive<'_, impl Read>) -> Result<(), UnpackError> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = fs::openat(place.fd(), place.name, flags, Mode::RUSR | Mode::WUSR);
     let mut file = std::fs::File::from(file.map_err(place.error("make the file"))?);

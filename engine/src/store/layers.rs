@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use super::{StoreError, atomic, failed, make_directory};
 use crate::image::Digest;
 
+/// The file from which a layer's tar can be put together.
+const TAR_SPLIT: &str = "tar-split.json.gz";
+
 /// One layer of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layer {
@@ -86,15 +89,21 @@ impl Layers {
         Ok(chain)
     }
 
-    /// Makes a layer known, all at once.
-    pub fn register(&self, layer: &Layer) -> Result<(), StoreError> {
+    /// Makes a layer known, all at once. `tar_split`: the file from which its tar can be put together, which moves here.
+    pub fn register(&self, layer: &Layer, tar_split: Option<&Path>) -> Result<(), StoreError> {
         let mut files = vec![
             ("cache-id", layer.cache_id.clone()),
             ("diff", layer.diff_id.to_string()),
             ("size", layer.size_bytes.to_string()),
         ];
         files.extend(layer.parent.as_ref().map(|parent| ("parent", parent.to_string())));
-        self.put_directory(&files, &self.chains.join(layer.chain_id.hex()), 0o700)
+        self.put_directory(&files, tar_split, &self.chains.join(layer.chain_id.hex()), 0o700)
+    }
+
+    /// The file from which the tar of layer `chain_id` can be put together; older stores have none.
+    pub fn tar_split(&self, chain_id: &Digest) -> Result<fs::File, StoreError> {
+        let path = self.chains.join(chain_id.hex()).join(TAR_SPLIT);
+        fs::File::open(&path).map_err(failed("open", &path))
     }
 
     /// Forgets a layer.
@@ -129,15 +138,31 @@ impl Layers {
         make_directory(&self.mounts, 0o755)?;
         let mut files = vec![("init-id", record.init_id.clone()), ("mount-id", record.mount_id.clone())];
         files.extend(record.parent.as_ref().map(|parent| ("parent", parent.to_string())));
-        self.put_directory(&files, &self.mounts.join(container), 0o755)
+        self.put_directory(&files, None, &self.mounts.join(container), 0o755)
     }
 
-    /// Writes a directory of small files aside and renames it into place.
-    fn put_directory(&self, files: &[(&str, String)], place: &Path, mode: u32) -> Result<(), StoreError> {
+    /// Writes a directory of small files aside, moves `tar_split` there, and renames it into place.
+    fn put_directory(
+        &self,
+        files: &[(&str, String)],
+        tar_split: Option<&Path>,
+        place: &Path,
+        mode: u32,
+    ) -> Result<(), StoreError> {
         let aside = tempfile::Builder::new().prefix("write-set-").tempdir_in(&self.scratch);
         let aside = aside.map_err(failed("create", &self.scratch))?;
         for (name, text) in files {
             atomic::write(&aside.path().join(name), text.as_bytes(), 0o644)?;
+        }
+        if let Some(file) = tar_split {
+            let sync = || -> io::Result<()> {
+                let opened = fs::File::open(file)?;
+                opened.set_permissions(fs::Permissions::from_mode(0o644))?;
+                opened.sync_all()?;
+                fs::rename(file, aside.path().join(TAR_SPLIT))?;
+                atomic::sync_directory(aside.path())
+            };
+            sync().map_err(failed("keep", file))?;
         }
         fs::set_permissions(aside.path(), fs::Permissions::from_mode(mode)).map_err(failed("chmod", aside.path()))?;
         fs::rename(aside.path(), place).map_err(failed("rename", place))?;
@@ -201,9 +226,13 @@ mod tests {
         let layers = Layers::open(home.path()).unwrap();
         let base = layer(b"base", None);
         let top = layer(b"top", Some(&base));
-        layers.register(&base).unwrap();
-        layers.register(&top).unwrap();
-        assert_eq!(layers.chain(&top.chain_id).unwrap(), [top.clone(), base]);
+        let tar_split = home.path().join("0.tar-split.json.gz");
+        fs::write(&tar_split, "how it was made").unwrap();
+        layers.register(&base, None).unwrap();
+        layers.register(&top, Some(&tar_split)).unwrap();
+        assert_eq!(layers.chain(&top.chain_id).unwrap(), [top.clone(), base.clone()]);
+        assert_eq!(io::read_to_string(layers.tar_split(&top.chain_id).unwrap()).unwrap(), "how it was made");
+        assert!(layers.tar_split(&base.chain_id).is_err() && !tar_split.exists());
         layers.remove(&top.chain_id).unwrap();
         assert!(!layers.has(&top.chain_id));
         assert_eq!(fs::read_dir(home.path().join("tmp")).unwrap().count(), 0);
@@ -214,7 +243,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let layers = Layers::open(home.path()).unwrap();
         let base = layer(b"base", None);
-        layers.register(&base).unwrap();
+        layers.register(&base, None).unwrap();
         fs::write(home.path().join("sha256").join(base.chain_id.hex()).join("size"), "many").unwrap();
         assert!(matches!(layers.get(&base.chain_id), Err(StoreError::Damaged { .. })));
     }

@@ -9,7 +9,7 @@
 //! image/<driver>/repositories.json                        names and digests → image IDs        repositories.rs
 //! image/<driver>/imagedb/content/sha256/<image>           raw configuration                     images.rs
 //! image/<driver>/imagedb/metadata/sha256/<image>/…        parent, lastUpdated (made here only)  images.rs
-//! image/<driver>/layerdb/sha256/<chain>/…                 cache-id diff parent size             layers.rs
+//! image/<driver>/layerdb/sha256/<chain>/…                 cache-id diff parent size tar-split   layers.rs
 //! image/<driver>/layerdb/mounts/<container>/…             mount-id init-id parent               layers.rs
 //! image/<driver>/distribution/…                           blob digest ↔ diff ID                 distribution.rs
 //! ```

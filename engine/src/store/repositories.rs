@@ -50,6 +50,11 @@ impl Repositories {
         removed
     }
 
+    /// All names of `repository` with the images they mean, in order.
+    pub fn in_repository(&self, repository: &str) -> Vec<(&str, &Digest)> {
+        self.names.get(repository).into_iter().flatten().map(|(name, id)| (name.as_str(), id)).collect()
+    }
+
     /// Every (repository, name) that means `image`, in order.
     pub fn names_of<'a>(&'a self, image: &'a Digest) -> impl Iterator<Item = (&'a str, &'a str)> {
         let all = self

@@ -8,6 +8,7 @@ pub mod capability;
 pub mod mount;
 pub mod namespace;
 pub mod overlay;
+pub mod owners;
 pub mod presence;
 pub mod process;
 pub mod random;

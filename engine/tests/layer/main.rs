@@ -11,4 +11,5 @@ mod owners;
 mod recorded_layers;
 mod round_trips;
 mod scene;
+mod tar_splits;
 mod unpacking;

@@ -7,11 +7,15 @@ mod commit;
 mod create;
 mod diff;
 mod exec;
+mod export;
+mod history;
 mod images;
+mod import;
 mod info;
 mod init;
 mod inspect;
 mod kill;
+mod load;
 mod logs;
 mod monitor;
 mod ps;
@@ -20,6 +24,7 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod save;
 mod start;
 mod stop;
 mod version;
@@ -49,18 +54,22 @@ pub struct Verb {
 }
 
 /// All verbs, in alphabetical order.
-static VERBS: [&Verb; 23] = [
+static VERBS: [&Verb; 28] = [
     &commit::VERB,
     &create::VERB,
     &diff::VERB,
     &exec::VERB,
+    &export::VERB,
+    &history::VERB,
     &images::VERB,
+    &import::VERB,
     &info::VERB,
     &init::VERB,
     &inspect::VERB,
     &inspect::CONTAINER_VERB,
     &inspect::IMAGE_VERB,
     &kill::VERB,
+    &load::VERB,
     &logs::VERB,
     &monitor::VERB,
     &ps::VERB,
@@ -69,6 +78,7 @@ static VERBS: [&Verb; 23] = [
     &rm::VERB,
     &rmi::VERB,
     &run::VERB,
+    &save::VERB,
     &start::VERB,
     &stop::VERB,
     &version::VERB,

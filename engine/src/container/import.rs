@@ -1,0 +1,94 @@
+//! A tar as an image of one layer.
+
+use std::io::{self, Read};
+
+use super::load::LoadError;
+use super::pull::Staging;
+use super::{Engine, EngineError, change};
+use crate::image::config::{ConfigView, History, RootFs, RunConfig};
+use crate::image::manifest::Platform;
+use crate::image::{Digest, DigestReader, ImageConfig, Reference};
+use crate::layer::{UnpackError, Unpacked, decompressed};
+use crate::store::Layer;
+
+/// How the new image is to be called and described.
+#[derive(Debug, Clone, Default)]
+pub struct ImportSpec {
+    /// Its name; without one it is only known by its ID.
+    pub reference: Option<Reference>,
+    /// Why; where it came from when nothing is said.
+    pub message: String,
+    /// Dockerfile instructions to apply to its settings.
+    pub changes: Vec<String>,
+}
+
+impl Engine {
+    /// Makes an image of a tar, which may be compressed, and says its ID.
+    pub fn import(&self, tar: impl Read, spec: &ImportSpec) -> Result<Digest, EngineError> {
+        let mut config = RunConfig::default();
+        for instruction in &spec.changes {
+            change::apply(instruction, &mut config)?;
+        }
+        if spec.reference.as_ref().is_some_and(|name| name.digest().is_some()) {
+            return Err(EngineError::Change("cannot import digest reference".to_owned()));
+        }
+        let staging = Staging::for_import(self.store.data_root())?;
+        let content = staging.layer(0)?;
+        let tar = decompressed(tar).map_err(LoadError::Stream)?;
+        let (diff_id, unpacked) = self.unpack_digested(tar, &content)?;
+
+        let now = self.clock.now();
+        let comment = if spec.message.is_empty() { "Imported from -".to_owned() } else { spec.message.clone() };
+        let view = ConfigView {
+            architecture: Platform::host().architecture,
+            os: "linux".to_owned(),
+            docker_version: crate::VERSION.to_owned(),
+            created: now.to_string(),
+            comment: comment.clone(),
+            config: Some(config),
+            container_config: Some(RunConfig::default()),
+            history: vec![History { created: now.to_string(), comment, ..History::default() }],
+            rootfs: RootFs { kind: "layers".to_owned(), diff_ids: vec![diff_id.clone()] },
+            ..ConfigView::default()
+        };
+        let image = ImageConfig::from_view(view)?;
+        let layer = Layer {
+            chain_id: diff_id.clone(),
+            diff_id,
+            parent: None,
+            cache_id: String::new(),
+            size_bytes: unpacked.size_bytes,
+        };
+        let _lock = self.store.lock()?;
+        self.sweep()?;
+        let intent = self.intend(&[], std::slice::from_ref(&layer.chain_id))?;
+        if !self.store.layers.has(&layer.chain_id) {
+            self.adopt_layer(layer, &content)?;
+        }
+        let id = self.store.images.put(image.raw())?;
+        if let Some(reference) = &spec.reference {
+            let reference = reference.clone().with_default_tag();
+            let mut names = self.store.repositories()?;
+            names.set(&reference.familiar_name(), &reference.familiar(), &id);
+            self.store.save_repositories(&names)?;
+            self.store.images.set_last_updated(&id, now)?;
+        }
+        intent.done()?;
+        Ok(id)
+    }
+
+    /// Unpacks a tar that came from outside, and gives its digest.
+    pub(super) fn unpack_digested(
+        &self,
+        tar: impl Read,
+        content: &std::path::Path,
+    ) -> Result<(Digest, Unpacked), EngineError> {
+        let mut tar = DigestReader::new(tar);
+        let unpacked = self.unpack_layer(&mut tar, content).map_err(|error| match error {
+            EngineError::Unpack(UnpackError::Archive(error)) => LoadError::Tar(error).into(),
+            other => other,
+        })?;
+        io::copy(&mut tar, &mut io::sink()).map_err(LoadError::Stream)?;
+        Ok((tar.finish().0, unpacked))
+    }
+}

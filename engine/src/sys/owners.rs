@@ -1,0 +1,13 @@
+//! The names that the host's own users and groups have, for tars that carry names beside numbers.
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+/// The name of user `uid`, from the host's passwd.
+pub fn user_name(uid: u32) -> Option<String> {
+    User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
+}
+
+/// The name of group `gid`, from the host's group file.
+pub fn group_name(gid: u32) -> Option<String> {
+    Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name)
+}
