@@ -15,6 +15,7 @@ mod ports;
 pub mod progress;
 mod ps_filter;
 mod pulling;
+mod pushing;
 mod run_options;
 mod session;
 mod table;

@@ -12,16 +12,21 @@ mod info;
 mod init;
 mod inspect;
 mod kill;
+mod login;
+mod logout;
 mod logs;
 mod monitor;
 mod ps;
 mod pull;
+mod push;
 mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod search;
 mod start;
 mod stop;
+mod tag;
 mod version;
 mod wait;
 
@@ -49,7 +54,7 @@ pub struct Verb {
 }
 
 /// All verbs, in alphabetical order.
-static VERBS: [&Verb; 23] = [
+static VERBS: [&Verb; 28] = [
     &commit::VERB,
     &create::VERB,
     &diff::VERB,
@@ -61,16 +66,21 @@ static VERBS: [&Verb; 23] = [
     &inspect::CONTAINER_VERB,
     &inspect::IMAGE_VERB,
     &kill::VERB,
+    &login::VERB,
+    &logout::VERB,
     &logs::VERB,
     &monitor::VERB,
     &ps::VERB,
     &pull::VERB,
+    &push::VERB,
     &restart::VERB,
     &rm::VERB,
     &rmi::VERB,
     &run::VERB,
+    &search::VERB,
     &start::VERB,
     &stop::VERB,
+    &tag::VERB,
     &version::VERB,
     &wait::VERB,
 ];
