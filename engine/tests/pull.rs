@@ -11,6 +11,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use layerlab_engine::cli::progress::PullLines;
+use layerlab_engine::image::manifest::Platform;
 use layerlab_engine::image::{Digest, Reference};
 use layerlab_engine::registry::{PullError, Pulled, RegistrySettings, Retries, pull};
 
@@ -24,7 +25,7 @@ fn settings() -> RegistrySettings {
 fn pull_into(store: &Store, name: &str, settings: &RegistrySettings) -> (Result<Pulled, PullError>, String) {
     let mut text = Vec::new();
     let lines = PullLines::plain(&mut text);
-    let result = pull(&Reference::parse(name).unwrap(), settings, store, &lines);
+    let result = pull(&Reference::parse(name).unwrap(), None, settings, store, &lines);
     drop(lines);
     (result, String::from_utf8(text).unwrap())
 }
@@ -167,7 +168,7 @@ fn a_password_comes_from_the_docker_clients_file() {
     let name = registry.name("library/httpd");
     let refused = pull_into(&Store::default(), &name, &settings()).0.unwrap_err().to_string();
     let url = format!("http://{}/v2/library/httpd/manifests/latest", registry.host());
-    assert_eq!(refused, format!("Get \"{url}\": no basic auth credentials"));
+    assert_eq!(refused, format!("Head \"{url}\": no basic auth credentials"));
 
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("config.json");
@@ -177,7 +178,7 @@ fn a_password_comes_from_the_docker_clients_file() {
     };
     pull_into(&Store::default(), &name, &login("amFuZTpzZWNyZXQ=")).0.unwrap();
     let wrong = pull_into(&Store::default(), &name, &login("amFuZTp3cm9uZw==")).0.unwrap_err().to_string();
-    assert_eq!(wrong, format!("Get \"{url}\": unauthorized: authentication required"));
+    assert_eq!(wrong, "unauthorized: authentication required");
 }
 
 #[test]
@@ -294,9 +295,29 @@ fn a_manifest_that_is_not_the_pinned_one_fails_its_verification() {
 }
 
 #[test]
-fn a_zstd_layer_is_refused_with_what_to_do() {
-    let (message, _) = failure_with(Fault::Zstd);
-    assert!(message.ends_with("is compressed with zstd, which is not supported: push the image with gzip layers"));
+fn a_zstd_layer_is_unpacked() {
+    let registry = FakeRegistry::start(Auth::None, Fault::Zstd);
+    let store = Store::default();
+    let pulled = pull_into(&store, &registry.name("library/httpd"), &settings()).0.unwrap();
+    assert_eq!(store.content(&pulled.layers[2].chain_id), registry.image.tars[2]);
+}
+
+#[test]
+fn a_layer_of_a_foreign_kind_is_refused_by_name() {
+    let (message, registry) = failure_with(Fault::ForeignLayer);
+    let digest = registry.broken_blob();
+    let kind = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    assert!(message.starts_with(&format!("layer {digest} has the media type \"{kind}\"")), "{message}");
+}
+
+#[test]
+fn a_platform_that_the_index_lacks_is_named() {
+    let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
+    let reference = Reference::parse(&registry.name("library/multi")).unwrap();
+    let platform = Platform::parse("linux/xyz").unwrap();
+    let lines = PullLines::plain(Vec::new());
+    let error = pull(&reference, Some(&platform), &settings(), &Store::default(), &lines).unwrap_err().to_string();
+    assert_eq!(error, "no matching manifest for linux/xyz in the manifest list entries");
 }
 
 #[test]

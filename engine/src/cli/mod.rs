@@ -16,6 +16,7 @@ mod ports;
 pub mod progress;
 mod ps_filter;
 mod pulling;
+mod pushing;
 mod run_options;
 mod session;
 mod table;

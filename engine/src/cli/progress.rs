@@ -1,4 +1,5 @@
-//! How a pull or a load looks: one line per change of status, or live lines with bars on a terminal, as docker 20.10 prints them.
+//! How a pull, a push or a load looks: one line per change of status, or live lines with bars on a terminal, as docker 20.10
+//! prints them.
 //!
 //! The terminal form is that of docker's `jsonmessage`: every layer has a line; a change moves the cursor up to it,
 //! rewrites it and moves back down. Bars are left out where the terminal has 110 columns or fewer.
@@ -11,14 +12,14 @@ use std::time::{Duration, Instant};
 use super::units::precise_size;
 use crate::container::{LoadProgress, Loaded};
 use crate::image::Reference;
-use crate::registry::{LayerEvent, PullProgress};
+use crate::registry::{LayerEvent, PullProgress, PushEvent, PushProgress};
 
 const BAR_WIDTH: usize = 50;
 const BAR_NEEDS_COLUMNS: u16 = 110;
 /// A layer's bar moves at most so often.
 const BAR_PAUSE: Duration = Duration::from_millis(100);
 
-/// Prints a pull to `W`.
+/// Prints a pull or a push to `W`.
 pub struct PullLines<W> {
     /// The width in columns, if `W` is a terminal.
     terminal_columns: Option<u16>,
@@ -34,13 +35,17 @@ struct Screen<W> {
     is_closed: bool,
 }
 
-/// Prints nothing (`docker pull -q`).
+/// Prints nothing (`docker pull -q`, `docker push -q`).
 pub struct Silent;
 
 impl PullProgress for Silent {
     fn pulling_from(&self, _: &Reference) {}
 
     fn event(&self, _: &str, _: LayerEvent) {}
+}
+
+impl PushProgress for Silent {
+    fn event(&self, _: &str, _: PushEvent) {}
 }
 
 impl<W: Write> PullLines<W> {
@@ -106,13 +111,13 @@ impl<W: Write + Send> PullProgress for PullLines<W> {
     }
 
     fn event(&self, layer_short: &str, event: LayerEvent) {
-        self.show(layer_short, Status::of(event));
+        self.show(layer_short, &Status::of(event));
     }
 }
 
 impl<W: Write + Send> LoadProgress for PullLines<W> {
     fn loading(&self, layer_short: &str, done_bytes: u64, total_bytes: u64) {
-        self.show(layer_short, Status::moving("Loading layer", done_bytes, total_bytes));
+        self.show(layer_short, &Status::moving("Loading layer", done_bytes, total_bytes));
     }
 
     fn loaded(&self, what: Loaded) {
@@ -144,8 +149,14 @@ fn loaded_line(what: &Loaded) -> String {
     }
 }
 
+impl<W: Write + Send> PushProgress for PullLines<W> {
+    fn event(&self, layer_short: &str, event: PushEvent) {
+        self.show(layer_short, &Status::of_push(event));
+    }
+}
+
 impl<W: Write> PullLines<W> {
-    fn show(&self, layer_short: &str, status: Status) {
+    fn show(&self, layer_short: &str, status: &Status) {
         let mut screen = self.lock();
         match (self.terminal_columns, status.progress) {
             (None, None) => screen.write(&format!("{layer_short}: {}\n", status.text)),
@@ -179,14 +190,32 @@ impl Status {
             LayerEvent::PullingFsLayer => plain("Pulling fs layer"),
             LayerEvent::Waiting => plain("Waiting"),
             LayerEvent::Downloading { done_bytes, total_bytes } => moving("Downloading", done_bytes, total_bytes),
-            LayerEvent::Retrying { seconds: 1 } => plain("Retrying in 1 second"),
-            LayerEvent::Retrying { seconds } => plain(&format!("Retrying in {seconds} seconds")),
+            LayerEvent::Retrying { seconds } => plain(&retrying(seconds)),
             LayerEvent::VerifyingChecksum => plain("Verifying Checksum"),
             LayerEvent::DownloadComplete => plain("Download complete"),
             LayerEvent::Extracting { done_bytes, total_bytes } => moving("Extracting", done_bytes, total_bytes),
             LayerEvent::PullComplete => plain("Pull complete"),
         }
     }
+
+    fn of_push(event: PushEvent) -> Status {
+        let plain = |text: &str| Status { text: text.to_owned(), progress: None };
+        match event {
+            PushEvent::Preparing => plain("Preparing"),
+            PushEvent::Waiting => plain("Waiting"),
+            PushEvent::Pushing { done_bytes, total_bytes } => {
+                Status { text: "Pushing".to_owned(), progress: Some((done_bytes, total_bytes)) }
+            }
+            PushEvent::Retrying { seconds } => plain(&retrying(seconds)),
+            PushEvent::Pushed => plain("Pushed"),
+            PushEvent::AlreadyExists => plain("Layer already exists"),
+            PushEvent::MountedFrom(repository) => plain(&format!("Mounted from {repository}")),
+        }
+    }
+}
+
+fn retrying(seconds: u64) -> String {
+    format!("Retrying in {seconds} second{}", if seconds == 1 { "" } else { "s" })
 }
 
 /// `[====>      ]  36.45kB/2.225MB`
@@ -217,11 +246,11 @@ mod tests {
         let reference = Reference::parse("centos").unwrap().with_default_tag();
         let layer = "8eaa195b188a";
         lines.pulling_from(&reference);
-        lines.event(layer, LayerEvent::PullingFsLayer);
-        lines.event(layer, LayerEvent::Downloading { done_bytes: 36_450, total_bytes: 2_225_000 });
-        lines.event(layer, LayerEvent::DownloadComplete);
-        lines.event(layer, LayerEvent::Extracting { done_bytes: 2_225_000, total_bytes: 2_225_000 });
-        lines.event(layer, LayerEvent::PullComplete);
+        PullProgress::event(lines, layer, LayerEvent::PullingFsLayer);
+        PullProgress::event(lines, layer, LayerEvent::Downloading { done_bytes: 36_450, total_bytes: 2_225_000 });
+        PullProgress::event(lines, layer, LayerEvent::DownloadComplete);
+        PullProgress::event(lines, layer, LayerEvent::Extracting { done_bytes: 2_225_000, total_bytes: 2_225_000 });
+        PullProgress::event(lines, layer, LayerEvent::PullComplete);
     }
 
     #[test]
@@ -248,9 +277,9 @@ mod tests {
     #[test]
     fn a_change_higher_up_moves_the_cursor_there_and_back() {
         let text = shown(Some(80), |lines| {
-            lines.event("aaa", LayerEvent::PullingFsLayer);
-            lines.event("bbb", LayerEvent::PullingFsLayer);
-            lines.event("aaa", LayerEvent::Downloading { done_bytes: 1, total_bytes: 2 });
+            PullProgress::event(lines, "aaa", LayerEvent::PullingFsLayer);
+            PullProgress::event(lines, "bbb", LayerEvent::PullingFsLayer);
+            PullProgress::event(lines, "aaa", LayerEvent::Downloading { done_bytes: 1, total_bytes: 2 });
         });
         let expected = "\n\x1b[1A\x1b[2K\raaa: Pulling fs layer \r\x1b[1B\n\x1b[1A\x1b[2K\rbbb: Pulling fs layer \r\
                         \x1b[1B\x1b[2A\x1b[2K\raaa: Downloading       1B/2B\r\x1b[2B";
@@ -280,6 +309,20 @@ mod tests {
             outcome,
         ];
         assert_eq!(shown(Some(160), load), expected.concat());
+    }
+
+    #[test]
+    fn a_push_without_a_terminal_is_a_line_for_each_change() {
+        let text = shown(None, |lines| {
+            let tell = |event| PushProgress::event(lines, "73100a083cbd", event);
+            tell(PushEvent::Preparing);
+            tell(PushEvent::Pushing { done_bytes: 1, total_bytes: 2 });
+            tell(PushEvent::Retrying { seconds: 5 });
+            tell(PushEvent::Pushed);
+            tell(PushEvent::MountedFrom("library/derived".to_owned()));
+        });
+        let expected = ["Preparing", "Retrying in 5 seconds", "Pushed", "Mounted from library/derived"];
+        assert_eq!(text, expected.map(|status| format!("73100a083cbd: {status}\n")).concat());
     }
 
     #[test]

@@ -4,34 +4,84 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::messages::Failure;
+use super::messages::{Failure, print, print_line};
 use super::progress::{PullLines, Silent};
 use crate::container::{Engine, EngineError};
+use crate::image::manifest::Platform;
 use crate::image::{Digest, Reference};
 use crate::registry::{LayerEvent, PullProgress};
 use crate::sys::terminal;
 
 /// Pulls `reference` with its lines going to the standard output, for `docker pull`.
-pub fn pull(engine: &Engine, reference: &Reference, is_quiet: bool) -> Result<(), Failure> {
+pub fn pull(
+    engine: &Engine,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    is_quiet: bool,
+) -> Result<(), Failure> {
     let tagged = reference.clone().with_default_tag();
-    let mut output = io::stdout();
-    if is_quiet {
-        pull_with(engine, &tagged, &Silent)?;
-    } else {
-        if reference.is_name_only() {
-            writeln!(output, "Using default tag: latest").map_err(unwritten)?;
-        }
-        let status = pull_with(engine, &tagged, lines(io::stdout()).as_ref())?;
-        output.write_all(status.as_bytes()).map_err(unwritten)?;
+    if reference.is_name_only() && !is_quiet {
+        print_line("Using default tag: latest")?;
     }
-    writeln!(output, "{tagged}").map_err(unwritten)
+    let status = pull_with(engine, &tagged, platform, to_output(is_quiet).as_ref())?;
+    if !is_quiet {
+        print(&status)?;
+        print(&platform_warning(engine, reference, platform))?;
+    }
+    print_line(tagged)
+}
+
+/// Pulls all tags of a repository, for `docker pull --all-tags`.
+pub fn pull_all(
+    engine: &Engine,
+    repository: &Reference,
+    platform: Option<&Platform>,
+    is_quiet: bool,
+) -> Result<(), Failure> {
+    let progress = to_output(is_quiet);
+    let mut is_newer = false;
+    let mut has_begun = false;
+    for tag in engine.registry_tags(repository)? {
+        let tagged = repository.with_tag(&tag).map_err(|error| Failure::new(error.to_string()))?;
+        let before = engine.image(&tagged.familiar()).map(|image| image.id).ok();
+        let watched = Watched { progress: progress.as_ref(), has_begun: AtomicBool::new(has_begun) };
+        let pulled = engine.pull_for(&tagged, platform, &watched).map_err(|error| watched.failure(&error))?;
+        has_begun = true;
+        is_newer |= before.as_ref() != Some(&pulled.image_id);
+        if !is_quiet {
+            print_line(format_args!("Digest: {}", pulled.manifest_digest))?;
+        }
+    }
+    if !is_quiet {
+        print(&outcome(&repository.familiar_name(), is_newer))?;
+    }
+    print_line(repository)
+}
+
+/// dockerd looks whether it got what was asked for; of what was pulled it looks at the tag `latest` only.
+fn platform_warning(engine: &Engine, reference: &Reference, platform: Option<&Platform>) -> String {
+    let name = reference.familiar_name();
+    let (Some(wanted), Ok(image)) = (platform, engine.image(&name)) else { return String::new() };
+    let view = image.config.view();
+    if view.os == wanted.os && view.architecture == wanted.architecture {
+        return String::new();
+    }
+    format!(
+        "WARNING: image with reference {name} was found but does not match the specified platform: wanted {wanted}, \
+         actual: {}/{}\n",
+        view.os, view.architecture
+    )
+}
+
+fn to_output(is_quiet: bool) -> Box<dyn PullProgress> {
+    if is_quiet { Box::new(Silent) } else { lines(io::stdout()) }
 }
 
 /// Pulls the image that a container is to be made of, with the lines going to the standard error.
 pub fn pull_missing(engine: &Engine, reference: &Reference) -> Result<(), Failure> {
     let tagged = reference.clone().with_default_tag();
     eprintln!("Unable to find image '{}' locally", tagged.familiar());
-    let status = pull_with(engine, &tagged, lines(io::stderr()).as_ref())?;
+    let status = pull_with(engine, &tagged, None, lines(io::stderr()).as_ref())?;
     io::stderr().write_all(status.as_bytes()).map_err(unwritten)
 }
 
@@ -42,10 +92,15 @@ fn lines<W: Write + AsFd + Send + 'static>(output: W) -> Box<dyn PullProgress> {
     }
 }
 
-fn pull_with(engine: &Engine, reference: &Reference, progress: &dyn PullProgress) -> Result<String, Failure> {
+fn pull_with(
+    engine: &Engine,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    progress: &dyn PullProgress,
+) -> Result<String, Failure> {
     let before = engine.image(&reference.familiar()).map(|image| image.id).ok();
     let watched = Watched { progress, has_begun: AtomicBool::new(false) };
-    let pulled = engine.pull(reference, &watched).map_err(|error| watched.failure(&error))?;
+    let pulled = engine.pull_for(reference, platform, &watched).map_err(|error| watched.failure(&error))?;
     Ok(status(reference, &pulled.manifest_digest, before.as_ref() != Some(&pulled.image_id)))
 }
 
@@ -75,8 +130,12 @@ impl PullProgress for Watched<'_> {
 
 /// What came of a pull. `is_newer`: the reference means another image than before.
 fn status(reference: &Reference, manifest_digest: &Digest, is_newer: bool) -> String {
+    format!("Digest: {manifest_digest}\n{}", outcome(&reference.familiar(), is_newer))
+}
+
+fn outcome(name: &str, is_newer: bool) -> String {
     let what = if is_newer { "Downloaded newer image" } else { "Image is up to date" };
-    format!("Digest: {manifest_digest}\nStatus: {what} for {}\n", reference.familiar())
+    format!("Status: {what} for {name}\n")
 }
 
 fn unwritten(error: io::Error) -> Failure {

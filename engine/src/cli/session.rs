@@ -64,7 +64,9 @@ pub struct Session {
     pub registry_mirrors: Vec<String>,
     pub insecure_registries: Vec<String>,
     max_download_attempts: Option<u32>,
-    credentials: Option<PathBuf>,
+    /// Docker's `config.json`.
+    pub credentials: Option<PathBuf>,
+    certificates: Option<PathBuf>,
     squash_owners: bool,
     pub is_root: bool,
     /// This program itself, which also is every container's monitor.
@@ -87,6 +89,7 @@ impl Session {
             insecure_registries: daemon.insecure_registries,
             max_download_attempts: daemon.max_download_attempts,
             credentials: docker_config.map(|directory| directory.join("config.json")),
+            certificates: surroundings.certificates(),
             squash_owners: options.squash_owners,
             is_root: surroundings.is_root,
             program: env::current_exe()
@@ -106,6 +109,7 @@ impl Session {
                 mirrors: self.registry_mirrors.clone(),
                 insecure: self.insecure_registries.clone(),
                 credentials: self.credentials.clone(),
+                certificates: self.certificates.clone(),
                 retries,
             },
             squash_owners: self.squash_owners,
@@ -152,6 +156,11 @@ impl Surroundings<'_> {
         let runtime = self.path("XDG_RUNTIME_DIR");
         let runtime = runtime.ok_or_else(|| Failure::new("XDG_RUNTIME_DIR is not set; name an --exec-root"))?;
         Ok(runtime.join(PROGRAM_DIRECTORY))
+    }
+
+    /// Where the authorities of registries are, which Docker takes from beside `daemon.json`.
+    fn certificates(&self) -> Option<PathBuf> {
+        Some(self.default_config_file()?.with_file_name("certs.d"))
     }
 
     fn default_config_file(&self) -> Option<PathBuf> {

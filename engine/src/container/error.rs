@@ -7,7 +7,7 @@ use super::load::LoadError;
 use crate::driver::DriverError;
 use crate::image::config::ConfigError;
 use crate::image::reference::ReferenceError;
-use crate::registry::PullError;
+use crate::registry::{PullError, PushError};
 use crate::store::StoreError;
 
 /// A refusal. Its text is what dockerd answers, without the prefix `Error response from daemon: `.
@@ -97,9 +97,15 @@ pub enum EngineError {
     /// The storage driver.
     #[error(transparent)]
     Driver(#[from] DriverError),
+    /// No image has this tag, which was to be pushed.
+    #[error("tag does not exist: {0}")]
+    NoSuchTag(String),
     /// A registry.
     #[error(transparent)]
     Pull(#[from] PullError),
+    /// A registry that an image was to be pushed to.
+    #[error(transparent)]
+    Push(#[from] PushError),
     /// Taking a layer in.
     #[error(transparent)]
     Unpack(#[from] crate::layer::UnpackError),

@@ -36,6 +36,7 @@ pub mod names;
 mod program;
 mod publish;
 mod pull;
+mod push;
 mod records;
 mod remove_image;
 mod rootfs;

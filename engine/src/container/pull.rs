@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use super::error::failed;
 use super::intent::Intent;
 use super::{Engine, EngineError};
+use crate::image::manifest::Platform;
 use crate::image::{Digest, Reference};
 use crate::layer::{Owners, UnpackOptions, Unpacked, unpack_recording};
 use crate::registry::{self, LayerToPull, PullProgress, PullSink, Pulled, SinkError};
@@ -108,6 +109,21 @@ struct Registered {
 impl Engine {
     /// Pulls an image and gives it the name it was asked for by.
     pub fn pull(&self, reference: &Reference, progress: &dyn PullProgress) -> Result<Pulled, EngineError> {
+        self.pull_for(reference, None, progress)
+    }
+
+    /// The tags that the registry has of a repository.
+    pub fn registry_tags(&self, repository: &Reference) -> Result<Vec<String>, EngineError> {
+        Ok(registry::tags(repository, &self.settings.registry)?)
+    }
+
+    /// Pulls the image for `platform`, or for this machine's.
+    pub fn pull_for(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+        progress: &dyn PullProgress,
+    ) -> Result<Pulled, EngineError> {
         {
             // Before it is asked which layers are here: those of a killed pull are not to be relied on.
             let _lock = self.store.lock()?;
@@ -115,7 +131,7 @@ impl Engine {
         }
         let staging = Staging::new(self.store.data_root())?;
         let sink = Sink { engine: self, staging, unpacked: Mutex::default(), registered: Mutex::default() };
-        let outcome = registry::pull(reference, &self.settings.registry, &sink, progress);
+        let outcome = registry::pull(reference, platform, &self.settings.registry, &sink, progress);
         let Registered { lock, intents, .. } = sink.registered.into_inner().unwrap_or_else(PoisonError::into_inner);
         let _lock = lock.map_or_else(|| self.store.lock(), Ok)?;
         let outcome = outcome.map_err(EngineError::from).and_then(|pulled| {

@@ -1,7 +1,7 @@
 //! A content digest: `sha256:` and 64 lower-case hex digits, the name of everything that is addressed by its bytes.
 
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -105,6 +105,38 @@ impl<R: Read> Read for DigestReader<R> {
     }
 }
 
+/// A writer that hashes and counts what flows through it.
+pub struct DigestWriter<W> {
+    inner: W,
+    hasher: Sha256,
+    length_bytes: u64,
+}
+
+impl<W: Write> DigestWriter<W> {
+    /// Wraps `inner`; nothing has been written yet.
+    pub fn new(inner: W) -> DigestWriter<W> {
+        DigestWriter { inner, hasher: Sha256::new(), length_bytes: 0 }
+    }
+
+    /// What was wrapped, and the digest and the length in bytes of all that has been written.
+    pub fn finish(self) -> (W, Digest, u64) {
+        (self.inner, Digest { hex: hex::encode(self.hasher.finalize()) }, self.length_bytes)
+    }
+}
+
+impl<W: Write> Write for DigestWriter<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.inner.write(bytes)?;
+        self.hasher.update(&bytes[..count]);
+        self.length_bytes += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,5 +159,8 @@ mod tests {
         let mut reader = DigestReader::new(&b"layer"[..]);
         io::copy(&mut reader, &mut io::sink()).unwrap();
         assert_eq!(reader.finish(), (Digest::of(b"layer"), 5));
+        let mut writer = DigestWriter::new(Vec::new());
+        writer.write_all(b"layer").unwrap();
+        assert_eq!(writer.finish(), (b"layer".to_vec(), Digest::of(b"layer"), 5));
     }
 }

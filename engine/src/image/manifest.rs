@@ -21,6 +21,16 @@ pub mod media_type {
     pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
     pub const OCI_LAYER_PLAIN: &str = "application/vnd.oci.image.layer.v1.tar";
 
+    /// What a layer may be.
+    pub const LAYERS: [&str; 6] = [
+        DOCKER_LAYER,
+        "application/vnd.docker.image.rootfs.diff.tar",
+        "application/vnd.docker.image.rootfs.diff.tar.zstd",
+        OCI_LAYER,
+        OCI_LAYER_PLAIN,
+        "application/vnd.oci.image.layer.v1.tar+zstd",
+    ];
+
     /// What a client that pulls images accepts, best first.
     pub const ACCEPTED: [&str; 4] = [DOCKER_MANIFEST, DOCKER_LIST, OCI_MANIFEST, OCI_INDEX];
 }
@@ -86,6 +96,24 @@ pub enum ManifestError {
     NotAnImage { media_type: String },
     #[error("no matching manifest for {platform} in the manifest list entries")]
     NoPlatform { platform: Platform },
+    #[error(
+        "layer {digest} has the media type {media_type:?}, which is not supported: tars, plain or compressed with gzip or zstd, are"
+    )]
+    LayerMediaType { digest: Digest, media_type: String },
+}
+
+/// A text that names no platform, in Docker's words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlatformError {
+    #[error("{0:?}: cannot parse platform specifier: invalid argument")]
+    Format(String),
+    #[error(
+        "{component:?} is an invalid component of {text:?}: platform specifier component must match \
+         \"^[A-Za-z0-9_-]+$\": invalid argument"
+    )]
+    Component { component: String, text: String },
+    #[error("{0:?}: unknown operating system or architecture: invalid argument")]
+    Unknown(String),
 }
 
 #[derive(Deserialize)]
@@ -139,6 +167,16 @@ impl Manifest {
 
 impl ImageManifest {
     fn new(raw: Vec<u8>, config: Descriptor, layers: Vec<Descriptor>) -> Result<ImageManifest, ManifestError> {
+        let foreign = |layer: &&Descriptor| {
+            !layer.media_type.is_empty() && !media_type::LAYERS.contains(&layer.media_type.as_str())
+        };
+        let is_image = matches!(config.media_type.as_str(), media_type::DOCKER_CONFIG | media_type::OCI_CONFIG);
+        if let Some(layer) = layers.iter().find(foreign)
+            && is_image
+        {
+            let (digest, media_type) = (layer.digest.clone(), layer.media_type.clone());
+            return Err(ManifestError::LayerMediaType { digest, media_type });
+        }
         match config.media_type.as_str() {
             media_type::DOCKER_CONFIG | media_type::OCI_CONFIG => Ok(ImageManifest { raw, config, layers }),
             other => Err(ManifestError::NotAnImage { media_type: other.to_owned() }),
@@ -179,11 +217,63 @@ impl Platform {
         Platform { os: "linux".to_owned(), architecture: architecture.to_owned(), variant: variant.to_owned() }
     }
 
+    /// Reads `linux/amd64`, `linux/arm/v7`, `arm64` as `docker pull --platform` takes them.
+    pub fn parse(text: &str) -> Result<Platform, PlatformError> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let is_word = |part: &str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+        };
+        if let Some(component) = parts.iter().find(|part| !is_word(part)) {
+            return Err(PlatformError::Component { component: (*component).to_owned(), text: text.to_owned() });
+        }
+        let host = Platform::host();
+        let (os, architecture, variant) = match parts[..] {
+            [os] if is_operating_system(os) => (os, host.architecture.as_str(), host.variant.as_str()),
+            [architecture] if is_architecture(architecture) => ("linux", architecture, ""),
+            [_] => return Err(PlatformError::Unknown(text.to_owned())),
+            [os, architecture] => (os, architecture, ""),
+            [os, architecture, variant] => (os, architecture, variant),
+            _ => return Err(PlatformError::Format(text.to_owned())),
+        };
+        let (architecture, variant) = normalised(&architecture.to_lowercase(), &variant.to_lowercase());
+        let os = if os.eq_ignore_ascii_case("macos") { "darwin".to_owned() } else { os.to_lowercase() };
+        Ok(Platform { os, architecture, variant })
+    }
+
     /// Whether what is offered for `other` runs here: the variant counts only where both sides name one, older ones run.
     fn runs(&self, other: &Platform) -> bool {
         let same = self.os == other.os && self.architecture == other.architecture;
         same && (self.variant.is_empty() || other.variant <= self.variant)
     }
+}
+
+fn is_operating_system(word: &str) -> bool {
+    matches!(word.to_lowercase().as_str(), "linux" | "windows" | "darwin" | "macos" | "freebsd" | "solaris" | "illumos")
+}
+
+fn is_architecture(word: &str) -> bool {
+    let known = ["386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le"];
+    let spellings = ["riscv64", "s390x", "i386", "x86_64", "x86-64", "aarch64", "armhf", "armel"];
+    let word = word.to_lowercase();
+    known.contains(&word.as_str()) || spellings.contains(&word.as_str())
+}
+
+/// Architecture and variant in Go's names (containerd's `platforms` package).
+fn normalised(architecture: &str, variant: &str) -> (String, String) {
+    let (architecture, variant) = match (architecture, variant) {
+        ("i386", _) => ("386", ""),
+        ("x86_64" | "x86-64", _) => ("amd64", ""),
+        ("aarch64" | "arm64", "8" | "v8") => ("arm64", ""),
+        ("aarch64", other) => ("arm64", other),
+        ("armhf", _) => ("arm", "v7"),
+        ("armel", _) => ("arm", "v6"),
+        ("arm", "" | "7") => ("arm", "v7"),
+        ("arm", "5") => ("arm", "v5"),
+        ("arm", "6") => ("arm", "v6"),
+        ("arm", "8") => ("arm", "v8"),
+        other => other,
+    };
+    (architecture.to_owned(), variant.to_owned())
 }
 
 impl fmt::Display for Platform {
@@ -247,6 +337,41 @@ mod tests {
             index.select(&platform("linux", "riscv64", "")).unwrap_err().to_string(),
             "no matching manifest for linux/riscv64 in the manifest list entries"
         );
+    }
+
+    #[test]
+    fn platforms_are_read_as_docker_reads_them() {
+        let rows = [
+            ("linux/amd64", "linux/amd64"),
+            ("Linux/x86_64", "linux/amd64"),
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/arm/v6", "linux/arm/v6"),
+            ("linux/xyz", "linux/xyz"),
+            ("aarch64", "linux/arm64"),
+            ("windows/amd64", "windows/amd64"),
+        ];
+        for (given, meant) in rows {
+            assert_eq!(Platform::parse(given).unwrap().to_string(), meant);
+        }
+        let refusals = [
+            ("bad/bad/bad/bad", r#""bad/bad/bad/bad": cannot parse platform specifier: invalid argument"#),
+            (
+                "???",
+                r#""???" is an invalid component of "???": platform specifier component must match "^[A-Za-z0-9_-]+$": invalid argument"#,
+            ),
+            ("zx81", r#""zx81": unknown operating system or architecture: invalid argument"#),
+        ];
+        for (given, message) in refusals {
+            assert_eq!(Platform::parse(given).unwrap_err().to_string(), message);
+        }
+    }
+
+    #[test]
+    fn a_layer_of_an_unknown_kind_is_refused_by_name() {
+        let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+        let raw = image(media_type::DOCKER_MANIFEST, media_type::DOCKER_CONFIG).replace(media_type::OCI_LAYER, foreign);
+        let message = Manifest::parse(raw.into_bytes()).unwrap_err().to_string();
+        assert!(message.contains(foreign) && message.contains(B), "{message}");
     }
 
     #[test]

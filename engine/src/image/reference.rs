@@ -127,6 +127,11 @@ impl Reference {
         if self.is_name_only() { Reference { tag: Some(DEFAULT_TAG.to_owned()), ..self } } else { self }
     }
 
+    /// The same repository with another tag, and without a digest.
+    pub fn with_tag(&self, tag: &str) -> Result<Reference, ReferenceError> {
+        Reference::from_canonical(&format!("{}:{tag}", self.canonical_name()))
+    }
+
     /// The same repository pinned to `digest`, without a tag: the key of a pulled image's digest in the store.
     pub fn pinned_to(&self, digest: Digest) -> Reference {
         Reference { digest: Some(digest), tag: None, ..self.clone() }
@@ -268,6 +273,13 @@ mod tests {
         assert_eq!(familiar("httpd"), "httpd:latest");
         assert_eq!(familiar("httpd:2.4"), "httpd:2.4");
         assert_eq!(familiar(&format!("httpd@{PIN}")), format!("httpd@{PIN}"));
+    }
+
+    #[test]
+    fn a_tag_is_replaced_by_one_that_is_well_formed() {
+        let reference = Reference::parse(&format!("httpd:2.4@{PIN}")).unwrap();
+        assert_eq!(reference.with_tag("v1").unwrap().familiar(), "httpd:v1");
+        assert_eq!(reference.with_tag("a b").unwrap_err(), ReferenceError::Format);
     }
 
     #[test]

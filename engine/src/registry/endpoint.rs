@@ -4,10 +4,11 @@ use std::net::{IpAddr, ToSocketAddrs};
 
 use ipnet::IpNet;
 
-use super::{PullError, RegistrySettings};
+use super::{PullError, RegistrySettings, certificates};
 use crate::image::Reference;
 
 const HUB_HOST: &str = "registry-1.docker.io";
+const HUB_INDEX_HOST: &str = "index.docker.io";
 /// The key of Docker Hub's credentials in the docker client's `config.json`.
 pub(super) const HUB_CREDENTIALS_KEY: &str = "https://index.docker.io/v1/";
 
@@ -48,9 +49,42 @@ pub(super) fn endpoints(reference: &Reference, settings: &RegistrySettings) -> R
     }
     let mirrors = settings.mirrors.iter().map(|url| of_mirror(url, settings));
     let mut endpoints = mirrors.collect::<Result<Vec<_>, _>>()?;
-    let credentials_key = HUB_CREDENTIALS_KEY.to_owned();
-    endpoints.push(Endpoint { host: HUB_HOST.to_owned(), transport: Transport::Https, credentials_key });
+    endpoints.push(hub());
     Ok(endpoints)
+}
+
+/// The endpoints that take `reference`: mirrors do not.
+pub(super) fn to_push(reference: &Reference, settings: &RegistrySettings) -> Vec<Endpoint> {
+    if reference.is_docker_hub() { vec![hub()] } else { of_host(reference.domain(), settings) }
+}
+
+/// The endpoints of the registry called `host`, best first.
+pub(super) fn of_server(host: &str, settings: &RegistrySettings) -> Vec<Endpoint> {
+    if is_hub(host) { vec![hub()] } else { of_host(host, settings) }
+}
+
+/// The endpoints that are asked for images of `host` (`docker.io` or another), best first.
+pub(super) fn of_index(host: &str, settings: &RegistrySettings) -> Vec<Endpoint> {
+    if is_hub(host) {
+        let credentials_key = HUB_CREDENTIALS_KEY.to_owned();
+        return vec![Endpoint { host: HUB_INDEX_HOST.to_owned(), transport: Transport::Https, credentials_key }];
+    }
+    let mut endpoints = of_host(host, settings);
+    // Version 1 of the protocol is tried with TLS first, on loopback too.
+    if endpoints.iter().all(|endpoint| endpoint.transport == Transport::Http) {
+        endpoints.insert(0, Endpoint::new(host, Transport::HttpsUnverified));
+    }
+    endpoints
+}
+
+/// Whether `host` is one of the names of Docker Hub.
+pub(super) fn is_hub(host: &str) -> bool {
+    matches!(host, "docker.io" | HUB_INDEX_HOST)
+}
+
+fn hub() -> Endpoint {
+    let credentials_key = HUB_CREDENTIALS_KEY.to_owned();
+    Endpoint { host: HUB_HOST.to_owned(), transport: Transport::Https, credentials_key }
 }
 
 fn of_mirror(url: &str, settings: &RegistrySettings) -> Result<Endpoint, PullError> {
@@ -71,7 +105,7 @@ fn of_mirror(url: &str, settings: &RegistrySettings) -> Result<Endpoint, PullErr
 fn of_host(host: &str, settings: &RegistrySettings) -> Vec<Endpoint> {
     if is_listed(host, &settings.insecure) {
         vec![Endpoint::new(host, Transport::HttpsUnverified), Endpoint::new(host, Transport::Http)]
-    } else if is_loopback(host) {
+    } else if is_loopback(host) && !certificates::are_configured(host, settings) {
         vec![Endpoint::new(host, Transport::Http)]
     } else {
         vec![Endpoint::new(host, Transport::Https)]

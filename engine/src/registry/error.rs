@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::SinkError;
 use crate::image::Digest;
 use crate::image::config::ConfigError;
-use crate::image::manifest::ManifestError;
+use crate::image::manifest::{ManifestError, PlatformError};
 
 /// Why an image could not be pulled. Nothing of it is registered.
 #[derive(Debug, thiserror::Error)]
@@ -20,9 +20,12 @@ pub enum PullError {
     #[error("cannot start the network thread: {0}")]
     Reactor(#[from] io::Error),
 
-    /// The network, before there was an HTTP answer.
-    #[error("Get \"{url}\": {reason}")]
-    Transport { url: String, reason: String },
+    #[error("cannot use {path}: {reason}", path = path.display())]
+    Certificates { path: PathBuf, reason: String },
+
+    /// The network, before there was an HTTP answer. `method` as Go writes it: `Get`.
+    #[error("{method} \"{url}\": {reason}")]
+    Transport { method: &'static str, url: String, reason: String },
     /// The connection ended before the content did.
     #[error("unexpected EOF")]
     UnexpectedEof,
@@ -40,9 +43,16 @@ pub enum PullError {
         "pull access denied for {name}, repository does not exist or may require 'docker login': denied: {message}"
     )]
     Denied { name: String, message: String },
-    #[error("Get \"{url}\": no basic auth credentials")]
+    #[error("Head \"{url}\": no basic auth credentials")]
     NoCredentials { url: String },
-    #[error("Get \"{url}\": unauthorized: {message}")]
+    /// A token server that does not know who logs in.
+    #[error("Get \"{url}\": {reason}")]
+    Refused { url: String, reason: String },
+    /// The registry wants a password, and nobody is logged in.
+    #[error("no basic auth credentials")]
+    MissingCredentials,
+    /// A token server's refusal.
+    #[error("Head \"{url}\": unauthorized: {message}")]
     Unauthorized { url: String, message: String },
     #[error("unknown blob")]
     UnknownBlob { digest: Digest },
@@ -72,9 +82,15 @@ pub enum PullError {
     Config(#[from] ConfigError),
     #[error("image config {digest} has {size_bytes} bytes: more than the {max_bytes} that are read into memory")]
     ConfigTooLarge { digest: Digest, size_bytes: u64, max_bytes: u64 },
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    #[error("operating system is not supported")]
+    UnsupportedSystem,
     #[error("image operating system {os:?} cannot be used on this platform")]
     OperatingSystem { os: String },
-    #[error("layer {digest} is compressed with {format}, which is not supported: push the image with gzip layers")]
+    #[error(
+        "layer {digest} is compressed with {format}, which is not supported: push the image with gzip or zstd layers"
+    )]
     Compression { digest: Digest, format: &'static str },
     #[error("layer {digest} cannot be decompressed: {source}")]
     Decompress { digest: Digest, source: io::Error },
@@ -100,7 +116,12 @@ impl PullError {
     pub(super) fn is_remote(&self) -> bool {
         !matches!(
             self,
-            PullError::Sink { .. } | PullError::Credentials { .. } | PullError::Mirror { .. } | PullError::Reactor(_)
+            PullError::Sink { .. }
+                | PullError::Credentials { .. }
+                | PullError::Certificates { .. }
+                | PullError::Mirror { .. }
+                | PullError::Platform(_)
+                | PullError::Reactor(_)
         )
     }
 

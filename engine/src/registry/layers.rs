@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::blob::{BlobReader, Download};
 use super::remote::Remote;
+use super::zstd::{self, ZstdReader};
 use super::{LayerEvent, LayerToPull, PullError, PullProgress, PullSink, Retries};
 use crate::image::manifest::Descriptor;
 use crate::image::{Digest, DigestReader};
@@ -135,10 +136,8 @@ fn decompressed<'r>(layer: &LayerToPull, compressed: &'r mut dyn Read) -> Result
     let read = (&mut *compressed).take(6).read_to_end(&mut head);
     read.map_err(|source| PullError::Decompress { digest: layer.blob.clone(), source })?;
     let unsupported = |format| Err(PullError::Compression { digest: layer.blob.clone(), format });
+    let is_zstd = head.starts_with(&zstd::MAGIC);
     let is_gzip = head.starts_with(&[0x1f, 0x8b]);
-    if head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        return unsupported("zstd");
-    }
     if head.starts_with(&[0xfd, b'7', b'z', b'X', b'Z', 0]) {
         return unsupported("xz");
     }
@@ -146,7 +145,11 @@ fn decompressed<'r>(layer: &LayerToPull, compressed: &'r mut dyn Read) -> Result
         return unsupported("bzip2");
     }
     let whole = io::Cursor::new(head).chain(compressed);
-    Ok(if is_gzip { Box::new(MultiGzDecoder::new(whole)) } else { Box::new(whole) })
+    Ok(match (is_gzip, is_zstd) {
+        (true, _) => Box::new(MultiGzDecoder::new(whole)),
+        (_, true) => Box::new(ZstdReader::new(whole)),
+        _ => Box::new(whole),
+    })
 }
 
 /// Whether the operating system refused something to the sink (no space, no permission), whatever the bytes were.

@@ -1,32 +1,46 @@
-//! Pulling images from registries over the OCI distribution protocol.
+//! Pulling images from registries and pushing them there over the OCI distribution protocol; searching and logging in.
 //!
 //! *Why*: a registry is a stranger. Whatever it sends, late, short, wrong or too much, must end in a clear error and
 //! leave nothing behind.
 //! *Holds*: manifests, configurations and layers are verified against the digests that name them, and every layer also
 //! against its size and diff ID, before the first layer is registered. No layer is ever whole in memory.
-//! *Never*: sends one registry's credentials to another; follows a layer's foreign URLs.
-//! *Proved by*: `engine/tests/pull.rs`.
+//! *Never*: sends one registry's credentials to another; follows a layer's foreign URLs; pushes a layer whose bytes are not
+//! those of its diff ID.
+//! *Proved by*: `engine/tests/pull.rs`, `engine/tests/push.rs`, and with a real registry `engine/tests/real_registry.rs`.
 
 mod authorities;
 mod blob;
+mod certificates;
+mod conversation;
 mod credentials;
 mod endpoint;
 mod error;
 mod layers;
+mod login;
 mod pull;
+mod push;
 mod reactor;
 mod remote;
+mod search;
+mod tags;
+mod upload;
 mod wire;
+mod zstd;
 
 use std::error::Error;
-use std::io::Read;
-use std::path::PathBuf;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::image::{Digest, ImageConfig, Reference};
 
+pub use credentials::CredentialsFile;
 pub use error::PullError;
+pub use login::{LoginError, login, server_key};
 pub use pull::pull;
+pub use push::{PushError, Pushed, push};
+pub use search::{Found, SearchError, search};
+pub use tags::tags;
 
 /// What a sink may fail with.
 pub type SinkError = Box<dyn Error + Send + Sync>;
@@ -41,6 +55,8 @@ pub struct RegistrySettings {
     pub insecure: Vec<String>,
     /// The docker client's `config.json`, for the credentials in its `auths`.
     pub credentials: Option<PathBuf>,
+    /// Docker's `certs.d`: in its directory `HOST` lie, as `*.crt`, the authorities to trust for that host.
+    pub certificates: Option<PathBuf>,
     /// What is done about downloads that break off.
     pub retries: Retries,
 }
@@ -119,6 +135,76 @@ pub enum LayerEvent {
         total_bytes: u64,
     },
     PullComplete,
+}
+
+/// One layer of an image that is being pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerToPush {
+    pub chain_id: Digest,
+    pub diff_id: Digest,
+    /// The size that progress is counted in: that of the layer's files.
+    pub size_bytes: u64,
+}
+
+/// An image that is to be pushed.
+#[derive(Clone, Debug)]
+pub struct ImageToPush {
+    pub config: Vec<u8>,
+    /// From the base up.
+    pub layers: Vec<LayerToPush>,
+}
+
+/// A blob that a layer is known to have been in some repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownBlob {
+    pub digest: Digest,
+    /// `docker.io/library/httpd`.
+    pub repository: String,
+}
+
+/// Where pushed layers come from: the store.
+pub trait PushSource: Sync {
+    /// The blobs that the layer is known to have been, what was learnt last at the end.
+    fn known_blobs(&self, diff_id: &Digest) -> Vec<KnownBlob>;
+
+    /// Writes the layer's tar, whose digest is its diff ID.
+    fn write_tar(&self, layer: &LayerToPush, out: &mut dyn Write) -> Result<(), SinkError>;
+
+    /// The blob is in the repository now.
+    fn remember(&self, diff_id: &Digest, blob: &KnownBlob) -> Result<(), SinkError>;
+
+    /// The blob is not where it was known to be.
+    fn forget(&self, diff_id: &Digest, blob: &KnownBlob) -> Result<(), SinkError>;
+
+    /// Where compressed layers lie until they are sent.
+    fn scratch(&self) -> &Path;
+}
+
+/// What happens to a layer that is pushed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushEvent {
+    Preparing,
+    /// All upload slots are taken.
+    Waiting,
+    /// Bytes of the compressed layer.
+    Pushing {
+        done_bytes: u64,
+        total_bytes: u64,
+    },
+    /// The connection broke; the upload goes on in `seconds`.
+    Retrying {
+        seconds: u64,
+    },
+    Pushed,
+    AlreadyExists,
+    /// The registry took it from another of its repositories.
+    MountedFrom(String),
+}
+
+/// Someone who is told how a push goes on, from several threads at once.
+pub trait PushProgress: Sync {
+    /// `layer_short` is the short form of the layer's diff ID.
+    fn event(&self, layer_short: &str, event: PushEvent);
 }
 
 /// Someone who is told how a pull goes on, from several threads at once.

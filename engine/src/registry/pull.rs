@@ -18,16 +18,19 @@ use crate::image::{Digest, ImageConfig, Reference};
 /// Configurations are held in memory; real ones have a few kilobytes.
 const CONFIG_SIZE_BYTES_MAX: u64 = 16 << 20;
 
-/// Pulls the image that `reference` names (`latest` when it names neither tag nor digest) for this machine's platform.
+/// Pulls the image that `reference` names (`latest` when it names neither tag nor digest) for `platform`, or this machine's.
 ///
 /// Endpoints are asked in turn. When all have failed, the error is the last one's, unless an earlier one had the image
 /// but broken: then that is the error, for it is the one that somebody must mend.
 pub fn pull(
     reference: &Reference,
+    platform: Option<&Platform>,
     settings: &RegistrySettings,
     sink: &dyn PullSink,
     progress: &dyn PullProgress,
 ) -> Result<Pulled, PullError> {
+    let host = Platform::host();
+    let platform = platform.unwrap_or(&host);
     let reference = reference.clone().with_default_tag();
     let name = reference.familiar_name();
     if name == "scratch" {
@@ -42,7 +45,7 @@ pub fn pull(
             continue;
         }
         let outcome = Remote::connect(&reactor, &endpoint, &reference, settings)
-            .and_then(|remote| pull_from(&remote, &reference, settings.retries, sink, progress));
+            .and_then(|remote| pull_from(&remote, &reference, platform, settings.retries, sink, progress));
         let error = match outcome {
             Err(error) if error.is_remote() => error,
             finished => return finished,
@@ -61,6 +64,7 @@ pub fn pull(
 fn pull_from(
     remote: &Remote,
     reference: &Reference,
+    platform: &Platform,
     retries: Retries,
     sink: &dyn PullSink,
     progress: &dyn PullProgress,
@@ -68,11 +72,14 @@ fn pull_from(
     let named = remote.manifest(None)?;
     progress.pulling_from(reference);
     let manifest_digest = named.digest();
-    let manifest = image_manifest(remote, named)?;
+    let manifest = image_manifest(remote, named, platform)?;
     let image_id = manifest.config.digest.clone();
     let manifest_raw = manifest.raw().to_vec();
     if sink.has_image(&image_id) {
         return Ok(Pulled { manifest_digest, manifest_raw, image_id, config: None, layers: Vec::new() });
+    }
+    if platform.os != Platform::host().os {
+        return Err(PullError::UnsupportedSystem);
     }
     let config = image_config(remote, &manifest.config, retries)?;
     let layers = layers::layers_of(&manifest.layers, &config.view().rootfs.diff_ids)?;
@@ -90,13 +97,13 @@ fn pull_from(
     Ok(Pulled { manifest_digest, manifest_raw, image_id, config: Some(config), layers })
 }
 
-/// The image's own manifest: the named one, or of an index the one for this machine.
-fn image_manifest(remote: &Remote, named: Manifest) -> Result<ImageManifest, PullError> {
+/// The image's own manifest: the named one, or of an index the one for the platform.
+fn image_manifest(remote: &Remote, named: Manifest, platform: &Platform) -> Result<ImageManifest, PullError> {
     let index = match named {
         Manifest::Image(image) => return Ok(image),
         Manifest::Index(index) => index,
     };
-    let entry = index.select(&Platform::host())?;
+    let entry = index.select(platform)?;
     match remote.manifest(Some(&entry.digest))? {
         Manifest::Image(image) => Ok(image),
         Manifest::Index(_) => {

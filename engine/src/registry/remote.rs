@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use oci_client::client::{BlobResponse, ClientConfig, ClientProtocol, SizedStream};
+use oci_client::client::{BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol, SizedStream};
 use oci_client::errors::OciDistributionError;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, RegistryOperation};
@@ -12,12 +12,13 @@ use tokio_util::bytes::Bytes;
 use super::endpoint::{Endpoint, Transport};
 use super::reactor::Reactor;
 use super::wire::{self, Access, Asked};
-use super::{PullError, RegistrySettings, credentials};
+use super::{PullError, RegistrySettings, certificates, credentials};
 use crate::image::manifest::{Manifest, media_type};
 use crate::image::{Digest, Reference};
 
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-const READ_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const USER_AGENT: &str = concat!("layerlab/", env!("CARGO_PKG_VERSION"));
 
 /// A repository at an endpoint that has answered.
 pub(super) struct Remote<'a> {
@@ -53,8 +54,9 @@ impl<'a> Remote<'a> {
         let at_endpoint = at_endpoint(endpoint, reference);
         let access = if auth == RegistryAuth::Anonymous { Access::Anonymous } else { Access::Password };
         let asked = Asked { reference, url: format!("{base_url}/v2/"), access, blob: None };
+        let authorities = certificates::authorities(&endpoint.host, settings)?;
         let connected = reactor.wait(async {
-            let client = Client::try_from(client_config(endpoint.transport))?;
+            let client = Client::try_from(client_config(endpoint.transport, authorities))?;
             let token = client.auth(&at_endpoint, &auth, RegistryOperation::Pull).await?;
             Ok((client, token))
         });
@@ -125,13 +127,15 @@ fn at_endpoint(endpoint: &Endpoint, reference: &Reference) -> oci_client::Refere
     }
 }
 
-fn client_config(transport: Transport) -> ClientConfig {
+fn client_config(transport: Transport, authorities: Vec<String>) -> ClientConfig {
+    let pem = |text: String| Certificate { encoding: CertificateEncoding::Pem, data: text.into_bytes() };
     let mut config = ClientConfig {
         // Plain HTTP needs no certificates, and loading them takes a while.
         accept_invalid_certificates: transport != Transport::Https,
         read_timeout: Some(READ_TIMEOUT),
         connect_timeout: Some(CONNECT_TIMEOUT),
-        user_agent: concat!("layerlab/", env!("CARGO_PKG_VERSION")),
+        user_agent: USER_AGENT,
+        extra_root_certificates: authorities.into_iter().map(pem).collect(),
         ..ClientConfig::default()
     };
     if transport == Transport::Http {
@@ -144,6 +148,6 @@ fn client_config(transport: Transport) -> ClientConfig {
 }
 
 /// The TLS stack is built without a default provider of cryptography. An error means that there is a provider already.
-fn prepare_tls() {
+pub(super) fn prepare_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

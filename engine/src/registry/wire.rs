@@ -18,6 +18,16 @@ pub(super) struct Asked<'a> {
     pub(super) blob: Option<&'a Digest>,
 }
 
+impl Asked<'_> {
+    /// The manifest that the reference names: what dockerd asks for when it first needs to say who it is.
+    fn manifest_url(&self) -> String {
+        let base = self.url.split("/v2/").next().unwrap_or_default();
+        let name = self.reference.digest().map(ToString::to_string);
+        let name = name.unwrap_or_else(|| self.reference.tag().unwrap_or("latest").to_owned());
+        format!("{base}/v2/{}/manifests/{name}", self.reference.path())
+    }
+}
+
 /// How the registry was told who asks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -31,14 +41,7 @@ pub(super) enum Access {
 /// The pull error for a failed request.
 pub(super) fn translate(error: OciDistributionError, asked: &Asked) -> PullError {
     match error {
-        OciDistributionError::RequestError(error) => {
-            if chain_of(&error).any(is_cut_off) {
-                return PullError::UnexpectedEof;
-            }
-            let url = error.url().map_or_else(|| asked.url.clone(), ToString::to_string);
-            let reason = request_reason(&error, &url, error.is_connect(), error.is_timeout());
-            PullError::Transport { url, reason }
-        }
+        OciDistributionError::RequestError(error) => request_failed(&error, "Get", &asked.url),
         OciDistributionError::RegistryError { envelope, .. } => match envelope.errors.into_iter().next() {
             Some(error) => registry_error(error, asked),
             None => PullError::Registry { code: "unknown".to_owned(), message: "empty error list".to_owned() },
@@ -47,13 +50,23 @@ pub(super) fn translate(error: OciDistributionError, asked: &Asked) -> PullError
         OciDistributionError::ServerError { code, .. } => PullError::HttpStatus { status: code },
         OciDistributionError::UnauthorizedError { .. } => unauthorized(asked),
         OciDistributionError::AuthenticationFailure(body) => {
-            PullError::Unauthorized { url: asked.url.clone(), message: token_server_message(&body) }
+            PullError::Unauthorized { url: asked.manifest_url(), message: token_server_message(&body) }
         }
         OciDistributionError::DigestError(DigestError::VerificationError { expected, .. }) => {
             PullError::ManifestVerification { digest: expected }
         }
         other => PullError::Registry { code: "unexpected answer".to_owned(), message: other.to_string() },
     }
+}
+
+/// The error for a request that got no whole answer. `method` as Go writes it: `Get`.
+pub(super) fn request_failed(error: &reqwest::Error, method: &'static str, url: &str) -> PullError {
+    if chain_of(error).any(is_cut_off) {
+        return PullError::UnexpectedEof;
+    }
+    let url = error.url().map_or_else(|| url.to_owned(), ToString::to_string);
+    let reason = request_reason(error, &url, error.is_connect(), error.is_timeout());
+    PullError::Transport { method, url, reason }
 }
 
 /// The pull error for a body that broke off.
@@ -67,7 +80,7 @@ pub(super) fn broken_stream(error: &io::Error, url: &str) -> PullError {
         None if chain.iter().any(|text| text.contains("timed out")) => "read: i/o timeout".to_owned(),
         None => chain.last().cloned().unwrap_or_default(),
     };
-    PullError::Transport { url: url.to_owned(), reason }
+    PullError::Transport { method: "Get", url: url.to_owned(), reason }
 }
 
 /// Whether the client crate found at the end of a blob that its digest is wrong, which is checked here as well.
@@ -111,9 +124,9 @@ fn unauthorized(asked: &Asked) -> PullError {
             name: asked.reference.familiar_name(),
             message: "requested access to the resource is denied".to_owned(),
         },
-        Access::Anonymous => PullError::NoCredentials { url: asked.url.clone() },
+        Access::Anonymous => PullError::NoCredentials { url: asked.manifest_url() },
         Access::Password => {
-            PullError::Unauthorized { url: asked.url.clone(), message: "authentication required".to_owned() }
+            PullError::Registry { code: "unauthorized".to_owned(), message: "authentication required".to_owned() }
         }
     }
 }

@@ -35,6 +35,11 @@ impl Repositories {
         self.names.get(repository)?.get(name)
     }
 
+    /// Every name of `repository`, tags and digests, in order.
+    pub fn names_in<'a>(&'a self, repository: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.names.get(repository).into_iter().flat_map(|names| names.keys().map(String::as_str))
+    }
+
     /// Makes `name` of `repository` mean `image`; what it meant before loses the name.
     pub fn set(&mut self, repository: &str, name: &str, image: &Digest) {
         self.names.entry(repository.to_owned()).or_default().insert(name.to_owned(), image.clone());

@@ -7,7 +7,9 @@ use std::path::Path;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
-use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
+use rustix::termios::{
+    LocalModes, OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize,
+};
 
 /// Rows and columns of a terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,18 @@ impl RawMode {
         let mut raw = before.clone();
         raw.make_raw();
         tcsetattr(&terminal, OptionalActions::Flush, &raw)?;
+        Ok(RawMode { terminal, before })
+    }
+}
+
+impl RawMode {
+    /// Lets `fd` show nothing of what is typed, and changes nothing else.
+    pub fn without_echo(fd: impl AsFd) -> io::Result<RawMode> {
+        let terminal = fd.as_fd().try_clone_to_owned()?;
+        let before = tcgetattr(&terminal)?;
+        let mut hidden = before.clone();
+        hidden.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Flush, &hidden)?;
         Ok(RawMode { terminal, before })
     }
 }

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use layerlab_engine::image::Digest;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
 /// The layer that a fault befalls.
 const BROKEN: usize = 2;
@@ -36,6 +37,7 @@ pub enum Fault {
     WrongManifest,
     Zstd,
     Uncompressed,
+    ForeignLayer,
 }
 
 /// The one image, as bytes.
@@ -126,7 +128,7 @@ impl Image {
         let mut blobs: Vec<Vec<u8>> = tars.iter().map(|tar| gzip(tar)).collect();
         match fault {
             Fault::Uncompressed => blobs[0] = tars[0].clone(),
-            Fault::Zstd => blobs[BROKEN] = [&[0x28, 0xb5, 0x2f, 0xfd], &tars[0][..]].concat(),
+            Fault::Zstd => blobs[BROKEN] = compress_to_vec(&tars[BROKEN][..], CompressionLevel::Fastest),
             _ => {}
         }
         let mut diff_ids: Vec<String> = tars.iter().map(|tar| Digest::of(tar).to_string()).collect();
@@ -144,6 +146,10 @@ impl Image {
             })
         };
         let layers: Vec<_> = blobs.iter().map(|blob| descriptor("layer.v1.tar+gzip", blob)).collect();
+        let mut layers = layers;
+        if fault == Fault::ForeignLayer {
+            layers[BROKEN]["mediaType"] = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip".into();
+        }
         let manifest = serde_json::json!({
             "schemaVersion": 2, "config": descriptor("config.v1+json", &config), "layers": layers
         });

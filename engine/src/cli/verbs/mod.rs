@@ -16,17 +16,22 @@ mod init;
 mod inspect;
 mod kill;
 mod load;
+mod login;
+mod logout;
 mod logs;
 mod monitor;
 mod ps;
 mod pull;
+mod push;
 mod restart;
 mod rm;
 mod rmi;
 mod run;
 mod save;
+mod search;
 mod start;
 mod stop;
+mod tag;
 mod version;
 mod wait;
 
@@ -54,7 +59,7 @@ pub struct Verb {
 }
 
 /// All verbs, in alphabetical order.
-static VERBS: [&Verb; 28] = [
+static VERBS: &[&Verb] = &[
     &commit::VERB,
     &create::VERB,
     &diff::VERB,
@@ -70,17 +75,22 @@ static VERBS: [&Verb; 28] = [
     &inspect::IMAGE_VERB,
     &kill::VERB,
     &load::VERB,
+    &login::VERB,
+    &logout::VERB,
     &logs::VERB,
     &monitor::VERB,
     &ps::VERB,
     &pull::VERB,
+    &push::VERB,
     &restart::VERB,
     &rm::VERB,
     &rmi::VERB,
     &run::VERB,
     &save::VERB,
+    &search::VERB,
     &start::VERB,
     &stop::VERB,
+    &tag::VERB,
     &version::VERB,
     &wait::VERB,
 ];

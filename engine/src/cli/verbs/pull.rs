@@ -8,6 +8,7 @@ use crate::cli::messages::{Failure, SUCCESS};
 use crate::cli::pulling;
 use crate::cli::session::Session;
 use crate::image::Reference;
+use crate::image::manifest::Platform;
 
 pub static VERB: Verb = Verb {
     names: &["pull", "image pull"],
@@ -21,6 +22,15 @@ pub static VERB: Verb = Verb {
 
 #[derive(Parser)]
 struct Options {
+    /// Download all tagged images in the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Skip image verification (this engine verifies digests, and knows no other trust)
+    #[arg(long)]
+    disable_content_trust: bool,
+    /// Set platform if server is multi-platform capable
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
     /// Suppress verbose output
     #[arg(short, long)]
     quiet: bool,
@@ -30,6 +40,17 @@ struct Options {
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let reference =
         Reference::parse(&options.name.unwrap_or_default()).map_err(|error| Failure::new(error.to_string()))?;
-    pulling::pull(&session.engine()?, &reference, options.quiet)?;
+    if options.all_tags && !reference.is_name_only() {
+        return Err(Failure::new("tag can't be used with --all-tags/-a"));
+    }
+    let platform = options.platform.filter(|text| !text.is_empty());
+    let platform = platform.map(|text| Platform::parse(&text)).transpose();
+    let platform = platform.map_err(|error| Failure::new(format!("Error response from daemon: {error}")))?;
+    let engine = session.engine()?;
+    if options.all_tags {
+        pulling::pull_all(&engine, &reference, platform.as_ref(), options.quiet)?;
+    } else {
+        pulling::pull(&engine, &reference, platform.as_ref(), options.quiet)?;
+    }
     Ok(SUCCESS)
 }
