@@ -31,11 +31,13 @@ pub mod changes;
 mod header;
 pub mod pack;
 mod root;
+pub mod tree;
 pub mod unpack;
 pub mod whiteout;
 
 pub use chain::{chain_id, chain_ids};
 pub use changes::{Change, ChangeKind, ChangesError, changes};
-pub use pack::{PackError, PackOptions, Packed, pack};
+pub use pack::{PackError, PackOptions, Packed, pack, pack_changes};
+pub use tree::{Files, TreeError, copy_tree, lay_over};
 pub use unpack::{Owners, UnpackError, UnpackOptions, Unpacked, unpack};
 pub use whiteout::OverlayXattr;
