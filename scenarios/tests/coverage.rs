@@ -14,9 +14,8 @@ use layerlab_scenarios::skip::skip;
 use regex::Regex;
 
 /// A line of a document that begins with one of the prompts the documents have; the command is group 1.
-static PROMPTED: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"^(?:\[[^\]]*\]|\S+@\S+:\S*?|[0-9a-f]{12} )?[#$] *([^#\s].*?)\s*$").unwrap()
-});
+static PROMPTED: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"^(?:\[[^\]]*\]|\S+@\S+:\S*?|[0-9a-f]{12} )?[#$] *([^#\s].*?)\s*$").unwrap());
 /// A numbered heading of Markdown, which begins as a prompt does.
 static HEADING: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"^# \d+\. ").unwrap());
 /// An ID as the documents write it: whole, short, its first digits and dots, or one of overlay2's short links.

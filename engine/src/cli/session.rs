@@ -69,6 +69,8 @@ pub struct Session {
     certificates: Option<PathBuf>,
     squash_owners: bool,
     pub is_root: bool,
+    /// Whether somebody put this program in Docker's place and expects Docker's output and nothing more.
+    pub is_called_docker: bool,
     /// This program itself, which also is every container's monitor.
     pub program: PathBuf,
 }
@@ -92,6 +94,7 @@ impl Session {
             certificates: surroundings.certificates(),
             squash_owners: options.squash_owners,
             is_root: surroundings.is_root,
+            is_called_docker: env::args_os().next().is_some_and(|name| Path::new(&name).ends_with("docker")),
             program: env::current_exe()
                 .map_err(|error| Failure::new(format!("cannot find this program itself: {error}")))?,
         })

@@ -9,7 +9,7 @@ use super::{Engine, EngineError, change, error::failed};
 use crate::image::config::{ConfigView, History, RunConfig};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::{Change, Packed, chain_id};
-use crate::store::Layer;
+use crate::store::{Layer, MountRecord};
 
 /// How the new image is to be called and described.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +57,7 @@ impl Engine {
         let mount = self.store.layers.mount(&container.id)?;
         let staging = Staging::new(self.store.data_root())?;
         let content = staging.layer(0)?;
-        let copied = self.copy_layer(&mount.mount_id, &content);
+        let copied = self.copy_layer(&mount, &content);
         drop(paused);
         let (packed, size_bytes) = copied?;
         let layer = (packed.entries > 0).then(|| Layer {
@@ -99,11 +99,11 @@ impl Engine {
         Ok(id)
     }
 
-    /// Packs the diff of `mount_id` and unpacks it at `content` as it flows.
-    fn copy_layer(&self, mount_id: &str, content: &Path) -> Result<(Packed, u64), EngineError> {
+    /// Packs what the writable layer of `mount` changes and unpacks it at `content` as it flows.
+    fn copy_layer(&self, mount: &MountRecord, content: &Path) -> Result<(Packed, u64), EngineError> {
         let (mut reader, mut writer) = io::pipe().map_err(failed("open a pipe for", content))?;
         thread::scope(|scope| {
-            let packing = scope.spawn(move || self.driver.pack(mount_id, &mut writer));
+            let packing = scope.spawn(move || self.driver.pack(&mount.mount_id, Some(&mount.init_id), &mut writer));
             let unpacked = self.unpack_layer(&mut reader, content);
             drop(reader);
             let packed =

@@ -56,7 +56,7 @@ pub use records::Container;
 pub use remove_image::RemovedImage;
 pub use rootless::{NamespaceLock, enter_namespaces};
 
-pub use crate::driver::GraphData;
+pub use crate::driver::{Availability, GraphData};
 
 /// What dockerd would read from its flags and `daemon.json`.
 #[derive(Debug, Clone)]
@@ -89,11 +89,12 @@ pub struct Engine {
 impl Engine {
     /// Opens the engine, laying out the data root when it is new, and puts right what a killed monitor left behind.
     pub fn open(settings: Settings) -> Result<Engine, EngineError> {
-        let driver_name = settings.storage_driver.as_deref().unwrap_or(driver::overlay2::NAME);
         // The driver is asked first: one that does not exist must not leave directories behind.
         std::fs::create_dir_all(&settings.data_root).map_err(error::failed("create", &settings.data_root))?;
         let driver = driver::open(settings.storage_driver.as_deref(), &settings.data_root)?;
-        let store = Store::open(&settings.data_root, driver_name)?;
+        let store = Store::open(&settings.data_root, driver.name())?;
+        // The monitors of containers get the same one.
+        let settings = Settings { storage_driver: Some(driver.name().to_owned()), ..settings };
         let engine = Engine {
             settings,
             store,
@@ -119,6 +120,11 @@ impl Engine {
     /// Docker's name of the storage driver, and its lines of `docker info`.
     pub fn driver_info(&self) -> (&'static str, Vec<(&'static str, String)>) {
         (self.driver.name(), self.driver.info())
+    }
+
+    /// Every storage driver that has a name, and whether it works here.
+    pub fn known_drivers(&self) -> Vec<(&'static str, Availability)> {
+        driver::survey(self.store.data_root())
     }
 
     /// The directories of a container.

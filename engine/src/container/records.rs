@@ -54,6 +54,8 @@ impl Engine {
         let mut containers = Vec::new();
         for id in self.container_ids()? {
             match self.load(&id) {
+                // As dockerd does: those of another storage driver are not known while this one is used.
+                Ok(container) if container.config.driver != self.driver.name() => {}
                 Ok(container) => containers.push(container),
                 // One that is being made or removed right now.
                 Err(EngineError::NoSuchContainer(_)) => {}

@@ -10,7 +10,13 @@ use std::path::{Path, PathBuf};
 use crate::layer::{Change, OverlayXattr, Packed};
 use crate::sys::overlay::DetachedOverlay;
 
+mod files;
+pub mod known;
+mod merged;
+pub mod overlay;
 pub mod overlay2;
+
+pub use known::{Availability, KNOWN, survey};
 
 /// What a driver could not do, on which path.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +30,9 @@ pub enum DriverError {
     /// Comparing two trees failed.
     #[error(transparent)]
     Changes(#[from] crate::layer::ChangesError),
+    /// Copying or changing the tree of a layer failed.
+    #[error(transparent)]
+    Tree(#[from] crate::layer::TreeError),
     /// A driver that the documents name but that does not exist here.
     #[error("{0}")]
     Unsupported(String),
@@ -86,8 +95,8 @@ pub trait Driver: Send + Sync {
     /// What layer `id` changes against `parent`, as `docker diff` lists it.
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError>;
 
-    /// Writes the layer tar of what `id` changes.
-    fn pack(&self, id: &str, out: &mut dyn io::Write) -> Result<Packed, DriverError>;
+    /// Writes the layer tar of what `id` changes against `parent`, the layer right below it.
+    fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError>;
 
     /// The directory in which the files of layer `id` itself lie under the names they have in its tar, to read their
     /// contents. What is there beside them (whiteouts, marks, files of layers below) is not looked at.
@@ -106,13 +115,71 @@ pub trait Driver: Send + Sync {
     fn graph(&self, id: &str) -> Result<GraphData, DriverError>;
 }
 
-/// Opens the driver called `name` (the default when none is asked for) below `data_root`.
+/// Opens the driver called `name` below `data_root`. Without a name it is the one that was used there before, or the
+/// default; where two were used, one has to be named, as dockerd has it.
 pub fn open(name: Option<&str>, data_root: &Path) -> Result<Box<dyn Driver>, DriverError> {
-    match name.unwrap_or(overlay2::NAME) {
-        overlay2::NAME => Ok(Box::new(overlay2::Overlay2::open(data_root)?)),
-        other => Err(DriverError::Unsupported(format!(
-            "storage driver {other:?} is not supported: this engine has {}; choose it with --storage-driver or in daemon.json",
-            overlay2::NAME
+    let name = match name {
+        Some(name) => name.to_owned(),
+        None => prior(data_root)?.unwrap_or_else(|| overlay2::NAME.to_owned()),
+    };
+    let refused = |why: String| DriverError::Unsupported(format!("error initializing graphdriver: {why}"));
+    let names =
+        || KNOWN.iter().filter(|known| known.open.is_some()).map(|known| known.name).collect::<Vec<_>>().join(", ");
+    let choose = || format!("; this engine has {}: choose one with --storage-driver or in daemon.json", names());
+    let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
+        return Err(refused(format!("driver not supported: {name:?} is unknown{}", choose())));
+    };
+    match (known.open, known.availability(data_root)) {
+        (Some(open), Availability::Supported(_)) => open(data_root),
+        (_, Availability::NotSupported(why) | Availability::Supported(why)) => {
+            Err(refused(format!("driver not supported: {name}: {why}{}", choose())))
+        }
+    }
+}
+
+/// The driver whose layers lie below `data_root` already.
+fn prior(data_root: &Path) -> Result<Option<String>, DriverError> {
+    let has_layers = |name: &str| {
+        let layers = data_root.join("image").join(name).join("layerdb/sha256");
+        layers.read_dir().is_ok_and(|mut entries| entries.next().is_some())
+    };
+    let found: Vec<&str> = KNOWN.iter().map(|known| known.name).filter(|name| has_layers(name)).collect();
+    match found[..] {
+        [] => Ok(None),
+        [only] => Ok(Some(only.to_owned())),
+        _ => Err(DriverError::Unsupported(format!(
+            "error initializing graphdriver: {} contains several valid graphdrivers: {}; Please cleanup or explicitly \
+             choose storage driver (-s <DRIVER>)",
+            data_root.display(),
+            found.join(", ")
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_is_not_here_is_refused_with_what_there_is() {
+        let root = tempfile::tempdir().unwrap();
+        for name in ["aufs", "nosuchdriver"] {
+            let Err(error) = open(Some(name), root.path()) else { panic!("{name} was opened") };
+            let text = error.to_string();
+            assert!(text.starts_with("error initializing graphdriver: driver not supported: "), "{text}");
+            assert!(text.contains(name) && text.contains("this engine has overlay2, overlay"), "{text}");
+        }
+        assert_eq!(root.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn the_driver_that_was_used_before_is_used_again_and_two_are_one_too_many() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("image/overlay/layerdb/sha256/aa")).unwrap();
+        assert_eq!(open(None, root.path()).unwrap().name(), "overlay");
+        std::fs::create_dir_all(root.path().join("image/overlay2/layerdb/sha256/aa")).unwrap();
+        let Err(error) = open(None, root.path()) else { panic!("one of two was chosen") };
+        assert!(error.to_string().contains("several valid graphdrivers: overlay2, overlay; Please"), "{error}");
+        assert_eq!(open(Some("overlay2"), root.path()).unwrap().name(), "overlay2");
     }
 }

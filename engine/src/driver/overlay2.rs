@@ -15,15 +15,16 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use super::files::{self, exists_is_fine, failed, gone_is_fine, make_directory, write};
+use super::merged::{self, MERGED};
 use super::{Driver, DriverError, GraphData, View};
-use crate::layer::{Change, OverlayXattr, PackOptions, Packed, changes, pack};
+use crate::layer::{Change, OverlayXattr, Packed, changes, pack};
+use crate::sys::namespace;
 use crate::sys::overlay::Overlay;
-use crate::sys::owners::{group_name, user_name};
 use crate::sys::random::KernelEntropy;
-use crate::sys::{mount, namespace};
 use crate::world::Entropy;
 
 /// Docker's name of this driver.
@@ -32,12 +33,6 @@ pub const NAME: &str = "overlay2";
 /// Layers as directories below `<data root>/overlay2`.
 pub struct Overlay2 {
     home: PathBuf,
-}
-
-/// Adds the operation and the path to an I/O error.
-fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DriverError {
-    let path = path.to_owned();
-    move |source| DriverError::Io { operation, path, source }
 }
 
 impl Overlay2 {
@@ -109,7 +104,7 @@ impl Driver for Overlay2 {
 
     fn info(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("Backing Filesystem", backing_file_system(&self.home)),
+            ("Backing Filesystem", files::backing_file_system(&self.home)),
             ("Supports d_type", "true".to_owned()),
             ("Native Overlay Diff", "true".to_owned()),
             ("userxattr", namespace::is_user_namespace().to_string()),
@@ -130,50 +125,37 @@ impl Driver for Overlay2 {
     }
 
     fn marks(&self) -> OverlayXattr {
-        if namespace::is_user_namespace() { OverlayXattr::User } else { OverlayXattr::Trusted }
+        merged::marks()
     }
 
     fn attach(&self, id: &str) -> Result<PathBuf, DriverError> {
-        let merged = self.attached_at(id);
-        make_directory(&merged, 0o755).or_else(exists_is_fine).map_err(failed("create", &merged))?;
-        let overlay = self.writable(id)?;
-        tracing::debug!(merged = %merged.display(), layers = overlay.lower.len(), "mount overlay");
-        overlay.attach(&merged).map_err(|error| {
-            let _ = fs::remove_dir(&merged);
-            failed("mount overlay on", &merged)(error)
-        })?;
-        Ok(merged)
+        merged::attach(&self.writable(id)?, &self.layer(id))
     }
 
     fn attached_at(&self, id: &str) -> PathBuf {
-        self.layer(id).join("merged")
+        self.layer(id).join(MERGED)
     }
 
     fn detach(&self, id: &str) -> Result<(), DriverError> {
-        let merged = self.attached_at(id);
-        tracing::debug!(merged = %merged.display(), "unmount");
-        mount::unmount(&merged).map_err(failed("unmount", &merged))?;
-        fs::remove_dir(&merged).or_else(gone_is_fine).map_err(failed("remove", &merged))
+        merged::detach(&self.layer(id))
     }
 
     fn view(&self, id: &str) -> Result<View, DriverError> {
-        let merged = self.attached_at(id);
-        if mount::is_mount_point(&merged).map_err(failed("look up", &merged))? {
-            return Ok(View { path: merged, _mount: None });
+        let layer = self.layer(id);
+        if let Some(view) = merged::attached(&layer)? {
+            return Ok(view);
         }
-        let diff = self.layer(id).join("diff");
+        let diff = layer.join("diff");
         let mut lower = vec![diff.clone()];
         lower.extend(self.lower_mounts(id)?);
         if lower.len() == 1 {
             return Ok(View { path: diff, _mount: None });
         }
-        let mount = Overlay { lower, upper: None }.detached().map_err(failed("mount overlay of", &diff))?;
-        Ok(View { path: mount.path(), _mount: Some(mount) })
+        merged::detached(&Overlay { lower, upper: None }, &layer)
     }
 
     fn edit(&self, id: &str) -> Result<View, DriverError> {
-        let mount = self.writable(id)?.detached().map_err(failed("mount overlay of", &self.layer(id)))?;
-        Ok(View { path: mount.path(), _mount: Some(mount) })
+        merged::detached(&self.writable(id)?, &self.layer(id))
     }
 
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
@@ -181,10 +163,8 @@ impl Driver for Overlay2 {
         Ok(changes(old.path(), new.path())?)
     }
 
-    fn pack(&self, id: &str, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
-        // dockerd fills names in from the host's own users, and so do we.
-        let options = PackOptions { overlay: self.marks(), user_name: &user_name, group_name: &group_name };
-        Ok(pack(&self.layer(id).join("diff"), &options, out)?)
+    fn pack(&self, id: &str, _parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
+        merged::with_pack_options(|options| Ok(pack(&self.layer(id).join("diff"), options, out)?))
     }
 
     fn own_files(&self, id: &str) -> PathBuf {
@@ -193,7 +173,7 @@ impl Driver for Overlay2 {
 
     fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {
         let diff = self.layer(id).join("diff");
-        size_below(&diff).map_err(failed("measure", &diff))
+        files::size_below(&diff).map_err(failed("measure", &diff))
     }
 
     fn remove(&self, id: &str) -> Result<(), DriverError> {
@@ -203,19 +183,11 @@ impl Driver for Overlay2 {
             let path = self.home.join("l").join(link);
             fs::remove_file(&path).or_else(gone_is_fine).map_err(failed("remove", &path))?;
         }
-        // The kernel leaves work/work without permissions; an ordinary user needs them back to delete it.
-        let scratch = directory.join("work/work");
-        if scratch.is_dir() {
-            fs::set_permissions(&scratch, fs::Permissions::from_mode(0o700)).map_err(failed("chmod", &scratch))?;
-        }
-        fs::remove_dir_all(&directory).or_else(gone_is_fine).map_err(failed("remove", &directory))
+        merged::remove(&directory)
     }
 
     fn all(&self) -> Result<Vec<String>, DriverError> {
-        let entries = fs::read_dir(&self.home).map_err(failed("list", &self.home))?;
-        let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-        let names = names.collect::<io::Result<Vec<_>>>().map_err(failed("list", &self.home))?;
-        Ok(names.into_iter().filter(|name| name != "l").collect())
+        Ok(files::names_in(&self.home)?.into_iter().filter(|name| name != "l").collect())
     }
 
     fn graph(&self, id: &str) -> Result<GraphData, DriverError> {
@@ -229,65 +201,11 @@ impl Driver for Overlay2 {
         if !lower.is_empty() {
             data.push(("LowerDir".to_owned(), lower.join(":")));
         }
-        data.push(("MergedDir".to_owned(), directory("merged")));
+        data.push(("MergedDir".to_owned(), directory(MERGED)));
         data.push(("UpperDir".to_owned(), directory("diff")));
         data.push(("WorkDir".to_owned(), directory("work")));
         Ok(GraphData { name: NAME.to_owned(), data })
     }
-}
-
-/// Makes one directory with exactly this mode, whatever the umask.
-fn make_directory(path: &Path, mode: u32) -> io::Result<()> {
-    fs::DirBuilder::new().mode(mode).create(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode))
-}
-
-fn exists_is_fine(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::AlreadyExists { Ok(()) } else { Err(error) }
-}
-
-fn gone_is_fine(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), DriverError> {
-    let open = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(path);
-    open.and_then(|mut file| io::Write::write_all(&mut file, content)).map_err(failed("write", path))
-}
-
-/// The sum of the sizes of regular files, each hard-linked file once.
-fn size_below(directory: &Path) -> io::Result<u64> {
-    let mut seen = std::collections::HashSet::new();
-    let mut pending = vec![directory.to_owned()];
-    let mut size_bytes = 0;
-    while let Some(directory) = pending.pop() {
-        for entry in fs::read_dir(directory)? {
-            let entry = entry?;
-            let meta = entry.metadata()?;
-            if meta.is_dir() {
-                pending.push(entry.path());
-            } else if meta.is_file() && (meta.nlink() == 1 || seen.insert(meta.ino())) {
-                size_bytes += meta.len();
-            }
-        }
-    }
-    Ok(size_bytes)
-}
-
-/// Docker's name of the file system that holds `path` (`statfs(2)`, `f_type`).
-fn backing_file_system(path: &Path) -> String {
-    let Ok(found) = rustix::fs::statfs(path) else { return "<unknown>".to_owned() };
-    let known = [
-        (0x0000_ef53, "extfs"),
-        (0x5846_5342, "xfs"),
-        (0x9123_683e, "btrfs"),
-        (0x0102_1994, "tmpfs"),
-        (0x794c_7630, "overlayfs"),
-        (0x2fc1_2fc1, "zfs"),
-        (0xf2f5_2010, "f2fs"),
-    ];
-    let name = known.iter().find(|(magic, _)| *magic == found.f_type).map(|(_, name)| *name);
-    name.map_or_else(|| format!("0x{:x}", found.f_type), str::to_owned)
 }
 
 #[cfg(test)]

@@ -33,13 +33,15 @@ pub mod header;
 pub mod pack;
 mod root;
 pub mod tar_split;
+pub mod tree;
 pub mod unpack;
 pub mod whiteout;
 
 pub use chain::{chain_id, chain_ids};
 pub use changes::{Change, ChangeKind, ChangesError, changes};
 pub use compression::decompressed;
-pub use pack::{PackError, PackOptions, Packed, pack};
+pub use pack::{PackError, PackOptions, Packed, pack, pack_changes};
 pub use tar_split::TarSplitError;
+pub use tree::{Files, TreeError, copy_tree, lay_over};
 pub use unpack::{Owners, UnpackError, UnpackOptions, Unpacked, unpack, unpack_recording};
 pub use whiteout::OverlayXattr;

@@ -1,4 +1,4 @@
-//! Packs an overlay2 upper directory into the layer tar that Docker 20.10 makes of it, byte for byte.
+//! Packs an overlay2 upper directory, or a list of changes, into the layer tar that Docker 20.10 makes of it, byte for byte.
 //!
 //! Depth first in name order, no entry for the root, directories end in `/`, times are whole seconds, modes carry the
 //! file type bits. A whiteout device becomes `.wh.NAME` with mode 0600; since overlayfs hard-links its whiteouts, the
@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -18,8 +18,9 @@ use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use super::changes::{Change, ChangeKind};
 use super::header::{BLOCK_BYTES, Header, TooLarge, padding_bytes};
-use super::root;
+use super::root::{self, Root};
 use super::whiteout::{self, OverlayXattr};
 use crate::image::Digest;
 
@@ -66,19 +67,41 @@ pub enum PackError {
 pub fn pack(upper: &Path, options: &PackOptions<'_>, out: impl Write) -> Result<Packed, PackError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = fs::open(upper, flags, Mode::empty()).map_err(|errno| io_error("open", upper, errno))?;
-    let mut packer = Packer {
-        options,
-        out: Hashed { out, hasher: Sha256::new(), length_bytes: 0 },
-        first_names: HashMap::new(),
-        names: OwnerNames::default(),
-        size_bytes: 0,
-        entries: 0,
-    };
+    let mut packer = Packer::new(options, out);
     packer.directory(root.as_fd(), Path::new(""))?;
-    packer.out.write(&[0; 2 * BLOCK_BYTES])?;
-    packer.out.out.flush().map_err(PackError::Write)?;
-    let Packer { out, size_bytes, entries, .. } = packer;
-    Ok(Packed { tar_size_bytes: out.length_bytes, diff_id: out.digest(), size_bytes, entries })
+    packer.finish()
+}
+
+/// Writes the tar of the `changes` that were found to lead to the whole tree `tree`, as Docker does for drivers that have
+/// no upper directory: in the order of the paths' bytes, each removed name as `.wh.NAME` with mode 0 and no owner names.
+///
+/// Docker gives whiteouts the time of packing, so that each commit makes another layer. Here they have the time of the
+/// directory that the name is gone from, which the removal set: the same tree packs to the same bytes.
+pub fn pack_changes(
+    tree: &Path,
+    changes: &[Change],
+    options: &PackOptions<'_>,
+    out: impl Write,
+) -> Result<Packed, PackError> {
+    let root = Root::open(tree).map_err(|errno| io_error("open", tree, errno))?;
+    let mut packer = Packer::new(options, out);
+    let mut sorted: Vec<&Change> = changes.iter().collect();
+    sorted.sort_by(|a, b| a.path.as_os_str().as_bytes().cmp(b.path.as_os_str().as_bytes()));
+    for change in sorted {
+        let path = change.path.strip_prefix("/").unwrap_or(&change.path);
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
+        let directory = root.open_directory(parent).map_err(|errno| io_error("open", parent, errno))?;
+        match change.kind {
+            ChangeKind::Deleted => {
+                let stat = fs::fstat(&directory).map_err(|errno| io_error("look at", parent, errno))?;
+                packer.write_header(&removal_header(path, stat.st_mtime), path)?;
+            }
+            ChangeKind::Added | ChangeKind::Modified => {
+                packer.entry(directory.as_fd(), name, path)?;
+            }
+        }
+    }
+    packer.finish()
 }
 
 struct Packer<'a, W> {
@@ -117,19 +140,41 @@ impl<W: Write> Hashed<W> {
     }
 }
 
-impl<W: Write> Packer<'_, W> {
+impl<'a, W: Write> Packer<'a, W> {
+    fn new(options: &'a PackOptions<'a>, out: W) -> Self {
+        Packer {
+            options,
+            out: Hashed { out, hasher: Sha256::new(), length_bytes: 0 },
+            first_names: HashMap::new(),
+            names: OwnerNames::default(),
+            size_bytes: 0,
+            entries: 0,
+        }
+    }
+
+    fn finish(mut self) -> Result<Packed, PackError> {
+        self.out.write(&[0; 2 * BLOCK_BYTES])?;
+        self.out.out.flush().map_err(PackError::Write)?;
+        let Packer { out, size_bytes, entries, .. } = self;
+        Ok(Packed { tar_size_bytes: out.length_bytes, diff_id: out.digest(), size_bytes, entries })
+    }
+
     fn directory(&mut self, directory: BorrowedFd<'_>, path: &Path) -> Result<(), PackError> {
         for name in root::sorted_names(directory).map_err(|errno| io_error("list", path, errno))? {
-            self.entry(directory, &name, &path.join(&name))?;
+            let path = path.join(&name);
+            if let Some(inside) = self.entry(directory, &name, &path)? {
+                self.directory(inside.as_fd(), &path)?;
+            }
         }
         Ok(())
     }
 
-    fn entry(&mut self, directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<(), PackError> {
+    /// Writes the entry of one name; a directory is given back open, to go on inside.
+    fn entry(&mut self, directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<Option<OwnedFd>, PackError> {
         let error = |operation| move |errno| io_error(operation, path, errno);
         let stat = root::stat(directory, name).map_err(error("look at"))?;
         let stat = stat.ok_or(Errno::NOENT).map_err(error("look at"))?;
-        let Some(mut header) = self.header(directory, name, path, &stat)? else { return Ok(()) };
+        let Some(mut header) = self.header(directory, name, path, &stat)? else { return Ok(None) };
         let first_sight = self.link_to_first_name(&mut header, path, &stat);
         match root::file_type(&stat) {
             FileType::Directory => {
@@ -139,21 +184,22 @@ impl<W: Write> Packer<'_, W> {
                 if opaque.as_deref() == Some(b"y") {
                     self.write_header(&opaque_header(&header), path)?;
                 }
-                self.directory(opened.as_fd(), path)
+                return Ok(Some(opened));
             }
             FileType::CharacterDevice if stat.st_rdev == 0 => {
                 turn_into_whiteout(&mut header, path);
-                self.write_header(&header, path)
+                self.write_header(&header, path)?;
             }
             FileType::RegularFile if first_sight => {
                 self.size_bytes += header.size_bytes;
-                self.file(directory, name, path, &header)
+                self.file(directory, name, path, &header)?;
             }
             _ => {
                 self.size_bytes += if first_sight { header.link_name.len() as u64 } else { 0 };
-                self.write_header(&header, path)
+                self.write_header(&header, path)?;
             }
         }
+        Ok(None)
     }
 
     /// The header before links and whiteouts; `None` for a socket, which no tar can hold.
@@ -259,6 +305,14 @@ fn turn_into_whiteout(header: &mut Header, path: &Path) {
     header.name.extend_from_slice(&[whiteout::PREFIX.as_bytes(), name].concat());
     header.kind = b'0';
     header.mode = 0o600;
+}
+
+/// `.wh.NAME` of a name that is gone.
+fn removal_header(path: &Path, mtime_seconds: i64) -> Header {
+    let mut name = whiteout::PREFIX.as_bytes().to_vec();
+    name.extend_from_slice(path.file_name().unwrap_or_default().as_bytes());
+    let name = path.with_file_name(OsStr::from_bytes(&name)).into_os_string().into_encoded_bytes();
+    Header { name, kind: b'0', mtime_seconds, ..Header::default() }
 }
 
 /// `.wh..wh..opq` with the directory's permissions and owner, at the beginning of time.

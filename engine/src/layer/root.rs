@@ -148,3 +148,23 @@ pub(super) fn xattr(directory: BorrowedFd<'_>, name: &OsStr, xattr: &str) -> Res
         }
     }
 }
+
+/// The names of the xattrs of `name` itself; none when its file system keeps none.
+pub(super) fn xattr_names(directory: BorrowedFd<'_>, name: &OsStr) -> Result<Vec<String>, Errno> {
+    let path = through_proc(directory, name);
+    loop {
+        let size = match fs::llistxattr(&path, &mut [0_u8; 0][..]) {
+            Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
+            size => size?,
+        };
+        let mut list = vec![0; size];
+        match fs::llistxattr(&path, list.as_mut_slice()) {
+            Err(Errno::RANGE) => {}
+            length => {
+                list.truncate(length?);
+                let names = list.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+                return Ok(names.map(|name| String::from_utf8_lossy(name).into_owned()).collect());
+            }
+        }
+    }
+}

@@ -238,7 +238,7 @@ impl Layer {
         }
         self.remove(place)?;
         fs::mkdirat(place.fd(), place.name, Mode::RWXU).map_err(place.error("make the directory"))?;
-        if found.as_ref().is_some_and(is_whiteout) {
+        if found.as_ref().is_some_and(whiteout::is_device) {
             let inside = root::open_real_directory(place.fd(), place.name).map_err(place.error("open"))?;
             self.mark_opaque(&Place { directory: inside, name: OsStr::new("."), path: place.path })?;
         }
@@ -288,7 +288,7 @@ impl Layer {
             self.directories.insert(inode(&stat), late);
             return Ok(());
         }
-        if file_type != FileType::Symlink && !is_whiteout(&stat) {
+        if file_type != FileType::Symlink && !whiteout::is_device(&stat) {
             fs::chmodat(place.fd(), place.name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
                 .map_err(place.error("set the mode of"))?;
         }
@@ -414,10 +414,6 @@ fn set_mtime(place: &Place<'_>, mtime: Time) -> Result<(), UnpackError> {
 fn timestamps(mtime: Time) -> Timestamps {
     let time = Timespec { tv_sec: mtime.seconds, tv_nsec: i64::from(mtime.nanoseconds) };
     Timestamps { last_access: time, last_modification: time }
-}
-
-fn is_whiteout(stat: &Stat) -> bool {
-    root::file_type(stat) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 fn inode(stat: &Stat) -> Inode {

@@ -3,6 +3,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
+use rustix::fs::{FileType, Stat};
+
+use super::root;
+
 /// The start of a whiteout's name in a tar (OCI image-spec, `layer.md`, "Whiteouts").
 pub const PREFIX: &str = ".wh.";
 /// The start of AUFS' own bookkeeping names, which are no content.
@@ -26,6 +30,16 @@ impl OverlayXattr {
             OverlayXattr::User => "user.overlay.opaque",
         }
     }
+}
+
+/// Whether an xattr is the mark of an opaque directory, of either namespace.
+pub fn is_opaque_mark(xattr: &str) -> bool {
+    [OverlayXattr::Trusted, OverlayXattr::User].iter().any(|marks| marks.opaque() == xattr)
+}
+
+/// Whether this is how overlayfs marks a deleted name.
+pub(super) fn is_device(stat: &Stat) -> bool {
+    root::file_type(stat) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 /// Whether an xattr is one of overlayfs' own marks, of either namespace.

@@ -4,7 +4,8 @@ use super::{lab, text};
 
 /// Kills pulls, creates, commits and removals after a few milliseconds each, removes what they made, and lists what is
 /// left of it.
-const STORM: &str = r"
+const STORM: &str = r#"
+sed -i 's/^{/{"storage-driver":"DRIVER",/' /etc/docker/daemon.json
 for i in 1 2 3 4 5 6 7 8 9; do timeout -s KILL 0.0$i docker pull -q httpd >/dev/null 2>&1; done
 docker pull -q httpd >/dev/null
 for i in 03 05 07 09 11 13 15 17 19 21 23 25 04 06 08 10 12; do
@@ -19,28 +20,40 @@ for i in $(docker images -q); do docker rmi -f $i >/dev/null; done
 docker rmi nosuch 2>/dev/null
 cd /var/lib/docker
 echo tmp: $(ls tmp)
-echo layers: $(ls overlay2)
-echo links: $(ls overlay2/l)
-echo chains: $(ls image/overlay2/layerdb/sha256)
-echo mounts: $(ls image/overlay2/layerdb/mounts)
-echo aside: $(ls image/overlay2/layerdb/tmp)
+echo layers: $(ls DRIVER)
+echo links: $(ls overlay2/l 2>/dev/null)
+echo chains: $(ls image/DRIVER/layerdb/sha256)
+echo mounts: $(ls image/DRIVER/layerdb/mounts)
+echo aside: $(ls image/DRIVER/layerdb/tmp)
 echo containers: $(ls containers)
-";
+"#;
 
-fn nothing_is_left(options: &[&str]) {
-    let output = lab().arg("shell").args(options).args(["bash", "-c", STORM]).output().unwrap();
+fn nothing_is_left(driver: &str, options: &[&str]) {
+    let storm = STORM.replace("DRIVER", driver);
+    let output = lab().arg("shell").args(options).args(["bash", "-c", &storm]).output().unwrap();
     let text = text(&output);
-    for line in ["tmp:", "layers: l", "links:", "chains:", "mounts:", "aside:", "containers:"] {
+    let layers = if driver == "overlay2" { "layers: l" } else { "layers:" };
+    for line in ["tmp:", layers, "links:", "chains:", "mounts:", "aside:", "containers:"] {
         assert!(text.lines().any(|shown| shown.trim_end() == line), "{line} is not in:\n{text}");
     }
 }
 
 #[test]
 fn killed_commands_leave_nothing() {
-    nothing_is_left(&[]);
+    nothing_is_left("overlay2", &[]);
 }
 
 #[test]
 fn killed_commands_of_an_ordinary_user_leave_nothing() {
-    nothing_is_left(&["--rootless"]);
+    nothing_is_left("overlay2", &["--rootless"]);
+}
+
+#[test]
+fn killed_commands_leave_nothing_with_the_legacy_driver() {
+    nothing_is_left("overlay", &[]);
+}
+
+#[test]
+fn killed_commands_of_an_ordinary_user_leave_nothing_with_the_legacy_driver() {
+    nothing_is_left("overlay", &["--rootless"]);
 }

@@ -13,7 +13,7 @@ use crate::cli::messages::{BAD_TEMPLATE, Failure, SUCCESS, print, print_line};
 use crate::cli::session::Session;
 use crate::cli::template::{Subject, Template};
 use crate::cli::units;
-use crate::container::Engine;
+use crate::container::{Availability, Engine};
 
 pub static VERB: Verb = Verb {
     names: &["info"],
@@ -26,6 +26,9 @@ pub static VERB: Verb = Verb {
 };
 
 const OS_RELEASE: &str = "/etc/os-release";
+/// What dockerd says of the legacy driver.
+const DEPRECATED_DRIVER: &str =
+    "WARNING: the overlay storage-driver is deprecated, and will be removed in a future release.";
 const UNKNOWN_SYSTEM: &str = "Linux";
 
 #[derive(Parser)]
@@ -41,7 +44,12 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let template = template.map_err(|error| Failure::with_code(error.to_string(), BAD_TEMPLATE))?;
     let facts = Facts::gather(session, &session.engine()?)?;
     match template {
-        None => print(&facts.text())?,
+        None => {
+            print(&facts.text())?;
+            if facts.driver == "overlay" {
+                eprintln!("{DEPRECATED_DRIVER}");
+            }
+        }
         Some(template) => {
             let text = template.render(&facts.document(), Subject::Document);
             print_line(text.map_err(|error| Failure::new(error.to_string()))?)?;
@@ -67,6 +75,8 @@ struct Facts {
     is_rootless: bool,
     mirrors: Vec<String>,
     insecure: Vec<String>,
+    /// Each known storage driver and what to say of it; empty for `docker`, which has no such lines.
+    known_drivers: Vec<(&'static str, String)>,
 }
 
 impl Facts {
@@ -95,6 +105,11 @@ impl Facts {
             is_rootless: !session.is_root,
             mirrors: session.registry_mirrors.iter().map(|url| format!("{}/", url.trim_end_matches('/'))).collect(),
             insecure: session.insecure_registries.clone(),
+            known_drivers: if session.is_called_docker {
+                Vec::new()
+            } else {
+                engine.known_drivers().into_iter().map(|(name, found)| (name, availability(&found))).collect()
+            },
         })
     }
 
@@ -130,6 +145,10 @@ impl Facts {
                 line(name, &values.iter().map(|value| format!("\n  {value}")).collect::<String>());
             }
         }
+        if !self.known_drivers.is_empty() {
+            let lines = self.known_drivers.iter().map(|(name, found)| format!("\n  {name}: {found}"));
+            line("Storage Drivers", &lines.collect::<String>());
+        }
         text.push('\n');
         text.replace(": \n", ":\n")
     }
@@ -158,6 +177,15 @@ impl Facts {
             "ServerVersion": crate::VERSION,
             "SecurityOptions": options,
         })
+    }
+}
+
+/// What is said of a storage driver on this machine.
+fn availability(found: &Availability) -> String {
+    match found {
+        Availability::Supported(remark) if remark.is_empty() => "supported".to_owned(),
+        Availability::Supported(remark) => format!("supported ({remark})"),
+        Availability::NotSupported(reason) => format!("not supported: {reason}"),
     }
 }
 
@@ -190,6 +218,7 @@ mod tests {
             is_rootless: true,
             mirrors: vec!["http://127.0.0.1:5000/".to_owned()],
             insecure: Vec::new(),
+            known_drivers: vec![("overlay2", availability(&Availability::Supported(String::new())))],
         };
         let version = crate::VERSION;
         let expected = format!(
@@ -221,6 +250,8 @@ Server:
  Debug Mode: false
  Registry Mirrors:
   http://127.0.0.1:5000/
+ Storage Drivers:
+  overlay2: supported
 
 "
         );

@@ -1,0 +1,146 @@
+//! Every storage driver that Docker or a document about it names, and what keeps one from working here.
+
+use std::fs;
+use std::path::Path;
+
+use super::files::backing_file_system;
+use super::{Driver, DriverError, overlay, overlay2};
+use crate::sys::namespace;
+
+/// A storage driver as it is known by name.
+pub struct Known {
+    /// Docker's name of it.
+    pub name: &'static str,
+    /// Opens it below a data root; `None` when this engine does not have it.
+    pub(super) open: Option<fn(&Path) -> Result<Box<dyn Driver>, DriverError>>,
+    /// What is worth knowing of a driver that works, or what one that does not would need; the path is the data root.
+    about: fn(&Path) -> String,
+}
+
+/// A storage driver on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Availability {
+    /// It works; perhaps with a remark.
+    Supported(String),
+    /// It does not, for this reason.
+    NotSupported(String),
+}
+
+/// All of them: those of this engine first.
+pub static KNOWN: [Known; 9] = [
+    Known {
+        name: overlay2::NAME,
+        open: Some(|root| Ok(Box::new(overlay2::Overlay2::open(root)?))),
+        about: |_| String::new(),
+    },
+    Known {
+        name: overlay::NAME,
+        open: Some(|root| Ok(Box::new(overlay::Overlay::open(root)?))),
+        about: |_| "deprecated by Docker and gone from its version 24".to_owned(),
+    },
+    Known {
+        name: "vfs",
+        open: None,
+        about: |_| format!("{NOT_BUILT}; it would need nothing of the host, and copies every layer in full"),
+    },
+    Known { name: "btrfs", open: None, about: |root| format!("{NOT_BUILT}; {}", needs_data_root_on("btrfs", root)) },
+    Known {
+        name: "fuse-overlayfs",
+        open: None,
+        about: |_| format!("{NOT_BUILT}; it would need {} and the program fuse-overlayfs", device("/dev/fuse")),
+    },
+    Known {
+        name: "aufs",
+        open: None,
+        about: |_| {
+            if file_systems().contains("aufs") {
+                format!("{NOT_BUILT}, although this kernel has AUFS")
+            } else {
+                "AUFS was not found in /proc/filesystems; it was never part of Linux itself, and is gone from Docker's version 24"
+                    .to_owned()
+            }
+        },
+    },
+    Known {
+        name: "devicemapper",
+        open: None,
+        about: |_| {
+            format!(
+                "{NOT_BUILT}; it would need {} and a thin pool on a block device (LVM: pvs, lvs), and is gone from \
+                 Docker's version 25",
+                device("/dev/mapper/control")
+            )
+        },
+    },
+    Known {
+        name: "zfs",
+        open: None,
+        about: |root| format!("{NOT_BUILT}; {}, and {}", needs_data_root_on("zfs", root), device("/dev/zfs")),
+    },
+    Known {
+        name: "windowsfilter",
+        open: None,
+        about: |_| "it is a filter of Windows' NTFS: it exists on Windows only, for Windows images".to_owned(),
+    },
+];
+
+const NOT_BUILT: &str = "this engine does not have it yet";
+
+/// Each known driver, and whether it works below `data_root`.
+pub fn survey(data_root: &Path) -> Vec<(&'static str, Availability)> {
+    KNOWN.iter().map(|known| (known.name, known.availability(data_root))).collect()
+}
+
+impl Known {
+    pub(super) fn availability(&self, data_root: &Path) -> Availability {
+        let about = (self.about)(data_root);
+        match self.open {
+            Some(_) if has_overlayfs() => Availability::Supported(about),
+            Some(_) => Availability::NotSupported(
+                "overlay was not found in /proc/filesystems: load it with `modprobe overlay`".to_owned(),
+            ),
+            None => Availability::NotSupported(about),
+        }
+    }
+}
+
+/// Whether the kernel has overlayfs, or can load it.
+fn has_overlayfs() -> bool {
+    // A kernel that has it as a module loads it at root's first mount.
+    file_systems().split_whitespace().any(|word| word == "overlay") || !namespace::is_user_namespace()
+}
+
+fn file_systems() -> String {
+    fs::read_to_string("/proc/filesystems").unwrap_or_default()
+}
+
+fn needs_data_root_on(wanted: &str, data_root: &Path) -> String {
+    match backing_file_system(data_root) {
+        found if found == wanted => format!("it would need the data root on {wanted}, where it is"),
+        found => format!("it would need the data root on {wanted}, and it is on {found}"),
+    }
+}
+
+fn device(path: &str) -> String {
+    let whether = if Path::new(path).exists() { "is here" } else { "is not here" };
+    format!("{path} (which {whether})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_driver_that_is_not_here_says_what_it_would_need() {
+        let root = tempfile::tempdir().unwrap();
+        let all = survey(root.path());
+        let said = |name| match &all.iter().find(|(known, _)| *known == name).unwrap().1 {
+            Availability::NotSupported(reason) => reason.clone(),
+            Availability::Supported(remark) => panic!("{name} works: {remark}"),
+        };
+        assert!(said("devicemapper").contains("/dev/mapper/control"));
+        assert!(said("zfs").contains("the data root on zfs"));
+        assert!(said("windowsfilter").contains("Windows"));
+        assert!(matches!(all[0], (overlay2::NAME, Availability::Supported(_))));
+    }
+}

@@ -1,0 +1,269 @@
+//! Whole trees for drivers that keep one per layer: copying a tree, with hard links or file by file, and laying an
+//! unpacked layer over it.
+//!
+//! *Holds*: files are never written in place, so a file that a copy shares with its original by a hard link keeps its
+//! content, owner, mode and times there: a new name replaces the old one. *Never*: a symlink is followed.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use rustix::io::Errno;
+
+use super::root;
+use super::whiteout::{self, OverlayXattr};
+
+/// A tree that could not be copied or changed. Paths are relative to it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} {} of the layer: {source}", path.display())]
+pub struct TreeError {
+    operation: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// What a copy of a tree has of its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    /// Further names of the same files.
+    Linked,
+    /// Files of its own, with the same content, attributes and link groups.
+    Copied,
+}
+
+/// Copies what is in the directory `from`, and its attributes, to the empty directory `to`. Directories, symlinks and
+/// device nodes are always new. Of overlayfs' own marks only that of opaque directories is taken along.
+pub fn copy_tree(from: &Path, to: &Path, files: Files) -> Result<(), TreeError> {
+    let mut copy = Copy { files, first_names: HashMap::new(), to: open_root(to)? };
+    let (from, to) = (open_root(from)?, open_root(to)?);
+    copy.directory(from.as_fd(), to.as_fd(), Path::new(""))?;
+    let here = Path::new("");
+    let stat = fs::fstat(&from).map_err(error("look at", here))?;
+    give_attributes(&stat, from.as_fd(), to.as_fd(), OsStr::new("."), here)
+}
+
+/// Moves what was unpacked at `content` into the whole tree `tree`: whiteouts and opaque directories, marked as `marks`
+/// says, remove what they hide, and other entries replace what has their name. `content` is used up.
+pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), TreeError> {
+    let (content, tree) = (open_root(content)?, open_root(tree)?);
+    let here = Path::new("");
+    lay_directory_over(content.as_fd(), tree.as_fd(), here, marks)?;
+    let stat = fs::fstat(&content).map_err(error("look at", here))?;
+    give_attributes(&stat, content.as_fd(), tree.as_fd(), OsStr::new("."), here)
+}
+
+fn lay_directory_over(
+    content: BorrowedFd<'_>,
+    tree: BorrowedFd<'_>,
+    path: &Path,
+    marks: OverlayXattr,
+) -> Result<(), TreeError> {
+    let opaque = root::xattr(content, OsStr::new("."), marks.opaque()).map_err(error("read the marks of", path))?;
+    if opaque.as_deref() == Some(b"y") {
+        for name in root::sorted_names(tree).map_err(error("list", path))? {
+            root::remove(tree, &name, &mut |_| {}).map_err(error("remove", &path.join(&name)))?;
+        }
+    }
+    for name in root::sorted_names(content).map_err(error("list", path))? {
+        let path = path.join(&name);
+        let Some(stat) = root::stat(content, &name).map_err(error("look at", &path))? else { continue };
+        let below = root::stat(tree, &name).map_err(error("look at", &path))?;
+        let is_directory = root::file_type(&stat) == FileType::Directory;
+        let stays = is_directory && below.is_some_and(|below| root::file_type(&below) == FileType::Directory);
+        if !stays {
+            root::remove(tree, &name, &mut |_| {}).map_err(error("replace", &path))?;
+        }
+        if whiteout::is_device(&stat) {
+            continue;
+        }
+        if !is_directory {
+            fs::renameat(content, &name, tree, &name).map_err(error("move", &path))?;
+            continue;
+        }
+        if !stays {
+            fs::mkdirat(tree, &name, Mode::RWXU).map_err(error("make the directory", &path))?;
+        }
+        let open = |parent| root::open_real_directory(parent, &name).map_err(error("open", &path));
+        lay_directory_over(open(content)?.as_fd(), open(tree)?.as_fd(), &path, marks)?;
+        give_attributes(&stat, content, tree, &name, &path)?;
+    }
+    Ok(())
+}
+
+struct Copy {
+    files: Files,
+    /// Where in the copy the first name of a file with several names is.
+    first_names: HashMap<(u64, u64), PathBuf>,
+    to: OwnedFd,
+}
+
+impl Copy {
+    fn directory(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &Path) -> Result<(), TreeError> {
+        for name in root::sorted_names(from).map_err(error("list", path))? {
+            let path = path.join(&name);
+            if let Some(stat) = root::stat(from, &name).map_err(error("look at", &path))? {
+                self.entry(&stat, from, to, &name, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(
+        &mut self,
+        stat: &Stat,
+        from: BorrowedFd<'_>,
+        to: BorrowedFd<'_>,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<(), TreeError> {
+        let kind = root::file_type(stat);
+        if kind == FileType::RegularFile && self.files == Files::Linked {
+            return fs::linkat(from, name, to, name, AtFlags::empty()).map_err(error("link", path));
+        }
+        if kind != FileType::Directory && stat.st_nlink > 1 {
+            if let Some(first) = self.first_names.get(&(stat.st_dev, stat.st_ino)) {
+                return fs::linkat(&self.to, first, to, name, AtFlags::empty()).map_err(error("link", path));
+            }
+            self.first_names.insert((stat.st_dev, stat.st_ino), path.to_owned());
+        }
+        match kind {
+            FileType::Directory => {
+                fs::mkdirat(to, name, Mode::RWXU).map_err(error("make the directory", path))?;
+                let open = |parent| root::open_real_directory(parent, name).map_err(error("open", path));
+                self.directory(open(from)?.as_fd(), open(to)?.as_fd(), path)?;
+            }
+            FileType::RegularFile => copy_file(from, to, name, path)?,
+            FileType::Symlink => {
+                let target = fs::readlinkat(from, name, Vec::new()).map_err(error("read the link", path))?;
+                fs::symlinkat(target, to, name).map_err(error("make the symlink", path))?;
+            }
+            _ => {
+                let mode = Mode::from_raw_mode(stat.st_mode);
+                fs::mknodat(to, name, kind, mode, stat.st_rdev).map_err(error("make the node", path))?;
+            }
+        }
+        give_attributes(stat, from, to, name, path)
+    }
+}
+
+fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<(), TreeError> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let source = fs::openat(from, name, flags, Mode::empty()).map_err(error("open", path))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let target = fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).map_err(error("make the file", path))?;
+    let copied = io::copy(&mut std::fs::File::from(source), &mut std::fs::File::from(target));
+    copied.map(drop).map_err(|source| TreeError { operation: "copy", path: path.to_owned(), source })
+}
+
+/// Owner first, since a change of it clears setuid bits and capabilities; times last, since all else moves them.
+fn give_attributes(
+    stat: &Stat,
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &OsStr,
+    path: &Path,
+) -> Result<(), TreeError> {
+    let (uid, gid) = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
+    fs::chownat(to, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(error("set the owner of", path))?;
+    for xattr in root::xattr_names(from, name).map_err(error("list the xattrs of", path))? {
+        if whiteout::is_overlay_private(xattr.as_bytes()) && !whiteout::is_opaque_mark(&xattr) {
+            continue;
+        }
+        let Some(value) = root::xattr(from, name, &xattr).map_err(error("read an xattr of", path))? else { continue };
+        match root::set_xattr(to, name, xattr.as_bytes(), &value) {
+            // What this user could not give to the original either: the file system or a security module gave it.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(errno) => return Err(error("set an xattr of", path)(errno)),
+        }
+    }
+    if root::file_type(stat) != FileType::Symlink && !whiteout::is_device(stat) {
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        fs::chmodat(to, name, mode, AtFlags::empty()).map_err(error("set the mode of", path))?;
+    }
+    let time = |seconds, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
+    let times = Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    };
+    fs::utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW).map_err(error("set the time of", path))
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd, TreeError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    fs::open(path, flags, Mode::empty()).map_err(error("open", path))
+}
+
+fn error(operation: &'static str, path: &Path) -> impl Fn(Errno) -> TreeError {
+    let path = path.to_owned();
+    move |errno| TreeError { operation, path: path.clone(), source: errno.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+
+    use super::*;
+
+    fn inode(path: PathBuf) -> u64 {
+        fs::symlink_metadata(path).unwrap().ino()
+    }
+
+    fn scene() -> tempfile::TempDir {
+        let place = tempfile::tempdir().unwrap();
+        for directory in ["from/d", "to", "content/d"] {
+            fs::create_dir_all(place.path().join(directory)).unwrap();
+        }
+        fs::write(place.path().join("from/a"), "old").unwrap();
+        fs::write(place.path().join("from/d/b"), "below").unwrap();
+        fs::hard_link(place.path().join("from/a"), place.path().join("from/d/a2")).unwrap();
+        symlink("a", place.path().join("from/s")).unwrap();
+        fs::set_permissions(place.path().join("from/d"), fs::Permissions::from_mode(0o1711)).unwrap();
+        place
+    }
+
+    #[test]
+    fn a_linked_copy_shares_files_and_has_its_own_directories_and_symlinks() {
+        let place = scene();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        copy_tree(&from, &to, Files::Linked).unwrap();
+        assert_eq!(inode(from.join("d/b")), inode(to.join("d/b")));
+        assert_ne!(inode(from.join("s")), inode(to.join("s")));
+        assert_ne!(inode(from.join("d")), inode(to.join("d")));
+        assert_eq!(fs::metadata(to.join("d")).unwrap().mode(), fs::metadata(from.join("d")).unwrap().mode());
+        assert_eq!(
+            fs::metadata(to.join("d")).unwrap().mtime_nsec(),
+            fs::metadata(from.join("d")).unwrap().mtime_nsec()
+        );
+    }
+
+    #[test]
+    fn a_full_copy_shares_nothing_and_keeps_link_groups() {
+        let place = scene();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        copy_tree(&from, &to, Files::Copied).unwrap();
+        assert_ne!(inode(from.join("a")), inode(to.join("a")));
+        assert_eq!(inode(to.join("a")), inode(to.join("d/a2")));
+        assert_eq!(fs::read_to_string(to.join("d/b")).unwrap(), "below");
+    }
+
+    #[test]
+    fn what_is_laid_over_a_linked_copy_leaves_the_original_alone() {
+        let place = scene();
+        let at = |path: &str| place.path().join(path);
+        copy_tree(&at("from"), &at("to"), Files::Linked).unwrap();
+        fs::write(at("content/a"), "new and longer").unwrap();
+        fs::write(at("content/d/c"), "added").unwrap();
+        fs::create_dir(at("content/s")).unwrap();
+        lay_over(&at("content"), &at("to"), OverlayXattr::User).unwrap();
+        assert_eq!(fs::read_to_string(at("from/a")).unwrap(), "old");
+        assert_eq!(fs::read_to_string(at("from/d/a2")).unwrap(), "old");
+        assert_eq!(fs::read_to_string(at("to/a")).unwrap(), "new and longer");
+        assert_eq!(fs::read_to_string(at("to/d/a2")).unwrap(), "old");
+        assert!(at("to/d/b").exists() && at("to/d/c").exists() && at("to/s").is_dir());
+        assert!(!at("from/d/c").exists() && fs::symlink_metadata(at("from/s")).unwrap().is_symlink());
+    }
+}
