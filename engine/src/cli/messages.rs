@@ -112,6 +112,16 @@ pub fn system_reason(error: &io::Error) -> String {
     characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
 }
 
+/// Opens a file that is to be read as an archive.
+pub fn open_archive(path: &str) -> Result<std::fs::File, Failure> {
+    let opened = std::fs::File::open(path).and_then(|file| Ok((file.metadata()?.is_dir(), file)));
+    match opened {
+        Ok((true, _)) => Err(Failure::new(format!("read {path}: is a directory"))),
+        Ok((false, file)) => Ok(file),
+        Err(error) => Err(Failure::new(format!("open {path}: {}", system_reason(&error)))),
+    }
+}
+
 /// A container with a terminal that is to be typed into needs a terminal on this side too.
 pub fn check_terminal(is_interactive: bool, has_terminal: bool) -> Result<(), Failure> {
     if is_interactive && has_terminal && !io::stdin().is_terminal() {

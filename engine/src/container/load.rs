@@ -25,7 +25,7 @@ pub enum LoadError {
     Tar(#[source] ArchiveError),
     #[error("Error processing tar file(exit status 1): unexpected EOF")]
     Truncated,
-    #[error("Error processing tar file(exit status 1): {0}")]
+    #[error("Error processing tar file(exit status 1): {}", stream_reason(.0))]
     Stream(#[source] io::Error),
     #[error("open {}: no such file or directory", path.display())]
     Missing { path: PathBuf },
@@ -57,6 +57,14 @@ fn tar_reason(error: &ArchiveError) -> String {
         ArchiveError::Truncated { .. } => "unexpected EOF".to_owned(),
         ArchiveError::Malformed { .. } => "archive/tar: invalid tar header".to_owned(),
         other => other.to_string(),
+    }
+}
+
+/// Go's words for a compressed stream that breaks off.
+fn stream_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "unexpected EOF".to_owned(),
+        _ => error.to_string(),
     }
 }
 

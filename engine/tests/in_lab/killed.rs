@@ -2,7 +2,7 @@
 
 use super::{lab, text};
 
-/// Kills pulls, creates, commits and removals after a few milliseconds each, removes what they made, and lists what is
+/// Kills pulls, creates, commits, loads, imports and removals after a few milliseconds each, removes what they made, and lists what is
 /// left of it.
 const STORM: &str = r#"
 sed -i 's/^{/{"storage-driver":"DRIVER",/' /etc/docker/daemon.json
@@ -14,6 +14,11 @@ done
 for c in $(docker ps -aq); do timeout -s KILL 0.006 docker rm $c >/dev/null 2>&1; done
 docker create --name base httpd true >/dev/null
 for i in 04 06 08 10 12 14; do timeout -s KILL 0.0$i docker commit base x$i >/dev/null 2>&1; done
+docker save -o /tmp/httpd.tar httpd
+docker rm base >/dev/null
+docker rmi -f httpd >/dev/null
+for i in 02 04 06 08 10 12 14 16 18 20; do timeout -s KILL 0.0$i docker load -i /tmp/httpd.tar >/dev/null 2>&1; done
+for i in 02 04 06 08 10 12; do timeout -s KILL 0.0$i docker import /tmp/httpd.tar >/dev/null 2>&1; done
 for i in $(docker images -q); do timeout -s KILL 0.008 docker rmi -f $i >/dev/null 2>&1; done
 for c in $(docker ps -aq); do docker rm $c >/dev/null; done
 for i in $(docker images -q); do docker rmi -f $i >/dev/null; done

@@ -1,13 +1,12 @@
 //! `docker import`: makes an image of a tar.
 
-use std::fs::File;
 use std::io::{self, Read};
 
 use clap::{CommandFactory, Parser};
 
 use super::Verb;
 use crate::cli::arguments::{Count, options};
-use crate::cli::messages::{Failure, SUCCESS, print_line, system_reason};
+use crate::cli::messages::{Failure, SUCCESS, open_archive, print_line};
 use crate::cli::session::Session;
 use crate::container::ImportSpec;
 use crate::image::Reference;
@@ -55,8 +54,5 @@ fn tar(source: &str) -> Result<Box<dyn Read>, Failure> {
             "cannot import from {source}: download it first (curl -LO {source}), then import the file"
         )));
     }
-    match File::open(source) {
-        Ok(file) => Ok(Box::new(file)),
-        Err(error) => Err(Failure::new(format!("open {source}: {}", system_reason(&error)))),
-    }
+    Ok(Box::new(open_archive(source)?))
 }

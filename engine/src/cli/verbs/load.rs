@@ -8,7 +8,7 @@ use clap::{CommandFactory, Parser};
 
 use super::Verb;
 use crate::cli::arguments::{Count, options};
-use crate::cli::messages::{Failure, SUCCESS, system_reason};
+use crate::cli::messages::{Failure, SUCCESS, open_archive, system_reason};
 use crate::cli::progress::{PullLines, WithoutBars};
 use crate::cli::session::Session;
 use crate::container::LoadProgress;
@@ -49,7 +49,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
 
 fn archive(path: &str) -> Result<File, Failure> {
     if !path.is_empty() {
-        return File::open(path).map_err(|error| Failure::new(format!("open {path}: {}", system_reason(&error))));
+        return open_archive(path);
     }
     if io::stdin().is_terminal() {
         return Err(Failure::new("requested load from stdin, but stdin is empty"));
