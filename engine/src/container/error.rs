@@ -60,6 +60,9 @@ pub enum EngineError {
     /// A network that this engine does not have.
     #[error("network {0} not found")]
     NoSuchNetwork(String),
+    /// What `ps` cannot show of a container.
+    #[error("{0}")]
+    Top(String),
     /// A reference that is none.
     #[error(transparent)]
     Reference(#[from] ReferenceError),

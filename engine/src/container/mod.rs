@@ -20,6 +20,7 @@ mod change;
 pub mod commit;
 pub mod config;
 pub mod create;
+pub mod detach_keys;
 pub mod error;
 pub mod exec;
 mod hub;
@@ -39,6 +40,7 @@ mod remove_image;
 mod rootfs;
 mod rootless;
 mod stream;
+pub mod top;
 
 pub use commit::CommitSpec;
 pub use create::CreateSpec;

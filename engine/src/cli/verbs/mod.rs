@@ -3,6 +3,7 @@
 //! A verb's first name is the short one; the others are its spellings below `container` and `image`. Errors and help
 //! name the spelling that was typed.
 
+mod attach;
 mod commit;
 mod create;
 mod diff;
@@ -22,6 +23,7 @@ mod rmi;
 mod run;
 mod start;
 mod stop;
+mod top;
 mod version;
 mod wait;
 
@@ -49,7 +51,8 @@ pub struct Verb {
 }
 
 /// All verbs, in alphabetical order.
-static VERBS: [&Verb; 23] = [
+static VERBS: [&Verb; 25] = [
+    &attach::VERB,
     &commit::VERB,
     &create::VERB,
     &diff::VERB,
@@ -71,6 +74,7 @@ static VERBS: [&Verb; 23] = [
     &run::VERB,
     &start::VERB,
     &stop::VERB,
+    &top::VERB,
     &version::VERB,
     &wait::VERB,
 ];
