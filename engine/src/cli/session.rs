@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use super::messages::Failure;
+use crate::container::detach_keys::{self, DetachKeys};
 use crate::container::{self, Engine, Settings};
 use crate::registry::{RegistrySettings, Retries};
 
@@ -98,6 +99,18 @@ impl Session {
             program: env::current_exe()
                 .map_err(|error| Failure::new(format!("cannot find this program itself: {error}")))?,
         })
+    }
+
+    /// The keys that leave an attached terminal: those of a flag, else `detachKeys` of Docker's `config.json`, else Docker's.
+    pub fn detach_keys(&self, flag: Option<&str>) -> Result<DetachKeys, Failure> {
+        let set = || -> Option<String> {
+            let config = fs::read(self.credentials.as_ref()?).ok()?;
+            let config: serde_json::Value = serde_json::from_slice(&config).ok()?;
+            Some(config.get("detachKeys")?.as_str()?.to_owned())
+        };
+        let keys = flag.map(str::to_owned).or_else(set).filter(|keys| !keys.is_empty());
+        let keys = keys.as_deref().unwrap_or(detach_keys::DEFAULT).parse();
+        keys.map_err(|error| Failure::new(format!("Error response from daemon: {error}")))
     }
 
     /// What the engine is opened with.

@@ -2,13 +2,16 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::Shutdown;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use nix::sys::signal::{SigSet, Signal};
 
+use super::detach_keys::DetachKeys;
 use super::error::failed;
 use super::exec::on_window_change;
 use super::monitor::short_path;
@@ -17,7 +20,7 @@ use super::{Engine, EngineError};
 use crate::sys::terminal::{self, RawMode};
 
 /// Which of the caller's streams are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttachStreams {
     /// Input reaches the container.
     pub stdin: bool,
@@ -27,11 +30,24 @@ pub struct AttachStreams {
     pub stderr: bool,
     /// The container has a terminal.
     pub tty: bool,
+    /// Signals that would end this command go to the container instead (not with a terminal, whose keys do that).
+    pub forwards_signals: bool,
+    /// What is typed at a terminal to leave it.
+    pub detach_keys: DetachKeys,
+}
+
+/// How it came that a command is attached no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attached {
+    /// The container ended with this exit code.
+    Ended(i64),
+    /// Somebody typed the detach keys; the container goes on.
+    Left,
 }
 
 impl Engine {
-    /// Joins a container that runs, until it ends, and says its exit code.
-    pub fn attach(&self, id: &str, streams: &AttachStreams) -> Result<i64, EngineError> {
+    /// Joins a container that runs, until it ends or is left.
+    pub fn attach(&self, id: &str, streams: &AttachStreams) -> Result<Attached, EngineError> {
         let container = self.container(id)?;
         let directory = self.run_directory(&container.id);
         let connected = File::open(&directory).and_then(|opened| UnixStream::connect(short_path(&opened)));
@@ -39,9 +55,8 @@ impl Engine {
         self.follow(&container.id, socket, streams)
     }
 
-    /// Starts a container with the caller attached from its first byte, and says its exit code; one that runs already is
-    /// joined as it is.
-    pub fn run_attached(&self, id: &str, streams: &AttachStreams) -> Result<i64, EngineError> {
+    /// Starts a container with the caller attached from its first byte; one that runs already is joined as it is.
+    pub fn run_attached(&self, id: &str, streams: &AttachStreams) -> Result<Attached, EngineError> {
         let container = self.container(id)?;
         if self.monitor(&container.id).is_some() {
             return self.attach(&container.id, streams);
@@ -52,7 +67,7 @@ impl Engine {
         self.follow(&container.id, socket, streams)
     }
 
-    fn follow(&self, id: &str, socket: UnixStream, streams: &AttachStreams) -> Result<i64, EngineError> {
+    fn follow(&self, id: &str, socket: UnixStream, streams: &AttachStreams) -> Result<Attached, EngineError> {
         let broken = |error| failed("talk to the monitor in", &self.run_directory(id))(error);
         let speaker = Arc::new(Mutex::new(socket.try_clone().map_err(broken)?));
         let raw = if streams.tty && streams.stdin && terminal::size(io::stdin()).is_some() {
@@ -69,21 +84,24 @@ impl Engine {
             };
             tell();
             on_window_change(tell).map_err(broken)?;
-        } else {
+        } else if streams.forwards_signals {
             self.forward_signals(id).map_err(broken)?;
         }
+        let has_left = Arc::new(AtomicBool::new(false));
         if streams.stdin {
-            let keyboard = Arc::clone(&speaker);
-            thread::spawn(move || send_input(&keyboard));
+            let (keyboard, left) = (Arc::clone(&speaker), Arc::clone(&has_left));
+            let keys = streams.tty.then(|| streams.detach_keys.clone());
+            thread::spawn(move || send_input(&keyboard, keys, &left));
         }
         let code = show(socket, streams).map_err(broken)?;
         drop(raw);
         match code {
-            Some(code) => Ok(code.into()),
+            Some(code) => Ok(Attached::Ended(code.into())),
+            None if has_left.load(Ordering::Acquire) => Ok(Attached::Left),
             // The monitor was killed; what it could not write down is put right now.
             None => {
                 self.recover()?;
-                Ok(self.container(id)?.config.state.exit_code)
+                Ok(Attached::Ended(self.container(id)?.config.state.exit_code))
             }
         }
     }
@@ -113,10 +131,17 @@ fn say(speaker: &Mutex<UnixStream>, frame: &Frame) -> bool {
     frame.write_to(&mut *speaker.lock().unwrap_or_else(PoisonError::into_inner)).is_ok()
 }
 
-fn send_input(speaker: &Mutex<UnixStream>) {
+fn send_input(speaker: &Mutex<UnixStream>, mut keys: Option<DetachKeys>, has_left: &AtomicBool) {
     let mut buffer = [0; 8192];
     while let Ok(count @ 1..) = io::stdin().read(&mut buffer) {
-        if !say(speaker, &Frame::Stdin(buffer[..count].to_vec())) {
+        let typed = buffer[..count].to_vec();
+        let Some(passed) = keys.as_mut().map_or(Some(typed.clone()), |keys| keys.filter(&typed)) else {
+            has_left.store(true, Ordering::Release);
+            // Whoever reads this connection sees its end.
+            let _ = speaker.lock().unwrap_or_else(PoisonError::into_inner).shutdown(Shutdown::Both);
+            return;
+        };
+        if !passed.is_empty() && !say(speaker, &Frame::Stdin(passed)) {
             return;
         }
     }

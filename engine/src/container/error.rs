@@ -85,6 +85,9 @@ pub enum EngineError {
     /// A layer whose tar cannot be put together again.
     #[error(transparent)]
     TarSplit(#[from] crate::layer::TarSplitError),
+    /// What `ps` cannot show of a container.
+    #[error("{0}")]
+    Top(String),
     /// A reference that is none.
     #[error(transparent)]
     Reference(#[from] ReferenceError),

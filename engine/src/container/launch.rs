@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
+use super::bridge::{self, Place};
 use super::program::{Program, ProgramError, become_program};
 use super::rootfs::{self, Restrictions, RootfsError};
 use crate::sys::namespace::{self, Forked};
@@ -20,6 +21,8 @@ use crate::sys::{mount, process, terminal};
 pub enum Network {
     /// Its own, with a loopback device and this address on it.
     Own(Ipv4Addr),
+    /// Its own, with a device that leads to the bridge.
+    Bridged(Place),
     /// Its own, with nothing but a loopback device.
     None,
     /// The engine's.
@@ -97,7 +100,8 @@ struct ChildStreams {
 }
 
 /// Starts a container. To be called with one thread. The container is killed when this process ends.
-pub fn launch(launch: &Launch) -> Result<Launched, LaunchError> {
+/// `connect` is told its first process while that waits in its new namespaces.
+pub fn launch(launch: &Launch, connect: impl FnOnce(Pid) -> io::Result<()>) -> Result<Launched, LaunchError> {
     let (control, child_control) = UnixStream::pair()?;
     let (stdin_out, stdin_in) = io::pipe()?;
     let (stdout_out, stdout_in) = io::pipe()?;
@@ -116,6 +120,15 @@ pub fn launch(launch: &Launch) -> Result<Launched, LaunchError> {
         }
     };
     drop((child_control, stdin_out, stdout_in, stderr_in));
+    if let Err(error) = connect(pid) {
+        // Without a word from here the child ends by itself.
+        drop(control);
+        nix::sys::wait::waitpid(pid, None).map_err(io::Error::from)?;
+        return Err(LaunchError {
+            text: format!("failed to connect the container to the bridge: {error}"),
+            exit_code: 125,
+        });
+    }
     let terminal = match wait_for_exec(&control) {
         Ok(terminal) => terminal,
         Err(error) => {
@@ -185,6 +198,10 @@ fn become_container(
     nix::unistd::sethostname(&launch.hostname).map_err(io::Error::from)?;
     match launch.network {
         Network::Own(address) => namespace::loopback_up(Some(address))?,
+        Network::Bridged(place) => {
+            namespace::loopback_up(None)?;
+            bridge::settle(&place)?;
+        }
         Network::None => namespace::loopback_up(None)?,
         Network::Host => {}
     }

@@ -1,4 +1,4 @@
-//! Published ports: what arrives at a port outside goes to the container, without bridge, iptables or helper program.
+//! Published ports: what arrives at a port outside goes to the container, without iptables or helper program.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -50,16 +50,16 @@ fn listen_at(address: SocketAddr, inside: u16) -> io::Result<Published> {
     Ok(Published { outside: listener.local_addr()?, listener, inside })
 }
 
-/// Starts forwarding to the container whose first process is `container` and whose address is `address`. Threads end
-/// with the process.
-pub fn forward(published: Vec<Published>, container: Pid, address: Ipv4Addr) {
+/// Starts forwarding to `address`, which is reached from the network of the process `container`, or else from here.
+/// Threads end with the process.
+pub fn forward(published: Vec<Published>, container: Option<Pid>, address: Ipv4Addr) {
     if published.is_empty() {
         return;
     }
     let (requests, queue) = mpsc::channel::<(TcpStream, u16)>();
     thread::spawn(move || {
         // A thread of its own in the container's network: sockets belong to the namespace they were made in.
-        if let Err(error) = namespace::join(container, CloneFlags::CLONE_NEWNET) {
+        if let Some(Err(error)) = container.map(|pid| namespace::join(pid, CloneFlags::CLONE_NEWNET)) {
             tracing::error!(%error, "published ports cannot reach the container's network");
             return;
         }

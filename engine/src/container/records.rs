@@ -148,6 +148,7 @@ impl Engine {
             }
         })?;
         self.driver.detach(&self.store.layers.mount(id)?.mount_id)?;
+        self.leave_network(id)?;
         remove_directory(&self.run_directory(id))?;
         tracing::warn!(id, "the monitor of this container was killed; it counts as exited");
         if container.host.auto_remove {
@@ -170,9 +171,13 @@ impl Container {
     pub(super) fn leave_network(&mut self) {
         let network = &mut self.config.network_settings;
         network.ports = None;
+        network.sandbox_id = String::new();
         for endpoint in network.networks.values_mut() {
             endpoint.ip_address = String::new();
             endpoint.ip_prefix_len = 0;
+            endpoint.gateway = String::new();
+            endpoint.mac_address = String::new();
+            endpoint.endpoint_id = String::new();
         }
     }
 }

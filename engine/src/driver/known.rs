@@ -7,12 +7,15 @@ use super::files::backing_file_system;
 use super::{Driver, DriverError, overlay, overlay2};
 use crate::sys::namespace;
 
+/// Opens a driver below a data root.
+pub(super) type Open = fn(&Path) -> Result<Box<dyn Driver>, DriverError>;
+
 /// A storage driver as it is known by name.
 pub struct Known {
     /// Docker's name of it.
     pub name: &'static str,
     /// Opens it below a data root; `None` when this engine does not have it.
-    pub(super) open: Option<fn(&Path) -> Result<Box<dyn Driver>, DriverError>>,
+    pub(super) open: Option<Open>,
     /// What is worth knowing of a driver that works, or what one that does not would need; the path is the data root.
     about: fn(&Path) -> String,
 }

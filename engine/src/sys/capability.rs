@@ -14,6 +14,11 @@ pub fn may_mount() -> bool {
     capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN))
 }
 
+/// Whether this process may change the network in its own user namespace.
+pub fn may_change_network() -> bool {
+    capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::NET_ADMIN))
+}
+
 /// Drops every capability outside `kept` from the bounding set, so that no later `exec` can win it back.
 pub fn bound_to(kept: CapabilitySet) -> io::Result<()> {
     for bit in 0..64 {

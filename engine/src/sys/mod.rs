@@ -5,6 +5,7 @@
 //! word of Docker's; an opinion on layers or containers. *Proved by*: the tests below each file and every replay.
 
 pub mod capability;
+pub mod link;
 pub mod mount;
 pub mod namespace;
 pub mod overlay;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 
 use nix::sched::{CloneFlags, setns, unshare};
@@ -40,6 +40,27 @@ pub fn is_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     map.split_whitespace().collect::<Vec<_>>() != ["0", "0", "4294967295"]
 }
+
+/// Whether this process may change the network it is in: it holds the right to, and in the user namespace that the network
+/// namespace belongs to.
+pub fn owns_network() -> bool {
+    let same = || -> io::Result<bool> {
+        let network = fs::File::open("/proc/self/ns/net")?;
+        // SAFETY: NS_GET_USERNS takes no argument and gives back a new file descriptor, or -1 (ioctl_nsfs(2)).
+        let owner = unsafe { libc::ioctl(network.as_raw_fd(), NS_GET_USERNS) };
+        if owner < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else's.
+        let owner = unsafe { OwnedFd::from_raw_fd(owner) };
+        let (owner, own) = (rustix::fs::fstat(&owner)?, rustix::fs::stat("/proc/self/ns/user")?);
+        Ok((owner.st_dev, owner.st_ino) == (own.st_dev, own.st_ino))
+    };
+    super::capability::may_change_network() && same().unwrap_or(false)
+}
+
+/// `_IO(0xb7, 1)` (linux/nsfs.h).
+const NS_GET_USERNS: libc::Ioctl = 0xb701;
 
 /// Whether user ID `id` means anything here.
 pub fn is_mapped(id: u32) -> bool {

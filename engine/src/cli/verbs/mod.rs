@@ -3,6 +3,7 @@
 //! A verb's first name is the short one; the others are its spellings below `container` and `image`. Errors and help
 //! name the spelling that was typed.
 
+mod attach;
 mod commit;
 mod create;
 mod diff;
@@ -32,6 +33,7 @@ mod search;
 mod start;
 mod stop;
 mod tag;
+mod top;
 mod version;
 mod wait;
 
@@ -60,6 +62,7 @@ pub struct Verb {
 
 /// All verbs, in alphabetical order.
 static VERBS: &[&Verb] = &[
+    &attach::VERB,
     &commit::VERB,
     &create::VERB,
     &diff::VERB,
@@ -91,6 +94,7 @@ static VERBS: &[&Verb] = &[
     &start::VERB,
     &stop::VERB,
     &tag::VERB,
+    &top::VERB,
     &version::VERB,
     &wait::VERB,
 ];

@@ -8,7 +8,7 @@ use crate::cli::arguments::{Count, options};
 use crate::cli::messages::{self, Failure, REFUSED, SUCCESS, check_terminal, run_refused, start_failed};
 use crate::cli::run_options::{CreateError, RunOptions};
 use crate::cli::session::Session;
-use crate::container::attach::AttachStreams;
+use crate::container::attach::{AttachStreams, Attached};
 
 pub static VERB: Verb = Verb {
     names: &["run", "container run"],
@@ -25,14 +25,19 @@ struct Options {
     /// Run container in background and print container ID
     #[arg(short, long)]
     detach: bool,
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "string")]
+    detach_keys: Option<String>,
     #[command(flatten)]
     run: RunOptions,
 }
 
-fn run(session: &Session, Options { detach, run }: Options) -> Result<u8, Failure> {
+fn run(session: &Session, Options { detach, detach_keys, run }: Options) -> Result<u8, Failure> {
     if !detach {
         check_terminal(run.interactive, run.tty)?;
     }
+    let detach_keys = session.detach_keys(detach_keys.as_deref());
+    let detach_keys = detach_keys.map_err(|failure| run_refused("run", &failure.text))?;
     let engine = session.engine_to_start().map_err(|failure| run_refused("run", &failure.text))?;
     let container = run.create("run", &engine, detach).map_err(|error| match error {
         CreateError::Wrong(failure) => failure,
@@ -43,9 +48,18 @@ fn run(session: &Session, Options { detach, run }: Options) -> Result<u8, Failur
         messages::print_line(&container.id)?;
         return started.map(|()| SUCCESS).map_err(|error| start_failed(&error, false, Timestamp::now()));
     }
-    let streams = AttachStreams { stdin: run.interactive, stdout: true, stderr: true, tty: run.tty };
+    let streams = AttachStreams {
+        stdin: run.interactive,
+        stdout: true,
+        stderr: true,
+        tty: run.tty,
+        forwards_signals: true,
+        detach_keys,
+    };
     let is_awaited = !container.host.auto_remove;
-    let code = engine.run_attached(&container.id, &streams);
-    let code = code.map_err(|error| start_failed(&error, is_awaited, Timestamp::now()))?;
-    Ok(u8::try_from(code).unwrap_or(REFUSED))
+    let ended = engine.run_attached(&container.id, &streams);
+    match ended.map_err(|error| start_failed(&error, is_awaited, Timestamp::now()))? {
+        Attached::Ended(code) => Ok(u8::try_from(code).unwrap_or(REFUSED)),
+        Attached::Left => Ok(SUCCESS),
+    }
 }

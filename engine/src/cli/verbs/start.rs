@@ -7,7 +7,7 @@ use crate::cli::arguments::{Count, options};
 use crate::cli::messages::{self, FAILED, Failure, SUCCESS};
 use crate::cli::session::Session;
 use crate::container::Engine;
-use crate::container::attach::AttachStreams;
+use crate::container::attach::{AttachStreams, Attached};
 
 pub static VERB: Verb = Verb {
     names: &["start", "container start"],
@@ -27,13 +27,16 @@ struct Options {
     /// Attach container's STDIN
     #[arg(short, long)]
     interactive: bool,
+    /// Override the key sequence for detaching a container
+    #[arg(long, value_name = "string")]
+    detach_keys: Option<String>,
     names: Vec<String>,
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let engine = session.engine_to_start()?;
     match options.names.as_slice() {
-        [name] if options.attach || options.interactive => attach(&engine, name, options.interactive),
+        [name] if options.attach || options.interactive => attach(session, &engine, name, &options),
         _ if options.attach || options.interactive => {
             Err(Failure::new("you cannot start and attach multiple containers at once"))
         }
@@ -41,14 +44,23 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     }
 }
 
-fn attach(engine: &Engine, name: &str, is_interactive: bool) -> Result<u8, Failure> {
+fn attach(session: &Session, engine: &Engine, name: &str, options: &Options) -> Result<u8, Failure> {
     let container = engine.container(name)?;
     let config = &container.config.config;
-    let stdin = is_interactive && config.open_stdin;
+    let stdin = options.interactive && config.open_stdin;
     messages::check_terminal(stdin, config.tty)?;
-    let streams = AttachStreams { stdin, stdout: true, stderr: true, tty: config.tty };
-    let code = engine.run_attached(&container.id, &streams)?;
-    Ok(u8::try_from(code).unwrap_or(FAILED))
+    let streams = AttachStreams {
+        stdin,
+        stdout: true,
+        stderr: true,
+        tty: config.tty,
+        forwards_signals: true,
+        detach_keys: session.detach_keys(options.detach_keys.as_deref())?,
+    };
+    match engine.run_attached(&container.id, &streams)? {
+        Attached::Ended(code) => Ok(u8::try_from(code).unwrap_or(FAILED)),
+        Attached::Left => Ok(SUCCESS),
+    }
 }
 
 fn start_all(engine: &Engine, names: &[String]) -> Result<u8, Failure> {
