@@ -1,10 +1,12 @@
 //! Puts the parts together: a sandbox with the little machine, the registry and a target in it.
 
-use super::furnish::Furnishing;
+use super::furnish::{Furnishing, INDEX_HOST};
 use super::libraries::LibraryError;
 use super::machine::LabMachine;
 use super::prepare::Prepared;
 use super::sandbox::{Outcome, Sandbox, SandboxError};
+use super::serve::Hub;
+use crate::registry::{Certificate, CertificateError};
 use crate::target::{FindError, Target};
 
 /// A lab that could not be entered.
@@ -14,6 +16,8 @@ pub enum EnterError {
     Find(#[from] FindError),
     #[error(transparent)]
     Libraries(#[from] LibraryError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
 }
@@ -38,10 +42,12 @@ pub fn enter(
 ) -> Result<Outcome, EnterError> {
     let rootless = options.rootless || !nix::unistd::geteuid().is_root();
     let installation = options.on.find(rootless)?;
+    let certificate = Certificate::make(INDEX_HOST)?;
     let furnishing = Furnishing {
         tools: Some(prepared.tools.clone()),
         programs: installation.programs(),
         images: Some(prepared.images.clone()),
+        authority_pem: Some(certificate.authority_pem().to_owned()),
         host_visible: options.interactive,
     };
     let sandbox = Sandbox {
@@ -52,7 +58,8 @@ pub fn enter(
         keep: options.keep,
         interactive: options.interactive,
     };
-    let outcome = sandbox.run(|inside| match LabMachine::new(options.on.name(), installation, inside) {
+    let hub = Hub { index: prepared.index.clone(), certificate };
+    let outcome = sandbox.run(|inside| match LabMachine::new(options.on.name(), installation, inside, hub) {
         Ok(mut machine) => {
             let status = body(&mut machine);
             if options.keep {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::sandbox::Inside;
-use super::serve::{self, ServeError};
+use super::serve::{self, Hub, ServeError};
 use crate::listing::listing_without_sizes;
 use crate::page::{Arrangement, Mood};
 use crate::registry::RegistryHandle;
@@ -38,6 +38,9 @@ pub struct LabMachine {
     installation: Box<dyn Installation>,
     inside: Inside,
     registry: Option<RegistryHandle>,
+    /// One that asks who its clients are, when a page wants it.
+    guarded: Option<RegistryHandle>,
+    _hub: RegistryHandle,
 }
 
 impl LabMachine {
@@ -46,24 +49,30 @@ impl LabMachine {
         name: &'static str,
         installation: Box<dyn Installation>,
         inside: Inside,
+        hub: Hub,
     ) -> Result<LabMachine, ServeError> {
         let registry = Some(serve::serve(Mood::Honest)?);
+        let hub = serve::serve_index(hub)?;
         // A machine that has been up for a day has a database for locate.
         if let Err(error) = command("/usr/bin/updatedb").status() {
             eprintln!("layerlab-lab: no database for locate: {error}");
         }
-        Ok(LabMachine { name, installation, inside, registry })
+        Ok(LabMachine { name, installation, inside, registry, guarded: None, _hub: hub })
     }
 
-    /// Lets the registry answer for as long as the process lives.
+    /// Lets the registries answer for as long as the process lives.
     pub fn leave_registry(self) {
-        std::mem::forget(self.registry);
+        std::mem::forget(self);
     }
 
     fn fulfil(&mut self, arrangement: Arrangement) -> Result<(), ArrangeError> {
         match arrangement {
             Arrangement::InstallDocker => self.installation.install()?,
             Arrangement::StartDocker => self.installation.start(&self.inside)?,
+            Arrangement::Guarded(guard) => {
+                drop(self.guarded.take());
+                self.guarded = Some(serve::serve_guarded(guard)?);
+            }
             Arrangement::Registry(mood) => {
                 // Ends the registry first: there is one port for both.
                 drop(self.registry.take());

@@ -9,6 +9,9 @@ pub enum Arrangement {
     InstallDocker,
     /// `start docker`: the engine answers.
     StartDocker,
+    /// `registry 127.0.0.1:5001 …`: a second registry with the same images, which asks who its clients are (jane, whose
+    /// password is secret), begins.
+    Guarded(Guard),
     /// `registry …`: the registry ends and starts again in this mood.
     Registry(Mood),
 }
@@ -24,14 +27,25 @@ pub enum Mood {
     BrokenBlobs,
 }
 
+/// How the second registry asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// `asks for basic`: for the password with every request.
+    Password,
+    /// `asks for a token`: for a token, which is given for the password.
+    Token,
+}
+
 impl Arrangement {
     /// Every directive.
-    pub const ALL: [Arrangement; 5] = [
+    pub const ALL: [Arrangement; 7] = [
         Arrangement::InstallDocker,
         Arrangement::StartDocker,
         Arrangement::Registry(Mood::Honest),
         Arrangement::Registry(Mood::WrongBlobs),
         Arrangement::Registry(Mood::BrokenBlobs),
+        Arrangement::Guarded(Guard::Password),
+        Arrangement::Guarded(Guard::Token),
     ];
 
     /// What a page writes.
@@ -42,6 +56,8 @@ impl Arrangement {
             Arrangement::Registry(Mood::Honest) => "registry is honest",
             Arrangement::Registry(Mood::WrongBlobs) => "registry sends wrong blobs",
             Arrangement::Registry(Mood::BrokenBlobs) => "registry breaks blobs off",
+            Arrangement::Guarded(Guard::Password) => "registry 127.0.0.1:5001 asks for basic",
+            Arrangement::Guarded(Guard::Token) => "registry 127.0.0.1:5001 asks for a token",
         }
     }
 

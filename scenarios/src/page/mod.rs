@@ -40,7 +40,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use arrangement::{Arrangement, Mood};
+pub use arrangement::{Arrangement, Guard, Mood};
 pub use error::PageError;
 pub use front::TARGETS;
 pub use pattern::{Kind, Pattern, Token};
