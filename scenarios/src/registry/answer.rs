@@ -412,7 +412,8 @@ fn json_response(document: &Value, fault: Option<&Misbehaviour>) -> Response {
 
 /// The error body of distribution-spec, "Error Codes".
 fn refuse((status, code, message, header): Refusal) -> Response {
-    let mut response = json_response(&json!({"errors": [{"code": code, "message": message}]}), None);
+    // Docker's client leaves a code's usual message away unless there is a detail, which real registries send.
+    let mut response = json_response(&json!({"errors": [{"code": code, "message": message, "detail": {}}]}), None);
     *response.status_mut() = status;
     if let Some((name, value)) = header {
         set(&mut response, name, &value);
