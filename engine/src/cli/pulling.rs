@@ -20,9 +20,6 @@ pub fn pull(
     is_quiet: bool,
 ) -> Result<(), Failure> {
     let tagged = reference.clone().with_default_tag();
-    if reference.is_name_only() && !is_quiet {
-        print_line("Using default tag: latest")?;
-    }
     let status = pull_with(engine, &tagged, platform, to_output(is_quiet).as_ref())?;
     if !is_quiet {
         print(&status)?;

@@ -127,6 +127,9 @@ impl<'a> Conversation<'a> {
     /// The error that an answer is.
     pub(super) fn refusal(&self, response: Response) -> PullError {
         let status = response.status();
+        if status.is_server_error() {
+            return PullError::HttpStatus { status: status.as_u16() };
+        }
         let body = self.reactor.wait(async { response.bytes().await }).unwrap_or_default();
         let errors: Option<Errors> = serde_json::from_slice(&body[..body.len().min(ERROR_BODY_BYTES_MAX)]).ok();
         if let Some(error) = errors.and_then(|errors| errors.errors.into_iter().next()) {

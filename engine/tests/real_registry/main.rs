@@ -8,6 +8,7 @@
 mod others;
 mod proxy;
 mod server;
+#[allow(dead_code, reason = "shared with the tests of pushing")]
 mod shelf;
 mod token;
 

@@ -63,6 +63,13 @@ impl Shelf {
         self.state.lock().unwrap().are_lost = false;
     }
 
+    /// What was known of one registry is now known of another.
+    pub fn move_books(&self, from: &str, to: &str) {
+        for blob in self.state.lock().unwrap().known.values_mut().flatten() {
+            blob.repository = blob.repository.replace(from, to);
+        }
+    }
+
     pub fn spoil_tars(&self) {
         self.state.lock().unwrap().are_spoilt = true;
     }

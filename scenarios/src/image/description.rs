@@ -27,9 +27,20 @@ pub struct Description {
     pub author: Option<String>,
     /// Only Docker's own format has this field.
     pub docker_version: Option<String>,
+    /// How `docker search` lists it.
+    pub listing: Listing,
     pub config: RunConfig,
     /// Oldest first.
     pub history: Vec<Step>,
+}
+
+/// What Docker Hub says of an image beside its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    pub description: String,
+    pub stars: u64,
+    /// One of Docker's own images.
+    pub official: bool,
 }
 
 /// The family of media types an image is published with.
@@ -86,6 +97,12 @@ struct WrittenDescription {
     author: Option<String>,
     docker_version: Option<String>,
     #[serde(default)]
+    description: String,
+    #[serde(default)]
+    stars: u64,
+    #[serde(default)]
+    official: bool,
+    #[serde(default)]
     config: RunConfig,
     history: Vec<WrittenStep>,
 }
@@ -141,6 +158,7 @@ impl WrittenDescription {
             created: self.created,
             author: self.author,
             docker_version: self.docker_version,
+            listing: Listing { description: self.description, stars: self.stars, official: self.official },
             config: self.config,
             history,
         };

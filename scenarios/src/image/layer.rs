@@ -137,6 +137,11 @@ impl<W> Hashing<W> {
     }
 }
 
+/// The digest of `bytes`: `sha256:` and 64 hex digits.
+pub fn digest_of(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
 impl<W: Write> Write for Hashing<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.inner.write(bytes)?;

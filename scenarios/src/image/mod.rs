@@ -23,9 +23,9 @@ use std::path::{Path, PathBuf};
 
 pub use assemble::{Assembled, AssembledLayer, assemble};
 pub use damage::{Damage, damage};
-pub use description::{Description, EmptyTable, MediaTypes, RunConfig, Step};
+pub use description::{Description, EmptyTable, Listing, MediaTypes, RunConfig, Step};
 pub use entry::{Content, Entry, EntryKind, WrittenEntry};
-pub use layer::{Guest, Hashing, WrittenLayer, gzip, write_layer};
+pub use layer::{Guest, Hashing, WrittenLayer, digest_of, gzip, write_layer};
 pub use layout::{Descriptor, Layout, REF_NAME, Tagged};
 pub use userland::Userland;
 

@@ -1,12 +1,13 @@
 //! Puts the parts together: a sandbox with the little machine, the registry and a target in it.
 
-use super::furnish::Furnishing;
+use super::furnish::{Furnishing, INDEX_HOST};
 use super::libraries::LibraryError;
 use super::machine::LabMachine;
 use super::prepare::Prepared;
 use super::sandbox::{Inside, Outcome, Sandbox, SandboxError};
 use super::second::{SecondHost, SecondHostError};
-use super::serve::ServeError;
+use super::serve::{Hub, ServeError};
+use crate::registry::{Certificate, CertificateError};
 use crate::target::{FindError, Installation, Target, Wanted};
 
 /// A lab that could not be entered.
@@ -16,6 +17,8 @@ pub enum EnterError {
     Find(#[from] FindError),
     #[error(transparent)]
     Libraries(#[from] LibraryError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
 }
@@ -46,11 +49,13 @@ pub fn enter(
     let wanted = Wanted { rootless, driver: options.driver };
     let installation = options.on.find(wanted)?;
     let second = options.second_host.then(|| options.on.find(wanted)).transpose()?;
+    let certificate = Certificate::make(INDEX_HOST)?;
     let furnishing = Furnishing {
         tools: Some(prepared.tools.clone()),
         programs: installation.programs(),
         directories: installation.directories(),
         images: Some(prepared.images.clone()),
+        authority_pem: Some(certificate.authority_pem().to_owned()),
         host_visible: options.interactive,
         driver: Some(options.driver),
     };
@@ -64,7 +69,8 @@ pub fn enter(
         second_host: options.second_host,
     };
     let name = options.on.name();
-    let outcome = sandbox.run(|inside| match machine(name, installation, inside, second) {
+    let hub = Hub { index: prepared.index.clone(), certificate };
+    let outcome = sandbox.run(|inside| match machine(name, installation, inside, second, hub) {
         Ok(mut machine) => {
             let status = body(&mut machine);
             if options.keep {
@@ -86,12 +92,13 @@ fn machine(
     installation: Box<dyn Installation>,
     mut inside: Inside,
     second: Option<Box<dyn Installation>>,
+    hub: Hub,
 ) -> Result<LabMachine, MachineError> {
     let second = match (second, inside.second.take()) {
         (Some(installation), Some(foundations)) => Some(SecondHost::begin(foundations, name, installation)?),
         _ => None,
     };
-    let mut machine = LabMachine::new(name, installation, inside, second)?;
+    let mut machine = LabMachine::new(name, installation, inside, second, Some(hub))?;
     machine.receive_files();
     Ok(machine)
 }

@@ -15,6 +15,12 @@ pub const LAB: &str = "/lab";
 pub const IMAGES: &str = "/lab/images";
 /// Where the lab's registry listens, inside.
 pub const REGISTRY_PORT: u16 = 5000;
+/// Where a registry listens that asks who its clients are.
+pub const GUARDED_PORT: u16 = 5001;
+/// Docker Hub's index: in the lab, the lab itself.
+pub const INDEX_HOST: &str = "index.docker.io";
+/// The authorities that programs in the lab trust: the lab's own and no other.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
                       daemon:x:1:1:daemon:/usr/sbin:/usr/sbin/nologin\n\
@@ -49,6 +55,8 @@ pub struct Furnishing {
     pub directories: Vec<PathBuf>,
     /// An image layout of the host, shown at [`IMAGES`].
     pub images: Option<PathBuf>,
+    /// An authority that the machine trusts, in PEM.
+    pub authority_pem: Option<String>,
     /// Shows the host's whole root, read-only, at /host.
     pub host_visible: bool,
     /// The storage driver that docker's settings ask for.
@@ -72,6 +80,9 @@ impl Furnishing {
         if let Some(images) = &self.images {
             plan.show(images, IMAGES);
         }
+        if let Some(pem) = &self.authority_pem {
+            plan.file(AUTHORITIES, pem.clone(), 0o644);
+        }
         if self.host_visible {
             plan.show("/", "/host");
         }
@@ -93,7 +104,7 @@ fn directories(plan: &mut RootPlan) {
 }
 
 fn settings(plan: &mut RootPlan, driver: Option<&str>) {
-    let hosts = format!("127.0.0.1\tlocalhost\n127.0.1.1\t{HOSTNAME}\n");
+    let hosts = format!("127.0.0.1\tlocalhost\n127.0.1.1\t{HOSTNAME}\n127.0.0.1\t{INDEX_HOST}\n");
     let driver = driver.map(|driver| format!(",\"storage-driver\":\"{driver}\"")).unwrap_or_default();
     let daemon = format!(
         "{{\"registry-mirrors\":[\"http://127.0.0.1:{REGISTRY_PORT}\"],\"insecure-registries\":[\"127.0.0.0/8\"],\

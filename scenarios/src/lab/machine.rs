@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::sandbox::Inside;
 use super::second::SecondHost;
-use super::serve::{self, ServeError};
+use super::serve::{self, Hub, ServeError};
 use crate::listing::listing_without_sizes;
 use crate::page::{Arrangement, Host, Mood};
 use crate::registry::RegistryHandle;
@@ -44,6 +44,10 @@ pub struct LabMachine {
     second: Option<SecondHost>,
     /// The host that steps are typed on.
     here: Host,
+    /// One that asks who its clients are, when a page wants it.
+    guarded: Option<RegistryHandle>,
+    /// Docker Hub's index; a second host has none.
+    _hub: Option<RegistryHandle>,
 }
 
 impl LabMachine {
@@ -53,18 +57,20 @@ impl LabMachine {
         installation: Box<dyn Installation>,
         inside: Inside,
         second: Option<SecondHost>,
+        hub: Option<Hub>,
     ) -> Result<LabMachine, ServeError> {
         let registry = Some(serve::serve(Mood::Honest)?);
+        let hub = hub.map(serve::serve_index).transpose()?;
         // A machine that has been up for a day has a database for locate.
         if let Err(error) = command("/usr/bin/updatedb").status() {
             eprintln!("layerlab-lab: no database for locate: {error}");
         }
-        Ok(LabMachine { name, installation, inside, registry, second, here: Host::First })
+        Ok(LabMachine { name, installation, inside, registry, guarded: None, _hub: hub, second, here: Host::First })
     }
 
-    /// Lets the registry answer for as long as the process lives.
+    /// Lets the registries answer for as long as the process lives.
     pub fn leave_registry(self) {
-        std::mem::forget(self.registry);
+        std::mem::forget(self);
     }
 
     /// Lets other hosts copy files here with `scp`, from now on.
@@ -85,6 +91,10 @@ impl LabMachine {
             Arrangement::InstallDocker => self.installation.install()?,
             Arrangement::StartDocker => self.installation.start(&self.inside)?,
             Arrangement::Host(host) => self.here = host,
+            Arrangement::Guarded(guard) => {
+                drop(self.guarded.take());
+                self.guarded = Some(serve::serve_guarded(guard)?);
+            }
             Arrangement::Registry(mood) => {
                 // Ends the registry first: there is one port for both.
                 drop(self.registry.take());

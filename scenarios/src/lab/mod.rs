@@ -11,6 +11,7 @@ pub mod cgroup;
 pub mod enter;
 pub mod forbidden;
 pub mod furnish;
+pub mod index;
 pub mod join;
 pub mod libraries;
 pub mod loopback;

@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::furnish::Tools;
+use super::index;
 use crate::guest;
 use crate::image::{self, ImageError, Userland};
+use crate::registry::Listed;
 
 /// Names a guest built before, so that no cargo is needed.
 pub const GUEST_VARIABLE: &str = "LAYERLAB_GUEST";
@@ -32,6 +34,8 @@ pub enum PrepareError {
 pub struct Prepared {
     pub tools: Tools,
     pub images: PathBuf,
+    /// What `docker search` finds.
+    pub index: Vec<Listed>,
 }
 
 /// The checkout this program was built from.
@@ -58,7 +62,8 @@ pub fn prepare() -> Result<Prepared, PrepareError> {
         Some(path) => path.into(),
         None => assemble(&program, &names)?,
     };
-    Ok(Prepared { tools: Tools { program, names }, images })
+    let index = index::read(&workspace_root().join("scenarios/images"))?;
+    Ok(Prepared { tools: Tools { program, names }, images, index })
 }
 
 fn build_guest() -> Result<PathBuf, PrepareError> {

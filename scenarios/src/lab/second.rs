@@ -199,7 +199,7 @@ fn serve(
 ) -> io::Result<()> {
     let machine = cable::plug_in(Host::Second.address())
         .map_err(|error| format!("its network device cannot be set up: {error}"))
-        .and_then(|()| LabMachine::new(name, installation, inside, None).map_err(|error| error.to_string()));
+        .and_then(|()| LabMachine::new(name, installation, inside, None, None).map_err(|error| error.to_string()));
     let answer = |link: &mut BufReader<UnixStream>, answer: Result<String, String>| {
         let text = serde_json::to_string(&answer).map_err(io::Error::from)?;
         writeln!(link.get_mut(), "{text}")

@@ -12,6 +12,9 @@ pub enum Arrangement {
     StartDocker,
     /// `host ADDRESS`: from here on steps are typed on this host, and directives are for it.
     Host(Host),
+    /// `registry 127.0.0.1:5001 …`: a second registry with the same images, which asks who its clients are (jane, whose
+    /// password is secret), begins.
+    Guarded(Guard),
     /// `registry …`: the registry ends and starts again in this mood.
     Registry(Mood),
 }
@@ -55,9 +58,18 @@ pub enum Mood {
     BrokenBlobs,
 }
 
+/// How the second registry asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Guard {
+    /// `asks for basic`: for the password with every request.
+    Password,
+    /// `asks for a token`: for a token, which is given for the password.
+    Token,
+}
+
 impl Arrangement {
     /// Every directive.
-    pub const ALL: [Arrangement; 7] = [
+    pub const ALL: [Arrangement; 9] = [
         Arrangement::InstallDocker,
         Arrangement::StartDocker,
         Arrangement::Host(Host::First),
@@ -65,6 +77,8 @@ impl Arrangement {
         Arrangement::Registry(Mood::Honest),
         Arrangement::Registry(Mood::WrongBlobs),
         Arrangement::Registry(Mood::BrokenBlobs),
+        Arrangement::Guarded(Guard::Password),
+        Arrangement::Guarded(Guard::Token),
     ];
 
     /// What a page writes.
@@ -77,6 +91,8 @@ impl Arrangement {
             Arrangement::Registry(Mood::Honest) => "registry is honest",
             Arrangement::Registry(Mood::WrongBlobs) => "registry sends wrong blobs",
             Arrangement::Registry(Mood::BrokenBlobs) => "registry breaks blobs off",
+            Arrangement::Guarded(Guard::Password) => "registry 127.0.0.1:5001 asks for basic",
+            Arrangement::Guarded(Guard::Token) => "registry 127.0.0.1:5001 asks for a token",
         }
     }
 

@@ -44,7 +44,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use arrangement::{Arrangement, Host, Mood};
+pub use arrangement::{Arrangement, Guard, Host, Mood};
 pub use error::PageError;
 pub use front::{DRIVERS, TARGETS, driver};
 pub use keys::Keys;

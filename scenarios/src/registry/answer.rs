@@ -1,6 +1,6 @@
-//! From a request to its answer: the pull side of the OCI distribution specification, with error bodies as it has them.
+//! From a request to its answer: the OCI distribution specification, with error bodies as it has them. What writes is in `uploads`.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Body;
 use axum::extract::{Query, State};
@@ -16,14 +16,18 @@ use super::auth::Gate;
 use super::body::{self, Slice};
 use super::catalogue::{Catalogue, Manifest, Repository};
 use super::fault::{Faults, Misbehaviour, Wanted};
+use super::search::{self, Listed};
+use super::uploads::Uploads;
 use super::{Log, RegistryOptions, Served};
 
-const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+pub(super) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 /// What the answers are made from.
 pub struct Registry {
-    catalogue: Catalogue,
+    catalogue: Mutex<Catalogue>,
+    pub(super) uploads: Uploads,
+    index: Vec<Listed>,
     gate: Gate,
     faults: Faults,
     log: Log,
@@ -38,6 +42,17 @@ enum Endpoint<'a> {
     Tags {
         name: &'a str,
     },
+    /// Where uploads begin.
+    Uploads {
+        name: &'a str,
+    },
+    Upload {
+        name: &'a str,
+        id: &'a str,
+    },
+    /// Version 1 of Docker's protocol: whether there is anybody, and the index.
+    Ping,
+    Search,
     Manifest {
         name: &'a str,
         reference: &'a str,
@@ -54,12 +69,13 @@ enum Endpoint<'a> {
 }
 
 /// An answer that is an error: status, code and message of its JSON body, and one more header.
-type Refusal = (StatusCode, &'static str, String, Option<(HeaderName, String)>);
+pub(super) type Refusal = (StatusCode, &'static str, String, Option<(HeaderName, String)>);
 
 impl Registry {
     pub fn new(catalogue: Catalogue, options: RegistryOptions, log: Log) -> Self {
         let gate = Gate::new(options.authentication);
-        Self { catalogue, gate, faults: Faults::new(options.faults), log }
+        let (catalogue, faults) = (Mutex::new(catalogue), Faults::new(options.faults));
+        Self { catalogue, uploads: Uploads::default(), index: options.index, gate, faults, log }
     }
 }
 
@@ -70,10 +86,11 @@ pub async fn answer(
     method: Method,
     uri: Uri,
     headers: HeaderMap,
+    body: Body,
 ) -> Response {
     let endpoint = Endpoint::of(uri.path());
     let fault = registry.faults.take(endpoint.wanted());
-    let mut response = match registry.respond(endpoint, &method, &uri, &headers, &query, fault.as_ref()).await {
+    let mut response = match registry.respond(endpoint, &method, &uri, &headers, &query, body, fault.as_ref()).await {
         Ok(response) => response,
         Err(refusal) => refuse(refusal),
     };
@@ -94,8 +111,11 @@ pub async fn answer(
 
 impl<'a> Endpoint<'a> {
     fn of(path: &'a str) -> Self {
-        if path == "/token" {
-            return Self::Token;
+        match path {
+            "/token" => return Self::Token,
+            "/v1/_ping" => return Self::Ping,
+            "/v1/search" => return Self::Search,
+            _ => {}
         }
         let Some(rest) = path.strip_prefix("/v2") else {
             return match path.rsplit_once('/') {
@@ -112,6 +132,12 @@ impl<'a> Endpoint<'a> {
         if let Some(name) = rest.strip_suffix("/tags/list") {
             return Self::Tags { name };
         }
+        if let Some((name, id)) = rest.rsplit_once("/blobs/uploads") {
+            return match id.strip_prefix('/').unwrap_or_default() {
+                "" => Self::Uploads { name },
+                id => Self::Upload { name, id },
+            };
+        }
         match (rest.rsplit_once("/manifests/"), rest.rsplit_once("/blobs/")) {
             (Some((name, reference)), _) => Self::Manifest { name, reference },
             (None, Some((name, digest))) => Self::Blob { name, digest },
@@ -125,20 +151,32 @@ impl<'a> Endpoint<'a> {
             Self::Token => Wanted::Token,
             Self::Manifest { reference, .. } => Wanted::Manifest { by_digest: reference.contains(':') },
             Self::Blob { digest, .. } => Wanted::Blob { digest },
+            Self::Uploads { .. } | Self::Upload { .. } => Wanted::Upload,
             _ => Wanted::Other,
         }
     }
 
     fn repository(self) -> Option<&'a str> {
         match self {
+            Self::Uploads { name } | Self::Upload { name, .. } => Some(name),
             Self::Tags { name } | Self::Manifest { name, .. } | Self::Blob { name, .. } => Some(name),
             _ => None,
         }
     }
 
+    /// Whether the method changes what the path names.
+    fn is_written_with(self, method: &Method) -> bool {
+        match self {
+            Self::Uploads { .. } => *method == Method::POST,
+            Self::Upload { .. } => matches!(*method, Method::GET | Method::PATCH | Method::PUT | Method::DELETE),
+            Self::Manifest { .. } => *method == Method::PUT,
+            _ => false,
+        }
+    }
+
     /// Whether the path lies outside of what [`super::Authentication`] guards.
     fn is_open(self) -> bool {
-        matches!(self, Self::Token | Self::Elsewhere { .. })
+        matches!(self, Self::Token | Self::Elsewhere { .. } | Self::Ping | Self::Search)
     }
 }
 
@@ -150,26 +188,34 @@ impl Registry {
         uri: &Uri,
         headers: &HeaderMap,
         query: &[(String, String)],
+        body: Body,
         fault: Option<&Misbehaviour>,
     ) -> Result<Response, Refusal> {
-        if !matches!(*method, Method::GET | Method::HEAD) {
-            let message = format!("{method} is not supported: images are pulled from here, and not pushed");
+        let writes = endpoint.is_written_with(method);
+        if !matches!(*method, Method::GET | Method::HEAD) && !(writes && self.catalogue().is_writable()) {
+            let message = format!("{method} is not supported here");
             return Err((StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, None));
         }
         if !endpoint.is_open() {
-            self.gate.admit(headers, endpoint.repository()).map_err(unauthorized)?;
+            let action = if writes { "push" } else { "pull" };
+            self.gate.admit(headers, endpoint.repository(), action).map_err(unauthorized)?;
         }
         if let Some(instead) = fault.and_then(|fault| instead(fault, endpoint, uri)) {
             return instead;
         }
         match endpoint {
+            Endpoint::Uploads { name } if writes => self.begin_upload(name, query, body).await,
+            Endpoint::Upload { name, id } => self.upload(name, id, method, headers, query, body).await,
+            Endpoint::Manifest { name, reference } if writes => self.put_manifest(name, reference, headers, body).await,
+            Endpoint::Ping => Ok(json_response(&json!(true), fault)),
+            Endpoint::Search => Ok(json_response(&search::answer(&self.index, query), fault)),
             Endpoint::Base => Ok(json_response(&json!({}), fault)),
             Endpoint::Token => match self.gate.token(headers, query) {
                 Some(answer) => answer.map(|token| json_response(&token, fault)).map_err(unauthorized),
                 None => Err(no_such_page(uri)),
             },
             Endpoint::Catalogue => {
-                let names = self.catalogue.names().map(str::to_owned).collect();
+                let names = self.catalogue().names().map(str::to_owned).collect();
                 Ok(page_response(uri, query, "repositories", names, None))
             }
             Endpoint::Tags { name } => {
@@ -177,7 +223,8 @@ impl Registry {
                 Ok(page_response(uri, query, "tags", tags, Some(name)))
             }
             Endpoint::Manifest { name, reference } => {
-                let manifest = negotiate(self.repository(name)?, reference, headers)?;
+                let repository = self.repository(name)?;
+                let manifest = negotiate(&repository, reference, headers)?;
                 self.manifest_response(manifest, fault).await
             }
             Endpoint::Blob { name, digest } => {
@@ -186,12 +233,17 @@ impl Registry {
                 self.blob_response(digest, headers, fault).await
             }
             Endpoint::Elsewhere { digest } => self.blob_response(digest, headers, fault).await,
-            Endpoint::Nothing => Err(no_such_page(uri)),
+            Endpoint::Nothing | Endpoint::Uploads { .. } => Err(no_such_page(uri)),
         }
     }
 
-    fn repository(&self, name: &str) -> Result<&Repository, Refusal> {
-        self.catalogue.repository(name).ok_or_else(|| {
+    /// Nothing is awaited while it is held.
+    pub(super) fn catalogue(&self) -> MutexGuard<'_, Catalogue> {
+        self.catalogue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn repository(&self, name: &str) -> Result<Repository, Refusal> {
+        self.catalogue().repository(name).cloned().ok_or_else(|| {
             let message = format!("repository name not known to registry: {name}");
             (StatusCode::NOT_FOUND, "NAME_UNKNOWN", message, None)
         })
@@ -199,7 +251,7 @@ impl Registry {
 
     async fn manifest_response(&self, manifest: &Manifest, fault: Option<&Misbehaviour>) -> Result<Response, Refusal> {
         let descriptor = &manifest.descriptor;
-        let path = self.catalogue.layout.blob_path(&descriptor.digest).map_err(broken_store)?;
+        let path = self.catalogue().blob_path(&descriptor.digest).map_err(broken_store)?;
         let bytes = tokio::fs::read(&path).await.map_err(|e| broken_store(format!("{}: {e}", path.display())))?;
         let size_bytes = bytes.len() as u64;
         let mut response = Response::new(body::of_bytes(bytes, fault));
@@ -215,7 +267,7 @@ impl Registry {
         headers: &HeaderMap,
         fault: Option<&Misbehaviour>,
     ) -> Result<Response, Refusal> {
-        let path = self.catalogue.layout.blob_path(digest).map_err(|_| unknown_blob(digest))?;
+        let path = self.catalogue().blob_path(digest).map_err(|_| unknown_blob(digest))?;
         let size_bytes = tokio::fs::metadata(&path).await.map_err(|_| unknown_blob(digest))?.len();
         let range = headers.get(RANGE).and_then(|range| range.to_str().ok());
         let part = range.and_then(|range| parse_range(range, size_bytes));
@@ -360,7 +412,8 @@ fn json_response(document: &Value, fault: Option<&Misbehaviour>) -> Response {
 
 /// The error body of distribution-spec, "Error Codes".
 fn refuse((status, code, message, header): Refusal) -> Response {
-    let mut response = json_response(&json!({"errors": [{"code": code, "message": message}]}), None);
+    // Docker's client leaves a code's usual message away unless there is a detail, which real registries send.
+    let mut response = json_response(&json!({"errors": [{"code": code, "message": message, "detail": {}}]}), None);
     *response.status_mut() = status;
     if let Some((name, value)) = header {
         set(&mut response, name, &value);
@@ -373,7 +426,7 @@ fn unauthorized(challenge: String) -> Refusal {
     (StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message, Some((WWW_AUTHENTICATE, challenge)))
 }
 
-fn unknown_blob(digest: &str) -> Refusal {
+pub(super) fn unknown_blob(digest: &str) -> Refusal {
     (StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("blob unknown to registry: {digest}"), None)
 }
 
@@ -381,12 +434,12 @@ fn no_such_page(uri: &Uri) -> Refusal {
     (StatusCode::NOT_FOUND, "UNSUPPORTED", format!("nothing is served at {}", uri.path()), None)
 }
 
-fn broken_store(error: impl std::fmt::Display) -> Refusal {
+pub(super) fn broken_store(error: impl std::fmt::Display) -> Refusal {
     (StatusCode::INTERNAL_SERVER_ERROR, "UNKNOWN", format!("the image store is damaged: {error}"), None)
 }
 
 /// Sets a header; a value HTTP cannot carry is left out.
-fn set(response: &mut Response, name: HeaderName, value: &str) {
+pub(super) fn set(response: &mut Response, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(name, value);
     }

@@ -1,4 +1,4 @@
-//! Who may pull: nobody asked, a password (Basic), or a token from `/token` (Bearer, distribution's token specification).
+//! Who may pull and push: nobody asked, a password (Basic), or a token from `/token` (Bearer, distribution's token specification).
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
@@ -42,25 +42,30 @@ impl Gate {
     }
 
     /// `Err` holds the `WWW-Authenticate` header of the 401 to answer with. No repository: `/v2/` and the catalogue.
-    pub fn admit(&self, headers: &HeaderMap, repository: Option<&str>) -> Result<(), String> {
+    pub fn admit(&self, headers: &HeaderMap, repository: Option<&str>, action: &str) -> Result<(), String> {
         let given = authorization(headers);
         match &self.authentication {
             Authentication::Nobody => Ok(()),
             Authentication::Basic(credentials) if given == Some(&credentials.header()) => Ok(()),
             Authentication::Basic(_) => Err(basic_challenge()),
-            Authentication::Bearer { service, .. } => match self.token_admits(given, repository) {
+            Authentication::Bearer { service, .. } => match self.token_admits(given, repository, action) {
                 true => Ok(()),
-                false => Err(bearer_challenge(headers, service, repository, given.is_some())),
+                false => {
+                    Err(bearer_challenge(headers, service, repository.map(|name| (name, action)), given.is_some()))
+                }
             },
         }
     }
 
-    fn token_admits(&self, given: Option<&str>, repository: Option<&str>) -> bool {
+    fn token_admits(&self, given: Option<&str>, repository: Option<&str>, action: &str) -> bool {
         let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         let scopes = given.and_then(|header| header.strip_prefix("Bearer ")).and_then(|token| tokens.get(token));
         scopes.is_some_and(|scopes| {
             repository.is_none_or(|name| {
-                scopes.iter().any(|scope| scope.strip_prefix(&format!("repository:{name}:")).is_some_and(grants_pull))
+                let granted = |scope: &String| {
+                    scope.strip_prefix(&format!("repository:{name}:")).is_some_and(|actions| grants(actions, action))
+                };
+                scopes.iter().any(granted)
             })
         })
     }
@@ -93,19 +98,20 @@ fn authorization(headers: &HeaderMap) -> Option<&str> {
     headers.get(AUTHORIZATION)?.to_str().ok()
 }
 
-fn grants_pull(actions: &str) -> bool {
-    actions.split(',').any(|action| matches!(action, "pull" | "*"))
+fn grants(actions: &str, wanted: &str) -> bool {
+    actions.split(',').any(|action| action == wanted || action == "*")
 }
 
 fn basic_challenge() -> String {
     r#"Basic realm="layerlab registry""#.into()
 }
 
-fn bearer_challenge(headers: &HeaderMap, service: &str, repository: Option<&str>, refused: bool) -> String {
+fn bearer_challenge(headers: &HeaderMap, service: &str, repository: Option<(&str, &str)>, refused: bool) -> String {
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     let mut challenge = format!(r#"Bearer realm="http://{host}/token",service="{service}""#);
-    if let Some(name) = repository {
-        challenge += &format!(r#",scope="repository:{name}:pull""#);
+    if let Some((name, action)) = repository {
+        let actions = if action == "pull" { "pull" } else { "pull,push" };
+        challenge += &format!(r#",scope="repository:{name}:{actions}""#);
     }
     if refused {
         challenge += r#",error="invalid_token""#;
@@ -114,6 +120,6 @@ fn bearer_challenge(headers: &HeaderMap, service: &str, repository: Option<&str>
 }
 
 /// Std's only source of chance: the keys of a new hasher.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     RandomState::new().hash_one(0)
 }

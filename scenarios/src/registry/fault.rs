@@ -27,6 +27,8 @@ pub enum At {
     Blob(String),
     /// `/token`.
     Token,
+    /// Everything that belongs to uploads of blobs.
+    Uploads,
 }
 
 /// What goes wrong.
@@ -58,6 +60,7 @@ pub enum Wanted<'a> {
     Manifest { by_digest: bool },
     Blob { digest: &'a str },
     Token,
+    Upload,
     Other,
 }
 
@@ -85,6 +88,7 @@ impl At {
             Self::Blobs => matches!(wanted, Wanted::Blob { .. }),
             Self::Blob(digest) => matches!(wanted, Wanted::Blob { digest: asked } if asked == digest),
             Self::Token => wanted == Wanted::Token,
+            Self::Uploads => wanted == Wanted::Upload,
         }
     }
 }

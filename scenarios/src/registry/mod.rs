@@ -2,10 +2,10 @@
 //!
 //! *Why:* pages pull by name, and a lab has no network; a client is judged by what it does when a registry lies.
 //!
-//! *Holds:* `GET` and `HEAD` of distribution-spec's pull side for `httpd` and `library/httpd` alike; blobs are streamed
-//! from disk; every request is written down in the order of its answer.
+//! *Holds:* distribution-spec's pull side for `httpd` and `library/httpd` alike, and its push side where it was given a
+//! place for what is pushed; blobs are streamed from disk; every request is written down in the order of its answer.
 //!
-//! *Never:* an upload, a change to the store, a task that outlives its [`RegistryHandle`].
+//! *Never:* a change to the store, a task that outlives its [`RegistryHandle`].
 //!
 //! *Proved by:* `scenarios/tests/registry.rs`.
 
@@ -14,6 +14,9 @@ mod auth;
 mod body;
 mod catalogue;
 mod fault;
+mod search;
+mod tls;
+mod uploads;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -28,6 +31,8 @@ use crate::image::ImageError;
 
 pub use auth::{Authentication, Credentials};
 pub use fault::{At, Fault, Misbehaviour};
+pub use search::Listed;
+pub use tls::{Certificate, CertificateError};
 
 /// The embedded registry; [`Registry::serve`] starts one.
 pub struct Registry;
@@ -38,6 +43,12 @@ pub struct RegistryOptions {
     pub authentication: Authentication,
     /// For each request the first that fits it and is not used up.
     pub faults: Vec<Fault>,
+    /// A directory for what is pushed, which is made if need be; without one, nothing can be pushed.
+    pub pushed: Option<PathBuf>,
+    /// What is found by searching.
+    pub index: Vec<Listed>,
+    /// Speak TLS with this certificate.
+    pub certificate: Option<Certificate>,
 }
 
 /// One answered request.
@@ -63,6 +74,8 @@ pub struct Served {
 pub enum RegistryError {
     #[error("cannot serve the image store: {0}")]
     Store(#[from] ImageError),
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     #[error("cannot {operation} for the registry: {source}")]
     Start { operation: &'static str, source: io::Error },
 }
@@ -88,9 +101,9 @@ impl Registry {
     pub fn serve(
         listener: TcpListener,
         layout: PathBuf,
-        options: RegistryOptions,
+        mut options: RegistryOptions,
     ) -> Result<RegistryHandle, RegistryError> {
-        let catalogue = catalogue::Catalogue::read(&layout)?;
+        let catalogue = catalogue::Catalogue::read(&layout, options.pushed.as_deref())?;
         let start = |operation| move |source| RegistryError::Start { operation, source };
         let address = listener.local_addr().map_err(start("ask for the address"))?;
         listener.set_nonblocking(true).map_err(start("prepare the listener"))?;
@@ -100,16 +113,18 @@ impl Registry {
             let _inside = runtime.enter();
             tokio::net::TcpListener::from_std(listener).map_err(start("use the listener"))?
         };
+        let secure = options.certificate.take();
         let log = Log::default();
         let state = Arc::new(answer::Registry::new(catalogue, options, log.clone()));
         let router = Router::new().fallback(answer::answer).with_state(state);
+        let secure = secure.map(|certificate| tls::Acceptor::new(&certificate)).transpose()?;
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new()
             .name("registry".into())
             .spawn(move || {
                 runtime.block_on(async {
                     tokio::select! {
-                        _ = axum::serve(listener, router) => {}
+                        _ = serve(listener, secure, router) => {}
                         _ = stopped => {}
                     }
                 });
@@ -118,6 +133,13 @@ impl Registry {
             })
             .map_err(start("start a thread"))?;
         Ok(RegistryHandle { address, log, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+async fn serve(listener: tokio::net::TcpListener, secure: Option<tls::Acceptor>, router: Router) -> io::Result<()> {
+    match secure {
+        Some(acceptor) => axum::serve(tls::TlsListener::new(listener, acceptor), router).await,
+        None => axum::serve(listener, router).await,
     }
 }
 

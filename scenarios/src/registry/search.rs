@@ -24,9 +24,9 @@ pub(super) fn answer(index: &[Listed], query: &[(String, String)]) -> Value {
     let words = asked("q").unwrap_or_default().to_lowercase();
     let most = asked("n").and_then(|n| n.parse().ok()).unwrap_or(RESULTS);
     let fits = |listed: &&Listed| {
-        words.split_whitespace().all(|word| {
-            listed.name.to_lowercase().contains(word) || listed.description.to_lowercase().contains(word)
-        })
+        words
+            .split_whitespace()
+            .all(|word| listed.name.to_lowercase().contains(word) || listed.description.to_lowercase().contains(word))
     };
     let mut found: Vec<&Listed> = index.iter().filter(fits).collect();
     found.sort_by_key(|listed| std::cmp::Reverse(listed.stars));

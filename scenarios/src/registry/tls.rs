@@ -48,25 +48,30 @@ impl Certificate {
     pub fn authority_pem(&self) -> &str {
         &self.authority_pem
     }
+}
 
-    fn acceptor(&self) -> Result<TlsAcceptor, CertificateError> {
-        let chain = vec![CertificateDer::from(self.certificate.clone())];
-        let key = PrivateKeyDer::Pkcs8(self.key.clone().into());
+/// Shakes hands with clients.
+pub(super) struct Acceptor(TlsAcceptor);
+
+impl Acceptor {
+    pub(super) fn new(certificate: &Certificate) -> Result<Acceptor, CertificateError> {
+        let chain = vec![CertificateDer::from(certificate.certificate.clone())];
+        let key = PrivateKeyDer::Pkcs8(certificate.key.clone().into());
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        Ok(TlsAcceptor::from(Arc::new(config.with_no_client_auth().with_single_cert(chain, key)?)))
+        Ok(Acceptor(TlsAcceptor::from(Arc::new(config.with_no_client_auth().with_single_cert(chain, key)?))))
     }
 }
 
 /// Connections that have shaken hands; others are dropped.
 pub(super) struct TlsListener {
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    acceptor: Acceptor,
 }
 
 impl TlsListener {
-    pub(super) fn new(listener: TcpListener, certificate: &Certificate) -> Result<TlsListener, CertificateError> {
-        Ok(TlsListener { listener, acceptor: certificate.acceptor()? })
+    pub(super) fn new(listener: TcpListener, acceptor: Acceptor) -> TlsListener {
+        TlsListener { listener, acceptor }
     }
 }
 
@@ -77,7 +82,7 @@ impl axum::serve::Listener for TlsListener {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
             let (stream, address) = axum::serve::Listener::accept(&mut self.listener).await;
-            if let Ok(stream) = self.acceptor.accept(stream).await {
+            if let Ok(stream) = self.acceptor.0.accept(stream).await {
                 return (stream, address);
             }
         }

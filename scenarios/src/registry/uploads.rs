@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
 use axum::response::Response;
 
 use super::answer::{CONTENT_DIGEST, Refusal, Registry, broken_store, set, unknown_blob};
-use crate::image::layer::digest_of;
+use crate::image::digest_of;
 
 /// A body larger than this is refused: nobody pushes that into a lab.
 const BODY_BYTES_MAX: usize = 1 << 30;

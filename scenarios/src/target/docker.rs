@@ -30,9 +30,8 @@ const MORE_PLACES: [&str; 4] = ["/usr/sbin", "/sbin", "/usr/libexec/docker", "/u
 /// The host's directories with programs and libraries.
 const HOST_DIRECTORIES: [&str; 9] = ["usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix", "gnu"];
 /// What programs of the host look up in /etc.
-const HOST_SETTINGS: [&str; 5] =
-    ["/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ssl"];
-const SHARED_WITH_LAB: [&str; 7] = ["/etc/docker", "/var", "/run", "/tmp", "/proc", "/sys", "/dev"];
+const HOST_SETTINGS: [&str; 4] = ["/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d"];
+const SHARED_WITH_LAB: [&str; 8] = ["/etc/docker", "/etc/ssl", "/var", "/run", "/tmp", "/proc", "/sys", "/dev"];
 
 pub struct Docker;
 

@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser};
 
 use super::Verb;
 use crate::cli::arguments::{Count, options};
-use crate::cli::messages::{Failure, SUCCESS};
+use crate::cli::messages::{Failure, SUCCESS, print_line};
 use crate::cli::pulling;
 use crate::cli::session::Session;
 use crate::image::Reference;
@@ -42,6 +42,9 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         Reference::parse(&options.name.unwrap_or_default()).map_err(|error| Failure::new(error.to_string()))?;
     if options.all_tags && !reference.is_name_only() {
         return Err(Failure::new("tag can't be used with --all-tags/-a"));
+    }
+    if reference.is_name_only() && !options.all_tags && !options.quiet {
+        print_line("Using default tag: latest")?;
     }
     let platform = options.platform.filter(|text| !text.is_empty());
     let platform = platform.map(|text| Platform::parse(&text)).transpose();
