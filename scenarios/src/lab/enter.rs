@@ -42,6 +42,7 @@ pub fn enter(
         tools: Some(prepared.tools.clone()),
         programs: installation.programs(),
         images: Some(prepared.images.clone()),
+        packages: Some(prepared.packages.clone()),
         host_visible: options.interactive,
     };
     let sandbox = Sandbox {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::furnish::PACKAGES;
+use super::repository;
 use super::sandbox::Inside;
 use super::serve::{self, ServeError};
 use crate::listing::listing_without_sizes;
@@ -48,6 +50,9 @@ impl LabMachine {
         inside: Inside,
     ) -> Result<LabMachine, ServeError> {
         let registry = Some(serve::serve(Mood::Honest)?);
+        if Path::new(PACKAGES).exists() {
+            repository::serve().map_err(ServeError::Packages)?;
+        }
         // A machine that has been up for a day has a database for locate.
         if let Err(error) = command("/usr/bin/updatedb").status() {
             eprintln!("layerlab-lab: no database for locate: {error}");

@@ -8,6 +8,7 @@ use std::process::Command;
 use super::furnish::Tools;
 use crate::guest;
 use crate::image::{self, ImageError, Userland};
+use crate::package::{self, PackageError};
 
 /// Names a guest built before, so that no cargo is needed.
 pub const GUEST_VARIABLE: &str = "LAYERLAB_GUEST";
@@ -25,6 +26,8 @@ pub enum PrepareError {
     NoApplets { path: PathBuf, said: String },
     #[error("cannot assemble the images: {0}")]
     Images(#[from] ImageError),
+    #[error("cannot assemble the packages: {0}")]
+    Packages(#[from] PackageError),
 }
 
 /// Everything that is the same for all labs.
@@ -32,6 +35,7 @@ pub enum PrepareError {
 pub struct Prepared {
     pub tools: Tools,
     pub images: PathBuf,
+    pub packages: PathBuf,
 }
 
 /// The checkout this program was built from.
@@ -58,7 +62,9 @@ pub fn prepare() -> Result<Prepared, PrepareError> {
         Some(path) => path.into(),
         None => assemble(&program, &names)?,
     };
-    Ok(Prepared { tools: Tools { program, names }, images })
+    let packages = cache().join("packages");
+    package::assemble(&workspace_root().join("scenarios/packages"), &program, &packages)?;
+    Ok(Prepared { tools: Tools { program, names }, images, packages })
 }
 
 fn build_guest() -> Result<PathBuf, PrepareError> {

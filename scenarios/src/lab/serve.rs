@@ -13,6 +13,8 @@ use crate::registry::{At, Fault, Misbehaviour, Registry, RegistryError, Registry
 pub enum ServeError {
     #[error("cannot listen on port {REGISTRY_PORT} of the lab: {0}")]
     Listen(#[from] io::Error),
+    #[error("cannot serve the packages: {0}")]
+    Packages(#[source] io::Error),
     #[error(transparent)]
     Serve(#[from] RegistryError),
     #[error(transparent)]
