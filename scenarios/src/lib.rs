@@ -7,6 +7,7 @@ pub mod image;
 pub mod lab;
 pub mod listing;
 pub mod matcher;
+pub mod package;
 pub mod page;
 pub mod registry;
 pub mod replay;

@@ -1,6 +1,6 @@
 //! The open list of applets: name and entry point of each.
 
-use crate::{files, net, shell, system, text};
+use crate::{files, net, packages, shell, system, text};
 
 /// One call of an applet: its name, `argv[0]` as given, and the arguments.
 pub struct Call<'a> {
@@ -28,7 +28,7 @@ const fn lasting(name: &'static str, run: fn(&Call) -> u8) -> Applet {
 /// Every applet, sorted by name.
 pub const ALL: &[Applet] = &[
     tool("[", system::test::test),
-    tool("apt-get", net::packages::yum),
+    tool("apt-get", packages::apt::apt_get),
     tool("basename", files::status::basename),
     lasting("bash", shell::run),
     tool("cat", text::stream::cat),
@@ -45,6 +45,7 @@ pub const ALL: &[Applet] = &[
     tool("df", files::space::df),
     tool("diff", text::compare::diff),
     tool("dirname", files::status::dirname),
+    tool("dpkg", packages::dpkg::dpkg),
     tool("du", files::space::du),
     tool("echo", text::print::echo),
     tool("egrep", text::grep::grep),
@@ -102,6 +103,8 @@ pub const ALL: &[Applet] = &[
     tool("uname", system::identity::uname),
     tool("uniq", text::order::uniq),
     tool("updatedb", net::locate::updatedb),
+    lasting("vi", text::vi::vi),
+    lasting("vim", text::vi::vi),
     tool("wc", text::stream::wc),
     tool("which", system::process::which),
     tool("whoami", system::identity::whoami),

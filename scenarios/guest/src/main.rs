@@ -10,6 +10,7 @@ mod files;
 mod net;
 mod options;
 mod os;
+mod packages;
 mod say;
 mod shell;
 mod system;

@@ -131,6 +131,11 @@ impl Options {
         self.given.iter().any(|(given, _)| *given == letter)
     }
 
+    /// How often it was given.
+    pub fn count(&self, letter: char) -> usize {
+        self.given.iter().filter(|(given, _)| *given == letter).count()
+    }
+
     /// The value of the last occurrence.
     pub fn value(&self, letter: char) -> Option<&str> {
         self.given.iter().rev().find(|(given, _)| *given == letter).and_then(|(_, value)| value.as_deref())

@@ -64,7 +64,7 @@ pub enum Content {
 
 impl WrittenEntry {
     /// The checked form; `created` stands in for a missing `mtime`.
-    pub(super) fn check(&self, created: Timestamp) -> Result<Entry, String> {
+    pub(crate) fn check(&self, created: Timestamp) -> Result<Entry, String> {
         let (key, written) = self.path_key()?;
         let path = check_path(written)?;
         self.check_keys(key, written)?;
@@ -164,7 +164,7 @@ pub(super) fn expand_applets(
 }
 
 /// A layer's tar must hold a path once, a directory before what is in it, and a hard link's file before the link.
-pub(super) fn check_layer(entries: &[Entry]) -> Result<(), String> {
+pub(crate) fn check_layer(entries: &[Entry]) -> Result<(), String> {
     let mut seen: BTreeMap<&str, &EntryKind> = BTreeMap::new();
     for entry in entries {
         let path = entry.path.as_str();

@@ -12,9 +12,9 @@
 mod assemble;
 mod damage;
 mod description;
-mod entry;
+pub(crate) mod entry;
 pub mod json;
-mod layer;
+pub(crate) mod layer;
 mod layout;
 mod userland;
 

@@ -56,6 +56,7 @@ pub fn enter(
         directories: installation.directories(),
         images: Some(prepared.images.clone()),
         authority_pem: Some(certificate.authority_pem().to_owned()),
+        packages: Some(prepared.packages.clone()),
         host_visible: options.interactive,
         driver: Some(options.driver),
     };

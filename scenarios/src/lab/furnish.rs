@@ -13,6 +13,8 @@ use super::sandbox::HOSTNAME;
 pub const LAB: &str = "/lab";
 /// The image layout that the lab's registry serves, inside.
 pub const IMAGES: &str = "/lab/images";
+/// The package repository that the lab serves, inside.
+pub const PACKAGES: &str = "/lab/packages";
 /// Where the lab's registry listens, inside.
 pub const REGISTRY_PORT: u16 = 5000;
 /// Where a registry listens that asks who its clients are.
@@ -29,7 +31,7 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/bash\n\
 const GROUP: &str = "root:x:0:\ndaemon:x:1:\ntty:x:5:\nwww-data:x:33:\nnogroup:x:65534:\n";
 const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
 /// What `rpm -qa` lists: the packages whose commands the lab has.
-const PACKAGES: &str = "bash-5.2-1.x86_64\ncoreutils-9.1-1.x86_64\ncurl-7.88-1.x86_64\nmlocate-0.26-1.x86_64\n";
+const INSTALLED: &str = "bash-5.2-1.x86_64\ncoreutils-9.1-1.x86_64\ncurl-7.88-1.x86_64\nmlocate-0.26-1.x86_64\n";
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// The tools of the lab's machine: one program that is whatever it is called as.
@@ -57,6 +59,8 @@ pub struct Furnishing {
     pub images: Option<PathBuf>,
     /// An authority that the machine trusts, in PEM.
     pub authority_pem: Option<String>,
+    /// A package repository of the host, shown at [`PACKAGES`].
+    pub packages: Option<PathBuf>,
     /// Shows the host's whole root, read-only, at /host.
     pub host_visible: bool,
     /// The storage driver that docker's settings ask for.
@@ -82,6 +86,9 @@ impl Furnishing {
         }
         if let Some(pem) = &self.authority_pem {
             plan.file(AUTHORITIES, pem.clone(), 0o644);
+        }
+        if let Some(packages) = &self.packages {
+            plan.show(packages, PACKAGES);
         }
         if self.host_visible {
             plan.show("/", "/host");
@@ -118,7 +125,7 @@ fn settings(plan: &mut RootPlan, driver: Option<&str>) {
         ("/etc/hostname", format!("{HOSTNAME}\n")),
         ("/etc/resolv.conf", "nameserver 127.0.0.1\n".to_owned()),
         ("/etc/docker/daemon.json", daemon),
-        ("/var/lib/rpm/packages", PACKAGES.to_owned()),
+        ("/var/lib/rpm/packages", INSTALLED.to_owned()),
     ];
     for (path, content) in files {
         plan.file(path, content, 0o644);

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::furnish::PACKAGES;
+use super::repository;
 use super::sandbox::Inside;
 use super::second::SecondHost;
 use super::serve::{self, Hub, ServeError};
@@ -61,6 +63,9 @@ impl LabMachine {
     ) -> Result<LabMachine, ServeError> {
         let registry = Some(serve::serve(Mood::Honest)?);
         let hub = hub.map(serve::serve_index).transpose()?;
+        if Path::new(PACKAGES).exists() {
+            repository::serve().map_err(ServeError::Packages)?;
+        }
         // A machine that has been up for a day has a database for locate.
         if let Err(error) = command("/usr/bin/updatedb").status() {
             eprintln!("layerlab-lab: no database for locate: {error}");

@@ -17,6 +17,7 @@ pub mod libraries;
 pub mod loopback;
 pub mod machine;
 pub mod prepare;
+pub mod repository;
 pub mod root;
 pub mod sandbox;
 pub mod second;

@@ -9,6 +9,7 @@ use super::furnish::Tools;
 use super::index;
 use crate::guest;
 use crate::image::{self, ImageError, Userland};
+use crate::package::{self, PackageError};
 use crate::registry::Listed;
 
 /// Names a guest built before, so that no cargo is needed.
@@ -27,6 +28,8 @@ pub enum PrepareError {
     NoApplets { path: PathBuf, said: String },
     #[error("cannot assemble the images: {0}")]
     Images(#[from] ImageError),
+    #[error("cannot assemble the packages: {0}")]
+    Packages(#[from] PackageError),
 }
 
 /// Everything that is the same for all labs.
@@ -36,6 +39,7 @@ pub struct Prepared {
     pub images: PathBuf,
     /// What `docker search` finds.
     pub index: Vec<Listed>,
+    pub packages: PathBuf,
 }
 
 /// The checkout this program was built from.
@@ -63,7 +67,9 @@ pub fn prepare() -> Result<Prepared, PrepareError> {
         None => assemble(&program, &names)?,
     };
     let index = index::read(&workspace_root().join("scenarios/images"))?;
-    Ok(Prepared { tools: Tools { program, names }, images, index })
+    let packages = cache().join("packages");
+    package::assemble(&workspace_root().join("scenarios/packages"), &program, &packages)?;
+    Ok(Prepared { tools: Tools { program, names }, images, packages, index })
 }
 
 fn build_guest() -> Result<PathBuf, PrepareError> {

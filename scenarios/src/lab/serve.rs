@@ -26,6 +26,8 @@ pub struct Hub {
 pub enum ServeError {
     #[error("cannot listen on port {port} of the lab: {source}")]
     Listen { port: u16, source: io::Error },
+    #[error("cannot serve the packages: {0}")]
+    Packages(#[source] io::Error),
     #[error(transparent)]
     Serve(#[from] RegistryError),
     #[error(transparent)]

@@ -1,9 +1,12 @@
-//! `rpm -qa`, `yum install` and `apt-get install`: packages are directories below /usr/share/lab/packages.
+//! `rpm -q`, `rpm -ql` and `yum install`: packages of the repositories in /etc/yum.repos.d, or of a shelf on this machine.
 //!
+//! The shelf is for what a repository cannot hold, such as the engine under test:
 //! `/usr/share/lab/packages/NAME/` holds the files to copy to `/`; an optional `.rpm` file in it gives the full name that
 //! goes into the list `/var/lib/rpm/packages` (one name per line), which `rpm -qa` prints.
 
 use crate::applets::Call;
+use crate::options::Accepts;
+use crate::packages::yum as repositories;
 use crate::say;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -25,6 +28,12 @@ pub fn rpm(call: &Call) -> u8 {
     if !query('q') {
         say::complain("rpm", "only queries are known here: rpm -qa, rpm -q NAME");
         return 1;
+    }
+    if query('l') {
+        let names = call.args.iter().filter(|arg| !arg.starts_with('-'));
+        let lists: Vec<Option<String>> = names.map(|name| repositories::files_of(name)).collect();
+        lists.iter().flatten().for_each(say::text);
+        return u8::from(lists.iter().any(Option::is_none));
     }
     let mut status = 0;
     for name in call.args.iter().filter(|arg| !arg.starts_with('-')) {
@@ -48,38 +57,50 @@ fn is_package(full: &str, name: &str) -> bool {
 }
 
 pub fn yum(call: &Call) -> u8 {
-    let words: Vec<&str> = call.args.iter().map(String::as_str).filter(|arg| !arg.starts_with('-')).collect();
-    let ["install", names @ ..] = words.as_slice() else {
-        say::complain(call.name, "only 'install NAME' is known here");
+    let accepts = Accepts { name: "yum", short: "yq", long: &[("assumeyes", 'y'), ("quiet", 'q')], misuse: 1 };
+    let options = match accepts.read(call.args) {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    let quiet = options.has('q');
+    let Some(("install", names)) = options.operands.split_first().map(|(command, names)| (command.as_str(), names))
+    else {
+        say::complain(call.name, "only 'install [-y] [-q] NAME...' is known here");
         return 1;
     };
     if names.is_empty() {
         say::line("Error: Need to pass a list of pkgs to install");
         return 1;
     }
-    let apt = call.name == "apt-get" || call.name == "apt";
-    let mut wanted = Vec::new();
-    let mut missing = false;
+    let (mut shelved, mut remote, mut missing) = (Vec::new(), Vec::new(), false);
+    let mut all = None;
     for name in names {
         if let Some(full) = installed().into_iter().find(|full| is_package(full, name)) {
             say::line(format!("Package {full} already installed and latest version"));
             continue;
         }
         let directory = Path::new(SHELF).join(name);
-        if name.contains('/') || !directory.is_dir() {
-            if apt {
-                say::complain("E", format!("Unable to locate package {name}"));
-                return 100;
-            }
-            say::line(format!("No package {name} available."));
-            missing = true;
+        if !name.contains('/') && directory.is_dir() {
+            shelved.push(directory);
             continue;
         }
-        let full =
-            std::fs::read_to_string(directory.join(".rpm")).map_or((*name).to_owned(), |text| text.trim().to_owned());
-        wanted.push((directory, full));
+        if all.is_none() {
+            match repositories::available() {
+                Ok(found) => all = Some(found),
+                Err(what) => {
+                    say::complain("Error", format!("cannot reach a repository: {what}"));
+                    return 1;
+                }
+            }
+        }
+        if all.iter().flatten().any(|one| one.package.get("Package") == name) {
+            remote.push(name.clone());
+        } else {
+            say::line(format!("No package {name} available."));
+            missing = true;
+        }
     }
-    if wanted.is_empty() {
+    if shelved.is_empty() && remote.is_empty() {
         if missing {
             say::complain("Error", "Nothing to do");
             return 1;
@@ -87,15 +108,41 @@ pub fn yum(call: &Call) -> u8 {
         say::line("Nothing to do");
         return 0;
     }
-    for (directory, full) in &wanted {
-        say::line(format!("  Installing : {full}"));
-        if let Err(error) = lay_out(directory, Path::new("/"), true).and_then(|()| record(full)) {
-            say::complain(call.name, format!("{full}: {}", say::reason(&error)));
+    let all = all.unwrap_or_default();
+    let is_here = |name: &str| installed().iter().any(|full| is_package(full, name));
+    let chosen: Vec<_> =
+        repositories::with_dependencies(remote, &all, &is_here).into_iter().map(|at| &all[at]).collect();
+    if !chosen.is_empty() && !repositories::confirmed(&chosen, options.has('y'), quiet) {
+        return 1;
+    }
+    let mut done = Vec::new();
+    let mut install = |full: String, unpack: &dyn Fn() -> Result<(), String>| {
+        if !quiet {
+            say::line(format!("  Installing : {full}"));
+            say::flush();
+        }
+        if let Err(what) = unpack().and_then(|()| record(&full).map_err(|error| say::reason(&error))) {
+            say::complain(call.name, format!("{full}: {what}"));
+            return false;
+        }
+        done.push(full);
+        true
+    };
+    for directory in &shelved {
+        let name = directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let full = std::fs::read_to_string(directory.join(".rpm")).map_or(name, |text| text.trim().to_owned());
+        if !install(full, &|| lay_out(directory, Path::new("/"), true).map_err(|error| say::reason(&error))) {
             return 1;
         }
     }
-    let names: Vec<&str> = wanted.iter().map(|(_, full)| full.as_str()).collect();
-    say::line(format!("\nInstalled:\n  {}\n\nComplete!", names.join("\n  ")));
+    for one in chosen {
+        if !install(one.full_name(), &|| repositories::install(one)) {
+            return 1;
+        }
+    }
+    if !quiet {
+        say::line(format!("\nInstalled:\n  {}\n\nComplete!", done.join("\n  ")));
+    }
     0
 }
 

@@ -9,6 +9,7 @@ pub mod grep;
 pub mod order;
 pub mod print;
 pub mod stream;
+pub mod vi;
 
 use crate::say;
 use std::io::{self, Read};
