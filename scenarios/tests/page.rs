@@ -153,7 +153,8 @@ fn what_makes_no_sense_is_refused_with_its_line() {
     assert!(Page::parse("x.md", "# T\n\n# U\n").unwrap_err().to_string().contains("x.md:3: a page has one title"));
     let front = Page::parse("x.md", "---\nsource: a\nneeds: b\n---\n# T\n").unwrap_err().to_string();
     assert!(
-        front.contains("x.md:3: no key 'needs' with this value; there are source, targets, driver and `users: several`"),
+        front
+            .contains("x.md:3: no key 'needs' with this value; there are source, targets, driver and `users: several`"),
         "{front}"
     );
     assert!(Page::read("/nowhere.md").unwrap_err().to_string().contains("cannot read the page /nowhere.md"));
