@@ -14,9 +14,9 @@ use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, prepare, workspace_root};
 use layerlab_scenarios::lab::sandbox::Outcome;
 use layerlab_scenarios::lab::user_map::UserMap;
-use layerlab_scenarios::page::{self, Arrangement, DRIVERS, Page};
+use layerlab_scenarios::page::{self, Arrangement, DRIVERS, Differences, Page};
 use layerlab_scenarios::replay::{
-    ConsoleObserver, Machine, PageOutcome, PageReport, ReplayOptions, STOPPED, Summary, replay,
+    ConsoleObserver, Machine, PageOutcome, PageReport, ReplayOptions, Replayed, STOPPED, Summary, replay,
 };
 use layerlab_scenarios::target::{FindError, TARGETS, Target, named};
 
@@ -52,9 +52,9 @@ enum Verb {
 
 #[derive(Args)]
 struct Where {
-    /// What `docker` is in the lab: layerlab (or engine), docker, podman
-    #[arg(long, value_name = "TARGET", default_value = "layerlab", value_parser = target)]
-    on: &'static dyn Target,
+    /// What `docker` is in the lab: layerlab (or engine), docker, podman; a replay takes several
+    #[arg(long, value_name = "TARGET", default_value = "layerlab", value_delimiter = ',', value_parser = target)]
+    on: Vec<&'static dyn Target>,
     /// A lab as an ordinary user has it, even for root
     #[arg(long)]
     rootless: bool,
@@ -123,8 +123,8 @@ fn main() -> ExitCode {
 }
 
 impl Where {
-    fn lab(&self, driver: &'static str, keep: bool, interactive: bool) -> LabOptions {
-        LabOptions { on: self.on, rootless: self.rootless, driver, keep, second_host: false, interactive }
+    fn lab(&self, on: &'static dyn Target, driver: &'static str, keep: bool, interactive: bool) -> LabOptions {
+        LabOptions { on, rootless: self.rootless, driver, keep, second_host: false, interactive }
     }
 
     /// Enters a lab; the inner error is why this host cannot have the target, when it may go without.
@@ -134,7 +134,7 @@ impl Where {
         prepared: &Prepared,
         body: impl FnOnce(&mut LabMachine) -> u8,
     ) -> anyhow::Result<Result<Outcome, String>> {
-        let name = self.on.name();
+        let name = lab.on.name();
         if name == "docker"
             && let Ok(host) = std::env::var("DOCKER_HOST")
         {
@@ -161,24 +161,28 @@ impl Replay {
         if pages.len() > 1 && (self.keep || self.only.is_some()) {
             bail!("--keep and --only are about one page: name it ({})", names(&pages));
         }
+        if self.place.on.len() > 1 && (self.keep || self.only.is_some() || self.record.is_some()) {
+            bail!("--keep, --only and --record are about one target: give one --on");
+        }
         let prepared = prepare()?;
         let mut summary = Summary::default();
-        for page in &pages {
-            let outcome = self.page(page, &prepared)?;
+        for (page, on) in pages.iter().flat_map(|page| self.place.on.iter().map(move |on| (page, *on))) {
+            let outcome = self.page(page, on, &prepared)?;
             let is_stopped = outcome == PageOutcome::Stopped;
-            summary.add(page.name(), outcome);
+            let driver = page.driver(self.place.driver);
+            summary.add(Replayed { page: page.name(), target: on.name(), driver, outcome });
             if is_stopped {
                 break;
             }
         }
-        if pages.len() > 1 {
-            println!("\n{summary}");
+        if pages.len() * self.place.on.len() > 1 {
+            println!("\n{}\n{summary}", summary.table());
         }
         Ok(summary.status())
     }
 
-    fn page(&self, page: &Page, prepared: &Prepared) -> anyhow::Result<PageOutcome> {
-        let name = self.place.on.name();
+    fn page(&self, page: &Page, on: &'static dyn Target, prepared: &Prepared) -> anyhow::Result<PageOutcome> {
+        let name = on.name();
         if !page.targets.iter().any(|target| target == name) {
             println!("skipped on {name}: the page {} has no words for it", page.name());
             return Ok(PageOutcome::Skipped { reason: format!("no words for {name}") });
@@ -189,14 +193,15 @@ impl Replay {
             println!("skipped on {name}: the page {}: {reason}", page.name());
             return Ok(PageOutcome::Skipped { reason: reason.to_owned() });
         }
-        let lab = self.place.lab(page.driver(self.place.driver), self.keep, false);
+        let lab = self.place.lab(on, page.driver(self.place.driver), self.keep, false);
         let lab = LabOptions { second_host: page.has_second_host(), ..lab };
         // Opened out here: inside there is another root.
         let record = self.record.as_ref().map(|directory| Record::create(directory, page)).transpose()?;
-        let outcome = self.place.enter(lab, prepared, |machine| self.replay(page, machine, record))?;
+        let outcome = self.place.enter(lab, prepared, |machine| self.replay(page, on, machine, record))?;
         let steps = page.steps().filter(|step| step.targets.hold_for(name)).count();
         Ok(match outcome.map(conclude) {
-            Ok(0) => PageOutcome::Passed { steps: if self.only.is_some() { 1 } else { steps } },
+            Ok(0) if self.only.is_some() => PageOutcome::Passed { steps: 1, differences: Differences::default() },
+            Ok(0) => PageOutcome::Passed { steps, differences: page.differences(name) },
             Ok(STOPPED) => PageOutcome::Stopped,
             Ok(status) => PageOutcome::Failed { status },
             Err(reason) => PageOutcome::Skipped { reason },
@@ -204,12 +209,12 @@ impl Replay {
     }
 
     /// Inside the lab.
-    fn replay(&self, page: &Page, machine: &mut LabMachine, record: Option<Record>) -> u8 {
+    fn replay(&self, page: &Page, on: &dyn Target, machine: &mut LabMachine, record: Option<Record>) -> u8 {
         let options = ReplayOptions {
             trees: record.is_some(),
             only: self.only,
             pause: self.step,
-            again: Some(self.again(page)),
+            again: Some(self.again(page, on)),
             ..ReplayOptions::default()
         };
         let outcome = replay(page, machine, &mut ConsoleObserver::new(), &options)
@@ -228,12 +233,12 @@ impl Replay {
     }
 
     /// The command that replays this page so again.
-    fn again(&self, page: &Page) -> String {
+    fn again(&self, page: &Page, on: &dyn Target) -> String {
         let is_given = |page: &&String| page.ends_with(".md");
         let path = self.pages.iter().filter(is_given).find(|given| Path::new(given) == page.path);
         let mut command = format!("cargo xtask replay {}", path.unwrap_or(&page.name()));
-        if self.place.on.name() != TARGETS[0].name() {
-            command += &format!(" --on {}", self.place.on.name());
+        if on.name() != TARGETS[0].name() {
+            command += &format!(" --on {}", on.name());
         }
         if let Some(driver) = self.place.driver {
             command += &format!(" --driver {driver}");
@@ -295,7 +300,8 @@ impl Shell {
             return Ok(join::join(pid, &self.command)?);
         }
         let prepared = prepare()?;
-        let lab = self.place.lab(self.place.driver.unwrap_or(DRIVERS[0]), false, true);
+        let [on] = self.place.on[..] else { bail!("a shell is in one lab: give one --on") };
+        let lab = self.place.lab(on, self.place.driver.unwrap_or(DRIVERS[0]), false, true);
         let outcome = self.place.enter(lab, &prepared, |machine| self.inside(machine))?;
         Ok(outcome.map_or(SKIPPED, conclude))
     }
@@ -393,9 +399,9 @@ mod tests {
     #[test]
     fn the_hint_after_a_failure_names_the_page_as_it_was_given_and_the_flags() {
         let named = replay(&["x"]);
-        assert_eq!(named.again(&page("/house/cases/x.md")), "cargo xtask replay x");
+        assert_eq!(named.again(&page("/house/cases/x.md"), TARGETS[0]), "cargo xtask replay x");
         let given = replay(&["dir/x.md", "--on", "docker", "--rootless"]);
-        assert_eq!(given.again(&page("dir/x.md")), "cargo xtask replay dir/x.md --on docker --rootless");
+        assert_eq!(given.again(&page("dir/x.md"), TARGETS[1]), "cargo xtask replay dir/x.md --on docker --rootless");
     }
 
     #[test]

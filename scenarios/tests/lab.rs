@@ -8,16 +8,19 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use layerlab_scenarios::lab::furnish::Furnishing;
+use layerlab_scenarios::lab::furnish::{Furnishing, IMAGES, Program, REGISTRY_PORT};
 use layerlab_scenarios::lab::sandbox::{Inside, Outcome, Sandbox};
+use layerlab_scenarios::lab::second::SecondHost;
+use layerlab_scenarios::page::{Arrangement, Host};
 use layerlab_scenarios::skip::skip;
+use layerlab_scenarios::target::{Installation, TargetError};
 
 const SCENARIO: &str = "LAYERLAB_TEST_SCENARIO";
 const ROOTLESS: &str = "LAYERLAB_TEST_ROOTLESS";
@@ -30,10 +33,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[ignore = "the outer process of a lab; the other tests start it"]
 fn outer_process() {
     let scenario = std::env::var(SCENARIO).expect("the name of a scenario");
-    let root = Furnishing::default().plan().unwrap();
+    let mut root = Furnishing::default().plan().unwrap();
+    // A registry without images.
+    root.file(Path::new(IMAGES).join("index.json"), "{\"schemaVersion\":2,\"manifests\":[]}", 0o644);
+    root.file(Path::new(IMAGES).join("oci-layout"), "{\"imageLayoutVersion\":\"1.0.0\"}", 0o644);
     let rootless = std::env::var_os(ROOTLESS).is_some();
     let cgroup = scenario == "control groups";
-    let sandbox = Sandbox { root, keep: scenario == "keep", rootless, cgroup, ..Sandbox::default() };
+    let second_host = scenario == "second host";
+    let sandbox = Sandbox { root, keep: scenario == "keep", rootless, cgroup, second_host, ..Sandbox::default() };
     let status = match sandbox.run(|inside| inside_the_lab(&scenario, inside)) {
         Ok(Outcome::Ended { status }) => status,
         Ok(Outcome::Kept { pid, status }) => {
@@ -48,7 +55,7 @@ fn outer_process() {
     std::process::exit(status.into());
 }
 
-fn inside_the_lab(scenario: &str, _inside: Inside) -> u8 {
+fn inside_the_lab(scenario: &str, mut inside: Inside) -> u8 {
     match scenario {
         "facts" => facts(),
         "status" => return 42,
@@ -74,9 +81,44 @@ fn inside_the_lab(scenario: &str, _inside: Inside) -> u8 {
         }
         "keep" => fs::write("/root/marker", "kept").unwrap(),
         "control groups" => linger(),
+        "second host" => {
+            let host = SecondHost::begin(inside.second.take().unwrap(), "none", Box::new(NoEngine));
+            let mut host = host.unwrap_or_else(|error| panic!("{error}"));
+            // The registry of the second host answers on a network that only the cable joins to ours.
+            assert!(TcpStream::connect((Ipv4Addr::LOCALHOST, REGISTRY_PORT)).is_err());
+            let refused = TcpStream::connect((Host::Second.address(), 1)).unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "the other host answers");
+            let why = host.arrange(Arrangement::InstallDocker).unwrap_err();
+            assert!(why.starts_with("nothing did not answer"), "{why}");
+            assert!(!Path::new("/second").exists(), "a file of the second host");
+            linger();
+        }
         other => panic!("no scenario {other}"),
     }
     0
+}
+
+/// Leaves a file where it is asked to install something.
+struct NoEngine;
+
+impl Installation for NoEngine {
+    fn programs(&self) -> Vec<Program> {
+        Vec::new()
+    }
+
+    fn install(&mut self) -> Result<(), TargetError> {
+        assert_eq!(nix::unistd::gethostname().unwrap(), "other");
+        fs::write("/second", "").unwrap();
+        Err(TargetError::Silent { program: "nothing".into(), seconds: 0, log: String::new() })
+    }
+
+    fn start(&mut self, _inside: &Inside) -> Result<(), TargetError> {
+        Ok(())
+    }
+
+    fn engine_log(&self) -> String {
+        String::new()
+    }
 }
 
 /// Starts a second process and waits for the end that comes from outside.
@@ -271,6 +313,25 @@ fn killing_the_outer_process_leaves_no_process_mount_or_file() {
             assert!(!Path::new("/var/lib/docker/marker").exists(), "{user:?}");
             assert!(!Path::new("/tmp/layerlab-test-marker").exists(), "{user:?}");
         }
+    }
+}
+
+#[test]
+fn a_second_host_is_joined_by_a_cable_only_and_goes_with_a_killed_lab() {
+    for user in users() {
+        let mut outer = start(user, "second host");
+        let mut said = sayings(&mut outer);
+        let first = Vec::from_iter(said.next());
+        if forbidden(&first) {
+            outer.wait().unwrap();
+            continue;
+        }
+        assert_eq!(first.first().map(|(word, _)| word.as_str()), Some("ready"), "{user:?}: {first:?}");
+        let inside = descendants(outer.id());
+        assert_eq!(inside.len(), 5, "{user:?}: PID 1 and one more of each host, and the runner's child: {inside:?}");
+        outer.kill().unwrap();
+        outer.wait().unwrap();
+        wait_until(|| inside.iter().all(|process| !is_alive(process)), "every process of both hosts is gone");
     }
 }
 

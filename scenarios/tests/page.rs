@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use layerlab_scenarios::page::{Arrangement, ExpectedText, Item, Page, Prompt, Step};
+use layerlab_scenarios::page::{Arrangement, Differences, ExpectedText, Host, Item, Page, Prompt, Step};
 
 fn page(console: &str) -> Result<Page, String> {
     Page::parse("x.md", &format!("# Title\n\n```console\n{console}\n```\n")).map_err(|error| error.to_string())
@@ -153,7 +153,8 @@ fn what_makes_no_sense_is_refused_with_its_line() {
     assert!(Page::parse("x.md", "# T\n\n# U\n").unwrap_err().to_string().contains("x.md:3: a page has one title"));
     let front = Page::parse("x.md", "---\nsource: a\nneeds: b\n---\n# T\n").unwrap_err().to_string();
     assert!(
-        front.contains("x.md:3: no key 'needs' with this value; there are source, targets and `users: several`"),
+        front
+            .contains("x.md:3: no key 'needs' with this value; there are source, targets, driver and `users: several`"),
         "{front}"
     );
     assert!(Page::read("/nowhere.md").unwrap_err().to_string().contains("cannot read the page /nowhere.md"));
@@ -279,4 +280,22 @@ fn a_command_of_only_control_keys_is_pressed() {
     let page = page("# docker run -it x\nroot@c:/# ^P^Q\n# echo ^P").unwrap();
     let pressed: Vec<_> = page.steps().map(layerlab_scenarios::page::Step::pressed).collect();
     assert_eq!(pressed, [None, Some("\x10\x11".to_owned()), None]);
+}
+
+#[test]
+fn steps_know_their_host_and_what_differs_between_targets_is_counted() {
+    let lab = "```lab\nhost 192.168.56.226\n```\n";
+    let text = format!(
+        "# T\n```console\n# a\n@docker 1\n@layerlab,podman 2\n# b\nc\n@podman # d\n```\n{lab}```console\n# e\n```\n"
+    );
+    let page = Page::parse("x.md", &text).unwrap();
+    let hosts: Vec<Host> = page.steps().map(|step| step.host).collect();
+    assert_eq!(hosts, [Host::First, Host::First, Host::First, Host::Second]);
+    assert!(page.has_second_host());
+    assert_eq!(page.differences("docker"), Differences { marked: 1, left_out: 1 });
+    assert_eq!(page.differences("podman"), Differences { marked: 2, left_out: 0 });
+    let all = Page::parse("x.md", "---\ntargets: docker\n---\n# T\n```console\n@docker # a\n```\n").unwrap();
+    assert_eq!(all.differences("docker"), Differences::default(), "a mark for all is none");
+    let some = Page::parse("x.md", &text.replace("host 1", "@docker host 1")).unwrap_err().to_string();
+    assert!(some.contains("a page changes hosts for all targets"), "{some}");
 }

@@ -14,7 +14,7 @@ use crate::{Verb, call, fmt, lint, test};
 
 pub const VERB: Verb = Verb {
     name: "ci",
-    summary: "fmt, lint, test, replay as root, as ordinary users (--user NAME adds one) and on a required docker",
+    summary: "fmt, lint, test, replay as root, as ordinary users (--user NAME adds one) and on a required docker and podman",
     run,
 };
 
@@ -45,7 +45,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
         call::status(call::lab()?.args(["replay", "walkthroughs", "cases"]))
     })?;
     if !is_root {
-        println!("==> skipped: replay as other users and replay on docker need root");
+        println!("==> skipped: replay as other users, on docker and on podman need root");
         return Ok(0);
     }
     let stage = Stage::make()?;
@@ -53,15 +53,17 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     if let Some((name, user)) = user {
         check(&format!("replay as {name}"), || call::status(&mut stage.replay_as(user)?))?;
     }
-    check("replay on docker", || {
-        call::status(call::lab()?.args(["replay", "walkthroughs", "cases", "--on", "docker", "--require", "docker"]))
-    })?;
+    for target in ["docker", "podman"] {
+        check(&format!("replay on {target}"), || {
+            call::status(call::lab()?.args(["replay", "walkthroughs", "cases", "--on", target, "--require", target]))
+        })?;
+    }
     Ok(0)
 }
 
 /// What a test machine can do must not be skipped; the source documents are no part of a clone, but may lie beside it.
 fn requirements(is_root: bool) -> Vec<(&'static str, OsString)> {
-    let mut required = if is_root { "root,docker,user" } else { "user" }.to_owned();
+    let mut required = if is_root { "root,docker,podman,user" } else { "user" }.to_owned();
     let mut variables = Vec::new();
     let beside = call::root().join("../shared/walkthroughs");
     let documents = std::env::var_os(DOCUMENTS).or_else(|| beside.is_dir().then(|| beside.into()));

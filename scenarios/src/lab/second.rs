@@ -4,7 +4,7 @@
 //! and UTS namespaces of its own, and so its own data root and its own engine; it is furnished from what was taken hold of
 //! before the lab's own root was raised. Its PID 1 is a child of the runner and dies with it, and the kernel kills
 //! everything on it with its PID 1. *Never*: an engine of one host sees files or processes of the other, but control
-//! groups, of which a lab has one set. *Proved by* `scenarios/tests/hosts.rs`.
+//! groups, of which a lab has one set. *Proved by* `scenarios/tests/lab.rs` and the page `two-hosts`.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Write};

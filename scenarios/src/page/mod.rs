@@ -222,6 +222,13 @@ impl Page {
         self.items.iter().any(goes_there)
     }
 
+    /// What the page has to say about `target` in particular.
+    pub fn differences(&self, target: &str) -> Differences {
+        let (typed, left_out): (Vec<&Step>, Vec<&Step>) = self.steps().partition(|step| step.targets.hold_for(target));
+        let marked = typed.iter().filter(|step| step.is_marked(&self.targets)).count();
+        Differences { marked, left_out: left_out.len() }
+    }
+
     /// All steps in page order, of every target.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
         self.items.iter().filter_map(|item| match item {
@@ -231,7 +238,24 @@ impl Page {
     }
 }
 
+/// How many steps of a page are not the same on all its targets, as one of them sees it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Steps typed on the target of which the command, an option or an expected line is not for all targets.
+    pub marked: usize,
+    /// Steps that are typed on other targets only.
+    pub left_out: usize,
+}
+
 impl Step {
+    /// Whether some part of the step is for some of `targets` only.
+    fn is_marked(&self, targets: &[String]) -> bool {
+        let options = self.options.iter().map(|(targets, _)| targets);
+        let expected = self.expected.iter().map(|(targets, _)| targets);
+        let mut parts = [&self.targets].into_iter().chain(options).chain(expected);
+        parts.any(|part| targets.iter().any(|target| !part.hold_for(target)))
+    }
+
     /// What the options say for `target`.
     pub fn rules(&self, target: &str) -> StepRules {
         let mut rules = StepRules { exit: 0, columns: false, unordered: false, timeout: None, keys: Vec::new() };

@@ -24,7 +24,7 @@ pub use console::ConsoleObserver;
 pub use failure::{Failure, Problem};
 pub use report::{PageReport, StepReport, StepStatus, TreeReport};
 pub use runner::replay;
-pub use summary::{PageOutcome, STOPPED, Summary};
+pub use summary::{PageOutcome, Replayed, STOPPED, Summary};
 
 /// What a page is replayed on: a lab with our engine, or with somebody else's.
 pub trait Machine {
