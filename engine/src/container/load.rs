@@ -222,7 +222,8 @@ impl Engine {
         let (config, below) = (self.image_config(image)?, self.image_config(parent)?);
         let (steps, steps_below) = (&config.view().history, &below.view().history);
         let is_one_more = steps.len() == steps_below.len() + 1 && steps.starts_with(steps_below);
-        if !is_one_more && !(steps.is_empty() && steps_below.is_empty()) {
+        let is_valid = is_one_more || (steps.is_empty() && steps_below.is_empty());
+        if !is_valid {
             return Err(LoadError::Parent { parent: parent.clone(), image: image.clone() }.into());
         }
         let _lock = self.store.lock()?;
