@@ -160,10 +160,10 @@ impl Engine {
             let tar = Told { section, layer: diff_id, total_bytes, told_bytes: 0, progress };
             let tar = decompressed(tar).map_err(LoadError::Stream)?;
             let (found, unpacked) = self.unpack_digested(tar, &content)?;
+            progress.loading(diff_id.short(), total_bytes, total_bytes);
             if found != *diff_id {
                 return Err(LoadError::DiffId { index, expected: diff_id.clone(), found }.into());
             }
-            progress.loading(diff_id.short(), total_bytes, total_bytes);
             let layer = Layer {
                 chain_id,
                 diff_id: diff_id.clone(),
