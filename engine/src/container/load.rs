@@ -160,10 +160,10 @@ impl Engine {
             let tar = Told { section, layer: diff_id, total_bytes, told_bytes: 0, progress };
             let tar = decompressed(tar).map_err(LoadError::Stream)?;
             let (found, unpacked) = self.unpack_digested(tar, &content)?;
+            progress.loading(diff_id.short(), total_bytes, total_bytes);
             if found != *diff_id {
                 return Err(LoadError::DiffId { index, expected: diff_id.clone(), found }.into());
             }
-            progress.loading(diff_id.short(), total_bytes, total_bytes);
             let layer = Layer {
                 chain_id,
                 diff_id: diff_id.clone(),
@@ -222,7 +222,8 @@ impl Engine {
         let (config, below) = (self.image_config(image)?, self.image_config(parent)?);
         let (steps, steps_below) = (&config.view().history, &below.view().history);
         let is_one_more = steps.len() == steps_below.len() + 1 && steps.starts_with(steps_below);
-        if !is_one_more && !(steps.is_empty() && steps_below.is_empty()) {
+        let is_valid = is_one_more || (steps.is_empty() && steps_below.is_empty());
+        if !is_valid {
             return Err(LoadError::Parent { parent: parent.clone(), image: image.clone() }.into());
         }
         let _lock = self.store.lock()?;
