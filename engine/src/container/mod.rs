@@ -15,6 +15,7 @@ use crate::sys::random::{KernelEntropy, SystemClock};
 use crate::world::{Clock, Entropy};
 
 pub mod attach;
+mod build_step;
 mod change;
 pub mod commit;
 pub mod config;
@@ -37,6 +38,7 @@ mod rootfs;
 mod rootless;
 mod stream;
 
+pub use build_step::StepImage;
 pub use commit::CommitSpec;
 pub use create::CreateSpec;
 pub use error::EngineError;

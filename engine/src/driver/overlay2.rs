@@ -173,7 +173,11 @@ impl Driver for Overlay2 {
     }
 
     fn edit(&self, id: &str) -> Result<View, DriverError> {
-        let mount = self.writable(id)?.detached().map_err(failed("mount overlay of", &self.layer(id)))?;
+        let overlay = self.writable(id)?;
+        if overlay.lower.is_empty() {
+            return Ok(View { path: self.layer(id).join("diff"), _mount: None });
+        }
+        let mount = overlay.detached().map_err(failed("mount overlay of", &self.layer(id)))?;
         Ok(View { path: mount.path(), _mount: Some(mount) })
     }
 

@@ -3,6 +3,7 @@
 //! A verb's first name is the short one; the others are its spellings below `container` and `image`. Errors and help
 //! name the spelling that was typed.
 
+mod build;
 mod commit;
 mod create;
 mod diff;
@@ -49,7 +50,8 @@ pub struct Verb {
 }
 
 /// All verbs, in alphabetical order.
-static VERBS: [&Verb; 23] = [
+static VERBS: [&Verb; 24] = [
+    &build::VERB,
     &commit::VERB,
     &create::VERB,
     &diff::VERB,
