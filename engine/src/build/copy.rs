@@ -27,7 +27,7 @@ pub struct Copy<'a> {
 
 impl Copy<'_> {
     /// Copies all sources below `tree`. The error is a reason.
-    pub fn into_tree(&self, tree: &Path) -> Result<(), String> {
+    pub fn carry_out(&self, tree: &Path) -> Result<(), String> {
         let failed = |error: String| format!("failed to copy files: {error}");
         let root = Root::open(tree).map_err(|error| failed(error.to_string()))?;
         self.sources.iter().try_for_each(|source| self.copy(source, &root).map_err(failed))

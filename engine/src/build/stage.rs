@@ -366,7 +366,7 @@ impl<'a> Builder<'a> {
                 None => (!keeps_owners).then_some((0, 0)),
             };
             let (sources, destination) = (sources.as_slice(), destination.as_str());
-            Copy { origin: &origin, sources, destination, owner, unpacks: verb == "ADD", owners }.into_tree(tree)
+            Copy { origin: &origin, sources, destination, owner, unpacks: verb == "ADD", owners }.carry_out(tree)
         })??;
         self.stage.image = Some(id);
         Ok(())
