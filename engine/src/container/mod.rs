@@ -19,6 +19,7 @@ mod build_step;
 mod change;
 pub mod commit;
 pub mod config;
+mod copy;
 pub mod create;
 pub mod error;
 pub mod exec;
@@ -40,6 +41,7 @@ mod stream;
 
 pub use build_step::StepImage;
 pub use commit::CommitSpec;
+pub use copy::ContainerFiles;
 pub use create::CreateSpec;
 pub use error::EngineError;
 pub use images::{Image, ImageSummary};

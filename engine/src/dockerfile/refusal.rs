@@ -19,6 +19,13 @@ pub fn worded(reason: &str, line: usize, original: &str) -> String {
             return format!("failed to parse Dockerfile: invalid escape token '{token}' does not match ` or \\");
         }
         ("ONBUILD", _) if !has_arguments => "ONBUILD requires at least one argument".to_owned(),
+        ("ONBUILD", forbidden) if forbidden.contains("not allowed") => {
+            let trigger = original.split_whitespace().nth(1).unwrap_or_default().to_ascii_uppercase();
+            match trigger.as_str() {
+                "ONBUILD" => "Chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed".to_owned(),
+                trigger => format!("{trigger} isn't allowed as an ONBUILD trigger"),
+            }
+        }
         ("ONBUILD", unknown) if unknown.starts_with("unknown instruction") => {
             let trigger = original.split_whitespace().nth(1).unwrap_or_default().to_ascii_uppercase();
             format!("unknown instruction: {trigger}")

@@ -5,6 +5,7 @@
 
 mod build;
 mod commit;
+mod cp;
 mod create;
 mod diff;
 mod exec;
@@ -50,9 +51,10 @@ pub struct Verb {
 }
 
 /// All verbs, in alphabetical order.
-static VERBS: [&Verb; 24] = [
+static VERBS: [&Verb; 25] = [
     &build::VERB,
     &commit::VERB,
+    &cp::VERB,
     &create::VERB,
     &diff::VERB,
     &exec::VERB,
