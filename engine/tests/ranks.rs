@@ -6,16 +6,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may name.
-const RANKS: [(&str, &[&str]); 9] = [
+const RANKS: [(&str, &[&str]); 11] = [
     ("world", &[]),
     ("image", &[]),
     ("sys", &["world"]),
+    ("dockerfile", &["image"]),
     ("layer", &["image", "sys"]),
     ("driver", &["image", "layer", "sys", "world"]),
     ("registry", &["image", "layer", "sys"]),
     ("store", &["image"]),
-    ("container", &["driver", "image", "layer", "registry", "store", "sys", "world"]),
-    ("cli", &["container", "driver", "image", "layer", "registry", "store", "sys", "world"]),
+    ("container", &["dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
+    ("build", &["container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
+    ("cli", &["build", "container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
 ];
 
 fn sources(directory: &Path) -> Vec<PathBuf> {

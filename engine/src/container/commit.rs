@@ -9,7 +9,7 @@ use super::{Engine, EngineError, change, error::failed};
 use crate::image::config::{ConfigView, History, RunConfig};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::{Change, Packed, chain_id};
-use crate::store::{Layer, MountRecord};
+use crate::store::Layer;
 
 /// How the new image is to be called and described.
 #[derive(Debug, Clone, Default)]
@@ -27,12 +27,15 @@ pub struct CommitSpec {
 }
 
 /// What a new image is described by, beside what its container says.
-struct Description<'a> {
-    container: &'a str,
-    config: RunConfig,
-    command: Vec<String>,
-    author: &'a str,
-    comment: &'a str,
+pub(super) struct Description<'a> {
+    /// The container it is made of, if there was one.
+    pub container: &'a str,
+    pub config: RunConfig,
+    /// What the container ran with.
+    pub container_config: RunConfig,
+    pub command: Vec<String>,
+    pub author: &'a str,
+    pub comment: &'a str,
 }
 
 impl Engine {
@@ -50,43 +53,24 @@ impl Engine {
             container.config.image.parse().map_err(|_| EngineError::NoSuchImage(container.config.image.clone()))?;
         let base = self.image_config(&base_id)?;
         let mut config = container.config.config.clone();
-        for instruction in &spec.changes {
-            change::apply(instruction, &mut config)?;
-        }
+        change::apply(&spec.changes, &mut config)?;
         let paused = if spec.pause && container.config.state.running { Some(self.pause(&container)?) } else { None };
         let mount = self.store.layers.mount(&container.id)?;
-        let staging = Staging::new(self.store.data_root())?;
-        let content = staging.layer(0)?;
-        let copied = self.copy_layer(&mount, &content);
-        drop(paused);
-        let (packed, size_bytes) = copied?;
-        let layer = (packed.entries > 0).then(|| Layer {
-            chain_id: chain_id(mount.parent.as_ref(), &packed.diff_id),
-            diff_id: packed.diff_id,
-            parent: mount.parent,
-            cache_id: String::new(),
-            size_bytes,
-        });
-
-        let mut view = base.view().clone();
         let description = Description {
             container: &container.id,
             command: container.config.config.cmd.clone().unwrap_or_default(),
+            container_config: config.clone(),
             config,
             author: &spec.author,
             comment: &spec.comment,
         };
-        describe(&mut view, description, layer.as_ref().map(|layer| layer.diff_id.clone()), self.clock.now());
-        let image = ImageConfig::from_view(view)?;
-        let _lock = self.store.lock()?;
+        let staging = Staging::new(self.store.data_root())?;
+        let content = staging.layer(0)?;
+        let copied = self.copy_layer(&mount.mount_id, Some(&mount.init_id), &content);
+        drop(paused);
+        let lock = self.store.lock()?;
         self.sweep()?;
-        let chain_ids: Vec<Digest> = layer.iter().map(|layer| layer.chain_id.clone()).collect();
-        let intent = self.intend(&[], &chain_ids)?;
-        if let Some(layer) = layer.filter(|layer| !self.store.layers.has(&layer.chain_id)) {
-            self.adopt_layer(layer, &content)?;
-        }
-        let id = self.store.images.put(image.raw())?;
-        self.store.images.set_parent(&id, &base_id)?;
+        let id = self.put_child(base.view().clone(), Some(&base_id), mount.parent, &content, copied?, description)?;
         self.store.images.set_last_updated(&id, self.clock.now())?;
         if let Some(reference) = &spec.reference {
             let reference = reference.clone().with_default_tag();
@@ -94,16 +78,54 @@ impl Engine {
             names.set(&reference.familiar_name(), &reference.familiar(), &id);
             self.store.save_repositories(&names)?;
         }
-        intent.done()?;
+        drop(lock);
         tracing::debug!(image = %id, container = container.id, "committed");
         Ok(id)
     }
 
-    /// Packs what the writable layer of `mount` changes and unpacks it at `content` as it flows.
-    fn copy_layer(&self, mount: &MountRecord, content: &Path) -> Result<(Packed, u64), EngineError> {
+    /// Makes an image of the view of the one below and of one more layer, which waits at `content`. To be called under the
+    /// store's lock.
+    pub(super) fn put_child(
+        &self,
+        mut view: ConfigView,
+        below: Option<&Digest>,
+        top: Option<Digest>,
+        content: &Path,
+        (packed, size_bytes): (Packed, u64),
+        description: Description,
+    ) -> Result<Digest, EngineError> {
+        let layer = (packed.entries > 0).then(|| Layer {
+            chain_id: chain_id(top.as_ref(), &packed.diff_id),
+            diff_id: packed.diff_id,
+            parent: top,
+            cache_id: String::new(),
+            size_bytes,
+        });
+        describe(&mut view, description, layer.as_ref().map(|layer| layer.diff_id.clone()), self.clock.now());
+        let image = ImageConfig::from_view(view)?;
+        let chain_ids: Vec<Digest> = layer.iter().map(|layer| layer.chain_id.clone()).collect();
+        let intent = self.intend(&[], &chain_ids)?;
+        if let Some(layer) = layer.filter(|layer| !self.store.layers.has(&layer.chain_id)) {
+            self.adopt_layer(layer, content)?;
+        }
+        let id = self.store.images.put(image.raw())?;
+        if let Some(below) = below {
+            self.store.images.set_parent(&id, below)?;
+        }
+        intent.done()?;
+        Ok(id)
+    }
+
+    /// Packs what the driver's layer `id` changes against `parent`, right below it, and unpacks it at `content` as it flows.
+    pub(super) fn copy_layer(
+        &self,
+        id: &str,
+        parent: Option<&str>,
+        content: &Path,
+    ) -> Result<(Packed, u64), EngineError> {
         let (mut reader, mut writer) = io::pipe().map_err(failed("open a pipe for", content))?;
         thread::scope(|scope| {
-            let packing = scope.spawn(move || self.driver.pack(&mount.mount_id, Some(&mount.init_id), &mut writer));
+            let packing = scope.spawn(move || self.driver.pack(id, parent, &mut writer));
             let unpacked = self.unpack_layer(&mut reader, content);
             drop(reader);
             let packed =
@@ -131,7 +153,7 @@ fn describe(view: &mut ConfigView, description: Description, layer: Option<Diges
     view.author = description.author.to_owned();
     view.comment = String::new();
     view.container = description.container.to_owned();
-    view.container_config = Some(description.config.clone());
+    view.container_config = Some(description.container_config);
     view.config = Some(description.config);
     view.docker_version = crate::VERSION.to_owned();
 }

@@ -8,6 +8,7 @@ use super::config::{ContainerConfig, EndpointSettings, HostConfig};
 use super::error::failed;
 use super::intent::remove_directory;
 use super::{Container, Engine, EngineError, names, rootfs};
+use crate::image::Digest;
 use crate::image::config::RunConfig;
 use crate::store::MountRecord;
 
@@ -28,19 +29,30 @@ impl Engine {
     /// Makes a container that does not run yet, and says what the caller should be warned of.
     pub fn create(&self, spec: CreateSpec) -> Result<(Container, Vec<String>), EngineError> {
         let image_id = self.image_id(&spec.image)?;
-        let image = self.image_config(&image_id)?;
-        let defaults = image.view().config.clone().unwrap_or_default();
-        let mut run = merged(spec.run, &defaults);
-        run.image = spec.image;
+        let run = RunConfig { image: spec.image, ..spec.run };
+        self.create_on(Some(&image_id), run, spec.host, spec.name)
+    }
+
+    /// [`Engine::create`] on an image that is known, or on nothing at all.
+    pub(super) fn create_on(
+        &self,
+        image_id: Option<&Digest>,
+        run: RunConfig,
+        host: HostConfig,
+        name: Option<String>,
+    ) -> Result<(Container, Vec<String>), EngineError> {
+        let image = image_id.map(|id| self.image_config(id)).transpose()?;
+        let defaults = image.as_ref().and_then(|image| image.view().config.clone()).unwrap_or_default();
+        let mut run = merged(run, &defaults);
         let command: Vec<String> = run.entrypoint.iter().flatten().chain(run.cmd.iter().flatten()).cloned().collect();
         let Some((path, args)) = command.split_first() else { return Err(EngineError::NoCommand) };
         if !run.working_dir.is_empty() && !run.working_dir.starts_with('/') {
             return Err(EngineError::WorkingDirectory(run.working_dir));
         }
         // An unknown network is refused at the start, as dockerd does.
-        let network = network_name(&spec.host.network_mode).unwrap_or(&spec.host.network_mode).to_owned();
+        let network = network_name(&host.network_mode).unwrap_or(&host.network_mode).to_owned();
         let mut warnings = Vec::new();
-        if network == "host" && !spec.host.port_bindings.is_empty() {
+        if network == "host" && !host.port_bindings.is_empty() {
             warnings.push("Published ports are discarded when using host network mode".to_owned());
         }
         let id = self.entropy.hex_id();
@@ -51,7 +63,7 @@ impl Engine {
 
         let _lock = self.store.lock()?;
         self.sweep()?;
-        let name = self.free_name(spec.name)?;
+        let name = self.free_name(name)?;
         let directory = self.record_directory(&id);
         let file = |name: &str| directory.join(name).display().to_string();
         let mut config = ContainerConfig {
@@ -60,7 +72,7 @@ impl Engine {
             path: path.clone(),
             args: args.to_vec(),
             config: run,
-            image: image_id.to_string(),
+            image: image_id.map(ToString::to_string).unwrap_or_default(),
             log_path: file(&format!("{id}-json.log")),
             name: format!("/{name}"),
             driver: self.driver.name().to_owned(),
@@ -70,8 +82,8 @@ impl Engine {
             ..ContainerConfig::default()
         };
         config.network_settings.networks = BTreeMap::from([(network, EndpointSettings::default())]);
-        let container = Container { id, config, host: spec.host };
-        let made = self.lay_out(&container, self.top_layer(&image));
+        let container = Container { id, config, host };
+        let made = self.lay_out(&container, image.as_ref().and_then(|image| self.top_layer(image)));
         if made.is_err() {
             self.forget(&container)?;
             self.sweep()?;
@@ -80,7 +92,7 @@ impl Engine {
     }
 
     /// Layers, mount record and container record, in this order: what a record names exists.
-    fn lay_out(&self, container: &Container, top: Option<crate::image::Digest>) -> Result<(), EngineError> {
+    fn lay_out(&self, container: &Container, top: Option<Digest>) -> Result<(), EngineError> {
         let mount_id = self.entropy.hex_id();
         let record = MountRecord { init_id: format!("{mount_id}-init"), mount_id, parent: top.clone() };
         let below = top.map(|top| self.store.layers.get(&top)).transpose()?;

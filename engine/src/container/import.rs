@@ -26,9 +26,7 @@ impl Engine {
     /// Makes an image of a tar, which may be compressed, and says its ID.
     pub fn import(&self, tar: impl Read, spec: &ImportSpec) -> Result<Digest, EngineError> {
         let mut config = RunConfig::default();
-        for instruction in &spec.changes {
-            change::apply(instruction, &mut config)?;
-        }
+        change::apply(&spec.changes, &mut config)?;
         if spec.reference.as_ref().is_some_and(|name| name.digest().is_some()) {
             return Err(EngineError::Change("cannot import digest reference".to_owned()));
         }

@@ -16,9 +16,11 @@ use crate::world::{Clock, Entropy};
 
 pub mod attach;
 mod bridge;
+mod build_step;
 mod change;
 pub mod commit;
 pub mod config;
+mod copy;
 pub mod create;
 pub mod detach_keys;
 pub mod error;
@@ -49,7 +51,9 @@ mod save;
 mod stream;
 pub mod top;
 
+pub use build_step::StepImage;
 pub use commit::CommitSpec;
+pub use copy::ContainerFiles;
 pub use create::CreateSpec;
 pub use error::EngineError;
 pub use history::HistoryStep;

@@ -155,7 +155,11 @@ impl Driver for Overlay2 {
     }
 
     fn edit(&self, id: &str) -> Result<View, DriverError> {
-        merged::detached(&self.writable(id)?, &self.layer(id))
+        let overlay = self.writable(id)?;
+        if overlay.lower.is_empty() {
+            return Ok(View { path: self.layer(id).join("diff"), _mount: None });
+        }
+        merged::detached(&overlay, &self.layer(id))
     }
 
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {

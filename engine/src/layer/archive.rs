@@ -433,3 +433,10 @@ fn xattrs(pax: BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let named = |(key, value): (Vec<u8>, Vec<u8>)| Some((key.strip_prefix(b"SCHILY.xattr.")?.to_vec(), value));
     pax.into_iter().filter_map(named).collect()
 }
+
+/// Whether these are the first bytes of a tar: a header block whose checksum is right.
+pub fn is_header(bytes: &[u8]) -> bool {
+    let Ok(block) = <&[u8; BLOCK_BYTES]>::try_from(bytes) else { return false };
+    let (unsigned, signed) = checksums(block);
+    *block != [0; BLOCK_BYTES] && numeric(&block[field::CHECKSUM]).is_some_and(|sum| sum == unsigned || sum == signed)
+}

@@ -26,6 +26,7 @@
 //! bytes and diff IDs).
 
 pub mod archive;
+pub mod bundle;
 pub mod chain;
 pub mod changes;
 pub mod compression;
@@ -37,6 +38,7 @@ pub mod tree;
 pub mod unpack;
 pub mod whiteout;
 
+pub use bundle::{Bundle, BundleError, BundleOptions, content_hash};
 pub use chain::{chain_id, chain_ids};
 pub use changes::{Change, ChangeKind, ChangesError, changes};
 pub use compression::decompressed;

@@ -4,7 +4,9 @@
 //! name the spelling that was typed.
 
 mod attach;
+mod build;
 mod commit;
+mod cp;
 mod create;
 mod diff;
 mod exec;
@@ -63,7 +65,9 @@ pub struct Verb {
 /// All verbs, in alphabetical order.
 static VERBS: &[&Verb] = &[
     &attach::VERB,
+    &build::VERB,
     &commit::VERB,
+    &cp::VERB,
     &create::VERB,
     &diff::VERB,
     &exec::VERB,

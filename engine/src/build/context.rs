@@ -1,0 +1,170 @@
+//! A build's context: the files that COPY and ADD may see.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::ignore::Ignore;
+use crate::layer::{Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackError, UnpackOptions, unpack};
+use crate::sys::root::Root;
+
+/// What lists the files that are left out.
+const IGNORE_FILE: &str = ".dockerignore";
+
+/// A context that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ContextError {
+    #[error("error checking context: '{operation} {}: {source}'", path.display())]
+    Io { operation: &'static str, path: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Ignore(String),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error("the context is no tar that can be unpacked: {0}")]
+    Unpack(#[from] UnpackError),
+}
+
+/// Files below a directory, without those that a `.dockerignore` leaves out.
+pub struct Context {
+    tree: Root,
+    ignore: Ignore,
+    /// The bytes that Docker's client would send.
+    sent_bytes: u64,
+    /// Where an archive was unpacked.
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Context {
+    /// The files below `directory`. `dockerfile` is its Dockerfile, which is sent even if it is left out.
+    pub fn directory(directory: &Path, dockerfile: Option<&Path>) -> Result<Context, ContextError> {
+        let io = |operation, path: &Path| {
+            let path = path.to_owned();
+            move |source| ContextError::Io { operation, path, source }
+        };
+        let tree = Root::open(directory).map_err(io("open", directory))?;
+        let path = directory.join(IGNORE_FILE);
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(io("open", &path)(error)),
+        };
+        let ignore = Ignore::read(&text).map_err(ContextError::Ignore)?;
+        let is_sent_anyhow = |path: &Path| path == Path::new(IGNORE_FILE) || Some(path) == dockerfile;
+        let leaves_out = |path: &Path| ignore.covers(path) && !is_sent_anyhow(path);
+        let mut bundle =
+            Bundle::new(Counted::default(), BundleOptions { owner: Some((0, 0)), leaves_out: &leaves_out });
+        bundle.add(&tree, Path::new(""), Path::new(""))?;
+        let sent_bytes = bundle.finish()?.bytes;
+        Ok(Context { tree, ignore, sent_bytes, _scratch: None })
+    }
+
+    /// The files of a tar.
+    pub fn archive(stream: impl Read, scratch: &Path) -> Result<Context, ContextError> {
+        let place = tempfile::Builder::new().prefix("build-").tempdir_in(scratch);
+        let place =
+            place.map_err(|source| ContextError::Io { operation: "create", path: scratch.to_owned(), source })?;
+        let mut counted = CountedReader { stream, bytes: 0 };
+        // Copies are root's, whoever owned what was sent.
+        unpack(&mut counted, place.path(), &UnpackOptions { overlay: OverlayXattr::User, owners: Owners::CallerOnly })?;
+        let sent_bytes = counted.bytes;
+        let context = Context::directory(place.path(), None)?;
+        Ok(Context { sent_bytes, _scratch: Some(place), ..context })
+    }
+
+    /// A context without files: only a Dockerfile of so many bytes was sent.
+    pub fn nothing(dockerfile_bytes: u64, scratch: &Path) -> Result<Context, ContextError> {
+        let place = tempfile::Builder::new().prefix("build-").tempdir_in(scratch);
+        let place =
+            place.map_err(|source| ContextError::Io { operation: "create", path: scratch.to_owned(), source })?;
+        let context = Context::directory(place.path(), None)?;
+        let sent_bytes = context.sent_bytes + 512 + dockerfile_bytes.next_multiple_of(512);
+        Ok(Context { sent_bytes, _scratch: Some(place), ..context })
+    }
+
+    /// The bytes that Docker's client would send to its daemon.
+    pub fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    /// The text of a file, links followed inside the context; nothing when it is not there.
+    pub fn read(&self, path: &Path) -> Result<Option<String>, ContextError> {
+        match self.tree.read(path) {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ContextError::Io { operation: "open", path: path.to_owned(), source }),
+        }
+    }
+
+    /// The tree the files lie in.
+    pub(super) fn tree(&self) -> &Root {
+        &self.tree
+    }
+
+    /// Whether a path is no part of the context.
+    pub(super) fn leaves_out(&self, path: &Path) -> bool {
+        self.ignore.covers(path)
+    }
+}
+
+/// Counts what is written to it.
+#[derive(Default)]
+struct Counted {
+    bytes: u64,
+}
+
+impl io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct CountedReader<R> {
+    stream: R,
+    bytes: u64,
+}
+
+impl<R: Read> Read for CountedReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.stream.read(buffer)?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_is_as_large_as_its_tar_and_leaves_out_what_it_is_told() {
+        let place = tempfile::tempdir().unwrap();
+        fs::write(place.path().join("Dockerfile"), "FROM x\n").unwrap();
+        let context = Context::directory(place.path(), Some(Path::new("Dockerfile"))).unwrap();
+        assert_eq!(context.sent_bytes(), 2048);
+        fs::write(place.path().join(IGNORE_FILE), "*\n").unwrap();
+        fs::write(place.path().join("big"), vec![0; 10_000]).unwrap();
+        let context = Context::directory(place.path(), Some(Path::new("Dockerfile"))).unwrap();
+        assert_eq!(context.sent_bytes(), 3072);
+        assert!(context.leaves_out(Path::new("Dockerfile")) && context.leaves_out(Path::new("big")));
+        assert_eq!(context.read(Path::new("Dockerfile")).unwrap().unwrap(), "FROM x\n");
+    }
+
+    #[test]
+    fn a_tar_is_a_context_too() {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(2);
+        header.set_mode(0o644);
+        header.set_cksum();
+        builder.append_data(&mut header, "f", b"1\n".as_slice()).unwrap();
+        let bytes = builder.into_inner().unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let context = Context::archive(bytes.as_slice(), scratch.path()).unwrap();
+        assert_eq!((context.sent_bytes(), context.read(Path::new("f")).unwrap().unwrap()), (2048, "1\n".to_owned()));
+    }
+}

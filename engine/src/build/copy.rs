@@ -1,0 +1,180 @@
+//! Copying into the tree of a step: files and directories as they are, and with ADD what archives hold.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+use std::thread;
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
+
+use super::sources::{Origin, Source};
+use crate::layer::{Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackOptions, unpack};
+use crate::sys::root::Root;
+
+/// How sources are copied.
+pub struct Copy<'a> {
+    pub origin: &'a Origin<'a>,
+    pub sources: &'a [Source],
+    /// Absolute; a directory when it ends in a slash.
+    pub destination: &'a str,
+    /// The owner of the copies; their own without one.
+    pub owner: Option<(u32, u32)>,
+    /// Archives are unpacked.
+    pub unpacks: bool,
+    pub owners: Owners,
+}
+
+impl Copy<'_> {
+    /// Copies all sources below `tree`. The error is a reason.
+    pub fn carry_out(&self, tree: &Path) -> Result<(), String> {
+        let failed = |error: String| format!("failed to copy files: {error}");
+        let root = Root::open(tree).map_err(|error| failed(error.to_string()))?;
+        self.sources.iter().try_for_each(|source| self.copy(source, &root).map_err(failed))
+    }
+
+    fn copy(&self, source: &Source, root: &Root) -> Result<(), String> {
+        let destination = Path::new(self.destination);
+        let place = |path: &Path| {
+            self.make_directories(root, path).map_err(|error| format!("mkdir {}: {error}", path.display()))
+        };
+        if source.is_directory {
+            return self
+                .carry(&place(destination)?, |bundle| bundle.add(self.origin.tree(), &source.path, Path::new("")));
+        }
+        if self.unpacks
+            && let Some(archive) = self.archive(source)?
+        {
+            return self.unpack(archive, &place(destination)?);
+        }
+        let is_directory = self.destination.ends_with('/')
+            || root.open_at(destination, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).is_ok();
+        let whole = match source.path.file_name() {
+            Some(name) if is_directory => destination.join(name),
+            _ => destination.to_owned(),
+        };
+        let (parent, name) = whole.parent().zip(whole.file_name()).ok_or("the destination is no file")?;
+        let kind = self.origin.tree().open_at(&source.path, OFlags::PATH, Mode::empty());
+        let kind = kind.and_then(|file| Ok(FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode)));
+        let is_regular = kind.map_err(|error| error.to_string())? == FileType::RegularFile;
+        self.carry(&place(parent)?, |bundle| {
+            if is_regular {
+                bundle.add_file(self.origin.tree(), &source.path, Path::new(name))
+            } else {
+                bundle.add(self.origin.tree(), &source.path, Path::new(name))
+            }
+        })
+    }
+
+    /// Takes what `fill` puts into a tar out again in `directory`.
+    fn carry(
+        &self,
+        directory: &OwnedFd,
+        fill: impl FnOnce(&mut Bundle<'_, io::PipeWriter>) -> Result<(), BundleError> + Send,
+    ) -> Result<(), String> {
+        let (mut reader, writer) = io::pipe().map_err(|error| error.to_string())?;
+        let leaves_out = |path: &Path| self.origin.leaves_out(path);
+        let options = BundleOptions { owner: self.owner, leaves_out: &leaves_out };
+        thread::scope(|scope| {
+            let packing = scope.spawn(move || {
+                let mut bundle = Bundle::new(writer, options);
+                fill(&mut bundle)?;
+                bundle.finish().map(drop)
+            });
+            let unpacked = self.take_out(&mut reader, directory);
+            drop(reader);
+            let packed = packing.join().map_err(|_| "the packing thread panicked".to_owned())?;
+            // When unpacking failed, that broke the pipe.
+            unpacked.and(packed.map_err(|error| error.to_string()))
+        })
+    }
+
+    fn unpack(&self, archive: Box<dyn Read>, directory: &OwnedFd) -> Result<(), String> {
+        self.take_out(archive, directory)
+    }
+
+    fn take_out(&self, tar: impl Read, directory: &OwnedFd) -> Result<(), String> {
+        let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
+        let options = UnpackOptions { overlay: OverlayXattr::User, owners: self.owners };
+        unpack(tar, &place, &options).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// A source as a tar, when it is one.
+    fn archive(&self, source: &Source) -> Result<Option<Box<dyn Read>>, String> {
+        let opened = self.origin.tree().open_at(&source.path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
+        let mut file = File::from(opened.map_err(|error| error.to_string())?);
+        let mut head = Vec::new();
+        let read = (&mut file).take(6).read_to_end(&mut head).and_then(|_| file.rewind());
+        read.map_err(|error| error.to_string())?;
+        let name = source.path.display();
+        match head.as_slice() {
+            [0x1f, 0x8b, ..] => {
+                let again = file.try_clone().map_err(|error| error.to_string())?;
+                let is_tar = is_tar(flate2::read::MultiGzDecoder::new(BufReader::new(again)));
+                file.rewind().map_err(|error| error.to_string())?;
+                let tar = flate2::read::MultiGzDecoder::new(BufReader::new(file));
+                Ok(is_tar.then(|| Box::new(tar) as Box<dyn Read>))
+            }
+            [b'B', b'Z', b'h', ..] => Err(refused_compression(&name, "bzip2")),
+            [0xfd, b'7', b'z', b'X', b'Z', 0] => Err(refused_compression(&name, "xz")),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Err(refused_compression(&name, "zstd")),
+            _ => {
+                let is_tar = is_tar(&file);
+                file.rewind().map_err(|error| error.to_string())?;
+                Ok(is_tar.then(|| Box::new(file) as Box<dyn Read>))
+            }
+        }
+    }
+
+    /// Makes a directory and those above it as far as they are missing; new ones get the owner of the copies.
+    fn make_directories(&self, root: &Root, path: &Path) -> io::Result<OwnedFd> {
+        let (uid, gid) = self.owner.unwrap_or((0, 0));
+        let mut walked = PathBuf::new();
+        for part in path.components().filter(|part| matches!(part, Component::Normal(_))) {
+            walked.push(part);
+            if !root.exists(&walked) {
+                let made = root.create_dir_all(&walked)?;
+                if (uid, gid) != (0, 0) {
+                    let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+                    rustix::fs::chownat(made.as_fd(), "", owner.0, owner.1, AtFlags::EMPTY_PATH)?;
+                }
+            }
+        }
+        root.open_at(&walked, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
+    }
+}
+
+fn refused_compression(name: &dyn std::fmt::Display, kind: &str) -> String {
+    format!("{name} is compressed with {kind}, which ADD cannot unpack here: use gzip or no compression, or COPY it")
+}
+
+/// Whether the stream begins with the header of a tar.
+fn is_tar(mut stream: impl Read) -> bool {
+    let mut block = Vec::new();
+    let read = (&mut stream).take(512).read_to_end(&mut block);
+    read.is_ok() && crate::layer::archive::is_header(&block)
+}
+
+/// The numbers of `user[:group]`, looked up in the tree's own files; a group that is not named is called like the user.
+pub fn owner(text: &str, tree: &Path) -> Result<(u32, u32), String> {
+    let failed = |reason: String| format!("unable to convert uid/gid chown string to host mapping: {reason}");
+    let parts: Vec<&str> = text.split(':').collect();
+    let (user, group) = match parts.as_slice() {
+        [user] => (*user, *user),
+        [user, group] => (*user, *group),
+        _ => return Err(failed(format!("invalid chown string format: {text}"))),
+    };
+    let root = Root::open(tree).map_err(|error| failed(error.to_string()))?;
+    let number = |name: &str, file: &str, what: &str| {
+        if let Ok(number) = name.parse::<u32>() {
+            return Ok(number);
+        }
+        let (id, kind) = if file == "passwd" { ("uid", "user") } else { ("gid", "group") };
+        let table = root.read(&Path::new("/etc").join(file)).unwrap_or_default();
+        let table = String::from_utf8_lossy(&table).into_owned();
+        let entry = table.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name);
+        let found = entry.and_then(|fields| fields.get(2)?.parse().ok());
+        found.ok_or_else(|| failed(format!("can't find {id} for {what} {name}: no such {kind}: {name}")))
+    };
+    Ok((number(user, "passwd", "user")?, number(group, "group", "group")?))
+}
