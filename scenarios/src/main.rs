@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 
+use layerlab_scenarios::html::{self, Card, Circumstances, Folder, HtmlError, Told};
 use layerlab_scenarios::lab::enter::{EnterError, LabOptions, enter};
 use layerlab_scenarios::lab::join;
-use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
-use layerlab_scenarios::lab::prepare::{Prepared, prepare, workspace_root};
+use layerlab_scenarios::lab::machine::{LabMachine, command, data_root_from_outside};
+use layerlab_scenarios::lab::prepare::{Prepared, html_folder, prepare, workspace_root};
 use layerlab_scenarios::lab::sandbox::Outcome;
 use layerlab_scenarios::lab::user_map::UserMap;
 use layerlab_scenarios::page::{Arrangement, Page};
@@ -83,6 +84,10 @@ struct Replay {
     /// data root; both normalised, so that they are the same from run to run
     #[arg(long, value_name = "DIRECTORY")]
     record: Option<PathBuf>,
+    /// Write an HTML page of each replay, with pictures of what lies on disk after each step, and an index of them, into this
+    /// directory; without one (or before the names of pages) into `layerlab/html` of the target directory
+    #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, require_equals = true)]
+    html: Option<Option<PathBuf>>,
 }
 
 #[derive(Args)]
@@ -157,10 +162,11 @@ impl Replay {
         if pages.len() > 1 && (self.keep || self.only.is_some()) {
             bail!("--keep and --only are about one page: name it ({})", names(&pages));
         }
+        let mut folder = self.html_folder()?;
         let prepared = prepare()?;
         let mut summary = Summary::default();
         for page in &pages {
-            let outcome = self.page(page, &prepared)?;
+            let outcome = self.page(page, &prepared, folder.as_mut())?;
             let is_stopped = outcome == PageOutcome::Stopped;
             summary.add(page.name(), outcome);
             if is_stopped {
@@ -170,10 +176,29 @@ impl Replay {
         if pages.len() > 1 {
             println!("\n{summary}");
         }
+        if let Some(folder) = folder {
+            let first = folder.finish()?;
+            println!("\nLook at it in a browser: {}", html::address(&first));
+        }
         Ok(summary.status())
     }
 
-    fn page(&self, page: &Page, prepared: &Prepared) -> anyhow::Result<PageOutcome> {
+    /// Where HTML pages go, if they are wanted.
+    fn html_folder(&self) -> Result<Option<Folder>, HtmlError> {
+        let path = self.html.clone().map(|path| path.unwrap_or_else(html_folder));
+        path.map(|path| Folder::create(&path)).transpose()
+    }
+
+    fn page(&self, page: &Page, prepared: &Prepared, folder: Option<&mut Folder>) -> anyhow::Result<PageOutcome> {
+        let told = folder.is_some().then(|| Telling::begin(page, &self.place)).transpose()?;
+        let outcome = self.entered(page, prepared, told.as_ref())?;
+        if let (Some(folder), Some(telling)) = (folder, told) {
+            telling.end(folder, &outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    fn entered(&self, page: &Page, prepared: &Prepared, telling: Option<&Telling>) -> anyhow::Result<PageOutcome> {
         let name = self.place.on.name();
         if !page.targets.iter().any(|target| target == name) {
             println!("skipped on {name}: the page {} has no words for it", page.name());
@@ -188,7 +213,7 @@ impl Replay {
         let lab = self.place.lab(self.keep, false);
         // Opened out here: inside there is another root.
         let record = self.record.as_ref().map(|directory| Record::create(directory, page)).transpose()?;
-        let outcome = self.place.enter(lab, prepared, |machine| self.replay(page, machine, record))?;
+        let outcome = self.place.enter(lab, prepared, |machine| self.replay(page, machine, record, telling))?;
         let steps = page.steps().filter(|step| step.targets.hold_for(name)).count();
         Ok(match outcome.map(conclude) {
             Ok(0) => PageOutcome::Passed { steps: if self.only.is_some() { 1 } else { steps } },
@@ -199,9 +224,10 @@ impl Replay {
     }
 
     /// Inside the lab.
-    fn replay(&self, page: &Page, machine: &mut LabMachine, record: Option<Record>) -> u8 {
+    fn replay(&self, page: &Page, machine: &mut LabMachine, record: Option<Record>, telling: Option<&Telling>) -> u8 {
         let options = ReplayOptions {
             trees: record.is_some(),
+            moments: telling.is_some(),
             only: self.only,
             pause: self.step,
             again: Some(self.again(page)),
@@ -209,7 +235,8 @@ impl Replay {
         };
         let outcome = replay(page, machine, &mut ConsoleObserver::new(), &options)
             .map_err(anyhow::Error::from)
-            .and_then(|report| record.map_or(Ok(()), |record| record.write(&report)).map(|()| report));
+            .and_then(|report| record.map_or(Ok(()), |record| record.write(&report)).map(|()| report))
+            .and_then(|report| telling.map_or(Ok(()), |telling| telling.tell(page, &report)).map(|()| report));
         match outcome {
             Ok(report) if report.stopped.is_some() => STOPPED,
             Ok(report) if report.is_passed() => 0,
@@ -235,6 +262,61 @@ impl Replay {
         }
         command
     }
+}
+
+/// What is told of a page as HTML, from before its lab is entered until after.
+struct Telling {
+    /// The page's Markdown, read while its file can be reached.
+    text: String,
+    /// Written in the lab, read outside.
+    file: File,
+    card: Card,
+}
+
+impl Telling {
+    fn begin(page: &Page, place: &Where) -> anyhow::Result<Telling> {
+        let text = std::fs::read_to_string(&page.path);
+        let on = Circumstances {
+            target: place.on.name().to_owned(),
+            version: String::new(),
+            is_rootless: place.rootless || !nix::unistd::geteuid().is_root(),
+            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            date: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M").to_string(),
+        };
+        Ok(Telling {
+            text: text.with_context(|| format!("cannot read {}", page.path.display()))?,
+            file: tempfile::tempfile().context("cannot make a file for the HTML page")?,
+            card: Card { name: page.name(), title: page.title.clone(), on, ..Card::default() },
+        })
+    }
+
+    /// Inside the lab.
+    fn tell(&self, page: &Page, report: &PageReport) -> anyhow::Result<()> {
+        let on = Circumstances { version: version_in_lab(), ..self.card.on.clone() };
+        let (html, card) = html::page(page, &self.text, report, &on)?;
+        Ok(Told { card, html }.write(&self.file)?)
+    }
+
+    /// Outside again; a page that has told nothing is only listed.
+    fn end(self, folder: &mut Folder, outcome: &PageOutcome) -> Result<(), HtmlError> {
+        let reason = match outcome {
+            PageOutcome::Skipped { reason } => reason.clone(),
+            _ => "the replay broke off; the console says why".to_owned(),
+        };
+        match Told::read(&self.file)? {
+            Some(told) => folder.add(told),
+            None => {
+                folder.add_without_page(Card { reason, ..self.card });
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What `docker` says of its version in the lab; nothing if it cannot be asked.
+fn version_in_lab() -> String {
+    let said = command("docker").arg("--version").output();
+    said.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// The files that keep what came of a page.
@@ -334,7 +416,10 @@ fn chosen(wanted: &[String]) -> anyhow::Result<Vec<Page>> {
         match meant.is_empty() {
             false => pages.extend(meant),
             true if name.ends_with(".md") => pages.push(Page::read(name)?),
-            true => bail!("there is no page and no folder {name}: the pages are {}", names(&all)),
+            true => bail!(
+                "there is no page and no folder {name}: the pages are {} (a directory for HTML pages is given as --html=DIRECTORY)",
+                names(&all)
+            ),
         }
     }
     one_name_each(&pages.iter().map(|page| page.path.clone()).collect::<Vec<_>>())?;

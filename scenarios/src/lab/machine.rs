@@ -93,6 +93,10 @@ impl Machine for LabMachine {
         self.installation.engine_log()
     }
 
+    fn data_root(&self) -> Option<PathBuf> {
+        Some(DATA_ROOT.into())
+    }
+
     fn tree(&mut self) -> Result<String, String> {
         let root = Path::new(DATA_ROOT);
         if !root.exists() {
