@@ -37,7 +37,7 @@ pub struct Moment {
 pub struct Entry {
     /// Its line of a listing (see [`crate::listing`]).
     pub line: String,
-    /// When a regular file was written last: seconds and nanoseconds.
+    /// When a regular file was written last: seconds and nanoseconds; not of overlay2's mark `committed`, which says nothing by it.
     pub written: Option<(i64, i64)>,
     /// What a short record of the engine says: IDs, links, names.
     pub text: Option<String>,
@@ -88,7 +88,8 @@ impl Entry {
         let path = found.path().strip_prefix(root).unwrap_or(found.path());
         let line = listing::line(found.path(), path, false)?;
         let meta = found.path().symlink_metadata()?;
-        let written = meta.is_file().then(|| (meta.mtime(), meta.mtime_nsec()));
+        let is_mark = meta.len() == 0 && path.ends_with("committed");
+        let written = (meta.is_file() && !is_mark).then(|| (meta.mtime(), meta.mtime_nsec()));
         let text = (meta.is_file() && meta.len() <= TEXT_BYTES && is_record(path)).then(|| fs::read(found.path()));
         let text = text.transpose()?.and_then(|bytes| String::from_utf8(bytes).ok());
         Ok((path.to_string_lossy().into_owned(), Entry { line, written, text }))

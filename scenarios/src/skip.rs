@@ -13,8 +13,9 @@ pub const SKIPS_VARIABLE: &str = "LAYERLAB_SKIPS";
 /// What may not be missing, separated by commas.
 pub const REQUIRE_VARIABLE: &str = "LAYERLAB_REQUIRE";
 
-/// What a test can want of a host: to be root, labs for ordinary users, a dockerd, the source documents, a bash.
-const WANTS: [&str; 5] = ["root", "user", "docker", "documents", "bash"];
+/// What a test can want of a host: to be root, labs for ordinary users, a dockerd, the source documents, a bash,
+/// a browser.
+const WANTS: [&str; 6] = ["root", "user", "docker", "documents", "bash", "chromium"];
 
 /// Says that a test, or a part of one, is left out for want of `wanting` (one of the words above).
 ///

@@ -11,12 +11,12 @@ use crate::moment::{Change, Entry};
 
 /// More rows of one directory than this are folded away.
 const FOLD_ROWS: usize = 6;
-/// More rows of a group than this are folded away whole.
-const OPEN_ROWS: usize = 12;
+/// So many rows of a step stand open at first.
+const OPEN_ROWS: usize = 24;
 /// More rows than this are counted only.
 const MOST_ROWS: usize = 300;
 /// Characters of a record that are shown.
-const TEXT_CHARS: usize = 400;
+const TEXT_CHARS: usize = 600;
 
 /// The changes in one place.
 #[derive(Debug, Serialize)]
@@ -52,6 +52,13 @@ struct Row {
     note_html: String,
 }
 
+impl Group {
+    /// Rows that show when it is open.
+    fn open_rows(&self) -> usize {
+        1 + self.folds.iter().map(|fold| if fold.name.is_empty() { fold.rows.len() } else { 1 }).sum::<usize>()
+    }
+}
+
 impl Counts {
     fn count(&mut self, change: &Change<'_>) {
         match (change.before, change.now) {
@@ -69,7 +76,14 @@ pub(super) fn groups(changes: &[Change<'_>], ids: &Ids) -> Vec<Group> {
         let (place, rest) = place(change.path, ids);
         places.entry(place).or_default().push((rest, change));
     }
-    places.into_iter().map(|(place, changes)| group(place, &changes, ids)).collect()
+    let mut groups: Vec<Group> = places.into_iter().map(|(place, changes)| group(place, &changes, ids)).collect();
+    let mut room = OPEN_ROWS;
+    for group in &mut groups {
+        let rows = group.open_rows();
+        group.is_open = rows <= room;
+        room -= if group.is_open { rows } else { 0 };
+    }
+    groups
 }
 
 fn group(place: Place, changes: &[(&str, &Change<'_>)], ids: &Ids) -> Group {
@@ -77,8 +91,11 @@ fn group(place: Place, changes: &[(&str, &Change<'_>)], ids: &Ids) -> Group {
     let mut folds: Vec<Fold> = Vec::new();
     let mut together: BTreeMap<&str, usize> = BTreeMap::new();
     changes.iter().for_each(|(rest, _)| *together.entry(fold_name(rest)).or_default() += 1);
-    for (rest, change) in changes {
+    for (at, (rest, change)) in changes.iter().enumerate() {
         counts.count(change);
+        if is_implied(rest, changes.get(at + 1)) {
+            continue;
+        }
         let name = Some(fold_name(rest)).filter(|name| together[name] > FOLD_ROWS).unwrap_or_default();
         let at = folds.iter().position(|fold| fold.name == name).unwrap_or_else(|| {
             folds.push(Fold { name: name.to_owned(), counts: Counts::default(), rows: Vec::new(), more: 0 });
@@ -92,8 +109,13 @@ fn group(place: Place, changes: &[(&str, &Change<'_>)], ids: &Ids) -> Group {
         }
     }
     folds.sort_by(|a, b| a.name.cmp(&b.name));
-    let open: usize = folds.iter().map(|fold| if fold.name.is_empty() { fold.rows.len() } else { 1 }).sum();
-    Group { path_html: ids.mark(&place.path), what: place.what, counts, is_open: open <= OPEN_ROWS, folds }
+    let path = if place.path.is_empty() { "." } else { &place.path };
+    Group { path_html: ids.mark(path), what: place.what, counts, is_open: true, folds }
+}
+
+/// Whether the row that follows tells of this directory too, since it lies in it.
+fn is_implied(rest: &str, next: Option<&(&str, &Change<'_>)>) -> bool {
+    next.is_some_and(|(next, _)| next.strip_prefix(rest).is_some_and(|below| rest.is_empty() || below.starts_with('/')))
 }
 
 /// The directory under which a path is folded: `merged`, `diff/usr`, `sha256`.
@@ -130,7 +152,10 @@ fn row(rest: &str, change: &Change<'_>, ids: &Ids) -> Row {
 /// What an entry is: what a record says, where a link leads, the size of a file.
 fn note(entry: &Entry, ids: &Ids) -> String {
     if let Some(text) = &entry.text {
-        return format!("<q>{}</q>", ids.mark(&clipped(text.trim())));
+        return match repositories(text) {
+            Some(names) => format!("<q>{}</q>", ids.mark(&names)),
+            None => format!("<q>{}</q>", ids.mark(&clipped(text.trim()))),
+        };
     }
     let mut fields = entry.line.splitn(5, ' ');
     let (kind, size_field, rest) = (fields.next(), fields.nth(2), fields.next().unwrap_or_default());
@@ -153,6 +178,14 @@ fn difference(before: &Entry, now: &Entry, ids: &Ids) -> String {
         true => new,
         false => format!("{old} → {new}"),
     }
+}
+
+/// Each name with its image, if the text is that of repositories.json.
+fn repositories(text: &str) -> Option<String> {
+    let json: serde_json::Value = serde_json::from_str(text).ok()?;
+    let names = json.get("Repositories")?.as_object()?.values().filter_map(|names| names.as_object()).flatten();
+    let lines: Vec<String> = names.map(|(name, id)| format!("{name} → {}", id.as_str().unwrap_or_default())).collect();
+    Some(if lines.is_empty() { "no names".to_owned() } else { lines.join("\n") })
 }
 
 fn clipped(text: &str) -> String {
@@ -185,7 +218,7 @@ mod tests {
         assert_eq!(told, [("image/overlay2/repositories.json", 0), ("overlay2/aa", 2)]);
         assert_eq!(groups[0].folds[0].rows[0].note_html, "<q>&lt;&amp;&gt;</q>");
         let rows: Vec<_> = groups[1].folds.iter().flat_map(|fold| &fold.rows).collect();
-        assert_eq!((rows[0].sign, rows[0].note_html.as_str()), ("+", "12 B"));
+        assert_eq!((rows[0].sign, rows[0].note_html.as_str()), ("+", "12B"));
         assert!(rows[1].note_html.starts_with("whiteout"), "{rows:?}");
         assert_eq!(rows[2].sign, "−");
     }

@@ -66,14 +66,14 @@ fn size(bytes: u64) -> String {
     for unit in ["B", "kB", "MB", "GB"] {
         if value < 1000.0 {
             return match value {
-                value if value.fract() == 0.0 || value >= 100.0 => format!("{value:.0} {unit}"),
-                value if value >= 10.0 => format!("{value:.1} {unit}"),
-                value => format!("{value:.2} {unit}"),
+                value if value.fract() == 0.0 || value >= 100.0 => format!("{value:.0}{unit}"),
+                value if value >= 10.0 => format!("{value:.1}{unit}"),
+                value => format!("{value:.2}{unit}"),
             };
         }
         value /= 1000.0;
     }
-    format!("{value:.2} TB")
+    format!("{value:.2}TB")
 }
 
 #[cfg(test)]
@@ -88,6 +88,6 @@ mod tests {
     #[test]
     fn sizes_have_three_digits() {
         let sizes = [0, 12, 1234, 12_345, 3_100_000].map(size);
-        assert_eq!(sizes, ["0 B", "12 B", "1.23 kB", "12.3 kB", "3.10 MB"]);
+        assert_eq!(sizes, ["0B", "12B", "1.23kB", "12.3kB", "3.10MB"]);
     }
 }

@@ -11,6 +11,7 @@ use super::ids::Ids;
 use super::markdown::{self, BlockKind, Heading};
 use super::step::{self, ChangeView};
 use super::{HtmlError, templates};
+use crate::lab::prepare::workspace_root;
 use crate::moment::{After, Moment};
 use crate::page::{Item, Page, Step};
 use crate::replay::{PageReport, StepStatus};
@@ -51,7 +52,7 @@ pub fn page(page: &Page, text: &str, report: &PageReport, on: &Circumstances) ->
     })?;
     let card = card(page, report, on);
     let sections = sections(&headings, page, report);
-    let path = page.path.display().to_string();
+    let path = page.path.strip_prefix(workspace_root()).unwrap_or(&page.path).display().to_string();
     let has_pictures = report.moments.iter().any(|moment| moment.books.iter().any(|books| !books.is_empty()));
     let source = page.source.clone().unwrap_or_default();
     let values = json!({

@@ -18,7 +18,7 @@ const COLUMN_CHARS: usize = 25;
 pub(super) struct Touched {
     /// IDs that were not there before: of layers, images, containers.
     pub(super) new: BTreeSet<String>,
-    /// Directories of the driver in which something changed.
+    /// Directories of layers whose content changed.
     pub(super) changed: BTreeSet<String>,
 }
 
@@ -29,7 +29,7 @@ pub(super) fn picture(books: &Books, touched: &Touched, ids: &Ids) -> String {
     let mut svg = format!(
         "<svg class=\"stack\" viewBox=\"-2 -2 {width} {height}\" style=\"max-width:{width}px;min-width:{}px\" role=\"img\" \
          aria-label=\"{}\">",
-        width * 4 / 5,
+        width * 3 / 4,
         escape(&summary(books))
     );
     for block in &layout.blocks {
@@ -147,13 +147,18 @@ fn group(svg: &mut String, block: &Block<'_>, class: &Class, colour: &str, title
         let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" class=\"{}\">{}</text>", line.class, escape(&line.text));
     }
     let badge = match () {
-        () if class.is_new && *height > 2 * LINE => "new",
-        () if class.is_changed && *height > 2 * LINE => "changed",
+        () if class.name.starts_with("container") || lines.is_empty() => "",
+        () if class.is_new => "new",
+        () if class.is_changed => "changed",
         () => "",
     };
-    if !badge.is_empty() && !class.name.starts_with("container") {
-        let (x, y) = (x + width - 7, y + height - 7);
-        let _ = write!(svg, "<text x=\"{x}\" y=\"{y}\" class=\"badge\" text-anchor=\"end\">{badge}</text>");
+    if !badge.is_empty() {
+        let first = y + height.saturating_sub(lines.len() * LINE) / 2 + LINE - 4;
+        let _ = write!(
+            svg,
+            "<text x=\"{}\" y=\"{first}\" class=\"badge\" text-anchor=\"end\">{badge}</text>",
+            x + width - 7
+        );
     }
     *svg += "</g>";
 }
@@ -162,16 +167,14 @@ fn layer_lines(layer: &Layer, words: Words) -> Vec<Line> {
     let (chain, diff, cache) = (short(&layer.chain_id), short(&layer.diff_id), short(&layer.cache_id));
     let size = layer.size_bytes.map(size).unwrap_or_default();
     // Below everything the chain ID is the diff ID.
-    let diff = if layer.chain_id == layer.diff_id { "the same" } else { diff };
+    let diff = if layer.chain_id == layer.diff_id { "= chain ID" } else { diff };
     match words {
         Words::Lines => vec![
             Line { text: format!("chain {chain}"), class: "name" },
             Line::plain(&format!("diff  {diff}")),
-            Line::plain(&format!("cache {cache} {size:>6}").replace(" B", "B")),
+            Line::plain(&format!("cache {cache} {size:>6}")),
         ],
-        Words::OneLine => {
-            vec![Line { text: format!("chain {chain}   diff {diff}   cache {cache}   {size}"), class: "name" }]
-        }
+        Words::OneLine => vec![Line::plain(&format!("chain {chain}   diff {diff:<12}   cache {cache}   {size}"))],
         Words::Short => vec![Line::plain(&format!("{chain} {size:>8}"))],
         Words::None => Vec::new(),
     }

@@ -7,10 +7,10 @@ use super::ids::Ids;
 pub(super) struct Place {
     /// Order on the page: names first, then images, layers, files, containers, all else.
     rank: usize,
-    /// Path of the group below the data root.
-    pub(super) path: String,
     /// What it is for, in a few words.
     pub(super) what: String,
+    /// Path of the group below the data root.
+    pub(super) path: String,
 }
 
 /// The place of a path, and the rest of the path below it.
@@ -26,8 +26,8 @@ pub(super) fn place<'p>(path: &'p str, ids: &Ids) -> (Place, &'p str) {
         ["containers", _, ..] => (6, 2, owner(parts[1], ids)),
         [_, "l", ..] => (5, 2, "short names of layers, as links".to_owned()),
         [driver, id, ..] if is_driver(driver) => (4, 2, owner(id, ids)),
-        [_, ..] => (9, 1, String::new()),
-        [] => (9, 0, String::new()),
+        [_, _, ..] => (9, 1, String::new()),
+        _ => (9, 0, "the data root".to_owned()),
     };
     let depth = depth.min(parts.len());
     let end = parts[..depth].iter().map(|part| part.len() + 1).sum::<usize>().saturating_sub(1);
@@ -63,7 +63,7 @@ mod tests {
             ("overlay2/l/SHORT", "overlay2/l", "SHORT"),
             ("overlay/aa/root/etc", "overlay/aa", "root/etc"),
             ("containers/cc/hosts", "containers/cc", "hosts"),
-            ("tmp", "tmp", ""),
+            ("tmp", "", "tmp"),
             ("buildkit/x.db", "buildkit", "x.db"),
         ] {
             let (place, below) = place(path, &ids);

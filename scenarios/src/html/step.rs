@@ -185,8 +185,8 @@ pub(super) fn change(now: &Moment, before: Option<&Moment>, ids: &Ids) -> Result
     let changes = now.since(before);
     let mut touched = Touched::default();
     for change in &changes {
-        let mut parts = change.path.split('/');
-        if let (Some(_), Some(directory), Some(_)) = (parts.next(), parts.next(), parts.next()) {
+        // What a layer holds lies in `diff` (overlay2) or in `root` and `upper` (overlay); the rest is bookkeeping.
+        if let [_, directory, "diff" | "root" | "upper", ..] = change.path.split('/').collect::<Vec<_>>()[..] {
             touched.changed.insert(directory.to_owned());
         }
     }

@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use super::HtmlError;
 
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 7] = [
     ("base.html", include_str!("templates/base.html")),
     ("page.html", include_str!("templates/page.html")),
     ("step.html", include_str!("templates/step.html")),
     ("directive.html", include_str!("templates/directive.html")),
     ("change.html", include_str!("templates/change.html")),
+    ("delta.html", include_str!("templates/delta.html")),
     ("index.html", include_str!("templates/index.html")),
 ];
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::books::{Books, Container, Image, Layer};
 
 /// Width of a column and the gap to the next, in picture units.
-pub(super) const COLUMN: usize = 196;
+pub(super) const COLUMN: usize = 186;
 pub(super) const GAP: usize = 8;
 /// Height of one line of text.
 pub(super) const LINE: usize = 14;

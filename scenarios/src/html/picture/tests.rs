@@ -65,7 +65,7 @@ fn each_layer_is_drawn_once_however_many_images_share_it() {
     assert_eq!((count("<g class=\"layer new\""), count("<g class=\"container running\"")), (1, 1));
     assert!(svg.contains("&lt;more&gt;:1") && !svg.contains("<more>"), "{svg}");
     assert!(svg.contains(&format!("chain ID {}", chain[1])) && svg.contains(&container), "{svg}");
-    assert!(svg.contains("1.23 MB") && svg.contains("aria-label=\"3 layers, 2 images and 1 container in overlay2\""));
+    assert!(svg.contains("1.23MB") && svg.contains("aria-label=\"3 layers, 2 images and 1 container in overlay2\""));
 }
 
 #[test]
