@@ -5,6 +5,7 @@ mod layout;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+pub(super) use self::layout::ordered;
 use self::layout::{Block, LINE, Layout, What, Words};
 use super::ids::{Ids, short};
 use super::{escape, size};
@@ -52,17 +53,18 @@ pub(super) fn summary(books: &Books) -> String {
 
 fn draw(svg: &mut String, block: &Block<'_>, touched: &Touched, ids: &Ids) {
     match &block.what {
-        What::Layer { layer, words } => {
+        What::Layer { layer, words, within } => {
             let is_new = touched.new.contains(&layer.chain_id);
             let class = Class { name: "layer", is_new, is_changed: touched.changed.contains(&layer.cache_id) };
-            group(
-                svg,
-                block,
-                &class,
-                &ids.colour(&layer.chain_id),
-                &layer_title(layer, ids),
-                &layer_lines(layer, *words),
-            );
+            let mut title = layer_title(layer, ids);
+            for image in within {
+                title += &format!("\nits top: the nameless image {}", image.id);
+            }
+            group(svg, block, &class, &ids.colour(&layer.chain_id), &title, &layer_lines(layer, *words));
+            if !within.is_empty() {
+                let (x, y) = (block.x + block.width - 12, block.y + block.height - block.height.min(20) / 2);
+                let _ = write!(svg, "<circle class=\"nameless\" cx=\"{x}\" cy=\"{y}\" r=\"3\"/>");
+            }
         }
         What::Images(images) => {
             let is_new = images.iter().any(|image| touched.new.contains(&image.id));

@@ -39,8 +39,8 @@ pub(super) struct Block<'b> {
 /// What a rectangle stands for.
 #[derive(Debug, Clone)]
 pub(super) enum What<'b> {
-    /// A read-only layer.
-    Layer { layer: &'b Layer, words: Words },
+    /// A read-only layer, and the nameless images that end in it although more lies on it.
+    Layer { layer: &'b Layer, words: Words, within: Vec<&'b Image> },
     /// The images whose top layer is right below.
     Images(Vec<&'b Image>),
     /// A container's init layer.
@@ -100,7 +100,7 @@ impl<'b> Layout<'b> {
             Words::Short => LINE + 4,
             Words::None => 7,
         };
-        self.block(column, columns, ground, height, What::Layer { layer, words });
+        self.block(column, columns, ground, height, What::Layer { layer, words, within: stacks.within(chain_id) });
         let top = ground + height + if words == Words::None { 1 } else { 4 };
         let mut column = column;
         if let Some(images) = stacks.images.get(chain_id) {
@@ -149,6 +149,8 @@ struct Stacks<'b> {
     roots: Vec<&'b str>,
     children: BTreeMap<&'b str, Vec<&'b str>>,
     images: BTreeMap<&'b str, Vec<&'b Image>>,
+    /// Nameless images on whose top layer another lies.
+    within: BTreeMap<&'b str, Vec<&'b Image>>,
     containers: BTreeMap<&'b str, Vec<&'b Container>>,
     /// Layers in the tallest stack.
     tallest: usize,
@@ -157,10 +159,15 @@ struct Stacks<'b> {
 impl<'b> Stacks<'b> {
     fn of(books: &'b Books) -> Self {
         let has = |chain_id: &String| books.layers.contains_key(chain_id);
+        let parents: BTreeSet<&str> = books.layers.values().filter_map(|layer| layer.parent.as_deref()).collect();
         let top = |chain_id: Option<&'b String>| chain_id.filter(|id| has(id)).map_or("", String::as_str);
         let mut images: BTreeMap<&str, Vec<&Image>> = BTreeMap::new();
+        let mut within: BTreeMap<&str, Vec<&Image>> = BTreeMap::new();
         for image in &books.images {
-            images.entry(top(image.chain.last())).or_default().push(image);
+            let top = top(image.chain.last());
+            let is_within = image.names.is_empty() && parents.contains(top);
+            let list = if is_within { &mut within } else { &mut images };
+            list.entry(top).or_default().push(image);
         }
         let mut containers: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
         for container in &books.containers {
@@ -175,7 +182,11 @@ impl<'b> Stacks<'b> {
             }
         }
         let tallest = books.images.iter().map(|image| image.chain.len()).max().unwrap_or_default();
-        Stacks { layers: &books.layers, roots, children, images, containers, tallest }
+        Stacks { layers: &books.layers, roots, children, images, within, containers, tallest }
+    }
+
+    fn within(&self, chain_id: &str) -> Vec<&'b Image> {
+        self.within.get(chain_id).cloned().unwrap_or_default()
     }
 
     /// How many columns stand on a layer; at least its own.
@@ -188,7 +199,7 @@ impl<'b> Stacks<'b> {
 }
 
 /// Layers in the order of the images they are of, so that pictures of one run resemble each other.
-fn ordered(books: &Books) -> Vec<&Layer> {
+pub(in crate::html) fn ordered(books: &Books) -> Vec<&Layer> {
     let mut seen = BTreeSet::new();
     let of_images = books.images.iter().flat_map(|image| &image.chain);
     let all = of_images.chain(books.layers.keys());

@@ -93,7 +93,7 @@ fn a_shared_layer_is_as_broad_as_all_that_rests_on_it_and_nothing_overlaps() {
 }
 
 #[test]
-fn a_tall_stack_has_a_block_for_every_layer() {
+fn a_tall_stack_has_a_block_for_every_layer_and_a_dot_for_a_nameless_image_within() {
     let mut books = Books { driver: "overlay2".into(), ..Books::default() };
     let chain: Vec<String> = (0..90).map(|at| format!("{at:064x}")).collect();
     for (at, chain_id) in chain.iter().enumerate() {
@@ -101,7 +101,12 @@ fn a_tall_stack_has_a_block_for_every_layer() {
         let layer = Layer { chain_id: chain_id.clone(), parent, ..Layer::default() };
         books.layers.insert(chain_id.clone(), layer);
     }
-    books.images.push(Image { chain, ..Image::default() });
+    books.images.push(Image { names: vec!["tall:1".into()], chain: chain.clone(), ..Image::default() });
+    let nameless = Image { id: "e".repeat(64), chain: chain[..50].to_vec(), ..Image::default() };
+    books.images.push(nameless.clone());
     let svg = picture(&books, &Touched::default(), &Ids::default());
     assert_eq!(svg.matches("<g class=\"layer").count(), 90);
+    assert_eq!((svg.matches("<g class=\"image").count(), svg.matches("class=\"nameless\"").count()), (1, 1));
+    assert!(svg.contains(&format!("its top: the nameless image {}", nameless.id)));
+    assert_eq!(Layout::of(&books).width, layout::COLUMN - layout::GAP, "a nameless image within needs no column");
 }
