@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 
-use layerlab_scenarios::html::{self, Card, Circumstances, Folder, HtmlError, Told};
+use layerlab_scenarios::html::{self, Folder, HtmlError, Telling};
 use layerlab_scenarios::lab::enter::{EnterError, LabOptions, enter};
 use layerlab_scenarios::lab::join;
-use layerlab_scenarios::lab::machine::{LabMachine, command, data_root_from_outside};
+use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, html_folder, prepare, workspace_root};
 use layerlab_scenarios::lab::sandbox::Outcome;
 use layerlab_scenarios::lab::user_map::UserMap;
@@ -190,7 +190,8 @@ impl Replay {
     }
 
     fn page(&self, page: &Page, prepared: &Prepared, folder: Option<&mut Folder>) -> anyhow::Result<PageOutcome> {
-        let told = folder.is_some().then(|| Telling::begin(page, &self.place)).transpose()?;
+        let told =
+            folder.is_some().then(|| Telling::begin(page, self.place.on.name(), self.place.rootless)).transpose()?;
         let outcome = self.entered(page, prepared, told.as_ref())?;
         if let (Some(folder), Some(telling)) = (folder, told) {
             telling.end(folder, &outcome)?;
@@ -236,7 +237,9 @@ impl Replay {
         let outcome = replay(page, machine, &mut ConsoleObserver::new(), &options)
             .map_err(anyhow::Error::from)
             .and_then(|report| record.map_or(Ok(()), |record| record.write(&report)).map(|()| report))
-            .and_then(|report| telling.map_or(Ok(()), |telling| telling.tell(page, &report)).map(|()| report));
+            .and_then(|report| {
+                telling.map_or(Ok(()), |telling| telling.tell(page, &report)).map(|()| report).map_err(Into::into)
+            });
         match outcome {
             Ok(report) if report.stopped.is_some() => STOPPED,
             Ok(report) if report.is_passed() => 0,
@@ -262,61 +265,6 @@ impl Replay {
         }
         command
     }
-}
-
-/// What is told of a page as HTML, from before its lab is entered until after.
-struct Telling {
-    /// The page's Markdown, read while its file can be reached.
-    text: String,
-    /// Written in the lab, read outside.
-    file: File,
-    card: Card,
-}
-
-impl Telling {
-    fn begin(page: &Page, place: &Where) -> anyhow::Result<Telling> {
-        let text = std::fs::read_to_string(&page.path);
-        let on = Circumstances {
-            target: place.on.name().to_owned(),
-            version: String::new(),
-            is_rootless: place.rootless || !nix::unistd::geteuid().is_root(),
-            kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            date: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M").to_string(),
-        };
-        Ok(Telling {
-            text: text.with_context(|| format!("cannot read {}", page.path.display()))?,
-            file: tempfile::tempfile().context("cannot make a file for the HTML page")?,
-            card: Card { name: page.name(), title: page.title.clone(), on, ..Card::default() },
-        })
-    }
-
-    /// Inside the lab.
-    fn tell(&self, page: &Page, report: &PageReport) -> anyhow::Result<()> {
-        let on = Circumstances { version: version_in_lab(), ..self.card.on.clone() };
-        let (html, card) = html::page(page, &self.text, report, &on)?;
-        Ok(Told { card, html }.write(&self.file)?)
-    }
-
-    /// Outside again; a page that has told nothing is only listed.
-    fn end(self, folder: &mut Folder, outcome: &PageOutcome) -> Result<(), HtmlError> {
-        let reason = match outcome {
-            PageOutcome::Skipped { reason } => reason.clone(),
-            _ => "the replay broke off; the console says why".to_owned(),
-        };
-        match Told::read(&self.file)? {
-            Some(told) => folder.add(told),
-            None => {
-                folder.add_without_page(Card { reason, ..self.card });
-                Ok(())
-            }
-        }
-    }
-}
-
-/// What `docker` says of its version in the lab; nothing if it cannot be asked.
-fn version_in_lab() -> String {
-    let said = command("docker").arg("--version").output();
-    said.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
 /// The files that keep what came of a page.

@@ -16,11 +16,13 @@ mod picture;
 mod places;
 mod step;
 mod table;
+mod telling;
 mod templates;
 
 pub use card::{Card, Circumstances, index};
 pub use folder::{Folder, Told, address};
 pub use page::page;
+pub use telling::Telling;
 
 /// A page that could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -36,8 +38,16 @@ pub enum HtmlError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The page's Markdown.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The page.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// What was told inside the lab did not come out.
-    #[error("cannot read what the lab told of the page: {0}")]
+    #[error("cannot take what is told of a page out of its lab: {0}")]
     Told(#[from] std::io::Error),
 }
 

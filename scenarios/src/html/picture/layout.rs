@@ -65,7 +65,7 @@ impl<'b> Layout<'b> {
         let mut layout = Layout::default();
         let mut column = 0;
         for root in &stacks.roots {
-            layout.stack(&stacks, root, column, 0, 0);
+            layout.stack(&stacks, root, column, 0);
             column += stacks.columns(root);
         }
         for images in stacks.images.get("").into_iter() {
@@ -85,7 +85,7 @@ impl<'b> Layout<'b> {
         layout
     }
 
-    fn stack(&mut self, stacks: &Stacks<'b>, chain_id: &str, column: usize, ground: usize, depth: usize) {
+    fn stack(&mut self, stacks: &Stacks<'b>, chain_id: &str, column: usize, ground: usize) {
         let Some(layer) = stacks.layers.get(chain_id) else { return };
         let columns = stacks.columns(chain_id);
         let words = match stacks.tallest {
@@ -112,7 +112,7 @@ impl<'b> Layout<'b> {
             column += 1;
         }
         for child in stacks.children.get(chain_id).into_iter().flatten() {
-            self.stack(stacks, child, column, top, depth + 1);
+            self.stack(stacks, child, column, top);
             column += stacks.columns(child);
         }
     }

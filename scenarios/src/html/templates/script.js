@@ -21,7 +21,7 @@
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") { pinned = null; light(null); } });
   let opened = [];
   addEventListener("beforeprint", () => {
-    opened = [...document.querySelectorAll("main details:not([open])")];
+    opened = [...document.querySelectorAll("main details:not([open], .fold, .others)")];
     for (const details of opened) details.open = true;
   });
   addEventListener("afterprint", () => { for (const details of opened) details.open = false; });
