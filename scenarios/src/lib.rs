@@ -2,11 +2,14 @@
 //!
 //! Nothing here knows the engine: a page speaks to a command line, so that docker and this engine are equals.
 
+pub mod books;
 pub mod guest;
+pub mod html;
 pub mod image;
 pub mod lab;
 pub mod listing;
 pub mod matcher;
+pub mod moment;
 pub mod package;
 pub mod page;
 pub mod registry;

@@ -33,7 +33,8 @@ pub fn listing_without_sizes(root: &Path, is_volatile: &dyn Fn(&Path) -> bool) -
     Ok(lines)
 }
 
-fn line(full: &Path, path: &Path, is_volatile: bool) -> io::Result<String> {
+/// The line of one entry: `full` is where it lies, `path` what is shown.
+pub(crate) fn line(full: &Path, path: &Path, is_volatile: bool) -> io::Result<String> {
     let meta = full.symlink_metadata()?;
     let shown = if path.as_os_str().is_empty() { Path::new(".") } else { path };
     let size = if meta.is_file() && !is_volatile { meta.size().to_string() } else { "-".into() };

@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 
+use layerlab_scenarios::html::{self, Folder, HtmlError, Telling};
 use layerlab_scenarios::lab::enter::{EnterError, LabOptions, enter};
 use layerlab_scenarios::lab::join;
 use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
-use layerlab_scenarios::lab::prepare::{Prepared, prepare, workspace_root};
+use layerlab_scenarios::lab::prepare::{Prepared, html_folder, prepare, workspace_root};
 use layerlab_scenarios::lab::sandbox::Outcome;
 use layerlab_scenarios::lab::user_map::UserMap;
 use layerlab_scenarios::page::{self, Arrangement, DRIVERS, Differences, Page};
@@ -86,6 +87,10 @@ struct Replay {
     /// data root; both normalised, so that they are the same from run to run
     #[arg(long, value_name = "DIRECTORY")]
     record: Option<PathBuf>,
+    /// Write an HTML page of each replay, with pictures of what lies on disk after each step, and an index of them, into this
+    /// directory; without one (or before the names of pages) into `layerlab/html` of the target directory
+    #[arg(long, value_name = "DIRECTORY", num_args = 0..=1, require_equals = true)]
+    html: Option<Option<PathBuf>>,
 }
 
 #[derive(Args)]
@@ -161,13 +166,15 @@ impl Replay {
         if pages.len() > 1 && (self.keep || self.only.is_some()) {
             bail!("--keep and --only are about one page: name it ({})", names(&pages));
         }
-        if self.place.on.len() > 1 && (self.keep || self.only.is_some() || self.record.is_some()) {
-            bail!("--keep, --only and --record are about one target: give one --on");
+        let is_about_one = self.keep || self.only.is_some() || self.record.is_some() || self.html.is_some();
+        if self.place.on.len() > 1 && is_about_one {
+            bail!("--keep, --only, --record and --html are about one target: give one --on");
         }
+        let mut folder = self.html_folder()?;
         let prepared = prepare()?;
         let mut summary = Summary::default();
         for (page, on) in pages.iter().flat_map(|page| self.place.on.iter().map(move |on| (page, *on))) {
-            let outcome = self.page(page, on, &prepared)?;
+            let outcome = self.page(page, on, &prepared, folder.as_mut())?;
             let is_stopped = outcome == PageOutcome::Stopped;
             let driver = page.driver(self.place.driver);
             summary.add(Replayed { page: page.name(), target: on.name(), driver, outcome });
@@ -178,10 +185,41 @@ impl Replay {
         if pages.len() * self.place.on.len() > 1 {
             println!("\n{}\n{summary}", summary.table());
         }
+        if let Some(folder) = folder {
+            let first = folder.finish()?;
+            println!("\nLook at it in a browser: {}", html::address(&first));
+        }
         Ok(summary.status())
     }
 
-    fn page(&self, page: &Page, on: &'static dyn Target, prepared: &Prepared) -> anyhow::Result<PageOutcome> {
+    /// Where HTML pages go, if they are wanted.
+    fn html_folder(&self) -> Result<Option<Folder>, HtmlError> {
+        let path = self.html.clone().map(|path| path.unwrap_or_else(html_folder));
+        path.map(|path| Folder::create(&path)).transpose()
+    }
+
+    fn page(
+        &self,
+        page: &Page,
+        on: &'static dyn Target,
+        prepared: &Prepared,
+        folder: Option<&mut Folder>,
+    ) -> anyhow::Result<PageOutcome> {
+        let told = folder.is_some().then(|| Telling::begin(page, on.name(), self.place.rootless)).transpose()?;
+        let outcome = self.entered(page, on, prepared, told.as_ref())?;
+        if let (Some(folder), Some(telling)) = (folder, told) {
+            telling.end(folder, &outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    fn entered(
+        &self,
+        page: &Page,
+        on: &'static dyn Target,
+        prepared: &Prepared,
+        telling: Option<&Telling>,
+    ) -> anyhow::Result<PageOutcome> {
         let name = on.name();
         if !page.targets.iter().any(|target| target == name) {
             println!("skipped on {name}: the page {} has no words for it", page.name());
@@ -197,7 +235,7 @@ impl Replay {
         let lab = LabOptions { second_host: page.has_second_host(), ..lab };
         // Opened out here: inside there is another root.
         let record = self.record.as_ref().map(|directory| Record::create(directory, page)).transpose()?;
-        let outcome = self.place.enter(lab, prepared, |machine| self.replay(page, on, machine, record))?;
+        let outcome = self.place.enter(lab, prepared, |machine| self.replay(page, on, machine, record, telling))?;
         let steps = page.steps().filter(|step| step.targets.hold_for(name)).count();
         Ok(match outcome.map(conclude) {
             Ok(0) if self.only.is_some() => PageOutcome::Passed { steps: 1, differences: Differences::default() },
@@ -209,9 +247,17 @@ impl Replay {
     }
 
     /// Inside the lab.
-    fn replay(&self, page: &Page, on: &dyn Target, machine: &mut LabMachine, record: Option<Record>) -> u8 {
+    fn replay(
+        &self,
+        page: &Page,
+        on: &dyn Target,
+        machine: &mut LabMachine,
+        record: Option<Record>,
+        telling: Option<&Telling>,
+    ) -> u8 {
         let options = ReplayOptions {
             trees: record.is_some(),
+            moments: telling.is_some(),
             only: self.only,
             pause: self.step,
             again: Some(self.again(page, on)),
@@ -219,7 +265,10 @@ impl Replay {
         };
         let outcome = replay(page, machine, &mut ConsoleObserver::new(), &options)
             .map_err(anyhow::Error::from)
-            .and_then(|report| record.map_or(Ok(()), |record| record.write(&report)).map(|()| report));
+            .and_then(|report| record.map_or(Ok(()), |record| record.write(&report)).map(|()| report))
+            .and_then(|report| {
+                telling.map_or(Ok(()), |telling| telling.tell(page, &report)).map(|()| report).map_err(Into::into)
+            });
         match outcome {
             Ok(report) if report.stopped.is_some() => STOPPED,
             Ok(report) if report.is_passed() => 0,
@@ -349,7 +398,10 @@ fn chosen(wanted: &[String]) -> anyhow::Result<Vec<Page>> {
         match meant.is_empty() {
             false => pages.extend(meant),
             true if name.ends_with(".md") => pages.push(Page::read(name)?),
-            true => bail!("there is no page and no folder {name}: the pages are {}", names(&all)),
+            true => bail!(
+                "there is no page and no folder {name}: the pages are {} (a directory for HTML pages is given as --html=DIRECTORY)",
+                names(&all)
+            ),
         }
     }
     one_name_each(&pages.iter().map(|page| page.path.clone()).collect::<Vec<_>>())?;

@@ -4,7 +4,7 @@ use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
     name: "replay",
-    summary: "replay the walkthroughs, or what is named, in a lab: [PAGE|FOLDER…] [--on TARGET…] [--driver NAME] [--step] [--keep] [--only STEP] [--rootless] [--require TARGET]",
+    summary: "replay the walkthroughs, or what is named, in a lab: [PAGE|FOLDER…] [--on TARGET…] [--driver NAME] [--step] [--keep] [--only STEP] [--rootless] [--require TARGET] [--html[=DIR]]",
     run,
 };
 

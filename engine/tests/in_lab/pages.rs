@@ -74,3 +74,25 @@ fn every_page_replays_on_a_real_dockerd() {
     }
     replay(&[&ALL[..], &["--on", "docker"]].concat(), "docker");
 }
+
+#[test]
+fn a_walkthrough_told_as_html_draws_the_layers_of_its_images() {
+    let directory = tempfile::tempdir().unwrap();
+    let option = format!("--html={}", directory.path().display());
+    let output = lab().args(["replay", "httpd", &option]).output().unwrap();
+    if output.status.code() == Some(SKIPPED) {
+        return skip("user", &text(&output));
+    }
+    assert!(output.status.success(), "{}", text(&output));
+    assert!(text(&output).contains("file://"), "it says what to open: {}", text(&output));
+    let html = fs::read_to_string(directory.path().join("httpd.html")).unwrap();
+    let list = fs::read_to_string(directory.path().join("index.html")).unwrap();
+    assert!(list.contains("href=\"httpd.html\""), "{list}");
+    // The first pull brings an image of five layers, the commit at the end makes one of six that shares them.
+    let pictures: Vec<&str> = html.split("<svg class=\"stack\"").skip(1).collect();
+    let count = |picture: &str, what: &str| picture.split("</svg>").next().unwrap().matches(what).count();
+    assert_eq!(count(pictures[0], "<g class=\"layer"), 5);
+    let last = pictures[pictures.len() - 1];
+    assert_eq!((count(last, "<g class=\"layer"), count(last, "<g class=\"image")), (7, 3), "centos has one more");
+    assert_eq!(count(last, "<g class=\"container stopped"), 1);
+}

@@ -141,6 +141,10 @@ impl Machine for LabMachine {
         }
     }
 
+    fn data_root(&self) -> Option<PathBuf> {
+        Some(DATA_ROOT.into())
+    }
+
     fn tree(&mut self) -> Result<String, String> {
         let root = Path::new(self.installation.data_root());
         if !root.exists() {

@@ -54,6 +54,11 @@ pub fn cache() -> PathBuf {
     program.ancestors().nth(2).unwrap_or(Path::new("target")).join("layerlab")
 }
 
+/// Where HTML pages of replays go when nothing else is said.
+pub fn html_folder() -> PathBuf {
+    cache().join("html")
+}
+
 /// Builds the guest and assembles the images, unless the environment names ready ones; both are quick when nothing
 /// changed.
 pub fn prepare() -> Result<Prepared, PrepareError> {

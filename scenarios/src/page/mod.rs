@@ -166,6 +166,11 @@ impl Targets {
         Targets(names)
     }
 
+    /// The names; none when all are meant.
+    pub fn names(&self) -> &[String] {
+        &self.0
+    }
+
     /// Whether `target` is meant.
     pub fn hold_for(&self, target: &str) -> bool {
         self.0.is_empty() || self.0.iter().any(|name| name == target)

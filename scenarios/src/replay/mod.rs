@@ -14,6 +14,7 @@ mod session;
 mod summary;
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -43,6 +44,11 @@ pub trait Machine {
 
     /// The listing (see [`crate::listing`]) of the engine's data root, empty if it does not exist.
     fn tree(&mut self) -> Result<String, String>;
+
+    /// Where the engine's data root lies, for whoever looks at it entry by entry; `None` if it cannot be reached.
+    fn data_root(&self) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// Is told what happens while it happens.
@@ -70,6 +76,8 @@ pub trait Observer {
 pub struct ReplayOptions {
     /// Take the tree after every step.
     pub trees: bool,
+    /// Look at the data root, entry by entry, after every step.
+    pub moments: bool,
     /// Show this step only; all before it are typed as set-up, none after it.
     pub only: Option<usize>,
     /// Call [`Observer::pause`] after each shown step.
@@ -82,7 +90,14 @@ pub struct ReplayOptions {
 
 impl Default for ReplayOptions {
     fn default() -> Self {
-        ReplayOptions { trees: false, only: None, pause: false, timeout: Duration::from_secs(30), again: None }
+        ReplayOptions {
+            trees: false,
+            moments: false,
+            only: None,
+            pause: false,
+            timeout: Duration::from_secs(30),
+            again: None,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::failure::Failure;
+use crate::moment::Moment;
 
 /// The outcome of one page on one machine.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,8 @@ pub struct PageReport {
     pub transcript: String,
     /// The data root, normalised, after each step or directive that changed it; empty unless asked for.
     pub trees: Vec<TreeReport>,
+    /// The data root after each step or directive that changed it, entry by entry; empty unless asked for.
+    pub moments: Vec<Moment>,
 }
 
 /// The outcome of one step.
@@ -26,6 +29,8 @@ pub struct StepReport {
     pub number: usize,
     /// Line of the page.
     pub line: usize,
+    /// The prompt it was typed at, names filled in.
+    pub prompt: String,
     /// The command as it was typed, names filled in.
     pub command: String,
     /// How it went.

@@ -10,6 +10,7 @@ use super::session::{self, Awaited, Input, Trouble, Typed};
 use super::{Machine, Observer, ReplayError, ReplayOptions};
 use crate::listing::normalise_further;
 use crate::matcher::{Bindings, Mismatch, Origin, match_output, unified_diff};
+use crate::moment::{After, Moment};
 use crate::page::{Arrangement, Directive, Expected, ExpectedText, Host, Item, Page, Prompt, Step};
 use crate::terminal::Terminal;
 
@@ -71,6 +72,7 @@ fn not_run(step: &Step) -> StepReport {
     StepReport {
         number: step.number,
         line: step.line,
+        prompt: step.prompt.to_string(),
         command: step.command_text(),
         status: StepStatus::NotRun,
         actual: String::new(),
@@ -145,6 +147,7 @@ impl Run<'_> {
                 self.terminals.insert(host, open(self.machine, self.options)?);
             }
         }
+        self.take_moment(0, After::Arrangement(directive.line))?;
         self.take_tree(0, format!("lab: {}", directive.arrangement))
     }
 
@@ -163,6 +166,7 @@ impl Run<'_> {
         report.status = if is_passed { StepStatus::Passed } else { StepStatus::Failed };
         report.actual = outcome.output.join("\n");
         report.exit = outcome.exit;
+        self.take_moment(step.number, After::Step(step.number))?;
         if !is_passed {
             let failure = self.failure(step, outcome);
             self.observer.step_failed(step, &failure);
@@ -195,6 +199,11 @@ impl Run<'_> {
             Err(what) => return wrong(Problem::Unbound(what), Vec::new()),
         };
         self.report.steps[index].command = lines.join("\n");
+        if let Prompt::Session(prompt) = &step.prompt
+            && let Ok(prompt) = self.bindings.fill(prompt)
+        {
+            self.report.steps[index].prompt = prompt;
+        }
         let next = self.steps[index + 1..].iter().find(|next| next.host == step.host);
         let awaited = Awaited {
             typed_at: &step.prompt,
@@ -253,6 +262,16 @@ impl Run<'_> {
     fn again(&self) -> String {
         let plain = || format!("cargo xtask replay {} --on {}", self.page.path.display(), self.target);
         self.options.again.clone().unwrap_or_else(plain)
+    }
+
+    fn take_moment(&mut self, step: usize, after: After) -> Result<(), ReplayError> {
+        let Some(data_root) = self.machine.data_root().filter(|_| self.options.moments) else { return Ok(()) };
+        let moment = Moment::take(&data_root, after)
+            .map_err(|error| ReplayError::Tree { step, reason: format!("{}: {error}", data_root.display()) })?;
+        if !moment.since(self.report.moments.last()).is_empty() {
+            self.report.moments.push(moment);
+        }
+        Ok(())
     }
 
     fn take_tree(&mut self, step: usize, after: String) -> Result<(), ReplayError> {
