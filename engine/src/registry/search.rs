@@ -25,14 +25,14 @@ pub enum SearchError {
     #[error(transparent)]
     Registry(#[from] PullError),
     #[error("invalid registry endpoint {endpoint:?}. HTTPS attempt: {https}. HTTP attempt: {http}")]
-    NoAnswer { endpoint: String, https: PullError, http: PullError },
+    NoAnswer { endpoint: String, https: Box<PullError>, http: Box<PullError> },
     #[error(
         "invalid registry endpoint {url}: {source}. If this private registry supports only HTTP or HTTPS with an unknown CA \
          certificate, please add `--insecure-registry {host}` to the daemon's arguments. In the case of HTTPS, if you have \
          access to the registry's CA certificate, no need for the flag; simply place the CA certificate at \
          /etc/docker/certs.d/{host}/ca.crt"
     )]
-    NotTrusted { url: String, host: String, source: PullError },
+    NotTrusted { url: String, host: String, source: Box<PullError> },
     #[error("Unexpected status code {0}")]
     Status(u16),
     #[error("the answer is no list of repositories: {0}")]
@@ -66,13 +66,15 @@ pub fn search(term: &str, limit: u32, settings: &RegistrySettings) -> Result<Vec
     let mut refusals = refusals.into_iter();
     let (endpoint, error) = refusals.next().ok_or(PullError::GivenUp)?;
     Err(match refusals.next() {
-        Some((second, http)) => {
-            SearchError::NoAnswer { endpoint: format!("{}/v1/", second.base_url()), https: error, http }
-        }
+        Some((second, http)) => SearchError::NoAnswer {
+            endpoint: format!("{}/v1/", second.base_url()),
+            https: Box::new(error),
+            http: Box::new(http),
+        },
         None if endpoint.transport == Transport::Https => SearchError::NotTrusted {
             url: format!("{}/v1/", endpoint.base_url()),
             host: endpoint.host.clone(),
-            source: error,
+            source: Box::new(error),
         },
         None => error.into(),
     })

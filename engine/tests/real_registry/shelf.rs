@@ -86,9 +86,10 @@ impl PushSource for Shelf {
             return Err("the layer is not at hand in this test".into());
         }
         out.write_all(&self.tars[&layer.diff_id])?;
-        Ok(if state.are_spoilt {
-            out.write_all(b"more")?
-        })
+        if state.are_spoilt {
+            out.write_all(b"more")?;
+        }
+        Ok(())
     }
 
     fn remember(&self, diff_id: &Digest, blob: &KnownBlob) -> Result<(), SinkError> {

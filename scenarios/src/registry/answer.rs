@@ -33,6 +33,15 @@ pub struct Registry {
     log: Log,
 }
 
+/// A request without its body.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    method: &'a Method,
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    query: &'a [(String, String)],
+}
+
 /// What a path names (distribution-spec, "Endpoints").
 #[derive(Debug, Clone, Copy)]
 enum Endpoint<'a> {
@@ -90,7 +99,8 @@ pub async fn answer(
 ) -> Response {
     let endpoint = Endpoint::of(uri.path());
     let fault = registry.faults.take(endpoint.wanted());
-    let mut response = match registry.respond(endpoint, &method, &uri, &headers, &query, body, fault.as_ref()).await {
+    let head = Head { method: &method, uri: &uri, headers: &headers, query: &query };
+    let mut response = match registry.respond(endpoint, head, body, fault.as_ref()).await {
         Ok(response) => response,
         Err(refusal) => refuse(refusal),
     };
@@ -184,15 +194,14 @@ impl Registry {
     async fn respond(
         &self,
         endpoint: Endpoint<'_>,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        query: &[(String, String)],
+        head: Head<'_>,
         body: Body,
         fault: Option<&Misbehaviour>,
     ) -> Result<Response, Refusal> {
+        let Head { method, uri, headers, query } = head;
         let writes = endpoint.is_written_with(method);
-        if !matches!(*method, Method::GET | Method::HEAD) && !(writes && self.catalogue().is_writable()) {
+        let reads = matches!(*method, Method::GET | Method::HEAD);
+        if !(reads || writes && self.catalogue().is_writable()) {
             let message = format!("{method} is not supported here");
             return Err((StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message, None));
         }
