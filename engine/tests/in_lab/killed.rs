@@ -23,6 +23,7 @@ for i in $(docker images -q); do timeout -s KILL 0.008 docker rmi -f $i >/dev/nu
 for c in $(docker ps -aq); do docker rm $c >/dev/null; done
 for i in $(docker images -q); do docker rmi -f $i >/dev/null; done
 docker rmi nosuch 2>/dev/null
+docker pull -q nosuch 2>/dev/null
 cd /var/lib/docker
 echo tmp: $(ls tmp)
 echo layers: $(ls DRIVER)
