@@ -310,8 +310,8 @@ impl<'a> Builder<'a> {
         }
         let mut run = RunConfig {
             cmd: Some(line.clone()),
-            // One empty word: the image's own entrypoint is not wanted.
-            entrypoint: Some(vec![String::new()]),
+            // One empty word: the image's own entrypoint is not wanted, unless there is nothing else to run.
+            entrypoint: if line.is_empty() { self.stage.config.entrypoint.clone() } else { Some(vec![String::new()]) },
             healthcheck: None,
             ..self.stage.config.clone()
         };

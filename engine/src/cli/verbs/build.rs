@@ -107,8 +107,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         format!("Sending build context to Docker daemon {:>8}\r\r\n", units::precise_size(context.sent_bytes()))
             .as_bytes(),
     );
-    let dockerfile =
-        dockerfile.map_err(|reason| Failure::new(format!("Error response from daemon: {reason}")))?;
+    let dockerfile = dockerfile.map_err(|reason| Failure::new(format!("Error response from daemon: {reason}")))?;
     let platform = options.platform.filter(|text| !text.is_empty());
     let platform = platform.map(|text| Platform::parse(&text)).transpose();
     let platform = platform.map_err(|error| Failure::new(format!("Error response from daemon: {error}")))?;
@@ -192,7 +191,9 @@ fn from_directory(path: &str, file: Option<&str>) -> Result<Prepared, Failure> {
     }
     if file == Some(STDIN) {
         let mut dockerfile = String::new();
-        io::stdin().read_to_string(&mut dockerfile).map_err(|error| unprepared(format!("read /dev/stdin: {}", system_reason(&error))))?;
+        io::stdin()
+            .read_to_string(&mut dockerfile)
+            .map_err(|error| unprepared(format!("read /dev/stdin: {}", system_reason(&error))))?;
         let context = Context::directory(&directory, None).map_err(|error| Failure::new(error.to_string()))?;
         let context = context.with_dockerfile_beside(dockerfile.len());
         return Ok(Prepared { context, dockerfile: Ok(dockerfile), name: DOCKERFILE.to_owned() });
