@@ -47,9 +47,10 @@ impl Target for Podman {
                 unavailable("a podman of the lab's own needs root", "start the lab as root and without --rootless");
             return Err(FindError::Unavailable(why));
         }
-        // What podman calls overlay is Docker's overlay2: it never had Docker's older driver.
+        // What podman calls overlay works as Docker's overlay2 does: it never had Docker's older driver, and a page about that
+        // one that is for podman too leaves out the steps that look at its directories.
         let driver = match wanted.driver {
-            "overlay2" => "overlay",
+            "overlay2" | "overlay" => "overlay",
             "vfs" => "vfs",
             other => {
                 let lacks = format!("podman has no equal of Docker's storage driver {other}");
@@ -235,6 +236,6 @@ mod tests {
             _ => panic!("podman was found"),
         };
         assert!(why(true, "overlay2").contains("needs root"));
-        assert!(why(false, "overlay").contains("no equal of Docker's storage driver overlay"));
+        assert!(why(false, "devicemapper").contains("no equal of Docker's storage driver devicemapper"));
     }
 }
