@@ -97,6 +97,36 @@ pub fn container(
     Ok(shown.into())
 }
 
+/// What Docker's types have and their JSON leaves out when it is empty (`omitempty`): the object's place, and its fields.
+const OMITTED: [(&str, &[&str]); 4] = [
+    ("", &["Variant"]),
+    ("/Config", &RUN_CONFIG_OMITTED),
+    ("/ContainerConfig", &RUN_CONFIG_OMITTED),
+    ("/State", &["Health"]),
+];
+const RUN_CONFIG_OMITTED: [&str; 8] = [
+    "ExposedPorts",
+    "Healthcheck",
+    "ArgsEscaped",
+    "NetworkDisabled",
+    "MacAddress",
+    "StopSignal",
+    "StopTimeout",
+    "Shell",
+];
+
+/// `object` with the fields that its JSON leaves out as `null`, as a template sees them.
+pub fn with_omitted(object: &Value) -> Value {
+    let mut whole = object.clone();
+    for (place, fields) in OMITTED {
+        let Some(part) = whole.pointer_mut(place).and_then(Value::as_object_mut) else { continue };
+        for field in fields {
+            part.entry(*field).or_insert(Value::Null);
+        }
+    }
+    whole
+}
+
 /// Keys in the order in which they were put.
 #[derive(Default)]
 struct Keys(Map<String, Value>);

@@ -17,7 +17,7 @@ use super::exec::on_window_change;
 use super::monitor::short_path;
 use super::stream::Frame;
 use super::{Engine, EngineError};
-use crate::sys::terminal::{self, RawMode};
+use crate::sys::terminal::{self, RawMode, Size};
 
 /// Which of the caller's streams are joined.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +51,13 @@ impl Engine {
         let container = self.container(id)?;
         let directory = self.run_directory(&container.id);
         let connected = File::open(&directory).and_then(|opened| UnixStream::connect(short_path(&opened)));
-        let socket = connected.map_err(|_| EngineError::NotRunning(container.id.clone()))?;
+        let mut socket = connected.map_err(|_| EngineError::NotRunning(container.id.clone()))?;
+        if let (true, Some(size)) = (streams.tty, terminal::size(io::stdin())) {
+            // As Docker does: a size that changes makes a shell write its prompt again for the one who joins.
+            let other = Size { rows: size.rows.saturating_add(1), columns: size.columns.saturating_add(1) };
+            let told = Frame::Resize(other).write_to(&mut socket);
+            told.map_err(failed("talk to the monitor in", &directory))?;
+        }
         self.follow(&container.id, socket, streams)
     }
 

@@ -81,10 +81,15 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
 }
 
 /// A line for each object that the template can be carried out on, and one empty line when there is none.
+///
+/// A template may ask for a field that the JSON leaves out, such as the ports of an image that exposes none.
 fn rendered(template: &Template, found: &[Value], failures: &mut Vec<String>) -> String {
     let mut text = String::new();
     for object in found {
-        match template.render(object, Subject::Document) {
+        let line = template.render(object, Subject::Document);
+        let line = line
+            .or_else(|error| template.render(&inspection::with_omitted(object), Subject::Document).map_err(|_| error));
+        match line {
             Ok(line) => text.push_str(&(line + "\n")),
             Err(error) => failures.push(error.to_string()),
         }
@@ -152,5 +157,13 @@ mod tests {
         assert_eq!(failures, [text]);
         let template = Template::parse("{{.Id}}").unwrap();
         assert_eq!(rendered(&template, &[json!({"Id": "x"}), json!({"Id": "y"})], &mut Vec::new()), "x\ny\n");
+    }
+
+    #[test]
+    fn a_field_that_the_json_leaves_out_is_empty() {
+        let template = Template::parse("{{json .Config.ExposedPorts}}{{if .Config.Healthcheck}}x{{end}}").unwrap();
+        let mut failures = Vec::new();
+        assert_eq!(rendered(&template, &[json!({"Config": {}})], &mut failures), "null\n");
+        assert_eq!(failures, [""; 0]);
     }
 }

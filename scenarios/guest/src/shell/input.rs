@@ -2,7 +2,13 @@
 
 use super::signals;
 use rustix::event::{PollFd, PollFlags, poll};
+use std::io::Write as _;
 use std::os::fd::BorrowedFd;
+use std::thread::sleep;
+use std::time::Duration;
+
+/// A window that is dragged changes its size many times; the prompt is written once it rests.
+const RESIZES_REST: Duration = Duration::from_millis(200);
 
 /// One line, or why there is none.
 pub enum Line {
@@ -15,7 +21,10 @@ pub enum Line {
 enum Source {
     Text(Vec<u8>, usize),
     Stdin,
-    Terminal,
+    /// Whether its size is known: a new terminal has none until somebody gives it one, which is not a change.
+    Terminal {
+        sized: bool,
+    },
 }
 
 pub struct Input {
@@ -32,11 +41,15 @@ impl Input {
     }
 
     pub fn terminal() -> Input {
-        Input { source: Source::Terminal }
+        let sized = has_size();
+        // The size may have come in between.
+        let sized = if signals::take_resize() { has_size() } else { sized };
+        Input { source: Source::Terminal { sized } }
     }
 
     /// The next line with its newline. Standard input is read byte by byte: what follows belongs to the commands.
-    pub fn line(&mut self) -> Line {
+    /// `prompt`, which stands before the line already, is written anew when the terminal's size changes.
+    pub fn line(&mut self, prompt: &str) -> Line {
         match &mut self.source {
             Source::Text(text, position) => {
                 let rest = &text[*position..];
@@ -48,18 +61,18 @@ impl Input {
                 *position += length;
                 Line::Text(line)
             }
-            Source::Stdin => read_bytewise(false),
-            Source::Terminal => read_bytewise(true),
+            Source::Stdin => read_bytewise(None),
+            Source::Terminal { sized } => read_bytewise(Some((prompt, sized))),
         }
     }
 }
 
-fn read_bytewise(interruptible: bool) -> Line {
+fn read_bytewise(mut terminal: Option<(&str, &mut bool)>) -> Line {
     // SAFETY: descriptor 0 stays open for the life of the process, or reads fail with EBADF.
     let stdin = unsafe { BorrowedFd::borrow_raw(0) };
     let mut line = Vec::new();
     loop {
-        if interruptible && !wait_for(stdin) {
+        if terminal.as_mut().is_some_and(|(prompt, sized)| !wait_for(stdin, prompt, sized)) {
             return Line::Interrupted;
         }
         let mut byte = [0u8];
@@ -84,8 +97,14 @@ fn read_bytewise(interruptible: bool) -> Line {
 }
 
 /// Waits until `stdin` can be read; false when ctrl-C came instead.
-fn wait_for(stdin: BorrowedFd<'_>) -> bool {
+fn wait_for(stdin: BorrowedFd<'_>, prompt: &str, sized: &mut bool) -> bool {
     loop {
+        if signals::take_resize() {
+            if *sized {
+                redraw(prompt);
+            }
+            *sized = has_size();
+        }
         if signals::take_interrupt() {
             return false;
         }
@@ -101,4 +120,16 @@ fn wait_for(stdin: BorrowedFd<'_>) -> bool {
             Err(_) => return true,
         }
     }
+}
+
+fn redraw(prompt: &str) {
+    sleep(RESIZES_REST);
+    signals::take_resize();
+    let mut stderr = std::io::stderr();
+    let _ = write!(stderr, "\r\x1b[K{prompt}");
+    let _ = stderr.flush();
+}
+
+fn has_size() -> bool {
+    rustix::termios::tcgetwinsize(std::io::stdin()).is_ok_and(|size| size.ws_row > 0)
 }

@@ -81,10 +81,8 @@ impl Session {
     async fn read(&mut self) -> Read {
         let mut text = String::new();
         loop {
-            if self.interactive {
-                self.prompt(text.is_empty()).await;
-            }
-            match self.input.line() {
+            let prompt = if self.interactive { self.prompt(text.is_empty()).await } else { String::new() };
+            match self.input.line(&prompt) {
                 Line::Interrupted => return Read::Interrupted,
                 Line::Text(line) => text.push_str(&line),
                 Line::End if text.is_empty() => return Read::End,
@@ -106,13 +104,14 @@ impl Session {
         }
     }
 
-    async fn prompt(&mut self, first: bool) {
+    /// Writes the prompt; gives what stands before the line that will be typed.
+    async fn prompt(&mut self, first: bool) -> String {
         let composed = if first { self.compose_prompt().await } else { self.shell.compose_continuation_prompt().await };
-        if let Ok(prompt) = composed {
-            let mut stderr = std::io::stderr();
-            let _ = stderr.write_all(prompt.as_bytes());
-            let _ = stderr.flush();
-        }
+        let prompt = composed.unwrap_or_default();
+        let mut stderr = std::io::stderr();
+        let _ = stderr.write_all(prompt.as_bytes());
+        let _ = stderr.flush();
+        prompt.rsplit('\n').next().unwrap_or_default().to_owned()
     }
 
     /// PS1; a user without a passwd entry is called as bash calls them.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 static ARRIVED: AtomicU64 = AtomicU64::new(0);
 static CHILD_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+static RESIZED: AtomicBool = AtomicBool::new(false);
 static WAKE_READ: AtomicI32 = AtomicI32::new(-1);
 static WAKE_WRITE: AtomicI32 = AtomicI32::new(-1);
 static INTERRUPT_TRAPPED: AtomicBool = AtomicBool::new(false);
@@ -42,6 +43,11 @@ extern "C" fn note_child(_signal: i32, info: *mut libc::siginfo_t, _context: *mu
     }
 }
 
+extern "C" fn note_resize(_signal: i32) {
+    RESIZED.store(true, Ordering::SeqCst);
+    wake();
+}
+
 extern "C" fn nothing(_signal: i32) {}
 
 fn wake() {
@@ -61,6 +67,7 @@ pub fn start(interactive: bool) {
     }
     if interactive {
         os::on_signal(libc::SIGINT, note);
+        os::on_signal(libc::SIGWINCH, note_resize);
         for signal in [libc::SIGTERM, libc::SIGQUIT, libc::SIGTSTP] {
             os::on_signal(signal, nothing);
         }
@@ -107,6 +114,11 @@ pub fn take_interrupt() -> bool {
     shell || child
 }
 
+/// Whether the terminal's size changed since the last call.
+pub fn take_resize() -> bool {
+    RESIZED.swap(false, Ordering::SeqCst)
+}
+
 pub fn interrupted() -> bool {
     ARRIVED.load(Ordering::SeqCst) & (1 << libc::SIGINT) != 0 || CHILD_INTERRUPTED.load(Ordering::SeqCst)
 }
@@ -147,6 +159,7 @@ pub fn dispose(signal: i32, disposition: &Disposition, interactive: bool) {
         Disposition::Default if signal == libc::SIGINT => {
             os::on_signal(signal, if interactive { note } else { note_or_die });
         }
+        Disposition::Default if signal == libc::SIGWINCH && interactive => os::on_signal(signal, note_resize),
         Disposition::Default if interactive && matches!(signal, libc::SIGTERM | libc::SIGQUIT | libc::SIGTSTP) => {
             os::on_signal(signal, nothing);
         }
