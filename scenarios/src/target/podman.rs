@@ -235,6 +235,6 @@ mod tests {
             _ => panic!("podman was found"),
         };
         assert!(why(true, "overlay2").contains("needs root"));
-        assert!(why(false, "overlay").contains("no equal of Docker's storage driver overlay"));
+        assert!(why(false, "btrfs").contains("no equal of Docker's storage driver btrfs"));
     }
 }
