@@ -56,6 +56,8 @@ impl Failure {
     pub fn about_image(error: &EngineError, name: &str) -> Failure {
         match error {
             EngineError::NoSuchImage(_) => Failure::missing("image", name),
+            // Docker's client finds nothing at the address that this makes.
+            EngineError::Reference(_) if name.is_empty() => Failure::missing("image", name),
             other => Failure::from(other),
         }
     }

@@ -38,6 +38,7 @@ pub mod load;
 pub mod log;
 pub mod monitor;
 pub mod names;
+mod naming;
 mod network;
 mod program;
 mod publish;

@@ -5,6 +5,7 @@
 //! *Proved by*: the tests of each file and `scenarios/cases/build/`.
 
 mod duration;
+mod empty;
 mod parse;
 mod refusal;
 pub mod setting;

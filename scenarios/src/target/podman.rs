@@ -47,8 +47,7 @@ impl Target for Podman {
                 unavailable("a podman of the lab's own needs root", "start the lab as root and without --rootless");
             return Err(FindError::Unavailable(why));
         }
-        // What podman calls overlay works as Docker's overlay2 does: it never had Docker's older driver, and a page about that
-        // one that is for podman too leaves out the steps that look at its directories.
+        // podman has one overlay driver, much like Docker's overlay2; steps that look at the files of the older one are Docker's.
         let driver = match wanted.driver {
             "overlay2" | "overlay" => "overlay",
             "vfs" => "vfs",
@@ -236,6 +235,6 @@ mod tests {
             _ => panic!("podman was found"),
         };
         assert!(why(true, "overlay2").contains("needs root"));
-        assert!(why(false, "devicemapper").contains("no equal of Docker's storage driver devicemapper"));
+        assert!(why(false, "btrfs").contains("no equal of Docker's storage driver btrfs"));
     }
 }

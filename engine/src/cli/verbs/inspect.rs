@@ -112,6 +112,10 @@ fn inspect(engine: &Engine, name: &str, kind: &str, with_size: bool) -> Result<V
         Err(EngineError::NoSuchImage(_)) => Err(Failure::missing(if kind == IMAGE { IMAGE } else { "object" }, name)),
         // Words that cannot name an image may still have been meant for a container.
         Err(EngineError::Reference(_)) if kind != IMAGE => Err(Failure::missing("object", name)),
+        Err(EngineError::Reference(_)) if name.is_empty() => Err(Failure::missing(IMAGE, name)),
+        Err(EngineError::Reference(reason)) => {
+            Err(Failure::new(format!("Error response from daemon: no such image: {name}: {reason}")))
+        }
         Err(error) => Err(error.into()),
     }
 }
