@@ -24,6 +24,7 @@ mod run_options;
 mod session;
 mod table;
 mod template;
+mod tree;
 mod units;
 mod verbs;
 
