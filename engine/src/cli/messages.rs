@@ -60,6 +60,14 @@ impl Failure {
         }
     }
 
+    /// `Error: No such volume: x`, when that is the reason; the engine's own words otherwise.
+    pub fn about_volume(error: &EngineError, name: &str) -> Failure {
+        match error {
+            EngineError::NoSuchVolume(_) => Failure::missing("volume", name),
+            other => Failure::from(other),
+        }
+    }
+
     /// `Error: No such object: x`.
     pub fn missing(kind: &str, name: &str) -> Failure {
         Failure::new(format!("Error: No such {kind}: {name}"))
@@ -128,6 +136,15 @@ pub fn check_terminal(is_interactive: bool, has_terminal: bool) -> Result<(), Fa
         return Err(Failure::new("the input device is not a TTY"));
     }
     Ok(())
+}
+
+/// Asks before something is removed; only `y` means yes.
+pub fn is_confirmed(warning: &str) -> Result<bool, Failure> {
+    print(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "))?;
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    read.map_err(|error| Failure::new(format!("read /dev/stdin: {}", system_reason(&error))))?;
+    Ok(answer.trim().eq_ignore_ascii_case("y"))
 }
 
 /// Writes to the standard output. A reader that has gone away ends the command without a word, as a signal would.

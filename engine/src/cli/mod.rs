@@ -11,6 +11,7 @@ mod inspection;
 mod listing;
 mod logging;
 mod messages;
+mod mounts;
 mod output;
 mod ports;
 pub mod progress;
@@ -23,6 +24,7 @@ mod table;
 mod template;
 mod units;
 mod verbs;
+mod volume_filter;
 
 use std::env;
 use std::process::ExitCode;

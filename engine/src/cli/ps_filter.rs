@@ -10,6 +10,8 @@ pub struct Filters {
     ids: Vec<String>,
     states: Vec<String>,
     exit_codes: Vec<i64>,
+    /// Names of volumes, and places in a container.
+    volumes: Vec<String>,
 }
 
 const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
@@ -25,6 +27,7 @@ impl Filters {
             match kind.trim().to_lowercase().as_str() {
                 "name" => filters.names.push(value.to_owned()),
                 "id" => filters.ids.push(value.to_owned()),
+                "volume" => filters.volumes.push(value.to_owned()),
                 "status" if STATES.contains(&value) => filters.states.push(value.to_owned()),
                 "status" => return Err(refused(format!("Invalid filter 'status={value}'"))),
                 "exited" => {
@@ -52,6 +55,13 @@ impl Filters {
             && any(&self.ids, |id| container.config.id.starts_with(id.as_str()))
             && any(&self.states, |status| status == state.status())
             && any(&self.exit_codes, has_code)
+            && any(&self.volumes, |wanted| {
+                container
+                    .config
+                    .mount_points
+                    .values()
+                    .any(|point| point.name == *wanted || point.destination == *wanted)
+            })
     }
 }
 
