@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,6 +23,8 @@ const COLUMNS: u16 = 120;
 const ROWS: u16 = 50;
 /// Lines one step may print before the first of them are lost.
 const SCROLLBACK: usize = 20_000;
+/// Between two control keys that are pressed.
+const BETWEEN_KEYS: Duration = Duration::from_millis(30);
 
 /// A shell in a terminal.
 pub struct Terminal {
@@ -138,10 +141,15 @@ impl Terminal {
         self.write(b"\r")
     }
 
-    /// Presses keys that no echo answers; a mark counts only from here on.
+    /// Presses keys that no echo answers; a mark counts only from here on. Control keys come one by one, as from a hand:
+    /// podman knows its detach keys only when it reads each alone.
     pub fn press(&mut self, keys: &str) -> Result<(), TerminalError> {
         self.emulator.callbacks_mut().mark = None;
-        self.write(keys.as_bytes())
+        for run in keys.split_inclusive(|key: char| key.is_control()) {
+            self.write(run.as_bytes())?;
+            thread::sleep(BETWEEN_KEYS);
+        }
+        Ok(())
     }
 
     /// Whether a program has taken the whole screen, as editors do, and will give it back.

@@ -110,9 +110,9 @@ fn digests_follow_from_the_descriptions_and_the_guest_alone() {
             ("bash", "sha256:278049f12b70d92eb620adf80deddf23330a8fbb0c31f89f7348bd506dc02aae"),
             ("centos", "sha256:0fd5f33459950bef89fce741c45f57bf74bf3c01596e8032fbaf7e0f9b200870"),
             ("httpd", "sha256:584200171a6aa44c4d9f166046233eb96e05bc50ca8a0a3c840f613ab25a5235"),
-            ("nginx", "sha256:778e3e225f94480acd92beb32f4dd58f513dd384a9c36026d1b51edca7e81ca4"),
-            ("oraclelinux", "sha256:ff379d5b6d1a1b266fc58e8fad77cd04e0503d2e858b3326065adcddedd36074"),
-            ("ubuntu", "sha256:c4ed6f4c8b776b70b0b1c27e788d26a3c54154bfb93ccf86c20edc5ac17d6790"),
+            ("nginx", "sha256:9635f2ed7d99109fee7aec01198c8ddad52fefcea88132695ba3ff0ed8716310"),
+            ("oraclelinux", "sha256:c69101fce41dc6043a11bdc35b8d3b2af6a4cf9c86514f65473c2468b14cea3f"),
+            ("ubuntu", "sha256:e9038205dcc87166f783a4572e662c54a611783f6f1471e8c7946f46a5c8cddc"),
         ]
     );
 }

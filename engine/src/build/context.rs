@@ -5,21 +5,30 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::ignore::Ignore;
-use crate::layer::{Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackError, UnpackOptions, unpack};
+use crate::layer::{
+    Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackError, UnpackOptions, decompressed, unpack,
+};
 use crate::sys::root::Root;
 
 /// What lists the files that are left out.
 const IGNORE_FILE: &str = ".dockerignore";
+/// `.dockerfile.` and 20 digits, between two ends of lines.
+const IGNORED_NAME_BYTES: u64 = 34;
+const BLOCK_BYTES: u64 = 512;
 
 /// A context that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
     #[error("error checking context: '{operation} {}: {source}'", path.display())]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
+    #[error("error checking context: no permission to read from '{}'", .0.display())]
+    Forbidden(PathBuf),
     #[error("{0}")]
     Ignore(String),
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    #[error("the context cannot be read: {0}")]
+    Archive(io::Error),
     #[error("the context is no tar that can be unpacked: {0}")]
     Unpack(#[from] UnpackError),
 }
@@ -53,19 +62,41 @@ impl Context {
         let leaves_out = |path: &Path| ignore.covers(path) && !is_sent_anyhow(path);
         let mut bundle =
             Bundle::new(Counted::default(), BundleOptions { owner: Some((0, 0)), leaves_out: &leaves_out });
-        bundle.add(&tree, Path::new(""), Path::new(""))?;
+        bundle.add(&tree, Path::new(""), Path::new("")).map_err(|error| match error {
+            BundleError::Io { path, source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                ContextError::Forbidden(directory.join(path))
+            }
+            other => other.into(),
+        })?;
         let sent_bytes = bundle.finish()?.bytes;
         Ok(Context { tree, ignore, sent_bytes, _scratch: None })
     }
 
-    /// The files of a tar.
+    /// The context when a Dockerfile of so many bytes comes from elsewhere. Docker's client puts it into the tar under a name
+    /// of its own, which it adds to the `.dockerignore`, and leaves off what ends a tar.
+    pub fn with_dockerfile_beside(mut self, dockerfile_bytes: usize) -> Context {
+        let whole = |bytes: u64| BLOCK_BYTES + bytes.next_multiple_of(BLOCK_BYTES);
+        let dockerfile_bytes = dockerfile_bytes as u64;
+        self.sent_bytes -= 2 * BLOCK_BYTES;
+        self.sent_bytes += match self.tree.read(Path::new(IGNORE_FILE)) {
+            Ok(text) => {
+                let ignore_bytes = text.len() as u64;
+                whole(ignore_bytes + IGNORED_NAME_BYTES) - whole(ignore_bytes) + BLOCK_BYTES + dockerfile_bytes
+            }
+            Err(_) => whole(dockerfile_bytes) + BLOCK_BYTES + IGNORE_FILE.len() as u64 + IGNORED_NAME_BYTES,
+        };
+        self
+    }
+
+    /// The files of a tar, which may be compressed.
     pub fn archive(stream: impl Read, scratch: &Path) -> Result<Context, ContextError> {
         let place = tempfile::Builder::new().prefix("build-").tempdir_in(scratch);
         let place =
             place.map_err(|source| ContextError::Io { operation: "create", path: scratch.to_owned(), source })?;
         let mut counted = CountedReader { stream, bytes: 0 };
+        let tar = decompressed(&mut counted).map_err(ContextError::Archive)?;
         // Copies are root's, whoever owned what was sent.
-        unpack(&mut counted, place.path(), &UnpackOptions { overlay: OverlayXattr::User, owners: Owners::CallerOnly })?;
+        unpack(tar, place.path(), &UnpackOptions { overlay: OverlayXattr::User, owners: Owners::CallerOnly })?;
         let sent_bytes = counted.bytes;
         let context = Context::directory(place.path(), None)?;
         Ok(Context { sent_bytes, _scratch: Some(place), ..context })
@@ -77,7 +108,7 @@ impl Context {
         let place =
             place.map_err(|source| ContextError::Io { operation: "create", path: scratch.to_owned(), source })?;
         let context = Context::directory(place.path(), None)?;
-        let sent_bytes = context.sent_bytes + 512 + dockerfile_bytes.next_multiple_of(512);
+        let sent_bytes = context.sent_bytes + BLOCK_BYTES + dockerfile_bytes.next_multiple_of(BLOCK_BYTES);
         Ok(Context { sent_bytes, _scratch: Some(place), ..context })
     }
 
@@ -146,10 +177,13 @@ mod tests {
         fs::write(place.path().join("Dockerfile"), "FROM x\n").unwrap();
         let context = Context::directory(place.path(), Some(Path::new("Dockerfile"))).unwrap();
         assert_eq!(context.sent_bytes(), 2048);
+        assert_eq!(context.with_dockerfile_beside(5).sent_bytes(), 1024 + 1583, "as Docker's client 20.10 counts");
         fs::write(place.path().join(IGNORE_FILE), "*\n").unwrap();
         fs::write(place.path().join("big"), vec![0; 10_000]).unwrap();
         let context = Context::directory(place.path(), Some(Path::new("Dockerfile"))).unwrap();
         assert_eq!(context.sent_bytes(), 3072);
+        let beside = Context::directory(place.path(), None).unwrap().with_dockerfile_beside(5);
+        assert_eq!(beside.sent_bytes(), 1024 + 512 + 5);
         assert!(context.leaves_out(Path::new("Dockerfile")) && context.leaves_out(Path::new("big")));
         assert_eq!(context.read(Path::new("Dockerfile")).unwrap().unwrap(), "FROM x\n");
     }

@@ -1,7 +1,7 @@
 //! Copying into the tree of a step: files and directories as they are, and with ADD what archives hold.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek};
+use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::thread;
@@ -9,7 +9,7 @@ use std::thread;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 
 use super::sources::{Origin, Source};
-use crate::layer::{Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackOptions, unpack};
+use crate::layer::{Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackOptions, decompressed, unpack};
 use crate::sys::root::Root;
 
 /// How sources are copied.
@@ -103,27 +103,10 @@ impl Copy<'_> {
     fn archive(&self, source: &Source) -> Result<Option<Box<dyn Read>>, String> {
         let opened = self.origin.tree().open_at(&source.path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
         let mut file = File::from(opened.map_err(|error| error.to_string())?);
-        let mut head = Vec::new();
-        let read = (&mut file).take(6).read_to_end(&mut head).and_then(|_| file.rewind());
-        read.map_err(|error| error.to_string())?;
-        let name = source.path.display();
-        match head.as_slice() {
-            [0x1f, 0x8b, ..] => {
-                let again = file.try_clone().map_err(|error| error.to_string())?;
-                let is_tar = is_tar(flate2::read::MultiGzDecoder::new(BufReader::new(again)));
-                file.rewind().map_err(|error| error.to_string())?;
-                let tar = flate2::read::MultiGzDecoder::new(BufReader::new(file));
-                Ok(is_tar.then(|| Box::new(tar) as Box<dyn Read>))
-            }
-            [b'B', b'Z', b'h', ..] => Err(refused_compression(&name, "bzip2")),
-            [0xfd, b'7', b'z', b'X', b'Z', 0] => Err(refused_compression(&name, "xz")),
-            [0x28, 0xb5, 0x2f, 0xfd, ..] => Err(refused_compression(&name, "zstd")),
-            _ => {
-                let is_tar = is_tar(&file);
-                file.rewind().map_err(|error| error.to_string())?;
-                Ok(is_tar.then(|| Box::new(file) as Box<dyn Read>))
-            }
-        }
+        // What cannot be decompressed is no archive to dockerd: it is copied as it is.
+        let is_archive = decompressed(&file).is_ok_and(is_tar);
+        file.rewind().map_err(|error| error.to_string())?;
+        if is_archive { decompressed(file).map(Some).map_err(|error| error.to_string()) } else { Ok(None) }
     }
 
     /// Makes a directory and those above it as far as they are missing; new ones get the owner of the copies.
@@ -142,10 +125,6 @@ impl Copy<'_> {
         }
         root.open_at(&walked, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())
     }
-}
-
-fn refused_compression(name: &dyn std::fmt::Display, kind: &str) -> String {
-    format!("{name} is compressed with {kind}, which ADD cannot unpack here: use gzip or no compression, or COPY it")
 }
 
 /// Whether the stream begins with the header of a tar.

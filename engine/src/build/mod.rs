@@ -19,6 +19,7 @@ pub use context::{Context, ContextError};
 
 use crate::container::{Engine, EngineError};
 use crate::dockerfile;
+use crate::image::manifest::Platform;
 use crate::image::{Digest, Reference};
 
 /// What is to be built, and how.
@@ -46,6 +47,8 @@ pub struct BuildSpec {
     pub pull: bool,
     /// The network of RUN.
     pub network: String,
+    /// The platform of images that are pulled for FROM.
+    pub platform: Option<Platform>,
 }
 
 /// Somebody who watches a build.
@@ -53,7 +56,7 @@ pub trait Watcher {
     /// Shows text, or the output of a step.
     fn show(&mut self, bytes: &[u8]);
     /// Pulls an image, showing how that goes; the error is its reason.
-    fn pull(&mut self, engine: &Engine, reference: &Reference) -> Result<(), String>;
+    fn pull(&mut self, engine: &Engine, reference: &Reference, platform: Option<&Platform>) -> Result<(), String>;
 }
 
 /// Why there is no image.

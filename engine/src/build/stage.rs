@@ -146,14 +146,24 @@ impl<'a> Builder<'a> {
         if wanted.is_empty() {
             return Err(BuildError::step(format!("base name ({image}) should not be blank")));
         }
-        if let Some(platform) = platform {
-            refuse_other_platform(&expand(&platform)?)?;
-        }
+        let platform = match platform {
+            Some(text) => {
+                let text = expand(&text)?;
+                let platform = Platform::parse(&text);
+                Some(platform.map_err(|error| BuildError::step(format!("failed to parse platform {text}: {error}")))?)
+            }
+            None => self.spec.platform.clone(),
+        };
         let earlier = self.done.iter().find(|(name, _)| name.as_deref() == Some(&wanted.to_lowercase()));
         let base = match earlier {
             Some((_, image)) => image.clone(),
-            None if wanted == SCRATCH => None,
-            None => Some(self.find_image(&wanted)?),
+            None if wanted == SCRATCH => {
+                if platform.is_some_and(|platform| platform.os != Platform::host().os) {
+                    return Err(BuildError::step("operating system is not supported"));
+                }
+                None
+            }
+            None => Some(self.find_image(&wanted, platform.as_ref())?),
         };
         let below = base.as_ref().map(|id| self.engine.image(&id.to_string())).transpose()?;
         let mut config = below.and_then(|image| image.config.view().config.clone()).unwrap_or_default();
@@ -180,8 +190,9 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// An image by its name, pulled when it is not here or when that was asked for.
-    fn find_image(&mut self, name: &str) -> Result<Digest, BuildError> {
+    /// An image by its name, pulled when it is not here or when that was asked for. As dockerd's, one that is here is taken
+    /// whatever its platform.
+    fn find_image(&mut self, name: &str, platform: Option<&Platform>) -> Result<Digest, BuildError> {
         let is_id = name.parse::<Digest>().is_ok();
         match self.engine.image(name) {
             Ok(image) if is_id || !self.spec.pull => return Ok(image.id),
@@ -189,8 +200,19 @@ impl<'a> Builder<'a> {
             Err(error) => return Err(error.into()),
         }
         let reference = Reference::parse(name).map_err(|error| BuildError::step(error.to_string()))?;
-        self.watcher.pull(self.engine, &reference.with_default_tag())?;
-        Ok(self.engine.image(name)?.id)
+        self.watcher.pull(self.engine, &reference.with_default_tag(), platform)?;
+        let image = self.engine.image(name)?;
+        let view = image.config.view();
+        if let Some(wanted) = platform.filter(|wanted| wanted.os != view.os || wanted.architecture != view.architecture)
+        {
+            self.show(&format!(
+                "\nWARNING: Pulled image with specified platform ({wanted}), but the resulting image's configured platform \
+                 ({}/{}) does not match.\nThis is most likely caused by a bug in the build system that created the fetched \
+                 image ({name}).\nPlease notify the image author to correct the configuration.\n",
+                view.os, view.architecture
+            ));
+        }
+        Ok(image.id)
     }
 
     fn dispatch(&mut self, instruction: Instruction) -> Result<(), BuildError> {
@@ -288,8 +310,8 @@ impl<'a> Builder<'a> {
         }
         let mut run = RunConfig {
             cmd: Some(line.clone()),
-            // One empty word: the image's own entrypoint is not wanted.
-            entrypoint: Some(vec![String::new()]),
+            // One empty word: the image's own entrypoint is not wanted, unless there is nothing else to run.
+            entrypoint: if line.is_empty() { self.stage.config.entrypoint.clone() } else { Some(vec![String::new()]) },
             healthcheck: None,
             ..self.stage.config.clone()
         };
@@ -320,10 +342,14 @@ impl<'a> Builder<'a> {
         let names = transfer.sources.iter().map(expand).collect::<Result<Vec<_>, _>>()?;
         let destination = expand(&transfer.destination)?;
         let owner = transfer.owner.as_ref().map(expand).transpose()?;
-        if let Some(url) = names.iter().find(|name| name.contains("://") && verb == "ADD") {
-            return Err(BuildError::step(format!(
-                "ADD failed: {url} is a URL, and this builder fetches nothing: put the file into the context"
-            )));
+        let is_url = |name: &&String| ["http://", "https://"].iter().any(|start| name.starts_with(start));
+        if let Some(url) = names.iter().find(is_url) {
+            return Err(BuildError::step(match verb {
+                "COPY" => "COPY failed: source can't be a URL for COPY".to_owned(),
+                _ => format!(
+                    "{verb} failed: {url} is a URL, and this builder fetches nothing: put the file into the context"
+                ),
+            }));
         }
         let from = transfer.from.as_ref().map(|from| self.origin_image(from)).transpose()?;
         let tree = from.as_ref().map(|id| self.engine.image_tree(id)).transpose()?;
@@ -383,7 +409,7 @@ impl<'a> Builder<'a> {
                 Some((_, image)) => image,
                 None => return Err(invalid("index out of bounds")),
             },
-            (None, Err(_)) => return self.find_image(from).map_err(|error| invalid(&error.to_string())),
+            (None, Err(_)) => return self.find_image(from, None).map_err(|error| invalid(&error.to_string())),
         };
         image.clone().ok_or_else(|| invalid("the stage holds no files"))
     }
@@ -439,19 +465,4 @@ impl Stage {
     fn note_image(&mut self) {
         self.config.image = self.image.as_ref().map(ToString::to_string).unwrap_or_default();
     }
-}
-
-/// A platform that this machine is not cannot run steps here.
-fn refuse_other_platform(wanted: &str) -> Result<(), BuildError> {
-    let here = Platform::host();
-    let mut parts = wanted.split('/');
-    let fits = match (parts.next(), parts.next()) {
-        (Some(os), Some(architecture)) => os == here.os && architecture == here.architecture,
-        (Some(either), None) => either == here.os || either == here.architecture,
-        (None, _) => false,
-    };
-    if fits {
-        return Ok(());
-    }
-    Err(BuildError::step(format!("this builder makes images for {here} only, not for {wanted}: leave --platform out")))
 }

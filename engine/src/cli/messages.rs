@@ -56,6 +56,8 @@ impl Failure {
     pub fn about_image(error: &EngineError, name: &str) -> Failure {
         match error {
             EngineError::NoSuchImage(_) => Failure::missing("image", name),
+            // Docker's client finds nothing at the address that this makes.
+            EngineError::Reference(_) if name.is_empty() => Failure::missing("image", name),
             other => Failure::from(other),
         }
     }
@@ -136,15 +138,6 @@ pub fn check_terminal(is_interactive: bool, has_terminal: bool) -> Result<(), Fa
         return Err(Failure::new("the input device is not a TTY"));
     }
     Ok(())
-}
-
-/// Asks before something is removed; only `y` means yes.
-pub fn is_confirmed(warning: &str) -> Result<bool, Failure> {
-    print(&format!("WARNING! {warning}\nAre you sure you want to continue? [y/N] "))?;
-    let mut answer = String::new();
-    let read = io::stdin().read_line(&mut answer);
-    read.map_err(|error| Failure::new(format!("read /dev/stdin: {}", system_reason(&error))))?;
-    Ok(answer.trim().eq_ignore_ascii_case("y"))
 }
 
 /// Writes to the standard output. A reader that has gone away ends the command without a word, as a signal would.

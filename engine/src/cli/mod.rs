@@ -6,7 +6,9 @@
 //! other than through the engine. *Proved by*: `engine/tests/cli.rs`, the tests here, and the replayed pages.
 
 mod arguments;
+mod filters;
 mod glob;
+mod image_filter;
 mod inspection;
 mod listing;
 mod logging;
@@ -15,6 +17,7 @@ mod mounts;
 mod output;
 mod ports;
 pub mod progress;
+mod pruning;
 mod ps_filter;
 mod pulling;
 mod pushing;

@@ -83,9 +83,9 @@ pub fn pull_missing(engine: &Engine, reference: &Reference) -> Result<(), Failur
 }
 
 /// Pulls the image that a build starts from, with the lines among those of the build. The failure's text is a reason.
-pub fn pull_for_build(engine: &Engine, reference: &Reference) -> Result<(), Failure> {
+pub fn pull_for_build(engine: &Engine, reference: &Reference, platform: Option<&Platform>) -> Result<(), Failure> {
     let before = engine.image(&reference.familiar()).map(|image| image.id).ok();
-    let pulled = engine.pull(reference, lines(io::stdout()).as_ref());
+    let pulled = engine.pull_for(reference, platform, lines(io::stdout()).as_ref());
     let pulled = pulled.map_err(|error| Failure::new(error.to_string()))?;
     let status = status(reference, &pulled.manifest_digest, before.as_ref() != Some(&pulled.image_id));
     io::stdout().write_all(status.as_bytes()).map_err(unwritten)

@@ -2,45 +2,34 @@
 
 use std::collections::BTreeMap;
 
+use super::filters::{Filter, has_label, invalid};
 use super::messages::Failure;
 use crate::container::Volume;
 use crate::container::config::LOCAL;
-
-/// One `name=value`.
-pub fn pair(text: &str) -> Result<(String, String), String> {
-    let (kind, value) = text.split_once('=').ok_or("bad format of filter (expected name=value)")?;
-    Ok((kind.trim().to_lowercase(), value.trim().to_owned()))
-}
 
 /// What has been asked for.
 #[derive(Debug, Default)]
 pub struct Filters(BTreeMap<String, Vec<String>>);
 
 impl Filters {
-    /// Takes the pairs that were given; `known` are the kinds that the verb takes.
-    pub fn new(pairs: Vec<(String, String)>, known: &[&str]) -> Result<Filters, Failure> {
-        let refused = |what: &str| Failure::new(format!("Error response from daemon: Invalid filter '{what}'"));
-        let mut filters: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (kind, value) in pairs {
+    /// Sorts `filters`; `known` are the kinds that the verb takes.
+    pub fn new(filters: &[Filter], known: &[&str]) -> Result<Filters, Failure> {
+        let mut sorted = Filters::default();
+        for Filter { kind, value } in filters {
             if !known.contains(&kind.as_str()) {
-                return Err(refused(&kind));
+                return Err(invalid(kind));
             }
-            if kind == "dangling" && truth(&value).is_none() {
-                return Err(refused(&format!("{kind}={value}")));
+            if kind == "dangling" && truth(value).is_none() {
+                return Err(invalid(&format!("{kind}={value}")));
             }
-            filters.entry(kind).or_default().push(value);
+            sorted.0.entry(kind.clone()).or_default().push(value.clone());
         }
-        Ok(Filters(filters))
+        Ok(sorted)
     }
 
     /// Whether `volume` is one of those asked for; `is_used`: a container has it.
     pub fn fit(&self, volume: &Volume, is_used: bool) -> bool {
-        let has_label = |wanted: &String| {
-            let (name, value) =
-                wanted.split_once('=').map_or((wanted.as_str(), None), |(name, value)| (name, Some(value)));
-            let found = volume.labels.as_ref().and_then(|labels| labels.get(name));
-            found.is_some_and(|found| value.is_none_or(|value| value == found))
-        };
+        let has_label = |wanted: &String| has_label(volume.labels.as_ref(), wanted);
         let fits = |kind: &str, values: &Vec<String>| match kind {
             "name" => values.iter().any(|part| volume.name.contains(part.as_str())),
             "driver" => values.iter().any(|driver| LOCAL.contains(driver.as_str())),
@@ -65,6 +54,7 @@ fn truth(text: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::filters::filter;
 
     #[test]
     fn values_of_a_kind_widen_and_kinds_narrow() {
@@ -72,8 +62,8 @@ mod tests {
         let volume =
             Volume { name: "v1".to_owned(), data: "/v1".into(), created: Default::default(), labels, options: None };
         let fits = |texts: &[&str]| {
-            let pairs = texts.iter().map(|text| pair(text).unwrap()).collect();
-            Filters::new(pairs, &["name", "dangling", "label", "label!", "driver"]).unwrap().fit(&volume, false)
+            let given: Vec<_> = texts.iter().map(|text| filter(text).unwrap()).collect();
+            Filters::new(&given, &["name", "dangling", "label", "label!", "driver"]).unwrap().fit(&volume, false)
         };
         for (texts, expected) in [
             (vec![], true),
@@ -87,8 +77,7 @@ mod tests {
         ] {
             assert_eq!(fits(&texts), expected, "{texts:?}");
         }
-        let wrong = Filters::new(vec![pair("dangling=maybe").unwrap()], &["dangling"]).unwrap_err();
+        let wrong = Filters::new(&[filter("dangling=maybe").unwrap()], &["dangling"]).unwrap_err();
         assert_eq!(wrong.text, "Error response from daemon: Invalid filter 'dangling=maybe'");
-        assert_eq!(pair("bad").unwrap_err(), "bad format of filter (expected name=value)");
     }
 }

@@ -15,7 +15,7 @@ use crate::driver::View;
 use crate::image::config::ConfigView;
 use crate::image::config::RootFs;
 use crate::image::manifest::Platform;
-use crate::image::{Digest, Reference, RunConfig};
+use crate::image::{Digest, RunConfig};
 
 /// The image that a step makes.
 #[derive(Debug, Clone)]
@@ -127,16 +127,6 @@ impl Engine {
             }
         }
         Ok(children)
-    }
-
-    /// Gives an image a name, taking it from another that had it.
-    pub fn name_image(&self, id: &Digest, reference: &Reference) -> Result<(), EngineError> {
-        let reference = reference.clone().with_default_tag();
-        let _lock = self.store.lock()?;
-        let mut names = self.store.repositories()?;
-        names.set(&reference.familiar_name(), &reference.familiar(), id);
-        self.store.save_repositories(&names)?;
-        Ok(self.store.images.set_last_updated(id, self.clock.now())?)
     }
 
     /// The description of the image below, or of one that holds nothing yet.

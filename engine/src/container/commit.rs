@@ -59,7 +59,7 @@ impl Engine {
         let description = Description {
             container: &container.id,
             command: container.config.config.cmd.clone().unwrap_or_default(),
-            container_config: config.clone(),
+            container_config: container.config.config.clone(),
             config,
             author: &spec.author,
             comment: &spec.comment,
@@ -73,10 +73,7 @@ impl Engine {
         let id = self.put_child(base.view().clone(), Some(&base_id), mount.parent, &content, copied?, description)?;
         self.store.images.set_last_updated(&id, self.clock.now())?;
         if let Some(reference) = &spec.reference {
-            let reference = reference.clone().with_default_tag();
-            let mut names = self.store.repositories()?;
-            names.set(&reference.familiar_name(), &reference.familiar(), &id);
-            self.store.save_repositories(&names)?;
+            self.set_name(&id, reference)?;
         }
         drop(lock);
         tracing::debug!(image = %id, container = container.id, "committed");

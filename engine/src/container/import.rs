@@ -65,11 +65,7 @@ impl Engine {
         }
         let id = self.store.images.put(image.raw())?;
         if let Some(reference) = &spec.reference {
-            let reference = reference.clone().with_default_tag();
-            let mut names = self.store.repositories()?;
-            names.set(&reference.familiar_name(), &reference.familiar(), &id);
-            self.store.save_repositories(&names)?;
-            self.store.images.set_last_updated(&id, now)?;
+            self.set_name(&id, reference)?;
         }
         intent.done()?;
         Ok(id)

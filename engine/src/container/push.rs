@@ -1,4 +1,4 @@
-//! Pushing images, and giving them further names.
+//! Pushing images.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,18 +15,6 @@ struct Source<'a> {
 }
 
 impl Engine {
-    /// Gives the image that `source` means one more name; an image that had it loses it.
-    pub fn tag(&self, source: &str, target: &Reference) -> Result<(), EngineError> {
-        let _lock = self.store.lock()?;
-        let id = self.image_id(source)?;
-        let target = target.clone().with_default_tag();
-        let mut names = self.store.repositories()?;
-        names.set(&target.familiar_name(), &target.familiar(), &id);
-        self.store.save_repositories(&names)?;
-        // dockerd notes the time for `LastTagTime`.
-        Ok(self.store.images.set_last_updated(&id, self.clock.now())?)
-    }
-
     /// The tags of `repository` here, in order.
     pub fn tags_of(&self, repository: &Reference) -> Result<Vec<Reference>, EngineError> {
         let names = self.store.repositories()?;

@@ -2,6 +2,7 @@
 
 use parse_dockerfile as grammar;
 
+use super::empty::{self, NOTHING};
 use super::refusal::{at, worded};
 use super::setting::{Setting, healthcheck};
 use super::words;
@@ -76,6 +77,8 @@ pub struct Transfer {
 pub fn parse(text: &str) -> Result<Dockerfile, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let escape = escape_of(text);
+    let text = empty::filled(text, escape);
+    let text = text.as_ref();
     // The number of the line on which an instruction starts is that of the line before which it ends; Docker counts so.
     let mut steps = Vec::new();
     let refused = |error: &grammar::Error| {
@@ -92,7 +95,7 @@ pub fn parse(text: &str) -> Result<Dockerfile, String> {
         let original = joined(&text[start..], escape);
         let rest = original.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim()).to_owned();
         let instruction = read(instruction, &rest, escape).map_err(|refusal| refusal.worded(line))?;
-        steps.push(Step { original: original.trim().to_owned(), instruction });
+        steps.push(Step { original: empty::emptied(original.trim()), instruction });
     }
     Ok(Dockerfile { escape, steps })
 }
@@ -103,10 +106,6 @@ pub fn parse_one(text: &str) -> Result<Step, String> {
         Some(rest) => rest.split_once(": ").map_or(rest, |(_, reason)| reason).to_owned(),
         None => error.trim_start_matches("failed to parse Dockerfile: ").to_owned(),
     };
-    if text.trim().eq_ignore_ascii_case("ENTRYPOINT") {
-        let instruction = Instruction::Setting(Setting::Entrypoint(None));
-        return Ok(Step { original: text.trim().to_owned(), instruction });
-    }
     let mut parsed = parse(&format!("FROM scratch\n{text}")).map_err(without_line)?;
     match (parsed.steps.len(), parsed.steps.pop()) {
         (2, Some(step)) => Ok(step),
@@ -173,7 +172,7 @@ fn read(instruction: grammar::Instruction<'_>, rest: &str, escape: char) -> Resu
         }
         G::Maintainer(_) => Ok(Instruction::Maintainer(rest.to_owned())),
         G::Cmd(cmd) => setting(Setting::Cmd(command(cmd.arguments, escape))),
-        G::Entrypoint(entrypoint) => setting(Setting::Entrypoint(Some(command(entrypoint.arguments, escape)))),
+        G::Entrypoint(entrypoint) => setting(Setting::Entrypoint(command(entrypoint.arguments, escape))),
         G::Env(_) => setting(Setting::Env(pairs("ENV", rest, escape)?)),
         G::Label(_) => setting(Setting::Label(pairs("LABEL", rest, escape)?)),
         G::Expose(expose) => {
@@ -241,8 +240,10 @@ fn transfer(
 
 fn command(command: grammar::Command<'_>, escape: char) -> Command {
     match command {
-        grammar::Command::Exec(list) => Command::Exec(owned(list.value)),
-        grammar::Command::Shell(line) => Command::Shell(joined(line.value, escape).trim().to_owned()),
+        grammar::Command::Exec(list) => {
+            Command::Exec(owned(list.value).into_iter().filter(|word| word != NOTHING).collect())
+        }
+        grammar::Command::Shell(line) => Command::Shell(joined(line.value, escape).trim().replace(NOTHING, "")),
         _ => Command::Shell(String::new()),
     }
 }
@@ -302,7 +303,7 @@ fn escape_of(text: &str) -> char {
 
 /// The first instruction of `text` in one line: ends of lines that are escaped go, and so do comments and empty lines
 /// between its lines.
-fn joined(text: &str, escape: char) -> String {
+pub(super) fn joined(text: &str, escape: char) -> String {
     let mut whole = String::new();
     for (number, line) in text.lines().enumerate() {
         if number > 0 && (line.trim().is_empty() || line.trim_start().starts_with('#')) {

@@ -107,7 +107,10 @@ fn here_documents_are_refused_by_name() {
 fn a_single_instruction_is_read_without_a_line() {
     assert_eq!(parse_one("WORKDIR").unwrap_err(), "WORKDIR requires exactly one argument");
     assert_eq!(parse_one("ENV A").unwrap_err(), "ENV must have two arguments");
-    assert_eq!(parse_one("ENTRYPOINT").unwrap().instruction, Instruction::Setting(Setting::Entrypoint(None)));
+    assert_eq!(
+        parse_one("ENTRYPOINT").unwrap().instruction,
+        Instruction::Setting(Setting::Entrypoint(Command::Shell(String::new())))
+    );
     assert_eq!(
         parse_one("CMD").unwrap().instruction,
         Instruction::Setting(Setting::Cmd(Command::Shell(String::new())))

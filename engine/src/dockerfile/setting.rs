@@ -12,8 +12,8 @@ use crate::image::config::{Empty, Healthcheck};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {
     Cmd(Command),
-    /// Nothing clears it.
-    Entrypoint(Option<Command>),
+    /// A command that says nothing clears it.
+    Entrypoint(Command),
     Env(Vec<(String, String)>),
     Label(Vec<(String, String)>),
     Expose(Vec<String>),
@@ -49,13 +49,13 @@ impl Setting {
         let comment = match self {
             Setting::Cmd(command) => {
                 let cmd = command.line(config);
-                *cmd_is_set = true;
+                *cmd_is_set |= !command.is_empty();
                 let comment = format!("CMD {}", quoted(&cmd));
                 config.cmd = Some(cmd);
                 comment
             }
             Setting::Entrypoint(command) => {
-                let entrypoint = command.as_ref().map(|command| command.line(config)).filter(|line| !line.is_empty());
+                let entrypoint = (!command.is_empty()).then(|| command.line(config));
                 if !*cmd_is_set {
                     config.cmd = None;
                 }
@@ -147,6 +147,14 @@ impl Setting {
 }
 
 impl Command {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Command::Exec(words) => words.is_empty(),
+            Command::Shell(line) => line.is_empty(),
+        }
+    }
+
     /// The words that are run: as they are, or through the shell of `config`.
     pub fn line(&self, config: &RunConfig) -> Vec<String> {
         match self {
@@ -348,7 +356,7 @@ mod tests {
     #[test]
     fn an_entrypoint_clears_a_command_that_was_inherited() {
         let mut config = RunConfig { cmd: Some(vec!["sh".to_owned()]), ..RunConfig::default() };
-        let entrypoint = Setting::Entrypoint(Some(Command::Exec(vec!["/e".to_owned()])));
+        let entrypoint = Setting::Entrypoint(Command::Exec(vec!["/e".to_owned()]));
         entrypoint.apply(&mut config, '\\', &|_| None, &mut false).unwrap();
         assert_eq!(config.cmd, None);
     }

@@ -80,6 +80,8 @@ pub const ALL: &[Applet] = &[
     tool("rm", files::remove::rm),
     tool("rmdir", files::remove::rmdir),
     tool("rpm", net::packages::rpm),
+    lasting("scp", net::scp::scp),
+    lasting("scp-server", net::scp::server::scp_server),
     tool("sed", text::edit::sed),
     tool("seq", text::print::seq),
     lasting("sh", shell::run),

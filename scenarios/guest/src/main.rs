@@ -3,6 +3,11 @@
 //! The applet is chosen by the basename of `argv[0]`, or by the first argument when that is no applet. `bash` and `sh`
 //! are brush, a real bash as a library; the other applets print what GNU coreutils and util-linux print.
 
+/// Prints a line on standard error, as `eprintln!` does, but in one piece.
+macro_rules! error_line {
+    ($($part:tt)*) => { $crate::say::error(format_args!($($part)*)) };
+}
+
 mod account;
 mod applets;
 mod clock;
@@ -38,7 +43,7 @@ fn main() -> ExitCode {
         found = applets::find(applet_name(&invoked_as));
     }
     let Some(applet) = found else {
-        eprintln!("guest: {invoked_as}: applet not found; `guest --list` prints the applets");
+        error_line!("guest: {invoked_as}: applet not found; `guest --list` prints the applets");
         return ExitCode::from(127);
     };
     if applet.dies_of_broken_pipe {

@@ -43,7 +43,7 @@ impl Accepts<'_> {
 
     fn misused<T>(&self, message: String) -> Result<T, u8> {
         say::complain(self.name, message);
-        eprintln!("Try '{} --help' for more information.", self.name);
+        error_line!("Try '{} --help' for more information.", self.name);
         Err(self.misuse)
     }
 
@@ -154,7 +154,7 @@ impl Options {
 /// Reports that an operand is missing, as GNU tools do.
 pub fn missing_operand(name: &str) -> u8 {
     say::complain(name, "missing operand");
-    eprintln!("Try '{name} --help' for more information.");
+    error_line!("Try '{name} --help' for more information.");
     1
 }
 

@@ -50,19 +50,26 @@ pub fn broken() -> bool {
 /// Flushes and gives the exit status: the applet's own, or 1 with a message when the output could not be written.
 pub fn finish(status: u8) -> u8 {
     flush();
-    FAILED.with_borrow(|failed| match failed {
+    match FAILED.take() {
         None => status,
-        Some(error) => {
-            eprintln!("write error: {}", reason(error));
+        Some(failed) => {
+            error_line!("write error: {}", reason(&failed));
             1
         }
-    })
+    }
 }
 
 /// Prints `NAME: MESSAGE` on standard error, after everything written to standard output so far.
 pub fn complain(name: &str, message: impl Display) {
+    error(format_args!("{name}: {message}"));
+}
+
+/// Prints a line on standard error, after everything written to standard output so far, and in one piece: what a container writes
+/// comes through two pipes, and the pieces of the one would stand between those of the other.
+pub fn error(line: impl Display) {
     flush();
-    eprintln!("{name}: {message}");
+    // There is nowhere to say that standard error cannot be written.
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// The text of an I/O error as C's strerror gives it, without Rust's `(os error N)`.

@@ -84,7 +84,7 @@ impl LabMachine {
             return;
         }
         let mut receiver = command(FILE_RECEIVER);
-        receiver.args(["--listen", "0.0.0.0:22", "--root", "/"]);
+        receiver.args(["--listen", "0.0.0.0:22"]);
         receiver.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         if let Err(error) = receiver.spawn() {
             eprintln!("layerlab-lab: no files can be received: {error}");

@@ -12,13 +12,15 @@ use axum::response::{IntoResponse as _, Response};
 use super::furnish::PACKAGES;
 use super::loopback;
 
-/// The lab machine's address in its local network; packages are at port 80.
+/// The lab machine's address in its local network, where the packages are.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 168, 56, 10);
+/// Not 80: a server of a page that listens on every address of the machine must find that port free.
+const PORT: u16 = 3142;
 
 /// Gives `lo` the address and answers there for as long as the process lives.
 pub fn serve() -> io::Result<()> {
     loopback::add_address(ADDRESS)?;
-    let listener = TcpListener::bind(SocketAddr::from((ADDRESS, 80)))?;
+    let listener = TcpListener::bind(SocketAddr::from((ADDRESS, PORT)))?;
     listener.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     thread::Builder::new().name("packages".into()).spawn(move || {

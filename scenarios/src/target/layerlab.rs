@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{FindError, Installation, Target, TargetError, Unavailable, Wanted, install_as_docker};
+use super::{FindError, Installation, Target, TargetError, Unavailable, Wanted, install_as, install_as_docker};
 use crate::lab::furnish::Program;
 use crate::lab::machine::{ENGINE_LOG, command};
 use crate::lab::sandbox::Inside;
@@ -70,7 +70,8 @@ impl Installation for InstalledLayerlab {
     }
 
     fn install(&mut self) -> Result<(), TargetError> {
-        install_as_docker(Path::new(ENGINE))
+        install_as_docker(Path::new(ENGINE))?;
+        install_as(Path::new(ENGINE), "layerlab")
     }
 
     fn start(&mut self, _inside: &Inside) -> Result<(), TargetError> {

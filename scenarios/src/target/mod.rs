@@ -116,12 +116,18 @@ pub enum TargetError {
 
 /// Puts `program` into PATH as `docker` and makes the data root, mode 0711, as Docker's package does.
 fn install_as_docker(program: &Path) -> Result<(), TargetError> {
-    let docker = Path::new("/usr/local/bin/docker");
-    if docker.symlink_metadata().is_err() {
-        symlink(program, docker).map_err(|source| TargetError::Make { path: docker.to_owned(), source })?;
-    }
+    install_as(program, "docker")?;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o711).create(DATA_ROOT);
     made.map_err(|source| TargetError::Make { path: DATA_ROOT.into(), source })
+}
+
+/// Makes `program` the lab's command of that name.
+fn install_as(program: &Path, name: &str) -> Result<(), TargetError> {
+    let path = Path::new("/usr/local/bin").join(name);
+    match symlink(program, &path) {
+        Err(source) if source.kind() != io::ErrorKind::AlreadyExists => Err(TargetError::Make { path, source }),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

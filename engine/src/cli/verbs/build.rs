@@ -10,13 +10,15 @@ use clap::{CommandFactory, Parser};
 use super::Verb;
 use crate::build::{self, BuildError, BuildSpec, Context, Watcher};
 use crate::cli::arguments::{Count, options, truth};
-use crate::cli::messages::{Failure, REFUSED, SUCCESS, print_line};
+use crate::cli::messages::{Failure, REFUSED, SUCCESS, print_line, system_reason};
 use crate::cli::progress::Silent;
 use crate::cli::session::Session;
 use crate::cli::{pulling, units};
 use crate::container::Engine;
 use crate::image::Reference;
+use crate::image::manifest::Platform;
 use crate::layer::archive::is_header;
+use crate::layer::compression::is_compressed;
 
 pub static VERB: Verb = Verb {
     names: &["build", "image build"],
@@ -55,6 +57,9 @@ struct Options {
     /// Do not use cache when building the image
     #[arg(long)]
     no_cache: bool,
+    /// Set platform if server is multi-platform capable
+    #[arg(long, value_name = "string")]
+    platform: Option<String>,
     /// Always attempt to pull a newer version of the image
     #[arg(long)]
     pull: bool,
@@ -81,8 +86,8 @@ fn tag(text: &str) -> Result<Reference, String> {
 /// What was sent, and the Dockerfile in it.
 struct Prepared {
     context: Context,
-    /// Nothing when it is not there.
-    dockerfile: Option<String>,
+    /// Its text, or why it cannot be had, which Docker finds out only after the context is sent.
+    dockerfile: Result<String, String>,
     name: String,
 }
 
@@ -99,12 +104,13 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let Prepared { context, dockerfile, name } = prepared?;
     let mut watcher = Shown { is_quiet: options.quiet, kept: Vec::new() };
     watcher.show(
-        format!("Sending build context to Docker daemon  {}\r\r\n", units::precise_size(context.sent_bytes()))
+        format!("Sending build context to Docker daemon {:>8}\r\r\n", units::precise_size(context.sent_bytes()))
             .as_bytes(),
     );
-    let dockerfile = dockerfile.ok_or_else(|| {
-        Failure::new(format!("Error response from daemon: Cannot locate specified Dockerfile: {name}"))
-    })?;
+    let dockerfile = dockerfile.map_err(|reason| Failure::new(format!("Error response from daemon: {reason}")))?;
+    let platform = options.platform.filter(|text| !text.is_empty());
+    let platform = platform.map(|text| Platform::parse(&text)).transpose();
+    let platform = platform.map_err(|error| Failure::new(format!("Error response from daemon: {error}")))?;
     let labels = options.label.iter().map(|label| label.split_once('=').unwrap_or((label, "")));
     let spec = BuildSpec {
         dockerfile,
@@ -118,6 +124,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         force_remove: options.force_rm,
         pull: options.pull,
         network: options.network,
+        platform,
     };
     let id = build::build(&engine, &spec, &context, &mut watcher).map_err(|error| {
         // What was kept back tells why.
@@ -133,7 +140,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         // With --quiet, Docker's client writes the line that it prints.
         let end = if options.quiet { "\n" } else { "" };
         fs::write(path, format!("{id}{end}"))
-            .map_err(|error| Failure::new(format!("open {}: {error}", path.display())))?;
+            .map_err(|error| Failure::new(format!("open {}: {}", path.display(), system_reason(&error))))?;
     }
     if options.quiet {
         print_line(&id)?;
@@ -170,21 +177,26 @@ fn refuse_remote(path: &str) -> Result<(), Failure> {
 fn from_directory(path: &str, file: Option<&str>) -> Result<Prepared, Failure> {
     let directory = fs::canonicalize(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unprepared(format!("path {path:?} not found")),
-        _ => unprepared(format!("lstat {path}: {error}")),
+        _ => unprepared(format!("lstat {path}: {}", system_reason(&error))),
     })?;
     if !directory.is_dir() {
         return Err(unprepared(format!("context must be a directory: {}", directory.display())));
     }
     if directory == Path::new("/") {
+        // Docker says this in its manual only.
         eprintln!(
-            "WARNING: the build context is /, the whole file system: name a directory that holds only what is needed"
+            "WARNING: the build context is the root directory, /: the build reads the entire contents of your hard drive; \
+             name a directory that holds only what is needed"
         );
     }
     if file == Some(STDIN) {
         let mut dockerfile = String::new();
-        io::stdin().read_to_string(&mut dockerfile).map_err(|error| unprepared(format!("read stdin: {error}")))?;
+        io::stdin()
+            .read_to_string(&mut dockerfile)
+            .map_err(|error| unprepared(format!("read /dev/stdin: {}", system_reason(&error))))?;
         let context = Context::directory(&directory, None).map_err(|error| Failure::new(error.to_string()))?;
-        return Ok(Prepared { context, dockerfile: Some(dockerfile), name: DOCKERFILE.to_owned() });
+        let context = context.with_dockerfile_beside(dockerfile.len());
+        return Ok(Prepared { context, dockerfile: Ok(dockerfile), name: DOCKERFILE.to_owned() });
     }
     let wanted = file.map_or_else(|| directory.join(DOCKERFILE), |file| absolute(&directory, file));
     let found = fs::canonicalize(&wanted).map_err(|_| {
@@ -193,11 +205,21 @@ fn from_directory(path: &str, file: Option<&str>) -> Result<Prepared, Failure> {
             wanted.display()
         ))
     })?;
-    let dockerfile = fs::read(&found).map_err(|error| unprepared(format!("open {}: {error}", found.display())))?;
+    let dockerfile = match fs::read(&found) {
+        Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
+        Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
+            Err(format!("unexpected error reading Dockerfile: read {}: is a directory", found.display()))
+        }
+        Err(error) => return Err(unprepared(format!("open {}: {}", found.display(), system_reason(&error)))),
+    };
     let inside = found.strip_prefix(&directory).ok();
     let context = Context::directory(&directory, inside).map_err(|error| Failure::new(error.to_string()))?;
+    let context = match (&dockerfile, inside) {
+        (Ok(text), None) => context.with_dockerfile_beside(text.len()),
+        _ => context,
+    };
     let name = inside.unwrap_or(&found).display().to_string();
-    Ok(Prepared { context, dockerfile: Some(String::from_utf8_lossy(&dockerfile).into_owned()), name })
+    Ok(Prepared { context, dockerfile, name })
 }
 
 /// A Dockerfile is looked for from where the command stands, not from the context.
@@ -221,18 +243,18 @@ fn from_stdin(file: Option<&str>, scratch: &Path) -> Result<Prepared, Failure> {
     let name = file.unwrap_or(DOCKERFILE).to_owned();
     let whole = head.as_slice().chain(io::stdin().lock());
     let context = match head.as_slice() {
-        _ if is_header(&head) => Context::archive(whole, scratch),
-        [0x1f, 0x8b, ..] => Context::archive(flate2::read::MultiGzDecoder::new(whole), scratch),
+        head if is_header(head) || is_compressed(head) => Context::archive(whole, scratch),
         _ => {
             let mut text = Vec::new();
             { whole }.read_to_end(&mut text).map_err(unread)?;
             let context = Context::nothing(text.len() as u64, scratch).map_err(unprepared)?;
             let dockerfile = String::from_utf8_lossy(&text).into_owned();
-            return Ok(Prepared { context, dockerfile: Some(dockerfile), name: DOCKERFILE.to_owned() });
+            return Ok(Prepared { context, dockerfile: Ok(dockerfile), name: DOCKERFILE.to_owned() });
         }
     };
     let context = context.map_err(unprepared)?;
     let dockerfile = context.read(Path::new(&name)).map_err(unprepared)?;
+    let dockerfile = dockerfile.ok_or_else(|| format!("Cannot locate specified Dockerfile: {name}"));
     Ok(Prepared { context, dockerfile, name })
 }
 
@@ -253,10 +275,10 @@ impl Watcher for Shown {
         let _ = output.write_all(bytes).and_then(|()| output.flush());
     }
 
-    fn pull(&mut self, engine: &Engine, reference: &Reference) -> Result<(), String> {
+    fn pull(&mut self, engine: &Engine, reference: &Reference, platform: Option<&Platform>) -> Result<(), String> {
         if self.is_quiet {
-            return engine.pull(reference, &Silent).map(drop).map_err(|error| error.to_string());
+            return engine.pull_for(reference, platform, &Silent).map(drop).map_err(|error| error.to_string());
         }
-        pulling::pull_for_build(engine, reference).map_err(|failure| failure.text)
+        pulling::pull_for_build(engine, reference, platform).map_err(|failure| failure.text)
     }
 }

@@ -128,6 +128,10 @@ fn inspect(engine: &Engine, name: &str, kind: &str, with_size: bool) -> Result<V
         Err(EngineError::NoSuchImage(_)) => Err(Failure::missing(IMAGE, name)),
         // Words that cannot name an image may still have been meant for something else.
         Err(EngineError::Reference(_)) if kind != IMAGE => volume(engine, name, "object"),
+        Err(EngineError::Reference(_)) if name.is_empty() => Err(Failure::missing(IMAGE, name)),
+        Err(EngineError::Reference(reason)) => {
+            Err(Failure::new(format!("Error response from daemon: no such image: {name}: {reason}")))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -7,12 +7,14 @@
 mod attach;
 mod build;
 mod commit;
+mod container_prune;
 mod cp;
 mod create;
 mod diff;
 mod exec;
 mod export;
 mod history;
+mod image_prune;
 mod images;
 mod import;
 mod info;
@@ -24,9 +26,11 @@ mod login;
 mod logout;
 mod logs;
 mod monitor;
+mod port;
 mod ps;
 mod pull;
 mod push;
+mod rename;
 mod restart;
 mod rm;
 mod rmi;
@@ -95,10 +99,14 @@ static VERBS: &[&Verb] = &[
     &logs::VERB,
     &volume_ls::VERB,
     &monitor::VERB,
+    &port::VERB,
+    &container_prune::VERB,
+    &image_prune::VERB,
     &volume_prune::VERB,
     &ps::VERB,
     &pull::VERB,
     &push::VERB,
+    &rename::VERB,
     &restart::VERB,
     &rm::VERB,
     &volume_rm::VERB,

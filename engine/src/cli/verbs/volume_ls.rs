@@ -7,10 +7,11 @@ use serde_json::{Map, Value, json};
 
 use super::Verb;
 use crate::cli::arguments::{Count, options};
+use crate::cli::filters::{Filter, filter};
 use crate::cli::listing::Listing;
 use crate::cli::messages::{Failure, SUCCESS, print};
 use crate::cli::session::Session;
-use crate::cli::volume_filter::{Filters, pair};
+use crate::cli::volume_filter::Filters;
 use crate::container::Volume;
 use crate::container::config::LOCAL;
 
@@ -45,8 +46,8 @@ const LISTING: Listing = Listing {
 #[derive(Parser)]
 struct Options {
     /// Provide filter values (e.g. 'dangling=true')
-    #[arg(short, long, value_name = "filter", value_parser = pair)]
-    filter: Vec<(String, String)>,
+    #[arg(short, long, value_name = "filter", value_parser = filter)]
+    filter: Vec<Filter>,
     /// Pretty-print volumes using a Go template
     #[arg(long, value_name = "string")]
     format: Option<String>,
@@ -56,7 +57,7 @@ struct Options {
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
-    let filters = Filters::new(options.filter, &["dangling", "driver", "label", "name"])?;
+    let filters = Filters::new(&options.filter, &["dangling", "driver", "label", "name"])?;
     let engine = session.engine()?;
     let users = engine.volume_users()?;
     let mut volumes = engine.volumes()?;

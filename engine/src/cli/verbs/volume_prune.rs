@@ -4,10 +4,11 @@ use clap::{CommandFactory, Parser};
 
 use super::Verb;
 use crate::cli::arguments::{Count, options};
-use crate::cli::messages::{Failure, SUCCESS, is_confirmed, print};
+use crate::cli::filters::{Filter, filter};
+use crate::cli::messages::{Failure, SUCCESS};
+use crate::cli::pruning;
 use crate::cli::session::Session;
-use crate::cli::units;
-use crate::cli::volume_filter::{Filters, pair};
+use crate::cli::volume_filter::Filters;
 
 pub static VERB: Verb = Verb {
     names: &["volume prune"],
@@ -19,29 +20,26 @@ pub static VERB: Verb = Verb {
     run: |session, matches| run(session, options(matches)?),
 };
 
-const WARNING: &str = "This will remove all local volumes not used by at least one container.";
+const WARNING: &str = "WARNING! This will remove all local volumes not used by at least one container.";
 
 #[derive(Parser)]
 struct Options {
     /// Provide filter values (e.g. 'label=<label>')
-    #[arg(long, value_name = "filter", value_parser = pair)]
-    filter: Vec<(String, String)>,
+    #[arg(long, value_name = "filter", value_parser = filter)]
+    filter: Vec<Filter>,
     /// Do not prompt for confirmation
     #[arg(short, long)]
     force: bool,
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
-    let filters = Filters::new(options.filter, &["label", "label!"])?;
+    let filters = Filters::new(&options.filter, &["label", "label!"])?;
     let engine = session.engine()?;
-    let (removed, size_bytes) = if options.force || is_confirmed(WARNING)? {
+    let (removed, size_bytes) = if options.force || pruning::is_wanted(WARNING)? {
         engine.prune_volumes(&|volume| filters.fit(volume, false))?
     } else {
         (Vec::new(), 0)
     };
-    if !removed.is_empty() {
-        print(&format!("Deleted Volumes:\n{}\n\n", removed.join("\n")))?;
-    }
-    print(&format!("Total reclaimed space: {}\n", units::size(size_bytes)))?;
+    pruning::tell("Deleted Volumes:", &removed, size_bytes)?;
     Ok(SUCCESS)
 }

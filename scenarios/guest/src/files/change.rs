@@ -23,7 +23,7 @@ pub fn chmod(call: &Call) -> u8 {
     let umask = mode::umask();
     if mode::apply(expression, 0, false, umask).is_none() {
         say::complain("chmod", format!("invalid mode: '{expression}'"));
-        eprintln!("Try 'chmod --help' for more information.");
+        error_line!("Try 'chmod --help' for more information.");
         return 1;
     }
     let mut status = 0;

@@ -80,12 +80,12 @@ fn each_target(name: &str, options: &Options, mut act: impl FnMut(&str, &Path)) 
         None => {
             if operands.is_empty() {
                 say::complain(name, "missing file operand");
-                eprintln!("Try '{name} --help' for more information.");
+                error_line!("Try '{name} --help' for more information.");
                 return 1;
             }
             if operands.len() == 1 {
                 say::complain(name, format!("missing destination file operand after '{}'", operands[0]));
-                eprintln!("Try '{name} --help' for more information.");
+                error_line!("Try '{name} --help' for more information.");
                 return 1;
             }
             operands.pop().unwrap_or_default()

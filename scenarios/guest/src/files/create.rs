@@ -68,7 +68,7 @@ pub fn touch(call: &Call) -> u8 {
     };
     if options.operands.is_empty() {
         say::complain("touch", "missing file operand");
-        eprintln!("Try 'touch --help' for more information.");
+        error_line!("Try 'touch --help' for more information.");
         return 1;
     }
     let stamp = |time: clock::Instant| Timespec { tv_sec: time.seconds, tv_nsec: i64::from(time.nanoseconds) };
@@ -330,8 +330,8 @@ fn copy_blocks(args: &[String]) -> Result<(), String> {
     }
     say::flush();
     if !quiet {
-        eprintln!("{full}+{partial} records in\n{full}+{partial} records out");
-        eprintln!("{}", transferred(bytes, started.elapsed().as_secs_f64()));
+        error_line!("{full}+{partial} records in\n{full}+{partial} records out");
+        error_line!("{}", transferred(bytes, started.elapsed().as_secs_f64()));
     }
     Ok(())
 }

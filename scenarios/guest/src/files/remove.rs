@@ -32,7 +32,7 @@ pub fn rm(call: &Call) -> u8 {
         }
         if recursive && operand.chars().all(|c| c == '/') && !options.has('N') {
             say::complain("rm", "it is dangerous to operate recursively on '/'");
-            eprintln!("rm: use --no-preserve-root to override this failsafe");
+            error_line!("rm: use --no-preserve-root to override this failsafe");
             status = 1;
             continue;
         }

@@ -125,7 +125,7 @@ fn addresses(url: &Url, options: &Options) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 /// /etc/hosts is read here, since a static binary may lack the C library's name services.
-fn hosts_file(host: &str) -> Option<IpAddr> {
+pub(super) fn hosts_file(host: &str) -> Option<IpAddr> {
     std::fs::read_to_string("/etc/hosts").ok()?.lines().find_map(|line| {
         let mut words = line.split('#').next()?.split_whitespace();
         let address = words.next()?.parse().ok()?;
@@ -217,7 +217,7 @@ fn exchange(url: &Url, options: &Options, started: Instant) -> Result<Answer, Fa
     }
     request.push_str(&format!("\r\n{body}"));
     if options.has('v') {
-        request.lines().take_while(|line| !line.is_empty()).for_each(|line| eprintln!("> {line}"));
+        request.lines().take_while(|line| !line.is_empty()).for_each(|line| error_line!("> {line}"));
     }
     let fail = |error: io::Error| match error.kind() {
         io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => failure(
@@ -284,7 +284,7 @@ fn chunks(reader: &mut BufReader<TcpStream>, body: &mut Vec<u8>) -> io::Result<(
 
 fn deliver(options: &Options, url: &Url, heads: &str, answer: &Answer, started: Instant) -> Result<(), Failure> {
     if options.has('v') {
-        heads.lines().for_each(|line| eprintln!("< {line}"));
+        heads.lines().for_each(|line| error_line!("< {line}"));
     }
     if options.has('f') && answer.status >= 400 {
         return Err(failure(22, format!("The requested URL returned error: {}", answer.status)));
@@ -326,7 +326,7 @@ fn deliver(options: &Options, url: &Url, heads: &str, answer: &Answer, started: 
 
 fn progress(bytes: usize, elapsed: Duration) {
     let rate = (bytes as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
-    eprintln!("  % Total    % Received % Xferd  Average Speed   Time    Time     Time  Current");
-    eprintln!("                                 Dload  Upload   Total   Spent    Left  Speed");
-    eprintln!("100 {bytes:>5}  100 {bytes:>5}    0     0 {rate:>6}      0 --:--:-- --:--:-- --:--:-- {rate:>5}");
+    error_line!("  % Total    % Received % Xferd  Average Speed   Time    Time     Time  Current");
+    error_line!("                                 Dload  Upload   Total   Spent    Left  Speed");
+    error_line!("100 {bytes:>5}  100 {bytes:>5}    0     0 {rate:>6}      0 --:--:-- --:--:-- --:--:-- {rate:>5}");
 }

@@ -7,6 +7,7 @@ pub mod locate;
 pub mod nginx;
 pub mod packages;
 mod respond;
+pub mod scp;
 
 use std::net::{IpAddr, UdpSocket};
 

@@ -1,7 +1,7 @@
 //! `nginx`: a static file server that reads one server's address and document root from nginx's own configuration.
 //!
-//! Of /etc/nginx/conf.d/default.conf it knows `server`, `location`, `listen`, `server_name`, `root` and `index`; a directive
-//! beyond these is refused by name, as nginx refuses one it does not know. SIGQUIT ends it gracefully, SIGTERM and SIGINT
+//! Of /etc/nginx/conf.d/default.conf it knows one `server` with `location /`, `listen PORT`, `server_name`, `root` and
+//! `index index.html`; what is beyond these is refused by name, as nginx refuses what it does not know. SIGQUIT ends it gracefully, SIGTERM and SIGINT
 //! at once; /run/nginx.pid holds its process id while it runs.
 
 use super::listen::{self, Site};
@@ -32,8 +32,12 @@ pub fn nginx(call: &Call) -> u8 {
         Err(status) => return status,
     };
     if options.has('v') {
-        eprintln!("nginx version: {SERVER}");
+        error_line!("nginx version: {SERVER}");
         return 0;
+    }
+    if let Some(operand) = options.operands.first() {
+        error_line!("nginx: invalid option: \"{operand}\"");
+        return 1;
     }
     let path = options.value('c').unwrap_or(CONFIGURATION);
     let server = std::fs::read_to_string(path)
@@ -42,23 +46,23 @@ pub fn nginx(call: &Call) -> u8 {
     let server = match server {
         Ok(server) => server,
         Err(what) => {
-            eprintln!("nginx: [emerg] {what}");
+            error_line!("nginx: [emerg] {what}");
             if options.has('t') {
-                eprintln!("nginx: configuration file {path} test failed");
+                error_line!("nginx: configuration file {path} test failed");
             }
             return 1;
         }
     };
     if options.has('t') {
-        eprintln!("nginx: the configuration file {path} syntax is ok");
-        eprintln!("nginx: configuration file {path} test is successful");
+        error_line!("nginx: the configuration file {path} syntax is ok");
+        error_line!("nginx: configuration file {path} test is successful");
         return 0;
     }
     match options.value('g').map(str::trim) {
         Some("daemon off;") => serve(server),
         Some("" | "daemon on;") | None => leave_to_background(path),
         Some(other) => {
-            eprintln!("nginx: [emerg] unexpected \"{other}\" in command line: only \"daemon off;\" is known here");
+            error_line!("nginx: [emerg] unexpected \"{other}\" in command line: only \"daemon off;\" is known here");
             1
         }
     }
@@ -68,26 +72,31 @@ fn said(error: &std::io::Error) -> String {
     format!("{}: {}", error.raw_os_error().unwrap_or(0), say::reason(error))
 }
 
-/// The first server that the text configures.
+/// The server that the text configures.
 fn configured(text: &str, path: &str) -> Result<Server, String> {
     let mut server = Server { port: 80, root: PathBuf::from("/etc/nginx/html") };
-    let mut depth = 0usize;
+    let (mut depth, mut servers, mut ports) = (0usize, 0, Vec::new());
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.split('#').next().unwrap_or_default();
         let spaced = line.replace('{', " { ").replace('}', " } ").replace(';', " ; ");
         let mut words: Vec<&str> = Vec::new();
         for word in spaced.split_whitespace() {
             match (word, words.as_slice()) {
-                ("{", ["server"] | ["location", _] | ["location", _, _]) => {
+                ("{", ["server"]) if servers == 0 => {
+                    (depth, servers) = (depth + 1, 1);
+                    words.clear();
+                }
+                ("{", ["location", "/"]) if depth == 1 => {
                     depth += 1;
                     words.clear();
                 }
+                ("{", ["server" | "location", ..]) => {
+                    let block = words.join(" ");
+                    return Err(format!("\"{block}\" is more than one server with \"location /\" in {path}:{number}"));
+                }
                 ("}", []) if depth > 0 => depth -= 1,
-                (";", ["listen", address, ..]) => {
-                    let port = address.rsplit(':').next().unwrap_or_default();
-                    let wrong =
-                        || format!("invalid port in \"{address}\" of the \"listen\" directive in {path}:{number}");
-                    server.port = port.parse().map_err(|_| wrong())?;
+                (";", ["listen", address] | ["listen", address, "default_server"]) => {
+                    ports.push(port(address).map_err(|what| format!("{what} in {path}:{number}"))?);
                     words.clear();
                 }
                 (";", ["root", root]) => {
@@ -96,6 +105,12 @@ fn configured(text: &str, path: &str) -> Result<Server, String> {
                 }
                 (";", ["index", "index.html", ..] | ["server_name", ..]) => words.clear(),
                 ("{" | "}" | ";", []) => return Err(format!("unexpected \"{word}\" in {path}:{number}")),
+                (";", ["listen" | "root" | "index", ..]) => {
+                    return Err(format!(
+                        "parameters of \"{}\" that are not known here in {path}:{number}",
+                        words.join(" ")
+                    ));
+                }
                 ("{" | "}" | ";", [directive, ..]) => {
                     return Err(format!("unknown directive \"{directive}\" in {path}:{number}"));
                 }
@@ -109,7 +124,22 @@ fn configured(text: &str, path: &str) -> Result<Server, String> {
     if depth > 0 {
         return Err(format!("unexpected end of file, expecting \"}}\" in {path}"));
     }
-    Ok(server)
+    if let Some(first) = ports.first() {
+        server.port = *first;
+    }
+    match ports.iter().find(|port| **port != server.port) {
+        Some(other) => Err(format!("ports {} and {other}: only one is known here in {path}", server.port)),
+        None => Ok(server),
+    }
+}
+
+/// The port of an address that is every address of the machine.
+fn port(address: &str) -> Result<u16, String> {
+    let (host, port) = address.rsplit_once(':').unwrap_or(("*", address));
+    if !matches!(host, "*" | "0.0.0.0" | "[::]") {
+        return Err(format!("host \"{host}\" of \"listen\": only all addresses of the machine are known here"));
+    }
+    port.parse().map_err(|_| format!("invalid port in \"{address}\" of the \"listen\" directive"))
 }
 
 /// Starts the server as a process of its own, away from the terminal.
@@ -127,7 +157,7 @@ fn leave_to_background(configuration: &str) -> u8 {
     match started {
         Ok(_) => 0,
         Err(error) => {
-            eprintln!("nginx: [emerg] fork() failed ({})", said(&error));
+            error_line!("nginx: [emerg] fork() failed ({})", said(&error));
             1
         }
     }
@@ -135,7 +165,7 @@ fn leave_to_background(configuration: &str) -> u8 {
 
 fn notice(message: &str) {
     let pid = std::process::id();
-    eprintln!("{} [notice] {pid}#{pid}: {message}", Instant::now().format("%Y/%m/%d %H:%M:%S", false));
+    error_line!("{} [notice] {pid}#{pid}: {message}", Instant::now().format("%Y/%m/%d %H:%M:%S", false));
 }
 
 fn serve(server: Server) -> u8 {
@@ -143,12 +173,12 @@ fn serve(server: Server) -> u8 {
     let listener = match listen::bind(server.port) {
         Ok(listener) => listener,
         Err(error) => {
-            eprintln!("nginx: [emerg] bind() to 0.0.0.0:{} failed ({})", server.port, said(&error));
+            error_line!("nginx: [emerg] bind() to 0.0.0.0:{} failed ({})", server.port, said(&error));
             return 1;
         }
     };
     if let Err(error) = std::fs::write(PID_FILE, format!("{}\n", std::process::id())) {
-        eprintln!("nginx: [emerg] open() \"{PID_FILE}\" failed ({})", said(&error));
+        error_line!("nginx: [emerg] open() \"{PID_FILE}\" failed ({})", said(&error));
         return 1;
     }
     notice(SERVER);
@@ -164,7 +194,7 @@ fn serve(server: Server) -> u8 {
             0
         }
         Err(error) => {
-            eprintln!("nginx: [emerg] listen() failed ({})", said(&error));
+            error_line!("nginx: [emerg] listen() failed ({})", said(&error));
             1
         }
     };

@@ -20,29 +20,43 @@ fn installed() -> Vec<String> {
 }
 
 pub fn rpm(call: &Call) -> u8 {
-    let query = |letter: char| call.args.iter().any(|arg| arg.starts_with("-q") && arg.contains(letter));
-    if query('a') {
-        installed().iter().for_each(say::line);
-        return 0;
-    }
-    if !query('q') {
-        say::complain("rpm", "only queries are known here: rpm -qa, rpm -q NAME");
+    let long = [("query", 'q'), ("all", 'a'), ("list", 'l')];
+    let accepts = Accepts { name: "rpm", short: "qal", long: &long, misuse: 1 };
+    let options = match accepts.read(call.args) {
+        Ok(options) => options,
+        Err(status) => return status,
+    };
+    if !options.has('q') || options.has('a') && options.has('l') {
+        say::complain("rpm", "only these queries are known here: rpm -qa, rpm -q NAME, rpm -ql NAME");
         return 1;
     }
-    if query('l') {
-        let names = call.args.iter().filter(|arg| !arg.starts_with('-'));
-        let lists: Vec<Option<String>> = names.map(|name| repositories::files_of(name)).collect();
-        lists.iter().flatten().for_each(say::text);
-        return u8::from(lists.iter().any(Option::is_none));
+    if options.has('a') {
+        let named =
+            |full: &String| options.operands.is_empty() || options.operands.iter().any(|name| is_package(full, name));
+        installed().iter().filter(|full| named(full)).for_each(say::line);
+        return 0;
+    }
+    if options.operands.is_empty() {
+        say::complain("rpm", "no arguments given for query");
+        return 1;
     }
     let mut status = 0;
-    for name in call.args.iter().filter(|arg| !arg.starts_with('-')) {
+    for name in &options.operands {
         let found: Vec<String> = installed().into_iter().filter(|full| is_package(full, name)).collect();
         if found.is_empty() {
             say::line(format!("package {name} is not installed"));
             status = 1;
         }
-        found.iter().for_each(say::line);
+        for full in found {
+            if !options.has('l') {
+                say::line(full);
+            } else if let Some(files) = repositories::files_of(name) {
+                say::text(files);
+            } else {
+                say::complain("rpm", format!("{full} was not installed by yum: no list of its files is kept"));
+                status = 1;
+            }
+        }
     }
     status
 }
@@ -63,11 +77,14 @@ pub fn yum(call: &Call) -> u8 {
         Err(status) => return status,
     };
     let quiet = options.has('q');
-    let Some(("install", names)) = options.operands.split_first().map(|(command, names)| (command.as_str(), names))
-    else {
-        say::complain(call.name, "only 'install [-y] [-q] NAME...' is known here");
+    let (command, names) = options.operands.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    if command != "install" {
+        say::complain(
+            call.name,
+            format!("'{command}': this stand-in knows the command install [-y] [-q] NAME... only"),
+        );
         return 1;
-    };
+    }
     if names.is_empty() {
         say::line("Error: Need to pass a list of pkgs to install");
         return 1;

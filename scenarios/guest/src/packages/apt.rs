@@ -30,7 +30,8 @@ pub fn apt_get(call: &Call) -> u8 {
         Err(status) => return status,
     };
     let very_quiet = options.count('q') > 1;
-    let Some((command, names)) = options.operands.split_first().filter(|_| !options.has('h')) else {
+    let Some((command, names)) = options.operands.split_first().filter(|_| !options.has('h') && !options.has('v'))
+    else {
         say::line(STAND_IN);
         say::line("Usage: apt-get [-y] [-q|-qq] [--no-install-recommends] update|install PKG...|remove PKG...|clean");
         return 0;
@@ -40,12 +41,19 @@ pub fn apt_get(call: &Call) -> u8 {
     }
     let chosen = Choice { yes: options.has('y') || very_quiet, very_quiet };
     match command.as_str() {
+        "update" if !names.is_empty() => {
+            say::complain("E", "The update command takes no arguments");
+            100
+        }
         "update" => apt_lists::update(very_quiet),
         "install" => chosen.install(names),
         "remove" | "purge" => chosen.remove(names),
         "clean" => clean(),
         other => {
-            say::complain("E", format!("Invalid operation {other}"));
+            say::complain(
+                "E",
+                format!("Invalid operation {other}: there are update, install, remove, purge and clean"),
+            );
             100
         }
     }
@@ -92,6 +100,11 @@ impl Choice {
                     self.tell(format!("{name} is already the newest version."));
                 }
                 continue;
+            }
+            if let Some(at) = name.find(['=', '/', ':']) {
+                let only = "there is one version, one release and one architecture";
+                say::complain("E", format!("{name}: leave out '{}', {only}", &name[at..]));
+                return 100;
             }
             let Some(found) = apt_lists::find(&name) else {
                 say::complain("E", format!("Unable to locate package {name}"));
@@ -157,13 +170,7 @@ impl Choice {
         }
         self.tell(format!("Fetched {}", size(archives.iter().map(|(.., deb)| deb.len() as u64).sum())));
         for (name, version, file, deb) in &archives {
-            self.tell(format!("Selecting previously unselected package {name}."));
-            self.tell(format!(
-                "(Reading database ... {} files and directories currently installed.)",
-                dpkg::count_files()
-            ));
-            self.tell(format!("Preparing to unpack .../{file} ..."));
-            self.tell(format!("Unpacking {name} ({version}) ..."));
+            dpkg::announce(name, version, &format!(".../{file}")).iter().for_each(|line| self.tell(line));
             if let Err(error) = dpkg::install(deb) {
                 say::complain("dpkg", format!("error processing archive {ARCHIVES}/{file}: {}", say::reason(&error)));
                 say::complain("E", "Sub-process /usr/bin/dpkg returned an error code (1)");

@@ -33,15 +33,46 @@ pub fn count_files() -> usize {
     installed().iter().filter_map(|package| files_of(package.get("Package")).ok()).map(|files| files.len()).sum()
 }
 
+/// What dpkg says before it unpacks a package.
+pub fn announce(name: &str, version: &str, archive: &str) -> [String; 4] {
+    [
+        format!("Selecting previously unselected package {name}."),
+        format!("(Reading database ... {} files and directories currently installed.)", count_files()),
+        format!("Preparing to unpack {archive} ..."),
+        format!("Unpacking {name} ({version}) ..."),
+    ]
+}
+
+/// The control stanza of a `.deb`, and its data.
+fn opened(deb: &[u8]) -> io::Result<(Stanza, Vec<u8>)> {
+    let (control, data) = unpack::parts_of_deb(deb)?;
+    let package = stanza::parse(&control).into_iter().next().unwrap_or_default();
+    let name = package.get("Package");
+    if name.is_empty() || name.contains('/') {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "its control file names no package"));
+    }
+    Ok((package, data))
+}
+
+/// `dpkg -i`: one archive, whose dependencies must be there.
+fn install_file(file: &str) -> Result<(), String> {
+    let said = |error: io::Error| say::reason(&error);
+    let deb = std::fs::read(file).map_err(said)?;
+    let (package, _) = opened(&deb).map_err(said)?;
+    let (name, version) = (package.get("Package"), package.get("Version"));
+    if let Some(missing) = package.depends().find(|needed| !is_installed(needed)) {
+        return Err(format!("{name} depends on {missing}; however, package {missing} is not installed"));
+    }
+    announce(name, version, file).iter().for_each(say::line);
+    install(&deb).map_err(said)?;
+    say::line(format!("Setting up {name} ({version}) ..."));
+    Ok(())
+}
+
 /// Unpacks a `.deb` and writes it into the database.
 pub fn install(deb: &[u8]) -> io::Result<()> {
-    let (control, data) = unpack::parts_of_deb(deb)?;
-    let bad = || io::Error::new(io::ErrorKind::InvalidData, "its control file names no package");
-    let mut package = stanza::parse(&control).into_iter().next().ok_or_else(bad)?;
+    let (mut package, data) = opened(deb)?;
     let name = package.get("Package").to_owned();
-    if name.is_empty() || name.contains('/') {
-        return Err(bad());
-    }
     let files = unpack::data(&data)?;
     std::fs::create_dir_all(INFO)?;
     std::fs::write(list_path(&name), files.join("\n") + "\n")?;
@@ -93,15 +124,24 @@ pub fn dpkg(call: &Call) -> u8 {
         ["-i" | "--install", files @ ..] if !files.is_empty() => {
             let mut status = 0;
             for file in files {
-                if let Err(error) = std::fs::read(file).and_then(|deb| install(&deb)) {
-                    say::complain("dpkg", format!("error processing archive {file}: {}", say::reason(&error)));
+                if let Err(why) = install_file(file) {
+                    say::complain("dpkg", format!("error processing archive {file} (--install):\n {why}"));
                     status = 1;
                 }
             }
             status
         }
-        _ => {
-            say::complain("dpkg", "error: layerlab's stand-in knows -l [NAME], -L NAME, -s NAME and -i FILE");
+        [option, ..] if !matches!(*option, "-L" | "--listfiles" | "-s" | "--status" | "-i" | "--install") => {
+            let known = "layerlab's stand-in knows -l [NAME], -L NAME, -s NAME and -i FILE";
+            say::complain("dpkg", format!("error: unknown option {option}: {known}"));
+            2
+        }
+        [option, ..] => {
+            say::complain("dpkg", format!("error: {option} needs at least one package name or archive"));
+            2
+        }
+        [] => {
+            say::complain("dpkg", "error: need an action option: -l [NAME], -L NAME, -s NAME or -i FILE");
             2
         }
     }

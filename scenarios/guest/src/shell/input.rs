@@ -41,7 +41,10 @@ impl Input {
     }
 
     pub fn terminal() -> Input {
-        Input { source: Source::Terminal { sized: has_size() } }
+        let sized = has_size();
+        // The size may have come in between.
+        let sized = if signals::take_resize() { has_size() } else { sized };
+        Input { source: Source::Terminal { sized } }
     }
 
     /// The next line with its newline. Standard input is read byte by byte: what follows belongs to the commands.

@@ -105,7 +105,7 @@ fn open_input(call: &Call, invocation: &Invocation) -> Result<Input, u8> {
     };
     let read = match std::fs::metadata(script) {
         Ok(found) if found.is_dir() => {
-            eprintln!("{}: {script}: Is a directory", call.invoked_as);
+            error_line!("{}: {script}: Is a directory", call.invoked_as);
             return Err(126);
         }
         Ok(_) => std::fs::read(script),
@@ -114,7 +114,7 @@ fn open_input(call: &Call, invocation: &Invocation) -> Result<Input, u8> {
     match read {
         Ok(text) => Ok(Input::text(text)),
         Err(error) => {
-            eprintln!("{}: {script}: {}", call.invoked_as, say::reason(&error));
+            error_line!("{}: {script}: {}", call.invoked_as, say::reason(&error));
             Err(if error.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 })
         }
     }
@@ -266,6 +266,6 @@ fn set_option(letter: char) -> Option<&'static str> {
 }
 
 fn misused(call: &Call, option: &str, problem: &str) -> u8 {
-    eprintln!("{}: {option}: {problem}", call.invoked_as);
+    error_line!("{}: {option}: {problem}", call.invoked_as);
     2
 }

@@ -41,7 +41,7 @@ impl Session {
             match self.read().await {
                 Read::End => break,
                 Read::Interrupted => {
-                    eprintln!();
+                    error_line!("");
                     self.shell.set_last_exit_status(130);
                 }
                 Read::SyntaxError(text, error) => {
@@ -154,7 +154,7 @@ impl Session {
         }
         let interrupted = signals::take_interrupt();
         if interrupted || outcome.is_none() {
-            eprintln!();
+            error_line!("");
             self.shell.set_last_exit_status(130);
         }
         outcome.is_some_and(|result| self.conclude(result))
@@ -183,15 +183,15 @@ impl Session {
             _ => text.lines().count() + 1,
         };
         let prefix = messages::prefix_at(&self.shell, self.lines_read + line);
-        eprintln!("{prefix}{}", messages::syntax(error, Some(text)));
+        error_line!("{prefix}{}", messages::syntax(error, Some(text)));
         if let (false, ParseError::ParsingNear(_)) = (self.interactive, error) {
-            eprintln!("{prefix}`{}'", text.lines().nth(line - 1).unwrap_or_default());
+            error_line!("{prefix}`{}'", text.lines().nth(line - 1).unwrap_or_default());
         }
     }
 
     async fn leave(mut self) -> u8 {
         if self.interactive {
-            eprintln!("{}", if self.login { "logout" } else { "exit" });
+            error_line!("{}", if self.login { "logout" } else { "exit" });
             self.save_history();
         }
         let _ = self.shell.on_exit().await;

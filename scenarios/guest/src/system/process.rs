@@ -30,7 +30,7 @@ pub fn sleep(call: &Call) -> u8 {
             Some(duration) => total += duration,
             None => {
                 say::complain("sleep", format!("invalid time interval '{text}'"));
-                eprintln!("Try 'sleep --help' for more information.");
+                error_line!("Try 'sleep --help' for more information.");
                 return 1;
             }
         }
@@ -142,7 +142,7 @@ pub fn xargs(call: &Call) -> u8 {
     let mut status = 0;
     for call in calls {
         if options.has('t') {
-            eprintln!("{}", call.join(" "));
+            error_line!("{}", call.join(" "));
         }
         match Command::new(&call[0]).args(&call[1..]).status() {
             Ok(done) if done.success() => {}

@@ -72,7 +72,7 @@ pub fn tar(call: &Call) -> u8 {
             Err(error) => {
                 let shown = options.value('f').unwrap_or("-");
                 say::complain("tar", format!("{shown}: Cannot open: {}", say::reason(&error)));
-                eprintln!("tar: Error is not recoverable: exiting now");
+                error_line!("tar: Error is not recoverable: exiting now");
                 return 2;
             }
         };
@@ -97,7 +97,7 @@ pub fn tar(call: &Call) -> u8 {
         }
         Err(error) => {
             say::complain("tar", say::reason(&error));
-            eprintln!("tar: Error is not recoverable: exiting now");
+            error_line!("tar: Error is not recoverable: exiting now");
             2
         }
     }
@@ -156,7 +156,7 @@ impl Writing {
         }
         if self.verbose {
             let shown = format!("{}{}", name.display(), if found.is_dir() { "/" } else { "" });
-            if self.to_stdout { eprintln!("{shown}") } else { say::line(shown) }
+            if self.to_stdout { error_line!("{shown}") } else { say::line(shown) }
         }
         let mut header = Header::new_gnu();
         header.set_metadata(&found);

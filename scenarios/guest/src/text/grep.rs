@@ -69,7 +69,7 @@ pub fn grep(call: &Call) -> u8 {
     }
     if patterns.is_empty() {
         if options.operands.is_empty() {
-            eprintln!("Usage: grep [OPTION]... PATTERNS [FILE]...\nTry 'grep --help' for more information.");
+            error_line!("Usage: grep [OPTION]... PATTERNS [FILE]...\nTry 'grep --help' for more information.");
             return 2;
         }
         patterns = options.operands.remove(0).split('\n').map(str::to_owned).collect();

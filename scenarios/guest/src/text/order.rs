@@ -215,7 +215,7 @@ pub fn cut(call: &Call) -> u8 {
     };
     let Some(list) = options.value('f').or(options.value('c')).or(options.value('b')) else {
         say::complain("cut", "you must specify a list of bytes, characters, or fields");
-        eprintln!("Try 'cut --help' for more information.");
+        error_line!("Try 'cut --help' for more information.");
         return 1;
     };
     let Some(ranges) = ranges(list) else {

@@ -350,7 +350,7 @@ pub fn tr(call: &Call) -> u8 {
     let (delete, squeeze) = (options.has('d'), options.has('s'));
     if to.is_none() && !delete && !squeeze {
         say::complain("tr", format!("missing operand after '{first}'"));
-        eprintln!("Two strings must be given when translating.");
+        error_line!("Two strings must be given when translating.");
         return 1;
     }
     let squeezed: &[u8] = match &to {

@@ -41,7 +41,10 @@ impl Buffer {
         match std::fs::read(path) {
             Ok(bytes) => {
                 let text = String::from_utf8(bytes).map_err(|_| format!("\"{path}\" is no UTF-8 text"))?;
-                let lines: Vec<Vec<char>> = text.lines().map(|line| line.chars().collect()).collect();
+                // Not by `lines`, which would lose the carriage returns of files from elsewhere.
+                let whole = text.strip_suffix('\n').unwrap_or(&text).split('\n');
+                let lines: Vec<Vec<char>> =
+                    if text.is_empty() { Vec::new() } else { whole.map(|line| line.chars().collect()).collect() };
                 let message = format!("\"{path}\" {}L, {}C", lines.len(), text.len());
                 if !lines.is_empty() {
                     buffer.lines = lines;

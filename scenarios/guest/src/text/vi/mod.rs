@@ -31,8 +31,8 @@ struct Editor {
 }
 
 pub fn vi(call: &Call) -> u8 {
-    let files: Vec<&String> = call.args.iter().filter(|arg| !arg.starts_with('-')).collect();
-    if let Some(option) = call.args.iter().find(|arg| arg.starts_with('-')) {
+    let files = call.args;
+    if let Some(option) = files.iter().find(|arg| arg.starts_with(['-', '+'])) {
         say::complain(call.name, format!("Unknown option argument: \"{option}\": this stand-in takes one FILE"));
         return 1;
     }
