@@ -130,7 +130,7 @@ fn verbs(lab: &Lab) -> Vec<String> {
         names.map(str::to_owned).collect::<Vec<_>>()
     };
     let mut all = listed(&["--help"]);
-    for group in ["container", "image"] {
+    for group in ["container", "image", "volume"] {
         all.extend(listed(&[group]).into_iter().map(|name| format!("{group} {name}")));
     }
     all

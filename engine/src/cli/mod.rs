@@ -13,6 +13,7 @@ mod inspection;
 mod listing;
 mod logging;
 mod messages;
+mod mounts;
 mod output;
 mod ports;
 pub mod progress;
@@ -27,6 +28,7 @@ mod template;
 mod tree;
 mod units;
 mod verbs;
+mod volume_filter;
 
 use std::env;
 use std::process::ExitCode;

@@ -1,6 +1,7 @@
 //! The verbs: one file each, listed once.
 //!
-//! A verb's first name is the short one; the others are its spellings below `container` and `image`. Errors and help
+//! A verb's first name is the short one; the others are its spellings below `container`, `image` and
+//! `volume`. Errors and help
 //! name the spelling that was typed.
 
 mod attach;
@@ -43,6 +44,11 @@ mod stop;
 mod tag;
 mod top;
 mod version;
+mod volume_create;
+mod volume_inspect;
+mod volume_ls;
+mod volume_prune;
+mod volume_rm;
 mod wait;
 
 use clap::{ArgMatches, Command};
@@ -76,6 +82,7 @@ static VERBS: &[&Verb] = &[
     &completion::VERB,
     &cp::VERB,
     &create::VERB,
+    &volume_create::VERB,
     &diff::VERB,
     &exec::VERB,
     &export::VERB,
@@ -87,22 +94,26 @@ static VERBS: &[&Verb] = &[
     &inspect::VERB,
     &inspect::CONTAINER_VERB,
     &inspect::IMAGE_VERB,
+    &volume_inspect::VERB,
     &kill::VERB,
     &load::VERB,
     &login::VERB,
     &logout::VERB,
     &logs::VERB,
+    &volume_ls::VERB,
     &man::VERB,
     &monitor::VERB,
     &port::VERB,
     &container_prune::VERB,
     &image_prune::VERB,
+    &volume_prune::VERB,
     &ps::VERB,
     &pull::VERB,
     &push::VERB,
     &rename::VERB,
     &restart::VERB,
     &rm::VERB,
+    &volume_rm::VERB,
     &rmi::VERB,
     &run::VERB,
     &save::VERB,
@@ -116,16 +127,18 @@ static VERBS: &[&Verb] = &[
 ];
 
 /// What verbs may be gathered below.
-pub const GROUPS: [&str; 2] = ["container", "image"];
+pub const GROUPS: [&str; 3] = ["container", "image", "volume"];
 
 /// Second spellings of spellings.
-const ALIASES: [(&str, &str); 6] = [
+const ALIASES: [(&str, &str); 8] = [
     ("container list", "container ls"),
     ("container ps", "container ls"),
     ("container remove", "container rm"),
     ("image list", "image ls"),
     ("image remove", "image rm"),
     ("system info", "info"),
+    ("volume list", "volume ls"),
+    ("volume remove", "volume rm"),
 ];
 
 /// The group that `word` names.
