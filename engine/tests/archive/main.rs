@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod podman;
+
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
