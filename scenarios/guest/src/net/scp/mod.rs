@@ -35,7 +35,8 @@ pub fn scp(call: &Call) -> u8 {
         return misused(format!("-{unknown}: this stand-in has no such option, only -p, -P PORT and -q"));
     }
     let Some((target, sources)) = options.operands.split_last().filter(|(_, sources)| !sources.is_empty()) else {
-        return misused("usage: scp [-pq] [-P port] source ... [root@]host:path");
+        error_line!("usage: scp [-pq] [-P port] source ... [root@]host:path");
+        return 1;
     };
     if let Some(remote) = sources.iter().find(|source| remote(source).is_some()) {
         return misused(format!("{remote}: this stand-in copies files of this host to another, and none back"));
