@@ -9,6 +9,26 @@ pub fn matches_reference(pattern: &str, name: &str) -> bool {
     fits(&reference.familiar()) || fits(&reference.familiar_name())
 }
 
+/// Whether `pattern` is one: no class is left open or empty, and a backslash has something behind it.
+pub fn is_pattern(pattern: &str) -> bool {
+    let mut rest = pattern.as_bytes();
+    loop {
+        rest = match rest {
+            [] => return true,
+            [b'\\'] => return false,
+            [b'\\', _, rest @ ..] => rest,
+            [b'[', class @ ..] => {
+                let members = class.strip_prefix(b"^").unwrap_or(class);
+                match members.iter().position(|byte| *byte == b']') {
+                    None | Some(0) => return false,
+                    Some(end) => &members[end + 1..],
+                }
+            }
+            [_, rest @ ..] => rest,
+        };
+    }
+}
+
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match (pattern, text) {
         ([], []) => true,
@@ -65,6 +85,13 @@ mod tests {
         ];
         for (pattern, name, expected) in rows {
             assert_eq!(matches_reference(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_breaks_off_is_none() {
+        for (pattern, expected) in [("u*[a-z]?", true), ("[", false), ("a[]", false), ("a\\", false), ("\\[", true)] {
+            assert_eq!(is_pattern(pattern), expected, "{pattern}");
         }
     }
 }

@@ -6,7 +6,9 @@
 //! other than through the engine. *Proved by*: `engine/tests/cli.rs`, the tests here, and the replayed pages.
 
 mod arguments;
+mod filters;
 mod glob;
+mod image_filter;
 mod inspection;
 mod listing;
 mod logging;
@@ -14,6 +16,7 @@ mod messages;
 mod output;
 mod ports;
 pub mod progress;
+mod pruning;
 mod ps_filter;
 mod pulling;
 mod pushing;

@@ -82,6 +82,31 @@ fn range(text: &str) -> Option<RangeInclusive<u16>> {
     (first <= last).then_some(first..=last)
 }
 
+/// What a filter asks for: `80`, `8000-8080/tcp`.
+pub fn wanted(text: &str) -> Result<(RangeInclusive<u16>, String), PortError> {
+    let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let numbers = range(numbers).ok_or_else(|| PortError::ContainerPort(numbers.to_owned()))?;
+    let protocol = protocol.to_lowercase();
+    if PROTOCOLS.contains(&protocol.as_str()) { Ok((numbers, protocol)) } else { Err(PortError::Protocol(protocol)) }
+}
+
+/// Whether one of `ports` (`80/tcp`) is among those that are [`wanted`].
+pub fn are_among((numbers, protocol): &(RangeInclusive<u16>, String), ports: &[String]) -> bool {
+    ports
+        .iter()
+        .filter_map(|port| port.split_once('/'))
+        .any(|(number, other)| other == protocol && number.parse().is_ok_and(|number| numbers.contains(&number)))
+}
+
+/// The outer side of published ports: `8080/tcp`.
+pub fn outside(map: &PortMap) -> Vec<String> {
+    let places = map.iter().flat_map(|(port, bindings)| {
+        let protocol = port.split_once('/').map_or("tcp", |(_, protocol)| protocol);
+        bindings.iter().flatten().map(move |place| format!("{}/{protocol}", place.host_port))
+    });
+    places.collect()
+}
+
 /// One published or exposed port, ordered as Docker orders them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Port<'a> {

@@ -88,6 +88,9 @@ impl RunOptions {
         };
         let mut host = HostConfig { port_bindings, auto_remove: self.rm, ..HostConfig::default() };
         if let Some(network) = &self.network {
+            if network.is_empty() {
+                return Err("no name set for network".to_owned());
+            }
             host.network_mode.clone_from(network);
         }
         Ok(CreateSpec { image: self.image().to_owned(), name: self.name.clone(), run, host })

@@ -59,7 +59,7 @@ impl Engine {
         let description = Description {
             container: &container.id,
             command: container.config.config.cmd.clone().unwrap_or_default(),
-            container_config: config.clone(),
+            container_config: container.config.config.clone(),
             config,
             author: &spec.author,
             comment: &spec.comment,

@@ -134,7 +134,7 @@ impl Engine {
     }
 
     /// The name asked for, if it is allowed and free, or else a random one.
-    fn free_name(&self, wanted: Option<String>) -> Result<String, EngineError> {
+    pub(super) fn free_name(&self, wanted: Option<String>) -> Result<String, EngineError> {
         let all = self.containers()?;
         let holder = |name: &str| all.iter().find(|container| container.config.plain_name() == name);
         let Some(name) = wanted else { return Ok(names::choose(self.entropy.number(), |name| holder(name).is_some())) };

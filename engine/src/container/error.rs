@@ -31,6 +31,12 @@ pub enum EngineError {
     /// A name that no container may have.
     #[error("Invalid container name ({0}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
     InvalidName(String),
+    /// A container that is called so already.
+    #[error("Renaming a container with the same name as its current name")]
+    SameName,
+    /// A name that a container cannot get.
+    #[error("Error when allocating new name: {0}")]
+    NewName(Box<EngineError>),
     /// A working directory that is no absolute path.
     #[error("the working directory '{0}' is invalid, it needs to be an absolute path")]
     WorkingDirectory(String),

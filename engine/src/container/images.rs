@@ -48,6 +48,13 @@ pub struct Image {
     pub graph: GraphData,
 }
 
+impl Image {
+    /// When it was made.
+    pub fn created(&self) -> Timestamp {
+        self.config.view().created.parse().unwrap_or(Time::ZERO.timestamp())
+    }
+}
+
 impl Engine {
     /// All images, newest first, those without a name too.
     pub fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
@@ -67,6 +74,25 @@ impl Engine {
         let last_tag_time = self.store.images.last_updated(&id)?;
         let ImageSummary { tags, digests, parent, size_bytes, .. } = self.summary(&id)?;
         Ok(Image { id, config, tags, digests, parent, size_bytes, last_tag_time, graph })
+    }
+
+    /// The ID of the image that `name` means and those of all that were made from it on this host; none when there is no such
+    /// image.
+    pub fn with_descendants(&self, name: &str) -> Result<Vec<String>, EngineError> {
+        let mut family = match self.image_id(name) {
+            Ok(id) => vec![id],
+            Err(EngineError::NoSuchImage(_) | EngineError::Reference(_)) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let images = self.images()?;
+        let mut next = 0;
+        while let Some(parent) = family.get(next).cloned() {
+            family.extend(
+                images.iter().filter(|image| image.parent.as_ref() == Some(&parent)).map(|image| image.id.clone()),
+            );
+            next += 1;
+        }
+        Ok(family.iter().map(ToString::to_string).collect())
     }
 
     pub(super) fn image_config(&self, id: &Digest) -> Result<ImageConfig, EngineError> {

@@ -4,7 +4,7 @@
 //! the crate `parse-dockerfile`; words, variables and Docker's refusals are ours. *Never*: disk, containers, layers.
 //! *Proved by*: the tests of each file and `scenarios/cases/build/`.
 
-mod duration;
+pub mod duration;
 mod empty;
 mod parse;
 mod refusal;

@@ -6,12 +6,14 @@
 mod attach;
 mod build;
 mod commit;
+mod container_prune;
 mod cp;
 mod create;
 mod diff;
 mod exec;
 mod export;
 mod history;
+mod image_prune;
 mod images;
 mod import;
 mod info;
@@ -23,9 +25,11 @@ mod login;
 mod logout;
 mod logs;
 mod monitor;
+mod port;
 mod ps;
 mod pull;
 mod push;
+mod rename;
 mod restart;
 mod rm;
 mod rmi;
@@ -86,9 +90,13 @@ static VERBS: &[&Verb] = &[
     &logout::VERB,
     &logs::VERB,
     &monitor::VERB,
+    &port::VERB,
+    &container_prune::VERB,
+    &image_prune::VERB,
     &ps::VERB,
     &pull::VERB,
     &push::VERB,
+    &rename::VERB,
     &restart::VERB,
     &rm::VERB,
     &rmi::VERB,

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::Verb;
 use crate::cli::arguments::{Count, options, whole_number};
+use crate::cli::filters::{Filter, filter};
 use crate::cli::listing::{self, Listing};
 use crate::cli::messages::{Failure, SUCCESS, print};
 use crate::cli::ps_filter::Filters;
@@ -56,8 +57,8 @@ struct Options {
     #[arg(short, long)]
     all: bool,
     /// Filter output based on conditions provided
-    #[arg(short, long, value_name = "filter")]
-    filter: Vec<String>,
+    #[arg(short, long, value_name = "filter", value_parser = filter)]
+    filter: Vec<Filter>,
     /// Pretty-print containers using a Go template
     #[arg(long, value_name = "string")]
     format: Option<String>,
@@ -95,8 +96,8 @@ impl Options {
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
-    let filters = Filters::parse(&options.filter)?;
     let engine = session.engine()?;
+    let filters = Filters::new(&options.filter, &engine)?;
     let format = options.format();
     let with_size = options.size || listing::shows(&format, "Size");
     let mut containers = engine.containers()?;
