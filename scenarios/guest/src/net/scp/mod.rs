@@ -2,7 +2,7 @@
 //!
 //! *Why*: a document carries an image to another computer. *Holds*: a copy whose size or SHA-256 differs from the file's is an
 //! error on both sides; messages and progress are those of OpenSSH 9.2. *Never*: a secret is asked for, or anything encrypted.
-//! *Proved by* `scenarios/cases/lab/scp.md`.
+//! *Proved by* `scenarios/tests/guest.rs` and `scenarios/cases/lab/scp.md`.
 
 mod meter;
 pub mod server;
