@@ -444,7 +444,7 @@ impl<'a> Builder<'a> {
 
     fn remove_containers(&mut self) -> Result<(), BuildError> {
         for id in std::mem::take(&mut self.containers) {
-            self.engine.remove_container(&id, true)?;
+            self.engine.remove_container(&id, true, true)?;
             self.show(&format!("Removing intermediate container {}\n", &id[..12]));
         }
         Ok(())

@@ -1,11 +1,13 @@
 //! What `inspect` shows: images and containers as JSON, in Docker's order of keys and with its four blanks of indent.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 use serde_json::{Map, Serializer, Value, json};
 
-use crate::container::config::{ContainerConfig, EndpointSettings, NetworkSettings, State, Time};
-use crate::container::{Container, Image};
+use crate::container::config::{EndpointSettings, LOCAL, MountPoint, NetworkSettings, State, Time};
+use crate::container::{Container, Image, Volume};
 use crate::driver::GraphData;
 use crate::image::RunConfig;
 
@@ -59,10 +61,26 @@ pub fn image(image: &Image) -> serde_json::Result<Value> {
     Ok(shown.into())
 }
 
-/// One container. `sizes_bytes`: what it wrote, and that with its image, when asked for.
+/// One volume.
+pub fn volume(volume: &Volume) -> Value {
+    let created = volume.created.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    json!({
+        "CreatedAt": created,
+        "Driver": LOCAL,
+        "Labels": volume.labels,
+        "Mountpoint": volume.data.display().to_string(),
+        "Name": volume.name,
+        // Docker's answer to no options: none for a volume that was made by name, nothing for one that a container brought along.
+        "Options": volume.options.clone().or_else(|| volume.labels.as_ref().map(|_| BTreeMap::new())),
+        "Scope": LOCAL,
+    })
+}
+
+/// One container, with its mount points. `sizes_bytes`: what it wrote, and that with its image, when asked for.
 pub fn container(
     container: &Container,
     data: &GraphData,
+    points: &[MountPoint],
     sizes_bytes: Option<(u64, u64)>,
 ) -> serde_json::Result<Value> {
     let config = &container.config;
@@ -91,7 +109,7 @@ pub fn container(
         shown.put("SizeRw", writable);
         shown.put("SizeRootFs", with_image);
     }
-    shown.put("Mounts", mounts(config));
+    shown.put("Mounts", points.iter().map(mount).collect::<Value>());
     shown.put("Config", run_config(&config.config)?);
     shown.put("NetworkSettings", network(&config.network_settings)?);
     Ok(shown.into())
@@ -174,8 +192,21 @@ fn state(state: &State) -> Value {
     shown
 }
 
-fn mounts(config: &ContainerConfig) -> Value {
-    config.mount_points.values().cloned().collect()
+fn mount(point: &MountPoint) -> Value {
+    let mut shown = Keys::default();
+    shown.put("Type", point.kind.clone());
+    if !point.name.is_empty() {
+        shown.put("Name", point.name.clone());
+    }
+    shown.put("Source", point.source.clone());
+    shown.put("Destination", point.destination.clone());
+    if !point.driver.is_empty() {
+        shown.put("Driver", point.driver.clone());
+    }
+    shown.put("Mode", point.mode.clone());
+    shown.put("RW", point.writable);
+    shown.put("Propagation", point.propagation.clone());
+    shown.into()
 }
 
 /// The settings with the fields of the default network beside them, as clients older than networks expect.
@@ -213,7 +244,7 @@ fn network(settings: &NetworkSettings) -> serde_json::Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::config::HostConfig;
+    use crate::container::config::{ContainerConfig, HostConfig};
     use crate::image::ImageConfig;
 
     fn recorded(text: &str) -> Value {
@@ -234,9 +265,9 @@ mod tests {
         let config: ContainerConfig = serde_json::from_str(config).unwrap();
         let host = HostConfig { network_mode: "none".to_owned(), ..HostConfig::default() };
         let given = Container { id: config.id.clone(), config, host };
-        let value = container(&given, &graph_of(&recorded(shown)), None).unwrap();
+        let value = container(&given, &graph_of(&recorded(shown)), &[], None).unwrap();
         assert_eq!(indented(&Value::Array(vec![value])).unwrap(), shown);
-        let sizes = container(&given, &graph_of(&recorded(shown)), Some((3, 4_330_025))).unwrap();
+        let sizes = container(&given, &graph_of(&recorded(shown)), &[], Some((3, 4_330_025))).unwrap();
         assert_eq!((&sizes["SizeRw"], &sizes["SizeRootFs"]), (&json!(3), &json!(4_330_025)));
     }
 

@@ -62,6 +62,14 @@ impl Failure {
         }
     }
 
+    /// `Error: No such volume: x`, when that is the reason; the engine's own words otherwise.
+    pub fn about_volume(error: &EngineError, name: &str) -> Failure {
+        match error {
+            EngineError::NoSuchVolume(_) => Failure::missing("volume", name),
+            other => Failure::from(other),
+        }
+    }
+
     /// `Error: No such object: x`.
     pub fn missing(kind: &str, name: &str) -> Failure {
         Failure::new(format!("Error: No such {kind}: {name}"))

@@ -13,6 +13,7 @@ mod inspection;
 mod listing;
 mod logging;
 mod messages;
+mod mounts;
 mod output;
 mod ports;
 pub mod progress;
@@ -24,8 +25,10 @@ mod run_options;
 mod session;
 mod table;
 mod template;
+mod tree;
 mod units;
 mod verbs;
+mod volume_filter;
 
 use std::env;
 use std::process::ExitCode;

@@ -18,6 +18,8 @@ pub struct Filters {
     ids: Vec<Regex>,
     states: Vec<String>,
     exit_codes: Vec<i64>,
+    /// Names of volumes, and places in a container.
+    volumes: Vec<String>,
     labels: Vec<String>,
     /// Images, when any were named.
     ancestors: Option<HashSet<String>>,
@@ -65,6 +67,7 @@ impl Filters {
             }
             "label" => self.labels.push(owned),
             "network" => self.networks.push(owned),
+            "volume" => self.volumes.push(owned),
             "publish" => self.published.push(ports::wanted(value).map_err(|error| refused(&error.to_string()))?),
             "expose" => self.exposed.push(ports::wanted(value).map_err(|error| refused(&error.to_string()))?),
             other => return Err(invalid(other)),
@@ -90,6 +93,9 @@ impl Filters {
             && any(&self.ids, |id| id.is_match(&config.id))
             && any(&self.states, |status| status == state.status())
             && any(&self.exit_codes, has_code)
+            && any(&self.volumes, |wanted| {
+                config.mount_points.values().any(|point| point.name == *wanted || point.destination == *wanted)
+            })
             && any(&self.networks, |network| config.network_settings.networks.contains_key(network))
             && any(&self.health, |wanted| wanted == health)
             && any(&self.published, |wanted| ports::are_among(wanted, &published))

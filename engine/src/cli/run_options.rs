@@ -5,9 +5,10 @@ use std::env;
 
 use super::arguments::whole_number;
 use super::messages::{Failure, run_refused};
-use super::{ports, pulling};
-use crate::container::config::{HostConfig, PortMap};
+use super::{mounts, ports, pulling};
+use crate::container::config::{HostConfig, MountSpec, PortMap};
 use crate::container::{Container, CreateSpec, Engine, EngineError};
+use crate::image::config::Empty;
 use crate::image::reference::ReferenceError;
 use crate::image::{Digest, Reference, RunConfig};
 
@@ -50,6 +51,12 @@ pub struct RunOptions {
     /// Allocate a pseudo-TTY
     #[arg(short, long)]
     pub tty: bool,
+    /// Attach a filesystem mount to the container
+    #[arg(long, value_name = "mount", value_parser = mounts::mount)]
+    mount: Vec<MountSpec>,
+    /// Bind mount a volume
+    #[arg(short, long, value_name = "list")]
+    volume: Vec<String>,
     /// Username or UID (format: <name|uid>[:<group|gid>])
     #[arg(short, long, value_name = "string")]
     user: Option<String>,
@@ -66,6 +73,8 @@ impl RunOptions {
     pub fn spec(&self, is_detached: bool) -> Result<CreateSpec, String> {
         let mut port_bindings = PortMap::new();
         self.publish.iter().try_for_each(|port| ports::publish(port, &mut port_bindings).map_err(|e| e.to_string()))?;
+        let (anonymous, binds): (Vec<String>, Vec<String>) =
+            self.volume.iter().cloned().partition(|volume| mounts::is_anonymous(volume));
         let run = RunConfig {
             hostname: self.hostname.clone().unwrap_or_default(),
             user: self.user.clone().unwrap_or_default(),
@@ -84,9 +93,16 @@ impl RunOptions {
             labels: Some(self.labels()),
             stop_signal: self.stop_signal.clone().unwrap_or_default(),
             stop_timeout: self.stop_timeout,
+            volumes: (!anonymous.is_empty()).then(|| anonymous.into_iter().map(|place| (place, Empty {})).collect()),
             ..RunConfig::default()
         };
-        let mut host = HostConfig { port_bindings, auto_remove: self.rm, ..HostConfig::default() };
+        let mut host = HostConfig {
+            port_bindings,
+            auto_remove: self.rm,
+            binds: (!binds.is_empty()).then_some(binds),
+            mounts: self.mount.clone(),
+            ..HostConfig::default()
+        };
         if let Some(network) = &self.network {
             if network.is_empty() {
                 return Err("no name set for network".to_owned());

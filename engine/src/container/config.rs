@@ -8,6 +8,7 @@
 //! that are not known here survive reading and writing. Both files end in a newline.
 
 mod host;
+mod mount;
 mod network;
 mod time;
 
@@ -20,6 +21,7 @@ use crate::image::config::RunConfig;
 use crate::image::go_json;
 
 pub use host::{HostConfig, LogConfig, RestartPolicy};
+pub use mount::{BIND, BindOptions, LOCAL, MountPoint, MountSpec, VOLUME, VolumeDriver, VolumeOptions};
 pub use network::{EndpointSettings, NetworkSettings, PortBinding, PortMap};
 pub use time::Time;
 
@@ -60,8 +62,9 @@ pub struct ContainerConfig {
     pub restart_count: i64,
     pub has_been_started_before: bool,
     pub has_been_manually_stopped: bool,
+    /// By their places in the container.
     #[serde(deserialize_with = "null_as_default")]
-    pub mount_points: BTreeMap<String, Value>,
+    pub mount_points: BTreeMap<String, MountPoint>,
     pub secret_references: Value,
     pub config_references: Value,
     pub app_armor_profile: String,

@@ -1,17 +1,21 @@
 //! Files into and out of a container, running or not, as a tar: what `docker cp` carries.
 //!
-//! Every path is resolved inside the container's root directory, so no link of its files leads to the host's.
+//! Every path is resolved inside the container's root directory, so no link of its files leads to the host's. Volumes and
+//! what else is bound into the container are there too, in a mount namespace that only the caller sees.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, StatVfsMountFlags};
 
 use super::error::failed;
-use super::{Engine, EngineError};
+use super::rootfs::Bind;
+use super::{Container, Engine, EngineError};
 use crate::driver::View;
 use crate::layer::{Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackOptions, unpack};
+use crate::sys::namespace;
 use crate::sys::root::Root;
 
 /// The files of a container.
@@ -26,15 +30,32 @@ impl Engine {
     pub fn files(&self, name: &str, to_write: bool) -> Result<ContainerFiles, EngineError> {
         let container = self.container(name)?;
         let mount = self.store.layers.mount(&container.id)?;
+        let binds = self.binds(&container)?;
         // A running container's are where it sees them; a second writable mount of the same layer would be undefined.
-        let view = if to_write && !container.config.state.running {
+        let view = if (to_write || !binds.is_empty()) && !container.config.state.running {
             self.driver.edit(&mount.mount_id)?
         } else {
             self.driver.view(&mount.mount_id)?
         };
-        let root = Root::open(view.path()).map_err(failed("open", view.path()))?;
+        let root = if binds.is_empty() {
+            Root::open(view.path()).map_err(failed("open", view.path()))?
+        } else {
+            self.bound(&container, &view, &binds)?
+        };
         let owners = if self.settings.squash_owners { Owners::SquashUnmapped } else { Owners::AsRecorded };
         Ok(ContainerFiles { root, view, owners })
+    }
+
+    /// The files of a container with all that is bound into it, as it would see them.
+    fn bound(&self, container: &Container, view: &View, binds: &[Bind]) -> Result<Root, EngineError> {
+        // Empty in every container's records, by Docker's layout.
+        let place = self.record_directory(&container.id).join("mounts");
+        fs::create_dir_all(&place).map_err(failed("create", &place))?;
+        namespace::mount_unseen().map_err(failed("leave the mounts around", &place))?;
+        view.mount_on(&place)?;
+        let root = Root::open(&place).map_err(failed("open", &place))?;
+        binds.iter().try_for_each(|bind| bind.mount(&root)).map_err(|error| EngineError::Mount(error.to_string()))?;
+        Ok(root)
     }
 }
 
@@ -62,6 +83,11 @@ impl ContainerFiles {
     pub fn write(&self, path: &Path, tar: impl Read) -> Result<(), EngineError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let directory = self.root.open_at(path, flags, Mode::empty()).map_err(failed("open", self.view.path()))?;
+        let is_read_only = rustix::fs::fstatvfs(&directory)
+            .is_ok_and(|file_system| file_system.f_flag.contains(StatVfsMountFlags::RDONLY));
+        if is_read_only {
+            return Err(EngineError::ReadOnlyVolume);
+        }
         let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
         unpack(tar, &place, &UnpackOptions { overlay: OverlayXattr::User, owners: self.owners })?;
         Ok(())

@@ -49,6 +49,7 @@ impl Engine {
         if !run.working_dir.is_empty() && !run.working_dir.starts_with('/') {
             return Err(EngineError::WorkingDirectory(run.working_dir));
         }
+        let mount_points = self.plan_mounts(&host, &run)?;
         // An unknown network is refused at the start, as dockerd does.
         let network = network_name(&host.network_mode).unwrap_or(&host.network_mode).to_owned();
         let mut warnings = Vec::new();
@@ -76,6 +77,7 @@ impl Engine {
             log_path: file(&format!("{id}-json.log")),
             name: format!("/{name}"),
             driver: self.driver.name().to_owned(),
+            mount_points,
             hostname_path: file("hostname"),
             hosts_path: file("hosts"),
             resolv_conf_path: file("resolv.conf"),
@@ -85,25 +87,29 @@ impl Engine {
         let container = Container { id, config, host };
         let made = self.lay_out(&container, image.as_ref().and_then(|image| self.top_layer(image)));
         if made.is_err() {
-            self.forget(&container)?;
+            self.forget(&container, true)?;
             self.sweep()?;
         }
         made.map(|()| (container, warnings))
     }
 
-    /// Layers, mount record and container record, in this order: what a record names exists.
+    /// Layers, mount record, volumes and container record, in this order: what a record names exists.
     fn lay_out(&self, container: &Container, top: Option<Digest>) -> Result<(), EngineError> {
         let mount_id = self.entropy.hex_id();
         let record = MountRecord { init_id: format!("{mount_id}-init"), mount_id, parent: top.clone() };
         let below = top.map(|top| self.store.layers.get(&top)).transpose()?;
-        let intent = self.intend(&[&record.mount_id, &record.init_id], &[])?;
+        let volumes = self.missing_volumes(container);
+        let intent = self.intend_with_volumes(&[&record.mount_id, &record.init_id], &[], &volumes)?;
         self.store.layers.put_mount(&container.id, &record)?;
         self.driver.create(&record.init_id, below.as_ref().map(|layer| layer.cache_id.as_str()))?;
         let tree = self.driver.edit(&record.init_id)?;
         rootfs::fill_init_layer(tree.path()).map_err(failed("fill", tree.path()))?;
         drop(tree);
         self.driver.create(&record.mount_id, Some(&record.init_id))?;
-        rootfs::make_working_directory(self.driver.edit(&record.mount_id)?.path(), container)?;
+        let tree = self.driver.edit(&record.mount_id)?;
+        rootfs::make_working_directory(tree.path(), container)?;
+        self.fill_volumes(container, &record.mount_id, tree.path())?;
+        drop(tree);
         let directory = self.record_directory(&container.id);
         for (path, mode) in
             [(directory.clone(), 0o710), (directory.join("checkpoints"), 0o700), (directory.join("mounts"), 0o710)]
@@ -116,9 +122,9 @@ impl Engine {
         intent.done()
     }
 
-    /// Removes a container that does not run: its layers, its mount record and, last, its record, so that one that was
-    /// half removed can be removed again. To be called under the store's lock.
-    pub(super) fn forget(&self, container: &Container) -> Result<(), EngineError> {
+    /// Removes a container that does not run: its layers, its mount record, with `volumes` those that nobody gave a name, and,
+    /// last, its record, so that one that was half removed can be removed again. To be called under the store's lock.
+    pub(super) fn forget(&self, container: &Container, volumes: bool) -> Result<(), EngineError> {
         if let Ok(mount) = self.store.layers.mount(&container.id) {
             self.driver.remove(&mount.mount_id)?;
             self.driver.remove(&mount.init_id)?;
@@ -129,6 +135,9 @@ impl Engine {
             // The image may have been removed by force while the container still lay on its layers.
             self.release_layers(mount.parent)?;
             intent.done()?;
+        }
+        if volumes {
+            self.remove_anonymous_volumes(container)?;
         }
         remove_directory(&self.record_directory(&container.id))
     }

@@ -64,6 +64,18 @@ pub enum EngineError {
     /// A change that a commit cannot apply.
     #[error("{0}")]
     Change(String),
+    /// No volume has this name.
+    #[error("get {0}: no such volume")]
+    NoSuchVolume(String),
+    /// A volume that cannot be made or removed.
+    #[error("{operation} {name}: {reason}")]
+    Volume { operation: &'static str, name: String, reason: String },
+    /// A mount that cannot be.
+    #[error("{0}")]
+    Mount(String),
+    /// A volume or a path of the host that a container may only read.
+    #[error("mounted volume is marked read-only")]
+    ReadOnlyVolume,
     /// A network that this engine does not have.
     #[error("network {0} not found")]
     NoSuchNetwork(String),

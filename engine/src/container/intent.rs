@@ -1,8 +1,8 @@
 //! What is about to be made or removed, written down first: so that what a killed command left half done is known for what
 //! it is, and nothing that somebody else made is ever taken for it.
 //!
-//! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>` and `chain <chain ID>`, the topmost first. An intent exists only while the
-//! store's lock is held; one that is seen by the next holder of the lock was left by a process that is gone.
+//! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>`, `chain <chain ID>` (the topmost first) and `volume <name>`. An intent
+//! exists only while the store's lock is held; one that is seen by the next holder of the lock was left by a process that is gone.
 
 use std::fs;
 use std::io;
@@ -12,6 +12,7 @@ use super::error::failed;
 use super::{Engine, EngineError};
 use crate::image::Digest;
 use crate::store::atomic;
+use crate::store::volumes::is_name;
 
 const PREFIX: &str = "intent-";
 
@@ -32,10 +33,21 @@ impl Engine {
     /// Notes that these layer directories and registered layers may be left half done. To be called under the store's
     /// lock.
     pub(super) fn intend(&self, cache_ids: &[&str], chain_ids: &[Digest]) -> Result<Intent, EngineError> {
+        self.intend_with_volumes(cache_ids, chain_ids, &[])
+    }
+
+    /// [`Engine::intend`], and these volumes.
+    pub(super) fn intend_with_volumes(
+        &self,
+        cache_ids: &[&str],
+        chain_ids: &[Digest],
+        volumes: &[String],
+    ) -> Result<Intent, EngineError> {
         let path = self.store.data_root().join("tmp").join(format!("{PREFIX}{}", self.entropy.hex_id()));
         let caches = cache_ids.iter().map(|id| format!("cache {id}\n"));
         let chains = chain_ids.iter().map(|id| format!("chain {}\n", id.hex()));
-        atomic::write(&path, caches.chain(chains).collect::<String>().as_bytes(), 0o600)?;
+        let volumes = volumes.iter().map(|name| format!("volume {name}\n"));
+        atomic::write(&path, caches.chain(chains).chain(volumes).collect::<String>().as_bytes(), 0o600)?;
         Ok(Intent { path })
     }
 
@@ -69,6 +81,9 @@ impl Engine {
                 Ok(top) if self.store.layers.has(&top) => self.release_layers(Some(top)).map(drop),
                 _ => Ok(()),
             },
+            Some(("volume", name)) if is_name(name) && !self.volume_users()?.contains_key(name) => {
+                Ok(self.store.volumes.remove(name)?)
+            }
             _ => Ok(()),
         }
     }

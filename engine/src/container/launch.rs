@@ -11,8 +11,9 @@ use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use super::bridge::{self, Place};
+use super::mounts::reason;
 use super::program::{Program, ProgramError, become_program};
-use super::rootfs::{self, Restrictions, RootfsError};
+use super::rootfs::{self, Bind, Restrictions, RootfsError};
 use crate::sys::namespace::{self, Forked};
 use crate::sys::{mount, process, terminal};
 
@@ -38,8 +39,8 @@ pub struct Launch {
     pub hostname: String,
     /// Its network.
     pub network: Network,
-    /// Host files, and the places in the container they are bound to.
-    pub files: Vec<(PathBuf, String)>,
+    /// Files and directories of the host that the container sees, outer ones first.
+    pub binds: Vec<Bind>,
     /// What of the kernel's files its programs must not see or write.
     pub restrictions: Restrictions,
     /// What runs in it.
@@ -205,7 +206,13 @@ fn become_container(
         Network::None => namespace::loopback_up(None)?,
         Network::Host => {}
     }
-    rootfs::enter(&launch.rootfs, &launch.files, &launch.restrictions)?;
+    rootfs::enter(&launch.rootfs, &launch.binds, &launch.restrictions)?;
+    let directory = &launch.program.directory;
+    if !directory.is_empty() {
+        // One that is in a volume may be missing there.
+        std::fs::create_dir_all(directory)
+            .map_err(|error| LaunchError { text: format!("mkdir {directory}: {}", reason(&error)), exit_code: 125 })?;
+    }
     if launch.tty {
         let pty = terminal::open_pty(Path::new("/dev/pts/ptmx"))?;
         terminal::send_with_file(&*control, b"P", Some(pty.controller.as_raw_fd()))?;

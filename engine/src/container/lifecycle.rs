@@ -188,8 +188,8 @@ impl Engine {
         Ok(Process::open(Pid::from_raw(pid)).ok())
     }
 
-    /// Removes a container; one that runs only by force.
-    pub fn remove_container(&self, id: &str, force: bool) -> Result<(), EngineError> {
+    /// Removes a container, with `volumes` those of its volumes that nobody gave a name; one that runs only by force.
+    pub fn remove_container(&self, id: &str, force: bool, volumes: bool) -> Result<(), EngineError> {
         let container = self.container(id)?;
         if let Some(monitor) = self.monitor_process(&container.id)? {
             if force {
@@ -201,7 +201,7 @@ impl Engine {
         let _lock = self.store.lock()?;
         // With --rm the monitor has removed it already.
         match self.load(&container.id) {
-            Ok(container) => self.forget(&container),
+            Ok(container) => self.forget(&container, volumes),
             Err(EngineError::NoSuchContainer(_)) => Ok(()),
             Err(error) => Err(error),
         }

@@ -37,6 +37,8 @@ mod lifecycle;
 pub mod load;
 pub mod log;
 pub mod monitor;
+mod mount_spec;
+mod mounts;
 pub mod names;
 mod naming;
 mod network;
@@ -53,6 +55,7 @@ mod rootless;
 mod save;
 mod stream;
 pub mod top;
+mod volumes;
 
 pub use build_step::StepImage;
 pub use commit::CommitSpec;
@@ -69,6 +72,7 @@ pub use remove_image::RemovedImage;
 pub use rootless::{NamespaceLock, enter_namespaces};
 
 pub use crate::driver::{Availability, GraphData};
+pub use crate::store::Volume;
 
 /// What dockerd would read from its flags and `daemon.json`.
 #[derive(Debug, Clone)]

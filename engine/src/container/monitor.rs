@@ -115,6 +115,11 @@ impl Engine {
         let has_ports = matches!(network, Network::Own(_) | Network::Bridged(_));
         let published = if has_ports { listen_all(container)? } else { Vec::new() };
         let files = self.write_files(container, network)?;
+        let mut binds = self.binds(container)?;
+        // One of the caller's hides ours of the same name.
+        let ours =
+            files.into_iter().filter(|ours| binds.iter().all(|bind| bind.target != ours.target)).collect::<Vec<_>>();
+        binds.extend(ours);
         let mount = self.store.layers.mount(&container.id)?;
         let rootfs = self.driver.attach(&mount.mount_id)?;
         let listener = listen(directory)?;
@@ -124,7 +129,7 @@ impl Engine {
             rootfs,
             hostname: container.config.config.hostname.clone(),
             network,
-            files,
+            binds,
             restrictions: Restrictions {
                 masked: container.host.masked_paths.clone().unwrap_or_default(),
                 read_only: container.host.readonly_paths.clone().unwrap_or_default(),
@@ -150,7 +155,7 @@ impl Engine {
         self.driver.detach(&self.store.layers.mount(&container.id)?.mount_id)?;
         if container.host.auto_remove {
             let _lock = self.store.lock()?;
-            return self.forget(container);
+            return self.forget(container, true);
         }
         self.update(&container.id, |container| {
             container.leave_network();
@@ -165,7 +170,7 @@ impl Engine {
         self.driver.detach(&self.store.layers.mount(&container.id)?.mount_id)?;
         if container.host.auto_remove {
             let _lock = self.store.lock()?;
-            return self.forget(container);
+            return self.forget(container, true);
         }
         let now = self.clock.now();
         self.update(&container.id, |container| container.end(code.into(), now.into()))?;

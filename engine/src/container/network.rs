@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
 use nix::unistd::Pid;
 
@@ -13,6 +12,7 @@ use super::create::network_name;
 use super::error::failed;
 use super::launch::Network;
 use super::publish::{self, Published};
+use super::rootfs::Bind;
 use super::{Container, Engine, EngineError};
 use crate::image::Digest;
 
@@ -108,11 +108,7 @@ impl Engine {
     }
 
     /// Writes the files that are bound over the image's own, and says where they go.
-    pub(super) fn write_files(
-        &self,
-        container: &Container,
-        network: Network,
-    ) -> Result<Vec<(PathBuf, String)>, EngineError> {
+    pub(super) fn write_files(&self, container: &Container, network: Network) -> Result<Vec<Bind>, EngineError> {
         let name = &container.config.config.hostname;
         let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\n\
                          ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
@@ -135,7 +131,13 @@ impl Engine {
             fs::write(&path, text).map_err(failed("write", &path))?;
         }
         let bound = ["resolv.conf", "hostname", "hosts"];
-        Ok(bound.map(|file| (directory.join(file), format!("/etc/{file}"))).to_vec())
+        let bind = |file| Bind {
+            source: directory.join(file),
+            target: format!("/etc/{file}"),
+            read_only: false,
+            recursive: true,
+        };
+        Ok(bound.map(bind).to_vec())
     }
 }
 

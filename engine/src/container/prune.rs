@@ -16,7 +16,7 @@ impl Engine {
                 continue;
             }
             let (own_bytes, _) = self.container_size_bytes(&container)?;
-            match self.remove_container(&container.id, false) {
+            match self.remove_container(&container.id, false, false) {
                 Ok(()) => {
                     ids.push(container.id);
                     reclaimed_bytes += own_bytes;

@@ -84,7 +84,7 @@ impl Engine {
         }
     }
 
-    fn container_ids(&self) -> Result<Vec<String>, EngineError> {
+    pub(super) fn container_ids(&self) -> Result<Vec<String>, EngineError> {
         let directory = self.settings.data_root.join("containers");
         let entries = fs::read_dir(&directory).map_err(failed("list", &directory))?;
         let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
@@ -153,7 +153,7 @@ impl Engine {
         tracing::warn!(id, "the monitor of this container was killed; it counts as exited");
         if container.host.auto_remove {
             let _lock = self.store.lock()?;
-            return self.forget(&container);
+            return self.forget(&container, true);
         }
         Ok(())
     }

@@ -10,6 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
 
 use super::error::failed;
+use super::mounts::reason;
 use super::{Container, EngineError};
 use crate::sys::mount;
 use crate::sys::namespace;
@@ -17,15 +18,65 @@ use crate::sys::root::Root;
 
 /// What went wrong, at which mount.
 #[derive(Debug, thiserror::Error)]
-#[error("{what}: {source}")]
-pub struct RootfsError {
-    what: String,
-    source: io::Error,
+pub enum RootfsError {
+    /// One of those that every container has.
+    #[error("{what}: {source}")]
+    Own { what: String, source: io::Error },
+    /// One that somebody asked for.
+    #[error(
+        "failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: error \
+         during container init: error mounting \"{}\" to rootfs at \"{target}\": mount {}:{target} (via /proc/self/fd/6), flags: \
+         {flags}: {}: unknown{}",
+        .from.display(), .from.display(), reason(.error), hint(.error)
+    )]
+    Bind { from: PathBuf, target: String, flags: &'static str, error: io::Error },
 }
 
 fn at(what: impl Into<String>) -> impl FnOnce(io::Error) -> RootfsError {
     let what = what.into();
-    move |source| RootfsError { what, source }
+    move |source| RootfsError::Own { what, source }
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    if error.raw_os_error() == Some(libc::ENOTDIR) {
+        ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host path exists and is the \
+         expected type"
+    } else {
+        ""
+    }
+}
+
+/// A file or directory of the host that a container sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// Where it is on the host.
+    pub source: PathBuf,
+    /// Its place in the container.
+    pub target: String,
+    /// Whether the container may only read it.
+    pub read_only: bool,
+    /// Whether what is mounted below it is seen too.
+    pub recursive: bool,
+}
+
+impl Bind {
+    /// Binds it to its place inside `root`, making that place when it is missing.
+    pub fn mount(&self, root: &Root) -> Result<(), RootfsError> {
+        let mounted = || -> io::Result<()> {
+            let kind = if self.source.is_dir() { FileType::Directory } else { FileType::RegularFile };
+            let place = place_in(root, &self.target, kind)?;
+            if self.recursive {
+                mount::bind(&self.source, &place.path)?;
+            } else {
+                mount::bind_alone(&self.source, &place.path)?;
+            }
+            // Opened again: the place is below what has just been mounted on it.
+            if self.read_only { mount::make_read_only(&place_in(root, &self.target, kind)?.path) } else { Ok(()) }
+        };
+        let flags = if self.recursive { "0x5000" } else { "0x1000" };
+        let (from, target) = (self.source.clone(), self.target.clone());
+        mounted().map_err(|error| RootfsError::Bind { from, target, flags, error })
+    }
 }
 
 /// Mount points that Docker makes in a layer of its own below the container's, unless the image has them.
@@ -69,21 +120,19 @@ pub struct Restrictions {
 }
 
 /// Mounts everything below `rootfs` and makes it `/` of this mount namespace, which must be the container's own.
-/// `files` are host files and the places they are bound to.
-pub fn enter(rootfs: &Path, files: &[(PathBuf, String)], restrictions: &Restrictions) -> Result<(), RootfsError> {
+/// `binds` are what it sees of the host.
+pub fn enter(rootfs: &Path, binds: &[Bind], restrictions: &Restrictions) -> Result<(), RootfsError> {
     mount::make_private(Path::new("/")).map_err(at("make mounts private"))?;
     let root = Root::open(rootfs).map_err(at(format!("open {}", rootfs.display())))?;
-    mount_system(&root)?;
-    for (source, target) in files {
-        let place = target_in(&root, target, FileType::RegularFile)?;
-        mount::bind(source, &place.path).map_err(at(format!("bind {} to {target}", source.display())))?;
-    }
+    mount_system(&root, binds)?;
+    binds.iter().try_for_each(|bind| bind.mount(&root))?;
     pivot(rootfs).map_err(at(format!("pivot_root to {}", rootfs.display())))?;
     fill_dev().map_err(at("fill /dev"))?;
     restrict(restrictions)
 }
 
-fn mount_system(root: &Root) -> Result<(), RootfsError> {
+/// Mounts what every container has, except where one of `binds` takes its place.
+fn mount_system(root: &Root, binds: &[Bind]) -> Result<(), RootfsError> {
     let safe = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let devpts = |gid: &str| format!("newinstance,ptmxmode=0666,mode=0620{gid}");
     // Group 5 is `tty` in every distribution; a namespace with a single ID has no such group.
@@ -96,7 +145,8 @@ fn mount_system(root: &Root) -> Result<(), RootfsError> {
         ("/dev/mqueue", "mqueue", safe, ""),
         ("/dev/shm", "tmpfs", safe, "mode=1777,size=67108864"),
     ];
-    for (target, kind, flags, data) in table {
+    let own = table.into_iter().filter(|(target, ..)| binds.iter().all(|bind| bind.target != *target));
+    for (target, kind, flags, data) in own {
         let place = target_in(root, target, FileType::Directory)?;
         let source = if target == "/dev/shm" { "shm" } else { kind };
         let mounted = mount::mount(source, &place.path, kind, flags, data);
@@ -127,11 +177,17 @@ struct Place {
 }
 
 fn target_in(root: &Root, target: &str, kind: FileType) -> Result<Place, RootfsError> {
+    place_in(root, target, kind).map_err(at(format!("make {target}")))
+}
+
+fn place_in(root: &Root, target: &str, kind: FileType) -> io::Result<Place> {
     let path = Path::new(target);
-    let made =
-        if kind == FileType::Directory { root.create_dir_all(path).map(drop) } else { root.create_file(path, 0o755) };
-    made.map_err(at(format!("make {target}")))?;
-    let file = root.open_at(path, OFlags::PATH, Mode::empty()).map_err(at(format!("open {target}")))?;
+    if kind == FileType::Directory {
+        root.create_dir_all(path)?;
+    } else {
+        root.create_file(path, 0o755)?;
+    }
+    let file = root.open_at(path, OFlags::PATH, Mode::empty())?;
     Ok(Place { path: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())), _file: file })
 }
 

@@ -50,13 +50,22 @@ pub struct GraphData {
 /// A tree that can be looked into as long as the value lives.
 pub struct View {
     path: PathBuf,
-    _mount: Option<DetachedOverlay>,
+    detached: Option<DetachedOverlay>,
 }
 
 impl View {
     /// The root of the tree.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Mounts the tree on `target`, for as long as the mount namespace of the caller lives.
+    pub fn mount_on(&self, target: &Path) -> Result<(), DriverError> {
+        let mounted = match &self.detached {
+            Some(detached) => detached.attach(target),
+            None => crate::sys::mount::bind(&self.path, target),
+        };
+        mounted.map_err(files::failed("mount on", target))
     }
 }
 

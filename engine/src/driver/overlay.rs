@@ -133,7 +133,7 @@ impl Driver for Overlay {
 
     fn view(&self, id: &str) -> Result<View, DriverError> {
         let layer = self.layer(id);
-        let Some(lower_id) = self.lower_id(id)? else { return Ok(View { path: self.root(id), _mount: None }) };
+        let Some(lower_id) = self.lower_id(id)? else { return Ok(View { path: self.root(id), detached: None }) };
         match merged::attached(&layer)? {
             Some(view) => Ok(view),
             None => {
@@ -146,7 +146,7 @@ impl Driver for Overlay {
     fn edit(&self, id: &str) -> Result<View, DriverError> {
         match self.lower_id(id)? {
             Some(lower_id) => merged::detached(&self.writable(id, &lower_id), &self.layer(id)),
-            None => Ok(View { path: self.root(id), _mount: None }),
+            None => Ok(View { path: self.root(id), detached: None }),
         }
     }
 

@@ -149,7 +149,7 @@ impl Driver for Overlay2 {
         let mut lower = vec![diff.clone()];
         lower.extend(self.lower_mounts(id)?);
         if lower.len() == 1 {
-            return Ok(View { path: diff, _mount: None });
+            return Ok(View { path: diff, detached: None });
         }
         merged::detached(&Overlay { lower, upper: None }, &layer)
     }
@@ -157,7 +157,7 @@ impl Driver for Overlay2 {
     fn edit(&self, id: &str) -> Result<View, DriverError> {
         let overlay = self.writable(id)?;
         if overlay.lower.is_empty() {
-            return Ok(View { path: self.layer(id).join("diff"), _mount: None });
+            return Ok(View { path: self.layer(id).join("diff"), detached: None });
         }
         merged::detached(&overlay, &self.layer(id))
     }

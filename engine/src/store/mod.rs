@@ -12,6 +12,7 @@
 //! image/<driver>/layerdb/sha256/<chain>/…                 cache-id diff parent size tar-split   layers.rs
 //! image/<driver>/layerdb/mounts/<container>/…             mount-id init-id parent               layers.rs
 //! image/<driver>/distribution/…                           blob digest ↔ diff ID                 distribution.rs
+//! volumes/<name>/_data                                    what a volume holds                   volumes.rs
 //! ```
 
 use std::fs;
@@ -25,12 +26,14 @@ pub mod images;
 pub mod layers;
 pub mod lock;
 pub mod repositories;
+pub mod volumes;
 
 pub use distribution::Distribution;
 pub use images::Images;
 pub use layers::{Layer, Layers, MountRecord};
 pub use lock::Lock;
 pub use repositories::Repositories;
+pub use volumes::{Volume, Volumes};
 
 /// What the store could not do, on which path.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +64,8 @@ pub struct Store {
     pub layers: Layers,
     /// What is known of blobs in registries.
     pub distribution: Distribution,
+    /// Volumes, whatever the driver.
+    pub volumes: Volumes,
     repositories: PathBuf,
 }
 
@@ -93,6 +98,7 @@ impl Store {
             images: Images::open(&home.join("imagedb"))?,
             layers: Layers::open(&home.join("layerdb"))?,
             distribution: Distribution::at(&home.join("distribution")),
+            volumes: Volumes::open(data_root.join("volumes")),
             repositories,
         })
     }

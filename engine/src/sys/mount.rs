@@ -18,6 +18,11 @@ pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
     Ok(rustix::mount::mount_bind_recursive(source, target)?)
 }
 
+/// Makes `source` visible at `target` too, without what is mounted below it.
+pub fn bind_alone(source: &Path, target: &Path) -> io::Result<()> {
+    Ok(rustix::mount::mount_bind(source, target)?)
+}
+
 /// Makes an existing bind mount read-only, keeping the flags the kernel locked on it.
 pub fn make_read_only(target: &Path) -> io::Result<()> {
     use MountFlags as F;

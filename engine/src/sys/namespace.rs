@@ -35,6 +35,13 @@ pub fn join(pid: Pid, flags: CloneFlags) -> io::Result<()> {
     Ok(setns(process.as_fd(), flags)?)
 }
 
+/// Gives the calling thread a mount namespace of its own: what it mounts from now on nobody else sees, and it goes with the
+/// thread and those that it starts.
+pub fn mount_unseen() -> io::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    super::mount::make_private(std::path::Path::new("/"))
+}
+
 /// Whether this process lives in a user namespace other than the host's first one.
 pub fn is_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();

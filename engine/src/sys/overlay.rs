@@ -33,6 +33,12 @@ impl DetachedOverlay {
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.mount.as_raw_fd())).join(".")
     }
+
+    /// Gives it a place in the tree; it stays there when the value is gone.
+    pub fn attach(&self, target: &Path) -> io::Result<()> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        Ok(move_mount(self.mount.as_fd(), "", rustix::fs::CWD, target, flags)?)
+    }
 }
 
 impl Overlay {
@@ -44,16 +50,7 @@ impl Overlay {
             Some(options) if options.len() <= OPTIONS_MAX_BYTES => {
                 mount::mount("overlay", target, "overlay", MountFlags::empty(), &options)
             }
-            _ => {
-                let detached = self.detached()?;
-                Ok(move_mount(
-                    detached.mount.as_fd(),
-                    "",
-                    rustix::fs::CWD,
-                    target,
-                    MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
-                )?)
-            }
+            _ => self.detached()?.attach(target),
         }
     }
 

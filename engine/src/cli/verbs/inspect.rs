@@ -13,6 +13,7 @@ use crate::container::{Engine, EngineError};
 
 const CONTAINER: &str = "container";
 const IMAGE: &str = "image";
+pub(super) const VOLUME: &str = "volume";
 
 pub static VERB: Verb = INSPECT;
 
@@ -58,17 +59,28 @@ struct Options {
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let kind = options.kind.as_deref().unwrap_or_default();
-    if !["", CONTAINER, IMAGE].contains(&kind) {
+    if !["", CONTAINER, IMAGE, VOLUME].contains(&kind) {
         return Err(Failure::new(format!("{kind:?} is not a valid value for --type")));
     }
-    let format = options.format.filter(|format| !format.is_empty());
+    show(session, options.format, kind, options.size, &options.names)
+}
+
+/// Shows the objects of that kind, or of any, through the template if there is one.
+pub(super) fn show(
+    session: &Session,
+    format: Option<String>,
+    kind: &str,
+    with_size: bool,
+    names: &[String],
+) -> Result<u8, Failure> {
+    let format = format.filter(|format| !format.is_empty());
     let template = format.map(|format| Template::parse(&format)).transpose();
     let template = template.map_err(|error| Failure::with_code(error.to_string(), BAD_TEMPLATE))?;
     let engine = session.engine()?;
     let mut failures = Vec::new();
     let mut found = Vec::new();
-    for name in &options.names {
-        match inspect(&engine, name, kind, options.size) {
+    for name in names {
+        match inspect(&engine, name, kind, with_size) {
             Ok(object) => found.push(object),
             Err(failure) => failures.push(failure.text),
         }
@@ -97,8 +109,11 @@ fn rendered(template: &Template, found: &[Value], failures: &mut Vec<String>) ->
     if text.is_empty() { "\n".to_owned() } else { text }
 }
 
-/// A container by that name, or else an image, unless only one kind is asked for.
+/// A container by that name, or else an image, or else a volume, unless only one kind is asked for.
 fn inspect(engine: &Engine, name: &str, kind: &str, with_size: bool) -> Result<Value, Failure> {
+    if kind == VOLUME {
+        return volume(engine, name, VOLUME);
+    }
     if kind != IMAGE {
         match container(engine, name, with_size) {
             Err(Missing::Object) if kind == CONTAINER => return Err(Failure::missing(CONTAINER, name)),
@@ -109,13 +124,23 @@ fn inspect(engine: &Engine, name: &str, kind: &str, with_size: bool) -> Result<V
     }
     match engine.image(name) {
         Ok(image) => inspection::image(&image).map_err(unwritable),
-        Err(EngineError::NoSuchImage(_)) => Err(Failure::missing(if kind == IMAGE { IMAGE } else { "object" }, name)),
-        // Words that cannot name an image may still have been meant for a container.
-        Err(EngineError::Reference(_)) if kind != IMAGE => Err(Failure::missing("object", name)),
+        Err(EngineError::NoSuchImage(_)) if kind != IMAGE => volume(engine, name, "object"),
+        Err(EngineError::NoSuchImage(_)) => Err(Failure::missing(IMAGE, name)),
+        // Words that cannot name an image may still have been meant for something else.
+        Err(EngineError::Reference(_)) if kind != IMAGE => volume(engine, name, "object"),
         Err(EngineError::Reference(_)) if name.is_empty() => Err(Failure::missing(IMAGE, name)),
         Err(EngineError::Reference(reason)) => {
             Err(Failure::new(format!("Error response from daemon: no such image: {name}: {reason}")))
         }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A volume by that name; `kind` is what is said to be missing.
+fn volume(engine: &Engine, name: &str, kind: &str) -> Result<Value, Failure> {
+    match engine.volume(name) {
+        Ok(volume) => Ok(inspection::volume(&volume)),
+        Err(EngineError::NoSuchVolume(_)) => Err(Failure::missing(kind, name)),
         Err(error) => Err(error.into()),
     }
 }
@@ -139,7 +164,8 @@ fn container(engine: &Engine, name: &str, with_size: bool) -> Result<Value, Miss
     let container = engine.container(name)?;
     let graph = engine.container_graph(&container)?;
     let sizes = if with_size { Some(engine.container_size_bytes(&container)?) } else { None };
-    inspection::container(&container, &graph, sizes).map_err(|error| Missing::Failed(unwritable(error)))
+    inspection::container(&container, &graph, &engine.mount_points(&container), sizes)
+        .map_err(|error| Missing::Failed(unwritable(error)))
 }
 
 fn unwritable(error: serde_json::Error) -> Failure {

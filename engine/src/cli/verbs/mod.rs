@@ -1,11 +1,13 @@
 //! The verbs: one file each, listed once.
 //!
-//! A verb's first name is the short one; the others are its spellings below `container` and `image`. Errors and help
+//! A verb's first name is the short one; the others are its spellings below `container`, `image` and
+//! `volume`. Errors and help
 //! name the spelling that was typed.
 
 mod attach;
 mod build;
 mod commit;
+mod completion;
 mod container_prune;
 mod cp;
 mod create;
@@ -24,6 +26,7 @@ mod load;
 mod login;
 mod logout;
 mod logs;
+mod man;
 mod monitor;
 mod port;
 mod ps;
@@ -41,6 +44,11 @@ mod stop;
 mod tag;
 mod top;
 mod version;
+mod volume_create;
+mod volume_inspect;
+mod volume_ls;
+mod volume_prune;
+mod volume_rm;
 mod wait;
 
 use clap::{ArgMatches, Command};
@@ -71,8 +79,10 @@ static VERBS: &[&Verb] = &[
     &attach::VERB,
     &build::VERB,
     &commit::VERB,
+    &completion::VERB,
     &cp::VERB,
     &create::VERB,
+    &volume_create::VERB,
     &diff::VERB,
     &exec::VERB,
     &export::VERB,
@@ -84,21 +94,26 @@ static VERBS: &[&Verb] = &[
     &inspect::VERB,
     &inspect::CONTAINER_VERB,
     &inspect::IMAGE_VERB,
+    &volume_inspect::VERB,
     &kill::VERB,
     &load::VERB,
     &login::VERB,
     &logout::VERB,
     &logs::VERB,
+    &volume_ls::VERB,
+    &man::VERB,
     &monitor::VERB,
     &port::VERB,
     &container_prune::VERB,
     &image_prune::VERB,
+    &volume_prune::VERB,
     &ps::VERB,
     &pull::VERB,
     &push::VERB,
     &rename::VERB,
     &restart::VERB,
     &rm::VERB,
+    &volume_rm::VERB,
     &rmi::VERB,
     &run::VERB,
     &save::VERB,
@@ -112,16 +127,18 @@ static VERBS: &[&Verb] = &[
 ];
 
 /// What verbs may be gathered below.
-const GROUPS: [&str; 2] = ["container", "image"];
+pub const GROUPS: [&str; 3] = ["container", "image", "volume"];
 
 /// Second spellings of spellings.
-const ALIASES: [(&str, &str); 6] = [
+const ALIASES: [(&str, &str); 8] = [
     ("container list", "container ls"),
     ("container ps", "container ls"),
     ("container remove", "container rm"),
     ("image list", "image ls"),
     ("image remove", "image rm"),
     ("system info", "info"),
+    ("volume list", "volume ls"),
+    ("volume remove", "volume rm"),
 ];
 
 /// The group that `word` names.
@@ -135,15 +152,19 @@ pub fn find(name: &str) -> Option<(&'static str, &'static Verb)> {
     VERBS.iter().find_map(|verb| Some((verb.names.iter().copied().find(|known| *known == name)?, *verb)))
 }
 
+/// The verbs of a group, or those that stand alone, that are meant for people, and how they are called there.
+pub fn shown(group: Option<&str>) -> impl Iterator<Item = (&'static str, &'static Verb)> {
+    let prefix = group.map(|group| format!("{group} ")).unwrap_or_default();
+    VERBS.iter().filter(|verb| !verb.hidden).flat_map(move |verb| {
+        let here = |name: &&'static str| name.strip_prefix(&prefix).filter(|name| !name.contains(' '));
+        let names: Vec<&'static str> = verb.names.iter().filter_map(here).collect();
+        names.into_iter().map(|name| (name, *verb))
+    })
+}
+
 /// The verbs of a group, or those that stand alone, with a line about each.
 pub fn overview(group: Option<&str>) -> String {
-    let prefix = group.map(|group| format!("{group} ")).unwrap_or_default();
-    let shown = VERBS.iter().filter(|verb| !verb.hidden).flat_map(|verb| {
-        let in_place =
-            verb.names.iter().filter_map(|name| name.strip_prefix(&prefix)).filter(|name| !name.contains(' '));
-        in_place.map(|name| format!("  {name:<11} {}\n", verb.about))
-    });
-    let mut lines: Vec<String> = shown.collect();
+    let mut lines: Vec<String> = shown(group).map(|(name, verb)| format!("  {name:<11} {}\n", verb.about)).collect();
     lines.sort();
     format!("\nCommands:\n{}", lines.concat())
 }

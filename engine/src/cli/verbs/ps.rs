@@ -12,7 +12,7 @@ use crate::cli::messages::{Failure, SUCCESS, print};
 use crate::cli::ps_filter::Filters;
 use crate::cli::session::Session;
 use crate::cli::{ports, units};
-use crate::container::config::{ContainerConfig, State};
+use crate::container::config::{ContainerConfig, LOCAL, State};
 use crate::container::{Container, Engine};
 use crate::image::Reference;
 
@@ -30,6 +30,7 @@ const TABLE: &str = r"table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t
 const SIZE_COLUMN: &str = r"\t{{.Size}}";
 const IDS: &str = "{{.ID}}";
 const COMMAND_LENGTH: usize = 20;
+const MOUNT_LENGTH: usize = 15;
 
 const LISTING: Listing = Listing {
     kind: "*formatter.ContainerContext",
@@ -96,9 +97,10 @@ impl Options {
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
+    let format = options.format();
+    LISTING.check(&format)?;
     let engine = session.engine()?;
     let filters = Filters::new(&options.filter, &engine)?;
-    let format = options.format();
     let with_size = options.size || listing::shows(&format, "Size");
     let mut containers = engine.containers()?;
     let shows_all = options.all || options.limit().is_some() || filters.name_states();
@@ -130,6 +132,10 @@ fn line(config: &ContainerConfig, image: String, size: String, no_trunc: bool, n
     let labels = config.config.labels.iter().flatten().map(|(key, value)| format!("{key}={value}"));
     let networks = config.network_settings.networks.keys().cloned();
     let published = config.network_settings.ports.as_ref().filter(|_| config.state.running);
+    let volumes = config.mount_points.values().filter(|point| point.is_volume());
+    let mounts = config.mount_points.values().map(|point| if point.is_volume() { &point.name } else { &point.source });
+    let mounts: Vec<String> =
+        mounts.map(|name| if no_trunc { name.clone() } else { units::ellipsis(name, MOUNT_LENGTH) }).collect();
     let created = config.created.timestamp();
     let fields = [
         ("Command", format!("{command:?}")),
@@ -137,8 +143,8 @@ fn line(config: &ContainerConfig, image: String, size: String, no_trunc: bool, n
         ("ID", id),
         ("Image", image),
         ("Labels", labels.collect::<Vec<_>>().join(",")),
-        ("LocalVolumes", "0".to_owned()),
-        ("Mounts", String::new()),
+        ("LocalVolumes", volumes.filter(|point| point.driver == LOCAL).count().to_string()),
+        ("Mounts", mounts.join(",")),
         ("Names", config.plain_name().to_owned()),
         ("Networks", networks.collect::<Vec<_>>().join(",")),
         ("Ports", published.map(ports::column).unwrap_or_default()),

@@ -22,15 +22,17 @@ struct Options {
     /// Force the removal of a running container (uses SIGKILL)
     #[arg(short, long)]
     force: bool,
-    /// Remove anonymous volumes associated with the container (this engine makes none)
-    #[arg(short = 'v', long = "volumes")]
-    _volumes: bool,
+    /// Remove anonymous volumes associated with the container
+    #[arg(short = 'v', long)]
+    volumes: bool,
     names: Vec<String>,
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let engine = session.engine()?;
     for_each_name(&options.names, |name| {
-        engine.remove_container(name, options.force).map_err(|error| Failure::about_container(&error, name))
+        engine
+            .remove_container(name, options.force, options.volumes)
+            .map_err(|error| Failure::about_container(&error, name))
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{PortMap, null_as_default};
+use super::{MountSpec, PortMap, null_as_default};
 
 const SHM_SIZE_BYTES: i64 = 64 << 20;
 
@@ -28,6 +28,7 @@ const READONLY_PATHS: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct HostConfig {
+    /// What `--volume` asked for, as it was written.
     pub binds: Option<Vec<String>>,
     #[serde(rename = "ContainerIDFile")]
     pub container_id_file: String,
@@ -106,6 +107,9 @@ pub struct HostConfig {
     pub io_maximum_iops: i64,
     #[serde(rename = "IOMaximumBandwidth")]
     pub io_maximum_bandwidth: i64,
+    /// What `--mount` asked for.
+    #[serde(deserialize_with = "null_as_default", skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountSpec>,
     pub masked_paths: Option<Vec<String>>,
     pub readonly_paths: Option<Vec<String>>,
     #[serde(flatten)]
@@ -208,6 +212,7 @@ impl Default for HostConfig {
             cpu_percent: 0,
             io_maximum_iops: 0,
             io_maximum_bandwidth: 0,
+            mounts: Vec::new(),
             masked_paths: Some(MASKED_PATHS.map(str::to_owned).to_vec()),
             readonly_paths: Some(READONLY_PATHS.map(str::to_owned).to_vec()),
             extra: Map::new(),
