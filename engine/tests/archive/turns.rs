@@ -220,3 +220,8 @@ fn dockerd_and_we_share_a_data_root_with_overlay2() {
 fn dockerd_and_we_share_a_data_root_with_the_legacy_driver() {
     turns("overlay");
 }
+
+#[test]
+fn dockerd_and_we_share_a_data_root_with_vfs() {
+    turns("vfs");
+}
