@@ -120,6 +120,64 @@ fn help_and_version_end_well() {
     assert!(String::from_utf8(group).unwrap().contains("\n  ls          List images\n"));
 }
 
+/// The verbs that help lists, and those of each group: `image ls`.
+fn verbs(lab: &Lab) -> Vec<String> {
+    let listed = |words: &[&str]| {
+        let output = lab.docker(words).assert().success().get_output().clone();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        let commands = text.split("Commands:\n").nth(1).unwrap_or_default().lines().take_while(|line| !line.is_empty());
+        let names = commands.filter_map(|line| line.split_whitespace().next());
+        names.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let mut all = listed(&["--help"]);
+    for group in ["container", "image", "volume"] {
+        all.extend(listed(&[group]).into_iter().map(|name| format!("{group} {name}")));
+    }
+    all
+}
+
+#[test]
+fn completions_name_every_verb_and_shells_can_read_them() {
+    let lab = Lab::new();
+    let verbs = verbs(&lab);
+    assert!(verbs.len() > 60 && verbs.contains(&"image prune".to_owned()), "{verbs:?}");
+    for shell in ["bash", "zsh", "fish"] {
+        let script = lab.docker(&["completion", shell]).assert().success().stderr("").get_output().stdout.clone();
+        let script = String::from_utf8(script).unwrap();
+        for verb in &verbs {
+            let last = verb.rsplit(' ').next().unwrap();
+            assert!(script.contains(last), "{verb} is not in the script for {shell}");
+        }
+        assert!(script.contains("no-trunc") && !script.contains("monitor"), "{script}");
+        let file = lab.place.path().join(shell);
+        fs::write(&file, script).unwrap();
+        match std::process::Command::new(shell).arg("-n").arg(&file).output() {
+            Ok(read) => assert!(read.status.success(), "{shell} -n: {}", String::from_utf8_lossy(&read.stderr)),
+            Err(error) => layerlab_scenarios::skip::skip(shell, &format!("no {shell} to read its script: {error}")),
+        }
+    }
+    let text = "no completion for the shell \"csh\": name bash, zsh or fish";
+    lab.refuses(&["completion", "csh"], 1, text);
+}
+
+#[test]
+fn there_is_a_manual_page_for_every_verb() {
+    let lab = Lab::new();
+    let directory = lab.place.path().join("man");
+    fs::create_dir(&directory).unwrap();
+    lab.docker(&["man", "--output", directory.to_str().unwrap()]).assert().success().stdout("").stderr("");
+    for verb in verbs(&lab) {
+        let page = fs::read_to_string(directory.join(format!("layerlab-{}.1", verb.replace(' ', "-"))));
+        let page = page.unwrap_or_else(|error| panic!("{verb}: {error}"));
+        assert!(page.contains(".SH OPTIONS") && page.contains(".SH SYNOPSIS"), "{verb}: {page}");
+        let words: Vec<&str> = std::iter::once("man").chain(verb.split(' ')).collect();
+        let printed = lab.docker(&words).assert().success().get_output().stdout.clone();
+        assert!(String::from_utf8(printed).unwrap().contains(".SH SYNOPSIS"), "{verb}");
+    }
+    assert!(fs::read_to_string(directory.join("layerlab.1")).unwrap().contains("A laboratory for container storage"));
+    lab.refuses(&["man", "nosuch"], 1, "unknown help topic: nosuch");
+}
+
 #[test]
 fn a_broken_daemon_json_is_named() {
     let lab = Lab::new();

@@ -16,7 +16,7 @@ pub const REQUIRE_VARIABLE: &str = "LAYERLAB_REQUIRE";
 /// What a test can want of a host: to be root, labs for ordinary users, a dockerd, the source documents, a bash, and the
 /// programs of these names.
 const WANTS: &[&str] =
-    &["root", "user", "docker", "documents", "bash", "chromium", "docker-registry", "podman", "skopeo"];
+    &["root", "user", "docker", "documents", "bash", "chromium", "docker-registry", "podman", "skopeo", "zsh", "fish"];
 
 /// Says that a test, or a part of one, is left out for want of `wanting` (one of the words above).
 ///

@@ -80,7 +80,8 @@ impl Usage<'_> {
         if self.count.allows(given) { Ok(Words::Options(matches)) } else { Err(self.wrong_count()) }
     }
 
-    fn described(&self, command: Command) -> Command {
+    /// `command` with its usage, its help and the flag that shows it.
+    pub fn described(&self, command: Command) -> Command {
         command
             .disable_help_flag(true)
             .disable_version_flag(true)
@@ -210,14 +211,18 @@ fn unknown_flag(flag: &str, words: &[String]) -> String {
     }
     let letter = flag.chars().nth(1).unwrap_or('-');
     let cluster = words.iter().find(|word| word.starts_with('-') && !word.starts_with("--") && word.contains(letter));
-    format!("unknown shorthand flag: '{letter}' in {}", cluster.map_or(flag, String::as_str))
+    let cluster = cluster.map_or(flag, String::as_str);
+    // Those before it have been read by then.
+    let rest = cluster.find(letter).and_then(|at| cluster.get(at..)).unwrap_or_default();
+    format!("unknown shorthand flag: '{letter}' in -{rest}")
 }
 
 fn no_value(words: &[String]) -> String {
     let last = words.last().map(String::as_str).unwrap_or_default();
     match last.strip_prefix('-') {
         Some(letters) if !letters.starts_with('-') => {
-            format!("flag needs an argument: '{}' in {last}", letters.chars().last().unwrap_or_default())
+            let letter = letters.chars().last().unwrap_or_default();
+            format!("flag needs an argument: '{letter}' in -{letter}")
         }
         _ => format!("flag needs an argument: {last}"),
     }
@@ -300,9 +305,9 @@ mod tests {
         let rows = [
             (vec!["--nosuchflag", "ubuntu"], "unknown flag: --nosuchflag"),
             (vec!["--nosuch=1", "ubuntu"], "unknown flag: --nosuch"),
-            (vec!["-itZ", "ubuntu"], "unknown shorthand flag: 'Z' in -itZ"),
+            (vec!["-itZ", "ubuntu"], "unknown shorthand flag: 'Z' in -Z"),
             (vec!["--env"], "flag needs an argument: --env"),
-            (vec!["-ite"], "flag needs an argument: 'e' in -ite"),
+            (vec!["-ite"], "flag needs an argument: 'e' in -e"),
             (
                 vec!["--time", "x", "ubuntu"],
                 "invalid argument \"x\" for \"--time\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::messages::{BAD_TEMPLATE, Failure};
+use super::messages::Failure;
 use super::table;
 use super::template::{Subject, Template, TemplateError};
 
@@ -20,6 +20,22 @@ impl Listing {
         match format.strip_prefix(TABLE) {
             Some(row) => self.table(row, lines).map_err(failed).map(|text| table::align(&text)),
             None => self.lines(&unescaped(format), lines).map_err(failed),
+        }
+    }
+
+    /// What Docker does with the containers' templates before it asks for any: tries them on one that has nothing.
+    pub fn check(&self, format: &str) -> Result<(), Failure> {
+        let template = Template::parse(&unescaped(format.strip_prefix(TABLE).unwrap_or(format)));
+        let template =
+            template.map_err(|error| Failure::new(format!("failed to parse template: {}", error.reason())))?;
+        let nothing: Map<String, Value> =
+            self.headings.iter().map(|(field, _)| ((*field).to_owned(), "".into())).collect();
+        match template.render(&Value::from(nothing), Subject::Line(self.kind)) {
+            Err(error) if error.reason().contains("can't evaluate field") => {
+                Err(Failure::new(format!("failed to execute template: {}", error.reason())))
+            }
+            // Others may well go with a container that has something.
+            _ => Ok(()),
         }
     }
 
@@ -49,10 +65,7 @@ fn unescaped(format: &str) -> String {
 }
 
 fn failed(error: TemplateError) -> Failure {
-    match error {
-        TemplateError::Parse(_) => Failure::with_code(error.to_string(), BAD_TEMPLATE),
-        TemplateError::Execute(_) => Failure::new(error.to_string()),
-    }
+    Failure::new(error.to_string())
 }
 
 #[cfg(test)]
@@ -87,6 +100,6 @@ d6a446a305a9   127.0.0.1:5000/library/bash
         let failure = IMAGES.render("{{.Nope}}", &lines()).unwrap_err();
         assert!(failure.text.ends_with("can't evaluate field Nope in type *formatter.imageContext"), "{failure:?}");
         assert_eq!(failure.exit_code, 1);
-        assert_eq!(IMAGES.render("{{nope}}", &lines()).unwrap_err().exit_code, 64);
+        assert_eq!(IMAGES.render("{{nope}}", &lines()).unwrap_err().exit_code, 1);
     }
 }

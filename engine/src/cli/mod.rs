@@ -25,6 +25,7 @@ mod run_options;
 mod session;
 mod table;
 mod template;
+mod tree;
 mod units;
 mod verbs;
 mod volume_filter;

@@ -113,6 +113,11 @@ impl Session {
         keys.map_err(|error| Failure::new(format!("Error response from daemon: {error}")))
     }
 
+    /// What this program is called by whoever calls it.
+    pub fn program_name(&self) -> &'static str {
+        if self.is_called_docker { "docker" } else { "layerlab" }
+    }
+
     /// What the engine is opened with.
     pub fn settings(&self) -> Settings {
         let mut retries = Retries::default();

@@ -8,6 +8,15 @@ use serde_json::Value as Json;
 
 use crate::image::go_json;
 
+impl TemplateError {
+    /// Go's own words, without what the command line puts before them.
+    pub fn reason(&self) -> &str {
+        match self {
+            TemplateError::Parse(reason) | TemplateError::Execute(reason) => reason,
+        }
+    }
+}
+
 /// A template that could not be read or carried out; the text is the one Go gives.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
@@ -24,6 +33,8 @@ pub enum Subject {
     Document,
     /// A line of a listing; the name is that of Docker's own type.
     Line(&'static str),
+    /// One value of Docker's own type of this name.
+    Struct(&'static str),
 }
 
 /// A template, read and ready.
@@ -86,8 +97,12 @@ fn missing_field(error: &StructuredError, construct: &str, subject: Subject) -> 
         let field = rest.split('`').next().unwrap_or_default();
         return Some(match subject {
             Subject::Document => format!("map has no entry for key {field:?}"),
-            Subject::Line(kind) => format!("can't evaluate field {field} in type {kind}"),
+            Subject::Line(kind) | Subject::Struct(kind) => format!("can't evaluate field {field} in type {kind}"),
         });
+    }
+    if let Some(rest) = error.message.strip_prefix("unable to get ").filter(|_| construct.starts_with("index ")) {
+        let place = rest.split(' ').next().unwrap_or_default();
+        return Some(format!("error calling index: index out of range: {place}"));
     }
     let field = construct.rsplit('.').next().unwrap_or_default();
     let is_scalar = error.message == ExecError::OnlyMapsAndObjectsHaveFields.to_string();
@@ -97,7 +112,11 @@ fn missing_field(error: &StructuredError, construct: &str, subject: Subject) -> 
 fn parse_error_text(error: &ParseError) -> String {
     let ParseError::WithContext(place, reason) = error else { return format!("template: :1: {error}") };
     let function = reason.strip_prefix("function ").and_then(|rest| rest.strip_suffix(" not defined"));
-    let reason = function.map_or_else(|| reason.clone(), |name| format!("function {name:?} not defined"));
+    let reason = match (function, reason.as_str()) {
+        (Some(name), _) => format!("function {name:?} not defined"),
+        (None, "unexpected unclosed action in command") => "unclosed action".to_owned(),
+        (None, reason) => reason.to_owned(),
+    };
     format!("template: :{}: {reason}", place.line)
 }
 
@@ -299,14 +318,25 @@ mod tests {
 
     #[test]
     fn errors_are_in_gos_words() {
+        let error = Template::parse("{{").err().unwrap().to_string();
+        assert_eq!(error, "template parsing error: template: :1: unclosed action");
         let error = Template::parse("{{bad").err().unwrap().to_string();
         assert_eq!(error, "template parsing error: template: :1: function \"bad\" not defined");
         let fails = |text: &str, subject| {
-            Template::parse(text).unwrap().render(&json!({"State": {"Pid": 1}}), subject).unwrap_err().to_string()
+            Template::parse(text)
+                .unwrap()
+                .render(&json!({"State": {"Pid": 1}, "Tags": ["a"]}), subject)
+                .unwrap_err()
+                .to_string()
         };
         assert_eq!(
             fails("{{.NoSuch}}", Subject::Document),
             "template parsing error: template: :1:2: executing \"\" at <.NoSuch>: map has no entry for key \"NoSuch\""
+        );
+        assert_eq!(
+            fails("{{index .Tags 9}}", Subject::Document),
+            "template parsing error: template: :1:2: executing \"\" at <index .Tags 9>: error calling index: index out of \
+             range: 9"
         );
         assert_eq!(
             fails("{{.State.Foo}}", Subject::Document),

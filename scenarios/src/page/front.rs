@@ -3,7 +3,10 @@
 use super::error::Complaint;
 
 /// Every target that a page may name.
-pub const TARGETS: [&str; 3] = ["layerlab", "docker", "podman"];
+pub const TARGETS: [&str; 3] = ["layerlab", DOCKER, "podman"];
+
+/// The target that shows what is right.
+pub const DOCKER: &str = "docker";
 
 /// Every storage driver that a page may name, the default first. The lab's data root lies on a tmpfs, on which these work.
 pub const DRIVERS: [&str; 3] = ["overlay2", "overlay", "vfs"];

@@ -46,6 +46,7 @@ use std::time::Duration;
 
 pub use arrangement::{Arrangement, Guard, Host, Mood};
 pub use error::PageError;
+use front::DOCKER;
 pub use front::{DRIVERS, TARGETS, driver};
 pub use keys::Keys;
 pub use pattern::{Kind, Pattern, Token};
@@ -227,11 +228,13 @@ impl Page {
         self.items.iter().any(goes_there)
     }
 
-    /// What the page has to say about `target` in particular.
+    /// How `target` is unlike real Docker on this page (docker itself: unlike our engine).
     pub fn differences(&self, target: &str) -> Differences {
-        let (typed, left_out): (Vec<&Step>, Vec<&Step>) = self.steps().partition(|step| step.targets.hold_for(target));
-        let marked = typed.iter().filter(|step| step.is_marked(&self.targets)).count();
-        Differences { marked, left_out: left_out.len() }
+        let unlike = if target == DOCKER { TARGETS[0] } else { DOCKER };
+        let (typed, others): (Vec<&Step>, Vec<&Step>) = self.steps().partition(|step| step.targets.hold_for(target));
+        let marked = typed.iter().filter(|step| step.differs(target, unlike)).count();
+        let left_out = others.iter().filter(|step| step.targets.hold_for(unlike)).count();
+        Differences { unlike, marked, left_out }
     }
 
     /// All steps in page order, of every target.
@@ -243,22 +246,24 @@ impl Page {
     }
 }
 
-/// How many steps of a page are not the same on all its targets, as one of them sees it.
+/// How many steps of a page are not the same on two targets, as one of them sees it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Differences {
-    /// Steps typed on the target of which the command, an option or an expected line is not for all targets.
+    /// The target that this one is compared with.
+    pub unlike: &'static str,
+    /// Steps typed here of which the command, an option or an expected line is for one of the two only.
     pub marked: usize,
-    /// Steps that are typed on other targets only.
+    /// Steps that are typed there only.
     pub left_out: usize,
 }
 
 impl Step {
-    /// Whether some part of the step is for some of `targets` only.
-    fn is_marked(&self, targets: &[String]) -> bool {
+    /// Whether some part of the step is for one of the two targets only.
+    fn differs(&self, target: &str, other: &str) -> bool {
         let options = self.options.iter().map(|(targets, _)| targets);
         let expected = self.expected.iter().map(|(targets, _)| targets);
         let mut parts = [&self.targets].into_iter().chain(options).chain(expected);
-        parts.any(|part| targets.iter().any(|target| !part.hold_for(target)))
+        parts.any(|part| part.hold_for(target) != part.hold_for(other))
     }
 
     /// What the options say for `target`.

@@ -125,12 +125,12 @@ fn once_each<T: PartialEq>(all: impl Iterator<Item = T>) -> Vec<T> {
 
 fn cell(outcome: &PageOutcome, skips: &[(&str, Vec<String>)]) -> String {
     match outcome {
-        PageOutcome::Passed { steps, differences: Differences { marked, left_out } } => {
+        PageOutcome::Passed { steps, differences: Differences { unlike, marked, left_out } } => {
             let part = |count: usize, what: &str| match count {
                 0 => String::new(),
                 count => format!(", {count} {what}"),
             };
-            format!("{steps} passed{}{}", part(*marked, "marked"), part(*left_out, "left out"))
+            format!("{steps} passed{}{}", part(*marked, &format!("unlike {unlike}")), part(*left_out, "left out"))
         }
         PageOutcome::Failed { .. } => "failed".into(),
         PageOutcome::Stopped => "stopped".into(),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     fn passed(steps: usize, marked: usize, left_out: usize) -> PageOutcome {
-        PageOutcome::Passed { steps, differences: Differences { marked, left_out } }
+        PageOutcome::Passed { steps, differences: Differences { unlike: "docker", marked, left_out } }
     }
 
     fn summary(outcomes: &[PageOutcome]) -> Summary {
@@ -220,10 +220,10 @@ mod tests {
         let reason = "this host has no conmon".to_owned();
         summary.add(replayed("image", "layerlab", &PageOutcome::Failed { status: 1 }));
         summary.add(replayed("image", "podman", &PageOutcome::Skipped { reason }));
-        let wanted = "| page  | driver   | layerlab            | podman                            |\n\
-                      |-------|----------|---------------------|-----------------------------------|\n\
-                      | httpd | overlay2 | 57 passed, 2 marked | 40 passed, 12 marked, 17 left out |\n\
-                      | image | overlay2 | failed              | skipped [1]                       |\n\
+        let wanted = "| page  | driver   | layerlab                   | podman                                   |\n\
+                      |-------|----------|----------------------------|------------------------------------------|\n\
+                      | httpd | overlay2 | 57 passed, 2 unlike docker | 40 passed, 12 unlike docker, 17 left out |\n\
+                      | image | overlay2 | failed                     | skipped [1]                              |\n\
                       [1] this host has no conmon\n";
         assert_eq!(summary.table().replace("+--", "|--"), wanted);
         assert!(summary.to_string().starts_with("1 page failed (image on layerlab), 2 pages passed, 97 steps"));

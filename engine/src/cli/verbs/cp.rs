@@ -18,7 +18,7 @@ use crate::sys::root::Root;
 
 pub static VERB: Verb = Verb {
     names: &["cp", "container cp"],
-    synopsis: "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|- | SRC_PATH|- CONTAINER:DEST_PATH",
+    synopsis: "[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tdocker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
     about: "Copy files/folders between a container and the local filesystem",
     arguments: Count::Exactly(2),
     hidden: false,

@@ -51,8 +51,10 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
             }
         }
         Some(template) => {
-            let text = template.render(&facts.document(), Subject::Document);
-            print_line(text.map_err(|error| Failure::new(error.to_string()))?)?;
+            let text = template.render(&facts.document(), Subject::Struct("system.info"));
+            // Docker has begun its line by then.
+            print_line(text.as_deref().unwrap_or_default())?;
+            text.map_err(|error| Failure::new(error.reason()))?;
         }
     }
     Ok(SUCCESS)

@@ -15,7 +15,7 @@ use crate::sys::terminal::RawMode;
 pub static VERB: Verb = Verb {
     names: &["login"],
     synopsis: "[OPTIONS] [SERVER]",
-    about: "Log in to a registry.\nIf no server is specified, the default is defined by the daemon.",
+    about: "Log in to a Docker registry",
     arguments: Count::AtMost(1),
     hidden: false,
     command: Options::command,

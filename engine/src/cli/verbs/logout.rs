@@ -11,7 +11,7 @@ use crate::registry::{CredentialsFile, server_key};
 pub static VERB: Verb = Verb {
     names: &["logout"],
     synopsis: "[SERVER]",
-    about: "Log out from a registry.\nIf no server is specified, the default is defined by the daemon.",
+    about: "Log out from a Docker registry",
     arguments: Count::AtMost(1),
     hidden: false,
     command: Options::command,

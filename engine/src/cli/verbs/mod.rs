@@ -7,6 +7,7 @@
 mod attach;
 mod build;
 mod commit;
+mod completion;
 mod container_prune;
 mod cp;
 mod create;
@@ -25,6 +26,7 @@ mod load;
 mod login;
 mod logout;
 mod logs;
+mod man;
 mod monitor;
 mod port;
 mod ps;
@@ -77,6 +79,7 @@ static VERBS: &[&Verb] = &[
     &attach::VERB,
     &build::VERB,
     &commit::VERB,
+    &completion::VERB,
     &cp::VERB,
     &create::VERB,
     &volume_create::VERB,
@@ -98,6 +101,7 @@ static VERBS: &[&Verb] = &[
     &logout::VERB,
     &logs::VERB,
     &volume_ls::VERB,
+    &man::VERB,
     &monitor::VERB,
     &port::VERB,
     &container_prune::VERB,
@@ -123,7 +127,7 @@ static VERBS: &[&Verb] = &[
 ];
 
 /// What verbs may be gathered below.
-const GROUPS: [&str; 3] = ["container", "image", "volume"];
+pub const GROUPS: [&str; 3] = ["container", "image", "volume"];
 
 /// Second spellings of spellings.
 const ALIASES: [(&str, &str); 8] = [
@@ -148,15 +152,19 @@ pub fn find(name: &str) -> Option<(&'static str, &'static Verb)> {
     VERBS.iter().find_map(|verb| Some((verb.names.iter().copied().find(|known| *known == name)?, *verb)))
 }
 
+/// The verbs of a group, or those that stand alone, that are meant for people, and how they are called there.
+pub fn shown(group: Option<&str>) -> impl Iterator<Item = (&'static str, &'static Verb)> {
+    let prefix = group.map(|group| format!("{group} ")).unwrap_or_default();
+    VERBS.iter().filter(|verb| !verb.hidden).flat_map(move |verb| {
+        let here = |name: &&'static str| name.strip_prefix(&prefix).filter(|name| !name.contains(' '));
+        let names: Vec<&'static str> = verb.names.iter().filter_map(here).collect();
+        names.into_iter().map(|name| (name, *verb))
+    })
+}
+
 /// The verbs of a group, or those that stand alone, with a line about each.
 pub fn overview(group: Option<&str>) -> String {
-    let prefix = group.map(|group| format!("{group} ")).unwrap_or_default();
-    let shown = VERBS.iter().filter(|verb| !verb.hidden).flat_map(|verb| {
-        let in_place =
-            verb.names.iter().filter_map(|name| name.strip_prefix(&prefix)).filter(|name| !name.contains(' '));
-        in_place.map(|name| format!("  {name:<11} {}\n", verb.about))
-    });
-    let mut lines: Vec<String> = shown.collect();
+    let mut lines: Vec<String> = shown(group).map(|(name, verb)| format!("  {name:<11} {}\n", verb.about)).collect();
     lines.sort();
     format!("\nCommands:\n{}", lines.concat())
 }

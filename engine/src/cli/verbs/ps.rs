@@ -97,9 +97,10 @@ impl Options {
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
+    let format = options.format();
+    LISTING.check(&format)?;
     let engine = session.engine()?;
     let filters = Filters::new(&options.filter, &engine)?;
-    let format = options.format();
     let with_size = options.size || listing::shows(&format, "Size");
     let mut containers = engine.containers()?;
     let shows_all = options.all || options.limit().is_some() || filters.name_states();

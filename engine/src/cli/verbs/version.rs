@@ -30,14 +30,23 @@ struct Options {
 
 fn run(options: Options) -> Result<u8, Failure> {
     if let Some(format) = options.format.filter(|format| !format.is_empty()) {
-        let template = Template::parse(&format).map_err(|error| Failure::with_code(error.to_string(), BAD_TEMPLATE))?;
-        let text = template.render(&document(), Subject::Document).map_err(|error| Failure::new(error.to_string()))?;
-        return print_line(text).map(|()| SUCCESS);
+        let template = Template::parse(&format)
+            .map_err(|error| Failure::with_code(in_template_of_version(&error.to_string()), BAD_TEMPLATE))?;
+        let text = template.render(&document(), Subject::Struct("system.versionInfo"));
+        // Docker has begun its line by then.
+        print_line(text.as_deref().unwrap_or_default())?;
+        text.map_err(|error| Failure::new(in_template_of_version(error.reason())))?;
+        return Ok(SUCCESS);
     }
     let platform = format!("{}/{}", consts::OS, architecture());
     print(&format!("Client:\n Version:           {VERSION}\n OS/Arch:           {platform}\n"))?;
     print(&format!("\nServer:\n Engine:\n  Version:          {VERSION}\n  OS/Arch:          {platform}\n"))?;
     Ok(SUCCESS)
+}
+
+/// This verb's template has a name.
+fn in_template_of_version(text: &str) -> String {
+    text.replacen("template: :", "template: version:", 1).replacen("executing \"\"", "executing \"version\"", 1)
 }
 
 fn document() -> Value {
