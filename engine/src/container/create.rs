@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use super::config::{ContainerConfig, EndpointSettings, HostConfig};
 use super::error::failed;
 use super::intent::remove_directory;
+use super::network::joined;
 use super::{Container, Engine, EngineError, names, rootfs};
 use crate::image::Digest;
 use crate::image::config::RunConfig;
@@ -38,7 +39,7 @@ impl Engine {
         &self,
         image_id: Option<&Digest>,
         run: RunConfig,
-        host: HostConfig,
+        mut host: HostConfig,
         name: Option<String>,
     ) -> Result<(Container, Vec<String>), EngineError> {
         let image = image_id.map(|id| self.image_config(id)).transpose()?;
@@ -50,6 +51,7 @@ impl Engine {
             return Err(EngineError::WorkingDirectory(run.working_dir));
         }
         let mount_points = self.plan_mounts(&host, &run)?;
+        let other = self.resolve_joined(&mut host, &run)?;
         // An unknown network is refused at the start, as dockerd does.
         let network = network_name(&host.network_mode).unwrap_or(&host.network_mode).to_owned();
         let mut warnings = Vec::new();
@@ -59,7 +61,11 @@ impl Engine {
         let id = self.entropy.hex_id();
         if run.hostname.is_empty() {
             // A container on the host's network has the host's name.
-            run.hostname = if network == "host" { host_name() } else { id[..12].to_owned() };
+            run.hostname = match &other {
+                Some(other) => other.config.config.hostname.clone(),
+                None if network == "host" => host_name(),
+                None => id[..12].to_owned(),
+            };
         }
 
         let _lock = self.store.lock()?;
@@ -83,7 +89,15 @@ impl Engine {
             resolv_conf_path: file("resolv.conf"),
             ..ContainerConfig::default()
         };
-        config.network_settings.networks = BTreeMap::from([(network, EndpointSettings::default())]);
+        match other {
+            Some(Container { config: other, .. }) => {
+                config.hostname_path = other.hostname_path;
+                config.hosts_path = other.hosts_path;
+                config.resolv_conf_path = other.resolv_conf_path;
+            }
+            None if joined(&host.network_mode).is_some() => {}
+            None => config.network_settings.networks = BTreeMap::from([(network, EndpointSettings::default())]),
+        }
         let container = Container { id, config, host };
         let made = self.lay_out(&container, image.as_ref().and_then(|image| self.top_layer(image)));
         if made.is_err() {
@@ -140,6 +154,31 @@ impl Engine {
             self.remove_anonymous_volumes(container)?;
         }
         remove_directory(&self.record_directory(&container.id))
+    }
+
+    /// The container whose network a new one is to have, if it is there; from then on it is known by its ID.
+    fn resolve_joined(&self, host: &mut HostConfig, run: &RunConfig) -> Result<Option<Container>, EngineError> {
+        let Some(name) = joined(&host.network_mode) else { return Ok(None) };
+        if name.is_empty() {
+            return Err(EngineError::Options("Invalid network mode: invalid container format container:<name|id>"));
+        }
+        if !run.hostname.is_empty() {
+            return Err(EngineError::Options("conflicting options: hostname and the network mode"));
+        }
+        if !host.port_bindings.is_empty() {
+            return Err(EngineError::Options(
+                "conflicting options: port publishing and the container type network mode",
+            ));
+        }
+        match self.container(name) {
+            Ok(other) => {
+                host.network_mode = format!("container:{}", other.id);
+                Ok(Some(other))
+            }
+            // Refused at the start, as dockerd does.
+            Err(EngineError::NoSuchContainer(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The name asked for, if it is allowed and free, or else a random one.

@@ -31,6 +31,12 @@ pub enum EngineError {
     /// A name that no container may have.
     #[error("Invalid container name ({0}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
     InvalidName(String),
+    /// The network of a container that has none at the moment.
+    #[error("cannot join network of a non running container: {0}")]
+    JoinStopped(String),
+    /// Options of a new container that contradict one another, or say nothing.
+    #[error("{0}")]
+    Options(&'static str),
     /// A container that is called so already.
     #[error("Renaming a container with the same name as its current name")]
     SameName,

@@ -28,6 +28,8 @@ pub enum Network {
     None,
     /// The engine's.
     Host,
+    /// That of the container with this first process.
+    Joined(Pid),
 }
 
 /// How a container is to be started.
@@ -93,8 +95,9 @@ impl From<ProgramError> for LaunchError {
     }
 }
 
-/// The ends of the child's three streams that the child keeps.
-struct ChildStreams {
+/// What the child keeps: its ends of three streams, and the network that it joins.
+struct Kept {
+    network: Option<File>,
     stdin: Option<PipeReader>,
     stdout: PipeWriter,
     stderr: PipeWriter,
@@ -109,15 +112,19 @@ pub fn launch(launch: &Launch, connect: impl FnOnce(Pid) -> io::Result<()>) -> R
     let (stderr_out, stderr_in) = io::pipe()?;
     let mut flags =
         CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS;
-    if launch.network != Network::Host {
+    if !matches!(launch.network, Network::Host | Network::Joined(_)) {
         flags |= CloneFlags::CLONE_NEWNET;
     }
+    let joined = match launch.network {
+        Network::Joined(other) => Some(namespace::network_of(other)?),
+        _ => None,
+    };
     let pid = match namespace::fork_into(flags)? {
         Forked::Parent { child } => child,
         Forked::Child => {
             drop((control, stdin_in, stdout_out, stderr_out));
             let stdin = launch.open_stdin.then_some(stdin_out);
-            run_child(launch, child_control, ChildStreams { stdin, stdout: stdout_in, stderr: stderr_in })
+            run_child(launch, child_control, Kept { stdin, stdout: stdout_in, stderr: stderr_in, network: joined })
         }
     };
     drop((child_control, stdin_out, stdout_in, stderr_in));
@@ -174,8 +181,8 @@ fn wait_for_exec(control: &UnixStream) -> Result<Option<OwnedFd>, LaunchError> {
     }
 }
 
-fn run_child(launch: &Launch, mut control: UnixStream, streams: ChildStreams) -> ! {
-    let error = match become_container(launch, &mut control, streams) {
+fn run_child(launch: &Launch, mut control: UnixStream, kept: Kept) -> ! {
+    let error = match become_container(launch, &mut control, kept) {
         Err(error) => error,
         Ok(never) => match never {},
     };
@@ -190,7 +197,7 @@ fn run_child(launch: &Launch, mut control: UnixStream, streams: ChildStreams) ->
 fn become_container(
     launch: &Launch,
     control: &mut UnixStream,
-    streams: ChildStreams,
+    kept: Kept,
 ) -> Result<std::convert::Infallible, LaunchError> {
     process::die_with_parent(None)?;
     // Only a parent that lives says this; one that died before the line above would never be noticed.
@@ -205,6 +212,7 @@ fn become_container(
         }
         Network::None => namespace::loopback_up(None)?,
         Network::Host => {}
+        Network::Joined(_) => kept.network.as_ref().map_or(Ok(()), namespace::enter_network)?,
     }
     rootfs::enter(&launch.rootfs, &launch.binds, &launch.restrictions)?;
     let directory = &launch.program.directory;
@@ -222,8 +230,8 @@ fn become_container(
         become_streams(pty.terminal.as_fd(), pty.terminal.as_fd(), pty.terminal.as_fd())?;
     } else {
         let nothing = File::open("/dev/null")?;
-        let stdin = streams.stdin.as_ref().map_or(nothing.as_fd(), AsFd::as_fd);
-        become_streams(stdin, streams.stdout.as_fd(), streams.stderr.as_fd())?;
+        let stdin = kept.stdin.as_ref().map_or(nothing.as_fd(), AsFd::as_fd);
+        become_streams(stdin, kept.stdout.as_fd(), kept.stderr.as_fd())?;
     }
     Err(become_program(&launch.program).into())
 }

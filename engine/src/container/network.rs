@@ -39,14 +39,27 @@ impl Connection {
         match self.network {
             Network::Bridged(place) => publish::forward(published, None, place.address),
             Network::Own(address) => publish::forward(published, Some(container), address),
-            Network::None | Network::Host => {}
+            Network::None | Network::Host | Network::Joined(_) => {}
         }
     }
+}
+
+/// The container whose network a container with this network mode has: `container:NAME`.
+pub(super) fn joined(mode: &str) -> Option<&str> {
+    mode.strip_prefix("container:")
 }
 
 impl Engine {
     /// Finds a container's place in the network it asks for.
     pub(super) fn choose_network(&self, container: &Container) -> Result<Connection, EngineError> {
+        if let Some(other) = joined(&container.host.network_mode) {
+            let other = self.container(other)?;
+            if !other.config.state.running {
+                return Err(EngineError::JoinStopped(other.id));
+            }
+            let network = Network::Joined(Pid::from_raw(other.config.state.pid));
+            return Ok(Connection { network, bridge: None });
+        }
         match network_name(&container.host.network_mode)? {
             "host" => Ok(Connection { network: Network::Host, bridge: None }),
             "none" => Ok(Connection { network: Network::None, bridge: None }),
@@ -109,6 +122,9 @@ impl Engine {
 
     /// Writes the files that are bound over the image's own, and says where they go.
     pub(super) fn write_files(&self, container: &Container, network: Network) -> Result<Vec<Bind>, EngineError> {
+        if matches!(network, Network::Joined(_)) {
+            return Ok(self.files_of(container));
+        }
         let name = &container.config.config.hostname;
         let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\nfe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\n\
                          ff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n"
@@ -116,7 +132,7 @@ impl Engine {
         let address = match network {
             Network::Own(address) => Some(address),
             Network::Bridged(place) => Some(place.address),
-            Network::None | Network::Host => None,
+            Network::None | Network::Host | Network::Joined(_) => None,
         };
         hosts.extend(address.map(|address| format!("{address}\t{name}\n")));
         let resolv = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
@@ -130,14 +146,24 @@ impl Engine {
             let path = directory.join(file);
             fs::write(&path, text).map_err(failed("write", &path))?;
         }
-        let bound = ["resolv.conf", "hostname", "hosts"];
-        let bind = |file| Bind {
-            source: directory.join(file),
+        Ok(self.files_of(container))
+    }
+
+    /// The files of the container's record, or of that of the container whose network it has.
+    fn files_of(&self, container: &Container) -> Vec<Bind> {
+        let config = &container.config;
+        let bind = |(source, file): (&String, &str)| Bind {
+            source: source.into(),
             target: format!("/etc/{file}"),
             read_only: false,
             recursive: true,
         };
-        Ok(bound.map(bind).to_vec())
+        let files = [
+            (&config.resolv_conf_path, "resolv.conf"),
+            (&config.hostname_path, "hostname"),
+            (&config.hosts_path, "hosts"),
+        ];
+        files.map(bind).to_vec()
     }
 }
 

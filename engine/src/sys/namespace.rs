@@ -42,6 +42,16 @@ pub fn mount_unseen() -> io::Result<()> {
     super::mount::make_private(std::path::Path::new("/"))
 }
 
+/// The network namespace of process `pid`, held open: a process born into another PID namespace knows it by no number.
+pub fn network_of(pid: Pid) -> io::Result<fs::File> {
+    fs::File::open(format!("/proc/{pid}/ns/net"))
+}
+
+/// Moves the calling thread into a network namespace that was opened before.
+pub fn enter_network(network: &fs::File) -> io::Result<()> {
+    Ok(setns(network, CloneFlags::CLONE_NEWNET)?)
+}
+
 /// Whether this process lives in a user namespace other than the host's first one.
 pub fn is_user_namespace() -> bool {
     let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
