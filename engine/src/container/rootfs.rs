@@ -123,6 +123,11 @@ pub struct Restrictions {
 /// `binds` are what it sees of the host.
 pub fn enter(rootfs: &Path, binds: &[Bind], restrictions: &Restrictions) -> Result<(), RootfsError> {
     mount::make_private(Path::new("/")).map_err(at("make mounts private"))?;
+    // The new root has to be a mount, which not every driver makes.
+    let is_mounted = mount::is_mount_point(rootfs).map_err(at("list the mounts"))?;
+    if !is_mounted {
+        mount::bind(rootfs, rootfs).map_err(at(format!("bind {}", rootfs.display())))?;
+    }
     let root = Root::open(rootfs).map_err(at(format!("open {}", rootfs.display())))?;
     mount_system(&root, binds)?;
     binds.iter().try_for_each(|bind| bind.mount(&root))?;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::files::backing_file_system;
-use super::{Driver, DriverError, overlay, overlay2};
+use super::{Driver, DriverError, overlay, overlay2, vfs};
 use crate::sys::namespace;
 
 /// Opens a driver below a data root.
@@ -16,6 +16,8 @@ pub struct Known {
     pub name: &'static str,
     /// Opens it below a data root; `None` when this engine does not have it.
     pub(super) open: Option<Open>,
+    /// Whether it mounts overlays.
+    mounts_overlays: bool,
     /// What is worth knowing of a driver that works, or what one that does not would need; the path is the data root.
     about: fn(&Path) -> String,
 }
@@ -33,27 +35,37 @@ pub enum Availability {
 pub static KNOWN: [Known; 9] = [
     Known {
         name: overlay2::NAME,
+        mounts_overlays: true,
         open: Some(|root| Ok(Box::new(overlay2::Overlay2::open(root)?))),
         about: |_| String::new(),
     },
     Known {
         name: overlay::NAME,
+        mounts_overlays: true,
         open: Some(|root| Ok(Box::new(overlay::Overlay::open(root)?))),
         about: |_| "deprecated by Docker and gone from its version 24".to_owned(),
     },
     Known {
-        name: "vfs",
-        open: None,
-        about: |_| format!("{NOT_BUILT}; it would need nothing of the host, and copies every layer in full"),
+        name: vfs::NAME,
+        mounts_overlays: false,
+        open: Some(|root| Ok(Box::new(vfs::Vfs::open(root)?))),
+        about: |_| "it mounts nothing, and copies every layer in full".to_owned(),
     },
-    Known { name: "btrfs", open: None, about: |root| format!("{NOT_BUILT}; {}", needs_data_root_on("btrfs", root)) },
+    Known {
+        name: "btrfs",
+        mounts_overlays: false,
+        open: None,
+        about: |root| format!("{NOT_BUILT}; {}", needs_data_root_on("btrfs", root)),
+    },
     Known {
         name: "fuse-overlayfs",
+        mounts_overlays: false,
         open: None,
         about: |_| format!("{NOT_BUILT}; it would need {} and the program fuse-overlayfs", device("/dev/fuse")),
     },
     Known {
         name: "aufs",
+        mounts_overlays: false,
         open: None,
         about: |_| {
             if file_systems().contains("aufs") {
@@ -66,6 +78,7 @@ pub static KNOWN: [Known; 9] = [
     },
     Known {
         name: "devicemapper",
+        mounts_overlays: false,
         open: None,
         about: |_| {
             format!(
@@ -77,11 +90,13 @@ pub static KNOWN: [Known; 9] = [
     },
     Known {
         name: "zfs",
+        mounts_overlays: false,
         open: None,
         about: |root| format!("{NOT_BUILT}; {}, and {}", needs_data_root_on("zfs", root), device("/dev/zfs")),
     },
     Known {
         name: "windowsfilter",
+        mounts_overlays: false,
         open: None,
         about: |_| "it is a filter of Windows' NTFS: it exists on Windows only, for Windows images".to_owned(),
     },
@@ -98,7 +113,7 @@ impl Known {
     pub(super) fn availability(&self, data_root: &Path) -> Availability {
         let about = (self.about)(data_root);
         match self.open {
-            Some(_) if has_overlayfs() => Availability::Supported(about),
+            Some(_) if !self.mounts_overlays || has_overlayfs() => Availability::Supported(about),
             Some(_) => Availability::NotSupported(
                 "overlay was not found in /proc/filesystems: load it with `modprobe overlay`".to_owned(),
             ),

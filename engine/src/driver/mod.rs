@@ -15,6 +15,7 @@ pub mod known;
 mod merged;
 pub mod overlay;
 pub mod overlay2;
+pub mod vfs;
 
 pub use known::{Availability, KNOWN, survey};
 
@@ -176,7 +177,7 @@ mod tests {
             let Err(error) = open(Some(name), root.path()) else { panic!("{name} was opened") };
             let text = error.to_string();
             assert!(text.starts_with("error initializing graphdriver: driver not supported: "), "{text}");
-            assert!(text.contains(name) && text.contains("this engine has overlay2, overlay"), "{text}");
+            assert!(text.contains(name) && text.contains("this engine has overlay2, overlay, vfs"), "{text}");
         }
         assert_eq!(root.path().read_dir().unwrap().count(), 0);
     }

@@ -1,17 +1,19 @@
-//! Archives between this engine and the tools people have: the same image has the same ID, layers and bytes on both sides.
+//! Archives, and whole data roots, between this engine and the tools people have: the same image has the same ID, layers and bytes on both sides.
 //!
 //! The dockerd is one of the test's own: data root, socket and network are nobody else's, and it ends with the test.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod docker;
 mod podman;
+mod turns;
 
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output};
 
+use docker::{Docker, docker_is_here};
 use layerlab_scenarios::skip::skip;
 
 fn ran(output: Output) -> Vec<u8> {
@@ -28,64 +30,6 @@ fn ours(root: &Path, words: &[&str]) -> Vec<u8> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab"));
     command.arg("--data-root").arg(root).arg("--exec-root").arg(root.with_extension("exec"));
     ran(command.args(words).output().unwrap())
-}
-
-/// A dockerd on a data root, until it is dropped.
-struct Docker {
-    daemon: Child,
-    directory: tempfile::TempDir,
-}
-
-impl Docker {
-    fn start(root: &Path) -> Docker {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        let daemon = Command::new("dockerd")
-            .args(["--bridge=none", "--iptables=false", "--ip6tables=false", "--storage-driver=overlay2"])
-            .arg("--data-root")
-            .arg(root)
-            .arg("--exec-root")
-            .arg(path("exec"))
-            .arg("--pidfile")
-            .arg(path("pid"))
-            .arg(format!("--host=unix://{}", path("socket").display()))
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(path("log")).unwrap())
-            .spawn()
-            .unwrap();
-        let docker = Docker { daemon, directory };
-        let start = Instant::now();
-        while !docker.command(&["version"]).output().unwrap().status.success() {
-            let log = || fs::read_to_string(docker.directory.path().join("log")).unwrap();
-            assert!(start.elapsed() < Duration::from_secs(60), "dockerd does not answer:\n{}", log());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        docker
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("docker");
-        command.arg("--host").arg(format!("unix://{}", self.directory.path().join("socket").display())).args(words);
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Vec<u8> {
-        ran(self.command(words).output().unwrap())
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        let id = nix::unistd::Pid::from_raw(self.daemon.id().cast_signed());
-        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
-        self.daemon.wait().unwrap();
-        // dockerd leaves these mounts behind.
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let own = mounts.lines().filter_map(|line| line.split(' ').nth(1));
-        for mount in own.filter(|mount| Path::new(mount).starts_with(self.directory.path())) {
-            nix::mount::umount2(mount, nix::mount::MntFlags::MNT_DETACH).unwrap();
-        }
-    }
 }
 
 /// A tar with a little of everything, as the `tar` crate makes it: not as Docker would.
@@ -112,20 +56,6 @@ fn tree(extra: &str) -> Vec<u8> {
 
 const LAYERS: &str = "{{.Id}} {{json .RootFS.Layers}}";
 
-/// Whether a dockerd can be started here.
-fn docker_is_here() -> bool {
-    let has = |name: &str| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
-    if !rustix::process::geteuid().is_root() {
-        skip("docker", "a dockerd needs root");
-        return false;
-    }
-    if !has("dockerd") || !has("docker") {
-        skip("docker", "there is no dockerd");
-        return false;
-    }
-    true
-}
-
 fn file(place: &Path, name: &str, contents: &[u8]) -> PathBuf {
     let path = place.join(name);
     fs::write(&path, contents).unwrap();
@@ -140,7 +70,7 @@ fn images_and_containers_travel_between_dockerd_and_us_unchanged() {
     let place = tempfile::tempdir().unwrap();
     let (root, second_root, docker_root) =
         (place.path().join("ours"), place.path().join("second"), place.path().join("docker"));
-    let docker = Docker::start(&docker_root);
+    let docker = Docker::start(&docker_root, "overlay2");
     let shown = |path: &Path| path.to_str().unwrap().to_owned();
 
     // Our image there.
@@ -181,7 +111,7 @@ fn images_and_containers_travel_between_dockerd_and_us_unchanged() {
 
     // dockerd on our data root, and we on dockerd's.
     ours(&root, &["rm", "work"]);
-    let guest = Docker::start(&root);
+    let guest = Docker::start(&root, "overlay2");
     assert!(guest.run(&["save", "made:here"]) == fs::read(&saved).unwrap(), "dockerd saves other bytes of our layers");
     drop(guest);
     assert!(ours(&docker_root, &["save", "made:there"]) == fs::read(&from_docker).unwrap(), "we save other bytes");
