@@ -563,6 +563,66 @@ fn httpd_never_leaves_its_document_root() {
     child.wait().unwrap();
 }
 
+/// A server that ends with the test, however that ends.
+struct Ending(Child);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.kill().and_then(|()| self.0.wait()).unwrap();
+    }
+}
+
+/// scp-server on a free port.
+fn receiver(room: &Room) -> (Ending, u16) {
+    let port = free_port();
+    let child = room.command("scp-server").args(["--listen", &format!("127.0.0.1:{port}")]).spawn().unwrap();
+    let child = Ending(child);
+    let start = Instant::now();
+    while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(start.elapsed() < Duration::from_secs(10), "scp-server does not listen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (child, port)
+}
+
+#[test]
+fn scp_brings_every_byte_and_the_times_and_modes_that_are_to_be_kept() {
+    let room = Room::new();
+    let (_server, port) = receiver(&room);
+    let (source, target) = (room.path("work/source"), room.path("work/target"));
+    let bytes: Vec<u8> = (0..1_000_003u32).map(|n| (n.wrapping_mul(n) >> 7) as u8).collect();
+    fs::write(&source, &bytes).unwrap();
+    fs::set_permissions(&source, fs::Permissions::from_mode(0o1604)).unwrap();
+    File::open(&source).unwrap().set_modified(std::time::UNIX_EPOCH + Duration::new(1_000_000, 7)).unwrap();
+    let there = format!("127.0.0.1:{}", target.display());
+    let options = ["-q", "-p", "-P", &port.to_string(), "source", &there];
+    assert_eq!(shown(room.run("scp", &options)), done(""));
+    assert!(fs::read(&target).unwrap() == bytes);
+    let found = target.metadata().unwrap();
+    assert_eq!((found.mode() & 0o7777, found.mtime(), found.mtime_nsec()), (0o1604, 1_000_000, 7));
+}
+
+#[test]
+fn scp_server_notices_bytes_that_changed_on_the_way_and_files_that_are_cut_off() {
+    let room = Room::new();
+    let (_server, port) = receiver(&room);
+    let path = room.path("work/target").display().to_string();
+    let send = |bytes: &[u8]| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        write!(stream, "layerlab-scp 1\0f\0{path}\x00644\x004\0\0").unwrap();
+        stream.write_all(bytes).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let digest = [0; 32];
+    let changed = send(&[b"four".as_slice(), &digest].concat());
+    let why = "other bytes came than were sent: their SHA-256 differs";
+    assert_eq!(changed, format!("ok\nerror write remote \"{path}\": {why}\n"));
+    assert_eq!(send(b"fo"), "ok\n");
+}
+
 #[test]
 fn curl_names_an_unknown_host_and_a_foreign_protocol() {
     let room = Room::new();

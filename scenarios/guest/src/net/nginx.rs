@@ -15,6 +15,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 const SERVER: &str = "nginx/1.21.5 (layerlab guest)";
 const CONFIGURATION: &str = "/etc/nginx/conf.d/default.conf";
@@ -60,7 +61,7 @@ pub fn nginx(call: &Call) -> u8 {
     }
     match options.value('g').map(str::trim) {
         Some("daemon off;") => serve(server),
-        Some("" | "daemon on;") | None => leave_to_background(path),
+        Some("" | "daemon on;") | None => leave_to_background(path, server.port),
         Some(other) => {
             error_line!("nginx: [emerg] unexpected \"{other}\" in command line: only \"daemon off;\" is known here");
             1
@@ -142,8 +143,12 @@ fn port(address: &str) -> Result<u16, String> {
     port.parse().map_err(|_| format!("invalid port in \"{address}\" of the \"listen\" directive"))
 }
 
-/// Starts the server as a process of its own, away from the terminal.
-fn leave_to_background(configuration: &str) -> u8 {
+/// Starts the server as a process of its own, away from the terminal, and waits until it serves. Its log goes nowhere.
+fn leave_to_background(configuration: &str, port: u16) -> u8 {
+    if let Err(error) = listen::bind(port) {
+        error_line!("nginx: [emerg] bind() to 0.0.0.0:{port} failed ({})", said(&error));
+        return 1;
+    }
     let started = std::env::current_exe().and_then(|program| {
         Command::new(program)
             .arg0("nginx")
@@ -154,12 +159,23 @@ fn leave_to_background(configuration: &str) -> u8 {
             .process_group(0)
             .spawn()
     });
-    match started {
-        Ok(_) => 0,
+    let mut server = match started {
+        Ok(server) => server,
         Err(error) => {
             error_line!("nginx: [emerg] fork() failed ({})", said(&error));
-            1
+            return 1;
         }
+    };
+    let pid = format!("{}\n", server.id());
+    loop {
+        if std::fs::read_to_string(PID_FILE).is_ok_and(|written| written == pid) {
+            return 0;
+        }
+        if let Ok(Some(status)) = server.try_wait() {
+            error_line!("nginx: [emerg] the server ended at once ({status})");
+            return 1;
+        }
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

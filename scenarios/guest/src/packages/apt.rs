@@ -185,8 +185,10 @@ impl Choice {
 
     fn remove(&self, names: &[String]) -> u8 {
         self.begin();
-        let present: Vec<&String> = names.iter().filter(|name| dpkg::is_installed(name)).collect();
-        for name in names.iter().filter(|name| !present.contains(name)) {
+        let (asked, absent): (Vec<String>, Vec<String>) =
+            names.iter().cloned().partition(|name| dpkg::is_installed(name));
+        let present = dpkg::with_dependents(&asked);
+        for name in &absent {
             if apt_lists::find(name).is_none() {
                 say::complain("E", format!("Unable to locate package {name}"));
                 return 100;
@@ -194,8 +196,7 @@ impl Choice {
             self.tell(format!("Package '{name}' is not installed, so not removed"));
         }
         if !present.is_empty() {
-            let listed = present.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" ");
-            self.tell(format!("The following packages will be REMOVED:\n  {listed}"));
+            self.tell(format!("The following packages will be REMOVED:\n  {}", present.join(" ")));
         }
         self.tell(format!("0 upgraded, 0 newly installed, {} to remove and 0 not upgraded.", present.len()));
         if present.is_empty() {
@@ -204,7 +205,7 @@ impl Choice {
         if !self.confirmed() {
             return 1;
         }
-        for name in present {
+        for name in &present {
             self.tell(format!("Removing {name} ..."));
             if let Err(error) = dpkg::remove(name) {
                 say::complain("dpkg", format!("error processing package {name}: {}", say::reason(&error)));

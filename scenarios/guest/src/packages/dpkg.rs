@@ -34,13 +34,33 @@ pub fn count_files() -> usize {
 }
 
 /// What dpkg says before it unpacks a package.
-pub fn announce(name: &str, version: &str, archive: &str) -> [String; 4] {
-    [
-        format!("Selecting previously unselected package {name}."),
+pub fn announce(name: &str, version: &str, archive: &str) -> Vec<String> {
+    let old = installed().into_iter().find(|package| package.get("Package") == name);
+    let over = old.as_ref().map_or(String::new(), |old| format!("over ({}) ", old.get("Version")));
+    let mut said = vec![
         format!("(Reading database ... {} files and directories currently installed.)", count_files()),
         format!("Preparing to unpack {archive} ..."),
-        format!("Unpacking {name} ({version}) ..."),
-    ]
+        format!("Unpacking {name} ({version}) {over}..."),
+    ];
+    if old.is_none() {
+        said.insert(0, format!("Selecting previously unselected package {name}."));
+    }
+    said
+}
+
+/// `names` and the installed packages that cannot be without them, those before what they need.
+pub fn with_dependents(names: &[String]) -> Vec<String> {
+    let (all, mut found) = (installed(), names.to_vec());
+    let mut at = 0;
+    while at < found.len() {
+        let dependents = all.iter().filter(|package| package.depends().any(|needed| needed == found[at]));
+        let new: Vec<String> =
+            dependents.map(|package| package.get("Package").to_owned()).filter(|name| !found.contains(name)).collect();
+        found.extend(new);
+        at += 1;
+    }
+    found.reverse();
+    found
 }
 
 /// The control stanza of a `.deb`, and its data.

@@ -95,11 +95,14 @@ fn one(pid: i32) -> Option<Process> {
     while words.last().is_some_and(String::is_empty) {
         words.pop();
     }
-    let command = if words.is_empty() { format!("[{name}]") } else { words.join(" ") };
+    let state = fields.first()?.chars().next()?;
+    // One that has ended and nobody has waited for.
+    let ended = if state == 'Z' { " <defunct>" } else { "" };
+    let command = if words.is_empty() { format!("[{name}]{ended}") } else { words.join(" ") };
     Some(Process {
         pid,
         uid,
-        state: fields.first()?.chars().next()?,
+        state,
         parent: small(1),
         group: small(2),
         session: small(3),
@@ -111,7 +114,7 @@ fn one(pid: i32) -> Option<Process> {
         started: number(19),
         virtual_bytes: number(20),
         resident_kib: number(21) * 4,
-        name,
+        name: format!("{name}{ended}"),
         command,
     })
 }

@@ -2,7 +2,7 @@
 //!
 //! *Why*: a document carries an image to another computer. *Holds*: a copy whose size or SHA-256 differs from the file's is an
 //! error on both sides; messages and progress are those of OpenSSH 9.2. *Never*: a secret is asked for, or anything encrypted.
-//! *Proved by* `scenarios/cases/lab/scp.md`.
+//! *Proved by* `scenarios/tests/guest.rs` and `scenarios/cases/lab/scp.md`.
 
 mod meter;
 pub mod server;
@@ -35,7 +35,8 @@ pub fn scp(call: &Call) -> u8 {
         return misused(format!("-{unknown}: this stand-in has no such option, only -p, -P PORT and -q"));
     }
     let Some((target, sources)) = options.operands.split_last().filter(|(_, sources)| !sources.is_empty()) else {
-        return misused("usage: scp [-pq] [-P port] source ... [root@]host:path");
+        error_line!("usage: scp [-pq] [-P port] source ... [root@]host:path");
+        return 1;
     };
     if let Some(remote) = sources.iter().find(|source| remote(source).is_some()) {
         return misused(format!("{remote}: this stand-in copies files of this host to another, and none back"));
