@@ -155,9 +155,14 @@ impl Machine for LabMachine {
 }
 
 /// Files whose length differs from run to run, since they hold times, or from build to build: records of containers and
-/// images, and the guest.
+/// images, the guest, and what holds it or tells of its bytes (packages and their lists, `tar-split.json.gz`).
 fn is_volatile(path: &Path) -> bool {
-    path.starts_with("containers") || path.iter().any(|part| part == "imagedb") || path.ends_with("bin/layerlab-guest")
+    let programs = ["bin/layerlab-guest", "usr/bin/vim.basic", "usr/sbin/nginx", "usr/sbin/httpd"];
+    let endings = [".deb", ".rpm", "_Packages", "tar-split.json.gz"];
+    path.starts_with("containers")
+        || path.iter().any(|part| part == "imagedb")
+        || programs.iter().any(|program| path.ends_with(program))
+        || endings.iter().any(|ending| path.to_string_lossy().ends_with(ending))
 }
 
 /// A command that runs with the environment of a login on the lab's machine and nothing of the host's.

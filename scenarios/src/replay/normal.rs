@@ -11,6 +11,8 @@ use crate::page::{Host, Step, StepRules};
 /// A full id or its first 12 digits.
 static HEX: LazyLock<Regex> = LazyLock::new(|| expression(r"\b(?:[0-9a-f]{64}|[0-9a-f]{12})\b"));
 static LINK: LazyLock<Regex> = LazyLock::new(|| expression(r"\b[A-Z2-7]{26}\b"));
+/// A row of a directory that holds links only; they are random, and so is their order.
+static LINKS: LazyLock<Regex> = LazyLock::new(|| expression(r"^[A-Z2-7]{26}(?:\s+[A-Z2-7]{26})+$"));
 static WIDE_BLANK: LazyLock<Regex> = LazyLock::new(|| expression(" {2,}"));
 
 /// What is written for the rest, in the order it is looked for.
@@ -20,10 +22,18 @@ static MARKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (expression(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"), "<time>"),
         (expression(&format!(r"\b{span} ago\b")), "<ago>"),
         (expression(&format!(r"\bUp {span}")), "Up <duration>"),
+        (expression(&format!(r"\b(?:{MONTHS}) [ \d]\d \d\d:\d\d\b")), "<date>"),
+        (expression(r"\b\d+( +)\d+( +)\d( +)\d\d:\d\d\b"), "<pid>$1<pid>$2<cpu>$3<time>"),
+        (expression(r#""Pid": \d+"#), "\"Pid\": <pid>"),
+        (expression(r#"(  |"/)[a-z]+_[a-z]+("?,?)$"#), "$1<name>$2"),
+        (expression("^\\d+ /"), "<inode> /"),
         (expression(r"\b\d+ ms\b"), "<n> ms"),
-        (expression(r"\b\d+(?:\.\d+)?(?:[kMGT]i?)?B\b"), "<size>"),
+        (expression(r"\b\d[\d,.]*\d ?(?:[kMGT]i?)?B\b|\b\d ?(?:[kMGT]i?)?B\b"), "<size>"),
+        (expression(r"^([-dl][-rwxstST]{9} +\d+ \S+ +\S+ +)\d+ "), "$1<size> "),
     ]
 });
+
+const MONTHS: &str = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec";
 
 fn expression(text: &str) -> Regex {
     Regex::new(text).expect("a valid expression")
@@ -93,6 +103,9 @@ fn named(text: &str, bindings: &Bindings) -> String {
             None => id.to_owned(),
         }
     };
+    if LINKS.is_match(text) {
+        return LINK.replace_all(text, "<link>").into_owned();
+    }
     let text = HEX.replace_all(text, name_of).into_owned();
     let name_of_link = |found: &Captures<'_>| match bindings.iter().find(|(_, bound)| bound.value == found[0]) {
         Some((name, _)) => format!("[[{name}]]"),

@@ -1,7 +1,8 @@
 //! The replay itself: directives to the machine, commands to the terminal, what comes against the page.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::failure::{Failure, Problem};
 use super::normal::Transcript;
@@ -13,6 +14,10 @@ use crate::matcher::{Bindings, Mismatch, Origin, match_output, unified_diff};
 use crate::moment::{After, Moment};
 use crate::page::{Arrangement, Directive, Expected, ExpectedText, Host, Item, Page, Prompt, Step};
 use crate::terminal::Terminal;
+
+/// A tree is taken once two listings this far apart are the same, or after the longer time.
+const SETTLED_FOR: Duration = Duration::from_millis(100);
+const SETTLES_WITHIN: Duration = Duration::from_secs(3);
 
 /// Replays `page` on `machine`, telling `observer` what happens.
 ///
@@ -48,6 +53,7 @@ pub fn replay(
         bindings: Bindings::default(),
         transcript,
         report,
+        listing: None,
         tree: None,
         tree_numbers: BTreeMap::new(),
         log_bytes: 0,
@@ -94,7 +100,9 @@ struct Run<'a> {
     bindings: Bindings,
     transcript: Transcript,
     report: PageReport,
-    /// The last normalised tree.
+    /// The last listing of the data root.
+    listing: Option<String>,
+    /// The same, normalised.
     tree: Option<String>,
     /// The numbers that ids have in all trees of this run.
     tree_numbers: BTreeMap<String, usize>,
@@ -278,13 +286,27 @@ impl Run<'_> {
         if !self.options.trees {
             return Ok(());
         }
-        let listing = self.machine.tree().map_err(|reason| ReplayError::Tree { step, reason })?;
+        let list = |machine: &mut dyn Machine| machine.tree().map_err(|reason| ReplayError::Tree { step, reason });
+        let mut listing = list(self.machine)?;
+        if self.listing.as_ref() == Some(&listing) {
+            return Ok(());
+        }
+        // What a command started may be writing yet.
+        let deadline = Instant::now() + SETTLES_WITHIN;
+        while Instant::now() < deadline {
+            thread::sleep(SETTLED_FOR);
+            let later = list(self.machine)?;
+            if std::mem::replace(&mut listing, later) == listing {
+                break;
+            }
+        }
         let tree = normalise_further(&listing, &mut self.tree_numbers);
         let renamed = self.tree.as_deref().map(|last| last != tree);
         if renamed.unwrap_or(!tree.is_empty()) {
             self.report.trees.push(TreeReport { after, tree: tree.clone() });
         }
         self.tree = Some(tree);
+        self.listing = Some(listing);
         Ok(())
     }
 }
