@@ -1,10 +1,11 @@
 //! A further process in a container that runs: it joins the namespaces of the container's first process.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal};
@@ -16,6 +17,9 @@ use super::program::{Program, become_program};
 use crate::sys::namespace::{self, Forked, fork_into};
 use crate::sys::process;
 use crate::sys::terminal::{self, Pty, RawMode};
+
+/// How long what a program said may take to be shown after its end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What of the caller's standard streams the new process gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,17 +40,18 @@ pub fn exec(container: Pid, program: &Program, streams: Streams) -> Result<i32, 
     } else {
         None
     };
+    let pipes = if streams.tty || streams.detached { Pipes::default() } else { Pipes::for_terminals(streams)? };
     let (mut report, report_in) = io::pipe()?;
     // The namespaces of processes bind only those born later, so the program is a child of the process that joins.
     let joiner = match fork_into(CloneFlags::empty())? {
         Forked::Parent { child } => child,
         Forked::Child => {
             drop(report);
-            join_and_run(container, program, streams, pty.as_ref(), report_in)
+            join_and_run(container, program, streams, (pty.as_ref(), &pipes), report_in)
         }
     };
     drop(report_in);
-    let relay = Relay::start(pty, streams)?;
+    let relay = if streams.tty { Relay::start(pty, streams)? } else { pipes.relay()? };
     let mut failure = Vec::new();
     report.read_to_end(&mut failure)?;
     let code = exit_code(waitpid(joiner, None).map_err(io::Error::from)?);
@@ -69,7 +74,13 @@ pub(super) fn exit_code(status: WaitStatus) -> i32 {
     }
 }
 
-fn join_and_run(container: Pid, program: &Program, streams: Streams, pty: Option<&Pty>, report: io::PipeWriter) -> ! {
+fn join_and_run(
+    container: Pid,
+    program: &Program,
+    streams: Streams,
+    (pty, pipes): (Option<&Pty>, &Pipes),
+    report: io::PipeWriter,
+) -> ! {
     let bound = if streams.detached { Ok(true) } else { process::die_with_parent(None) };
     let joined = bound.and_then(|_| {
         let own =
@@ -85,7 +96,7 @@ fn join_and_run(container: Pid, program: &Program, streams: Streams, pty: Option
             process::exit_now(waitpid(child, None).map_or(255, exit_code));
         }
         Ok(Forked::Child) => {
-            let error = match take_streams(streams, pty) {
+            let error = match take_streams(streams, pty, pipes) {
                 Ok(()) => become_program(program).into(),
                 Err(error) => LaunchError::from(error),
             };
@@ -103,7 +114,7 @@ fn fail(mut report: io::PipeWriter, error: &LaunchError) -> ! {
     process::exit_now(error.exit_code)
 }
 
-fn take_streams(streams: Streams, pty: Option<&Pty>) -> io::Result<()> {
+fn take_streams(streams: Streams, pty: Option<&Pty>, pipes: &Pipes) -> io::Result<()> {
     nix::unistd::setsid()?;
     if streams.detached {
         let nothing = File::options().read(true).write(true).open("/dev/null")?;
@@ -117,18 +128,56 @@ fn take_streams(streams: Streams, pty: Option<&Pty>) -> io::Result<()> {
     if !streams.interactive {
         rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     }
+    if let Some((read, _)) = &pipes.input {
+        rustix::stdio::dup2_stdin(read)?;
+    }
+    if let Some((_, write)) = &pipes.output {
+        rustix::stdio::dup2_stdout(write)?;
+    }
+    if let Some((_, write)) = &pipes.error {
+        rustix::stdio::dup2_stderr(write)?;
+    }
     Ok(())
+}
+
+/// Stand between a program without a terminal and those of the caller's streams that are one, which it must not see.
+#[derive(Default)]
+struct Pipes {
+    input: Option<(io::PipeReader, io::PipeWriter)>,
+    output: Option<(io::PipeReader, io::PipeWriter)>,
+    error: Option<(io::PipeReader, io::PipeWriter)>,
+}
+
+impl Pipes {
+    fn for_terminals(streams: Streams) -> io::Result<Pipes> {
+        let pipe = |is_terminal: bool| is_terminal.then(io::pipe).transpose();
+        Ok(Pipes {
+            input: pipe(streams.interactive && io::stdin().is_terminal())?,
+            output: pipe(io::stdout().is_terminal())?,
+            error: pipe(io::stderr().is_terminal())?,
+        })
+    }
+
+    /// Carries bytes through the pipes, of which only this end is kept.
+    fn relay(self) -> io::Result<Relay> {
+        if let Some((_, write)) = self.input {
+            thread::spawn(move || copy(io::stdin(), write));
+        }
+        let output = self.output.map(|(read, _)| thread::spawn(move || copy(read, io::stdout())));
+        let error = self.error.map(|(read, _)| thread::spawn(move || copy(read, io::stderr())));
+        Ok(Relay { outputs: output.into_iter().chain(error).collect(), _raw: None })
+    }
 }
 
 /// Carries bytes between the caller's terminal and the one inside.
 struct Relay {
-    output: Option<thread::JoinHandle<()>>,
+    outputs: Vec<thread::JoinHandle<()>>,
     _raw: Option<RawMode>,
 }
 
 impl Relay {
     fn start(pty: Option<Pty>, streams: Streams) -> io::Result<Relay> {
-        let Some(Pty { controller, terminal }) = pty else { return Ok(Relay { output: None, _raw: None }) };
+        let Some(Pty { controller, terminal }) = pty else { return Ok(Relay { outputs: Vec::new(), _raw: None }) };
         // Held here it would keep the relay waiting after the last process inside has closed it.
         drop(terminal);
         let raw = if streams.interactive && terminal::size(io::stdin()).is_some() {
@@ -142,12 +191,14 @@ impl Relay {
             thread::spawn(move || copy(io::stdin(), input));
         }
         let output = thread::spawn(move || copy(File::from(controller), io::stdout()));
-        Ok(Relay { output: Some(output), _raw: raw })
+        Ok(Relay { outputs: vec![output], _raw: raw })
     }
 
+    /// Waits for what the program still said, but not for what it left running in the background.
     fn finish(self) {
-        if let Some(output) = self.output {
-            let _ = output.join();
+        let deadline = Instant::now() + LAST_WORDS;
+        while self.outputs.iter().any(|output| !output.is_finished()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }
