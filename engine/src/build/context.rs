@@ -1,14 +1,17 @@
 //! A build's context: the files that COPY and ADD may see.
 
-use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use super::ignore::Ignore;
+use crate::container::Staging;
 use crate::layer::{
-    Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackError, UnpackOptions, decompressed, unpack,
+    Bundle, BundleError, BundleOptions, Contents, OverlayXattr, Owners, UnpackError, UnpackOptions, decompressed,
+    unpack,
 };
-use crate::sys::root::Root;
+use crate::sys::root::{Root, read_regular};
 
 /// What lists the files that are left out.
 const IGNORE_FILE: &str = ".dockerignore";
@@ -40,24 +43,26 @@ pub struct Context {
     /// The bytes that Docker's client would send.
     sent_bytes: u64,
     /// Where an archive was unpacked.
-    _scratch: Option<tempfile::TempDir>,
+    _place: Option<Staging>,
 }
 
 impl Context {
     /// The files below `directory`. `dockerfile` is its Dockerfile, which is sent even if it is left out.
     pub fn directory(directory: &Path, dockerfile: Option<&Path>) -> Result<Context, ContextError> {
-        let io = |operation, path: &Path| {
-            let path = path.to_owned();
-            move |source| ContextError::Io { operation, path, source }
+        // It may be a link to somewhere else on this host: the directory is the caller's.
+        let ignore = read_file(&directory.join(IGNORE_FILE));
+        Context::of(directory, ignore, dockerfile)
+    }
+
+    /// The files below `directory`, and what its `.dockerignore` says.
+    fn of(directory: &Path, ignore: io::Result<Vec<u8>>, dockerfile: Option<&Path>) -> Result<Context, ContextError> {
+        let failed = |path: PathBuf| move |source| ContextError::Io { operation: "open", path, source };
+        let tree = Root::open(directory).map_err(failed(directory.to_owned()))?;
+        let ignore = match ignore {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            ignore => ignore.map_err(failed(directory.join(IGNORE_FILE)))?,
         };
-        let tree = Root::open(directory).map_err(io("open", directory))?;
-        let path = directory.join(IGNORE_FILE);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(io("open", &path)(error)),
-        };
-        let ignore = Ignore::read(&text).map_err(ContextError::Ignore)?;
+        let ignore = Ignore::read(&String::from_utf8_lossy(&ignore)).map_err(ContextError::Ignore)?;
         let is_sent_anyhow = |path: &Path| path == Path::new(IGNORE_FILE) || Some(path) == dockerfile;
         let leaves_out = |path: &Path| ignore.covers(path) && !is_sent_anyhow(path);
         let mut bundle =
@@ -69,7 +74,7 @@ impl Context {
             other => other.into(),
         })?;
         let sent_bytes = bundle.finish()?.bytes;
-        Ok(Context { tree, ignore, sent_bytes, _scratch: None })
+        Ok(Context { tree, ignore, sent_bytes, _place: None })
     }
 
     /// The context when a Dockerfile of so many bytes comes from elsewhere. Docker's client puts it into the tar under a name
@@ -88,28 +93,26 @@ impl Context {
         self
     }
 
-    /// The files of a tar, which may be compressed.
-    pub fn archive(stream: impl Read, scratch: &Path) -> Result<Context, ContextError> {
-        let place = tempfile::Builder::new().prefix("build-").tempdir_in(scratch);
-        let place =
-            place.map_err(|source| ContextError::Io { operation: "create", path: scratch.to_owned(), source })?;
+    /// The files of a tar, which may be compressed; they are unpacked in `place`.
+    pub fn archive(stream: impl Read, place: Staging) -> Result<Context, ContextError> {
+        let directory = place.directory();
         let mut counted = CountedReader { stream, bytes: 0 };
         let tar = decompressed(&mut counted).map_err(ContextError::Archive)?;
         // Copies are root's, whoever owned what was sent.
-        unpack(tar, place.path(), &UnpackOptions { overlay: OverlayXattr::User, owners: Owners::CallerOnly })?;
+        let (contents, overlay) = (Contents::Files, OverlayXattr::User);
+        unpack(tar, directory, &UnpackOptions { contents, overlay, owners: Owners::CallerOnly })?;
         let sent_bytes = counted.bytes;
-        let context = Context::directory(place.path(), None)?;
-        Ok(Context { sent_bytes, _scratch: Some(place), ..context })
+        // A stranger may have packed it: no link leads out of it.
+        let ignore = Root::open(directory).and_then(|tree| tree.read(Path::new(IGNORE_FILE)));
+        let context = Context::of(directory, ignore, None)?;
+        Ok(Context { sent_bytes, _place: Some(place), ..context })
     }
 
     /// A context without files: only a Dockerfile of so many bytes was sent.
-    pub fn nothing(dockerfile_bytes: u64, scratch: &Path) -> Result<Context, ContextError> {
-        let place = tempfile::Builder::new().prefix("build-").tempdir_in(scratch);
-        let place =
-            place.map_err(|source| ContextError::Io { operation: "create", path: scratch.to_owned(), source })?;
-        let context = Context::directory(place.path(), None)?;
+    pub fn nothing(dockerfile_bytes: u64, place: Staging) -> Result<Context, ContextError> {
+        let context = Context::directory(place.directory(), None)?;
         let sent_bytes = context.sent_bytes + BLOCK_BYTES + dockerfile_bytes.next_multiple_of(BLOCK_BYTES);
-        Ok(Context { sent_bytes, _scratch: Some(place), ..context })
+        Ok(Context { sent_bytes, _place: Some(place), ..context })
     }
 
     /// The bytes that Docker's client would send to its daemon.
@@ -135,6 +138,12 @@ impl Context {
     pub(super) fn leaves_out(&self, path: &Path) -> bool {
         self.ignore.covers(path)
     }
+}
+
+/// The whole content of a regular file of this host, links followed.
+pub fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    read_regular(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// Counts what is written to it.
@@ -169,7 +178,37 @@ impl<R: Read> Read for CountedReader<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn tar_of(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        fill(&mut builder);
+        builder.into_inner().unwrap()
+    }
+
+    fn file(builder: &mut tar::Builder<Vec<u8>>, name: &str, text: &str) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, text.as_bytes()).unwrap();
+    }
+
+    fn special(builder: &mut tar::Builder<Vec<u8>>, name: &str, kind: tar::EntryType, target: &str) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o644);
+        header.set_entry_type(kind);
+        builder.append_link(&mut header, name, target).unwrap();
+    }
+
+    fn archived(tar: &[u8]) -> (tempfile::TempDir, Result<Context, ContextError>) {
+        let data_root = tempfile::tempdir().unwrap();
+        fs::create_dir(data_root.path().join("tmp")).unwrap();
+        let place = Staging::for_build(data_root.path()).unwrap();
+        (data_root, Context::archive(tar, place))
+    }
 
     #[test]
     fn a_context_is_as_large_as_its_tar_and_leaves_out_what_it_is_told() {
@@ -190,15 +229,38 @@ mod tests {
 
     #[test]
     fn a_tar_is_a_context_too() {
-        let mut builder = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_gnu();
-        header.set_size(2);
-        header.set_mode(0o644);
-        header.set_cksum();
-        builder.append_data(&mut header, "f", b"1\n".as_slice()).unwrap();
-        let bytes = builder.into_inner().unwrap();
-        let scratch = tempfile::tempdir().unwrap();
-        let context = Context::archive(bytes.as_slice(), scratch.path()).unwrap();
+        let (_data_root, context) = archived(&tar_of(|tar| file(tar, "f", "1\n")));
+        let context = context.unwrap();
         assert_eq!((context.sent_bytes(), context.read(Path::new("f")).unwrap().unwrap()), (2048, "1\n".to_owned()));
+    }
+
+    #[test]
+    fn the_last_file_of_a_name_counts_and_a_whiteouts_name_is_a_name() {
+        let (_data_root, context) = archived(&tar_of(|tar| {
+            file(tar, "Dockerfile", "FROM old");
+            file(tar, ".wh.Dockerfile", "w");
+            file(tar, "Dockerfile", "FROM new");
+        }));
+        let context = context.unwrap();
+        assert_eq!(context.read(Path::new("Dockerfile")).unwrap().unwrap(), "FROM new");
+        assert_eq!(context.read(Path::new(".wh.Dockerfile")).unwrap().unwrap(), "w");
+    }
+
+    #[test]
+    fn no_link_of_an_archive_leads_out_of_it_and_no_fifo_makes_a_build_wait() {
+        let outside = tempfile::NamedTempFile::new().unwrap();
+        fs::write(outside.path(), "*").unwrap();
+        let target = outside.path().to_str().unwrap();
+        let (_data_root, context) = archived(&tar_of(|tar| {
+            special(tar, IGNORE_FILE, tar::EntryType::Symlink, target);
+            special(tar, "Dockerfile", tar::EntryType::Symlink, target);
+            special(tar, "fifo", tar::EntryType::Fifo, "unused");
+        }));
+        let context = context.unwrap();
+        assert!(!context.leaves_out(Path::new("fifo")));
+        assert!(context.read(Path::new("Dockerfile")).unwrap().is_none());
+        assert!(context.read(Path::new("fifo")).unwrap_err().to_string().contains("not a regular file"));
+        let (_data_root, refused) = archived(&tar_of(|tar| special(tar, IGNORE_FILE, tar::EntryType::Fifo, "unused")));
+        assert!(refused.err().unwrap().to_string().contains("not a regular file"));
     }
 }

@@ -9,7 +9,9 @@ use std::thread;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 
 use super::sources::{Origin, Source};
-use crate::layer::{Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackOptions, decompressed, unpack};
+use crate::layer::{
+    Bundle, BundleError, BundleOptions, Contents, OverlayXattr, Owners, UnpackOptions, decompressed, unpack,
+};
 use crate::sys::root::Root;
 
 /// How sources are copied.
@@ -34,9 +36,10 @@ impl Copy<'_> {
     }
 
     fn copy(&self, source: &Source, root: &Root) -> Result<(), String> {
-        let destination = Path::new(self.destination);
+        let resolved = root.resolve(Path::new(self.destination)).map_err(|error| error.to_string())?;
+        let destination = resolved.as_path();
         let place = |path: &Path| {
-            self.make_directories(root, path).map_err(|error| format!("mkdir {}: {error}", path.display()))
+            self.make_directories(root, path).map_err(|error| format!("mkdir /{}: {error}", path.display()))
         };
         if source.is_directory {
             return self
@@ -95,7 +98,7 @@ impl Copy<'_> {
 
     fn take_out(&self, tar: impl Read, directory: &OwnedFd) -> Result<(), String> {
         let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-        let options = UnpackOptions { overlay: OverlayXattr::User, owners: self.owners };
+        let options = UnpackOptions { contents: Contents::Files, overlay: OverlayXattr::User, owners: self.owners };
         unpack(tar, &place, &options).map(drop).map_err(|error| error.to_string())
     }
 
@@ -134,8 +137,8 @@ fn is_tar(mut stream: impl Read) -> bool {
     read.is_ok() && crate::layer::archive::is_header(&block)
 }
 
-/// The numbers of `user[:group]`, looked up in the tree's own files; a group that is not named is called like the user.
-pub fn owner(text: &str, tree: &Path) -> Result<(u32, u32), String> {
+/// The numbers of `user[:group]`, looked up in the files of the tree, if there is one; a group that is not named is called like the user.
+pub fn owner(text: &str, tree: Option<&Path>) -> Result<(u32, u32), String> {
     let failed = |reason: String| format!("unable to convert uid/gid chown string to host mapping: {reason}");
     let parts: Vec<&str> = text.split(':').collect();
     let (user, group) = match parts.as_slice() {
@@ -143,17 +146,44 @@ pub fn owner(text: &str, tree: &Path) -> Result<(u32, u32), String> {
         [user, group] => (*user, *group),
         _ => return Err(failed(format!("invalid chown string format: {text}"))),
     };
-    let root = Root::open(tree).map_err(|error| failed(error.to_string()))?;
+    let root = tree.map(Root::open).transpose().map_err(|error| failed(error.to_string()))?;
     let number = |name: &str, file: &str, what: &str| {
         if let Ok(number) = name.parse::<u32>() {
             return Ok(number);
         }
         let (id, kind) = if file == "passwd" { ("uid", "user") } else { ("gid", "group") };
-        let table = root.read(&Path::new("/etc").join(file)).unwrap_or_default();
+        let table = match root.as_ref().map(|root| root.read(&Path::new("/etc").join(file))) {
+            None => Vec::new(),
+            Some(Ok(table)) => table,
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Some(Err(error)) => {
+                return Err(failed(format!("can't find {id} for {what} {name}: read /etc/{file}: {error}")));
+            }
+        };
         let table = String::from_utf8_lossy(&table).into_owned();
         let entry = table.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| fields[0] == name);
         let found = entry.and_then(|fields| fields.get(2)?.parse().ok());
         found.ok_or_else(|| failed(format!("can't find {id} for {what} {name}: no such {kind}: {name}")))
     };
     Ok((number(user, "passwd", "user")?, number(group, "group", "group")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_looked_up_in_regular_files_only() {
+        let place = tempfile::tempdir().unwrap();
+        let etc = place.path().join("etc");
+        std::fs::create_dir(&etc).unwrap();
+        std::fs::write(etc.join("group"), "staff:x:9:\n").unwrap();
+        let found = |text: &str| owner(text, Some(place.path()));
+        let failed = "unable to convert uid/gid chown string to host mapping: can't find uid for user joe: ";
+        assert_eq!(found("joe").unwrap_err(), format!("{failed}no such user: joe"));
+        nix::unistd::mkfifo(&etc.join("passwd"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(found("joe").unwrap_err(), format!("{failed}read /etc/passwd: not a regular file"));
+        assert_eq!(found("7:staff").unwrap(), (7, 9));
+        assert_eq!(owner("joe", None).unwrap_err(), format!("{failed}no such user: joe"));
+    }
 }

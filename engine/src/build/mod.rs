@@ -15,7 +15,7 @@ mod stage;
 
 use std::collections::BTreeMap;
 
-pub use context::{Context, ContextError};
+pub use context::{Context, ContextError, read_file};
 
 use crate::container::{Engine, EngineError};
 use crate::dockerfile;

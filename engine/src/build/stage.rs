@@ -386,16 +386,27 @@ impl<'a> Builder<'a> {
             container_config: probe,
             author: &self.stage.author,
         };
+        let owner = match &owner {
+            Some(owner) => Some(self.numbers(owner)?),
+            None => (!keeps_owners).then_some((0, 0)),
+        };
         let id = self.engine.copy_step(step, &mut |tree| {
-            let owner = match &owner {
-                Some(owner) => Some(copy::owner(owner, tree)?),
-                None => (!keeps_owners).then_some((0, 0)),
-            };
             let (sources, destination) = (sources.as_slice(), destination.as_str());
             Copy { origin: &origin, sources, destination, owner, unpacks: verb == "ADD", owners }.carry_out(tree)
         })??;
         self.stage.image = Some(id);
         Ok(())
+    }
+
+    /// The numbers of an owner, looked up in the files of the image so far.
+    fn numbers(&self, owner: &str) -> Result<(u32, u32), BuildError> {
+        let tree = self.stage.image.as_ref().map(|id| self.engine.image_tree(id)).transpose();
+        let tree = match tree {
+            // An image without layers has no files.
+            Err(EngineError::NoSuchImage(_)) => None,
+            tree => tree?,
+        };
+        Ok(copy::owner(owner, tree.as_ref().map(|tree| tree.path()))?)
     }
 
     /// The image that `--from` means: a stage by name or number, or an image.

@@ -14,7 +14,7 @@ use super::error::failed;
 use super::rootfs::Bind;
 use super::{Container, Engine, EngineError};
 use crate::driver::View;
-use crate::layer::{Bundle, BundleError, BundleOptions, OverlayXattr, Owners, UnpackOptions, unpack};
+use crate::layer::{Bundle, BundleError, BundleOptions, Contents, OverlayXattr, Owners, UnpackOptions, unpack};
 use crate::sys::namespace;
 use crate::sys::root::Root;
 
@@ -89,7 +89,8 @@ impl ContainerFiles {
             return Err(EngineError::ReadOnlyVolume);
         }
         let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-        unpack(tar, &place, &UnpackOptions { overlay: OverlayXattr::User, owners: self.owners })?;
-        Ok(())
+        let options = UnpackOptions { contents: Contents::Copies, overlay: OverlayXattr::User, owners: self.owners };
+        let shown: PathBuf = Path::new("/").join(path).components().collect();
+        unpack(tar, &place, &options).map(drop).map_err(|error| EngineError::CopyIn(error.below(&shown)))
     }
 }

@@ -136,6 +136,9 @@ pub enum EngineError {
     /// Taking a layer in.
     #[error(transparent)]
     Unpack(#[from] crate::layer::UnpackError),
+    /// Taking the files in that are copied into a container.
+    #[error("Error processing tar file(exit status 1): {0}")]
+    CopyIn(crate::layer::UnpackError),
     /// Namespaces for an ordinary user.
     #[error(transparent)]
     Namespace(#[from] crate::sys::namespace::NamespaceError),

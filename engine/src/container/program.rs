@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Uid};
 use rustix::thread::CapabilitySet;
 
+use crate::sys::root::Root;
 use crate::sys::{capability, namespace, process};
 
 /// What is to run.
@@ -143,13 +144,13 @@ impl Identity {
     fn find(user: &str) -> Result<Identity, ProgramError> {
         let (user, group) = user.split_once(':').map_or((user, None), |(user, group)| (user, Some(group)));
         let user = if user.is_empty() { "0" } else { user };
-        let passwd = table("/etc/passwd");
+        let passwd = table("/etc/passwd", "read /etc/passwd", user)?;
         let entry = passwd.iter().find(|fields| fields[0] == user || fields.get(2).is_some_and(|uid| uid == user));
         let number = |text: &str| text.parse::<u32>().ok();
         let field = |index: usize| entry.and_then(|fields| fields.get(index)).map(String::as_str);
         let unknown = |kind, name: &str, file| ProgramError::Unknown { kind, name: name.to_owned(), file };
         let uid = field(2).and_then(number).or_else(|| number(user)).ok_or_else(|| unknown("user", user, "passwd"))?;
-        let group_table = table("/etc/group");
+        let group_table = table("/etc/group", "read /etc/group", group.unwrap_or("0"))?;
         let gid = match group {
             None => field(3).and_then(number).unwrap_or(0),
             Some(group) => {
@@ -186,10 +187,16 @@ impl Identity {
     }
 }
 
-/// The lines of a colon-separated file; a missing file has none.
-fn table(path: &str) -> Vec<Vec<String>> {
-    let text = std::fs::read(path).unwrap_or_default();
-    String::from_utf8_lossy(&text).lines().map(|line| line.split(':').map(str::to_owned).collect()).collect()
+/// The lines of a colon-separated file in which `wanted` is looked up; a missing file has none. One that cannot be read has
+/// none either for a number, which needs no entry.
+fn table(path: &str, reading: &'static str, wanted: &str) -> Result<Vec<Vec<String>>, ProgramError> {
+    let text = match Root::open(Path::new("/")).and_then(|root| root.read(Path::new(path))) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound || wanted.parse::<u32>().is_ok() => Vec::new(),
+        Err(error) => return Err(step(reading)(error)),
+    };
+    let lines = String::from_utf8_lossy(&text).into_owned();
+    Ok(lines.lines().map(|line| line.split(':').map(str::to_owned).collect()).collect())
 }
 
 #[cfg(test)]
@@ -217,5 +224,17 @@ mod tests {
         assert_eq!(identity.groups, [54321], "groups without members are nobody's");
         let unknown = Identity::find("nosuchuser").map(|_| ()).unwrap_err();
         assert_eq!(unknown.to_string(), "unable to find user nosuchuser: no matching entries in passwd file");
+    }
+
+    #[test]
+    fn a_table_that_nobody_can_read_to_its_end_is_refused_to_a_name_and_empty_for_a_number() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("passwd");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for path in [path.to_str().unwrap(), "/dev/zero"] {
+            let refused = table(path, "read it", "joe").unwrap_err();
+            assert_eq!(refused.to_string(), "read it: not a regular file");
+            assert!(table(path, "read it", "7").unwrap().is_empty());
+        }
     }
 }

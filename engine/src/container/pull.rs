@@ -13,15 +13,16 @@ use super::intent::Intent;
 use super::{Engine, EngineError};
 use crate::image::manifest::Platform;
 use crate::image::{Digest, Reference};
-use crate::layer::{Owners, UnpackOptions, Unpacked, unpack_recording};
+use crate::layer::{Contents, Owners, UnpackOptions, Unpacked, unpack_recording};
 use crate::registry::{self, LayerToPull, PullProgress, PullSink, Pulled, SinkError};
 use crate::store::{Layer, Lock};
 
-/// How staging directories are called: what is pulled or committed, and what is loaded.
-const STAGING_PREFIXES: [&str; 2] = ["pull-", "docker-import-"];
+/// How staging directories are called: what is pulled or committed, what is loaded, and what is sent to be built.
+const STAGING_PREFIXES: [&str; 3] = ["pull-", "docker-import-", "docker-builder"];
 
-/// A place below the data root where layers wait until they are registered.
-pub(super) struct Staging {
+/// A place below the data root where layers wait until they are registered, or files until they are built. It is gone when
+/// this is dropped, or swept by the next command if that is killed.
+pub struct Staging {
     directory: tempfile::TempDir,
     _lock: Lock,
 }
@@ -36,8 +37,15 @@ impl Staging {
         Staging::called(STAGING_PREFIXES[1], data_root)
     }
 
+    /// A place for the context of a build, called as dockerd calls it.
+    pub fn for_build(data_root: &Path) -> Result<Staging, EngineError> {
+        Staging::called(STAGING_PREFIXES[2], data_root)
+    }
+
     fn called(prefix: &str, data_root: &Path) -> Result<Staging, EngineError> {
         let place = data_root.join("tmp");
+        // A directory that is made, but not locked yet, is nobody's to another sweep.
+        let _turn = Lock::exclusive(&place)?;
         sweep(&place)?;
         let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(&place).map_err(failed("create", &place))?;
         let lock = Lock::exclusive(directory.path())?;
@@ -59,7 +67,7 @@ impl Staging {
     }
 
     /// The whole place.
-    pub(super) fn directory(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 }
@@ -171,7 +179,7 @@ impl Engine {
     /// How layers are to be unpacked for this driver and this user.
     pub(super) fn unpack_options(&self) -> UnpackOptions {
         let owners = if self.settings.squash_owners { Owners::SquashUnmapped } else { Owners::AsRecorded };
-        UnpackOptions { overlay: self.driver.marks(), owners }
+        UnpackOptions { contents: Contents::Layer, overlay: self.driver.marks(), owners }
     }
 
     /// Unpacks a layer tar at `content`, and writes beside it from what the tar can be put together again.

@@ -1,6 +1,6 @@
 //! Parts of a tree as a plain tar: what `docker cp` carries and what a build sends and copies.
 //!
-//! Unlike [`super::pack`] this is no layer: there are no whiteouts, the owner may be overridden, some files left out, and
+//! Unlike [`super::pack`] this is no layer: no name is a whiteout, the owner may be overridden, some files left out, and
 //! names in the tar are the caller's choice.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::header::{BLOCK_BYTES, Header, TooLarge, padding_bytes};
-use super::{root, whiteout};
+use super::root;
 use crate::sys::root::Root;
 
 const CAPABILITY: &str = "security.capability";
@@ -29,8 +29,6 @@ pub enum BundleError {
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("{} cannot be carried: {source}", path.display())]
     Header { path: PathBuf, source: TooLarge },
-    #[error("{} cannot be copied: names that begin with .wh. are the marks of layers; rename it or leave it out", path.display())]
-    Whiteout { path: PathBuf },
     #[error("{} changed its size while it was read: try again when nobody writes it", path.display())]
     Changing { path: PathBuf },
 }
@@ -143,9 +141,6 @@ impl<'a, W: Write> Bundle<'a, W> {
         let kind = root::file_type(&stat);
         let is_left_out = (self.options.leaves_out)(path);
         if !is_left_out {
-            if last.as_bytes().starts_with(whiteout::PREFIX.as_bytes()) {
-                return Err(BundleError::Whiteout { path: path.to_owned() });
-            }
             let Some(mut header) = self.header(directory, last, path, name, &stat)? else { return Ok(()) };
             if kind != FileType::Directory && stat.st_nlink > 1 {
                 match self.first_names.get(&(stat.st_dev, stat.st_ino)) {
@@ -364,12 +359,12 @@ mod tests {
     }
 
     #[test]
-    fn a_whiteouts_name_is_refused() {
+    fn a_name_like_a_whiteouts_is_a_name() {
         let place = tempfile::tempdir().unwrap();
         std::fs::write(place.path().join(".wh.x"), "").unwrap();
         let tree = Root::open(place.path()).unwrap();
-        let options = BundleOptions { owner: None, leaves_out: &|_| false };
-        let refused = Bundle::new(Vec::new(), options).add(&tree, Path::new(""), Path::new(""));
-        assert!(matches!(refused, Err(BundleError::Whiteout { .. })));
+        let mut bundle = Bundle::new(Vec::new(), BundleOptions { owner: None, leaves_out: &|_| false });
+        bundle.add(&tree, Path::new(""), Path::new("")).unwrap();
+        assert_eq!(names(&bundle.finish().unwrap()), [".wh.x"]);
     }
 }

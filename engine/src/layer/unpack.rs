@@ -1,9 +1,10 @@
-//! Unpacks a layer tar into an overlay2 `diff` directory, inside which everything stays.
+//! Unpacks a tar, a layer's or any other, into a directory, inside which everything stays.
 //!
 //! *Why*: each refusal here has a CVE or a lost file behind it; `engine/tests/layer/hostile_tars.rs` lists them.
 //!
 //! *Holds*: owners come before modes and xattrs (a chown clears setuid bits and capabilities), directories' modes and
-//! times come last, an entry replaces what stands at its name and never writes through it.
+//! times come last, an entry replaces what stands at its name and never writes through it. Only a layer's whiteouts hide
+//! anything, and only a layer may not name a path twice: whoever packs other files calls them what he likes.
 //!
 //! *Never*: overlayfs' private xattrs are taken from a tar; an error leaves a layer that looks complete: what was
 //! unpacked so far is the caller's to remove.
@@ -38,9 +39,22 @@ pub enum Owners {
     CallerOnly,
 }
 
+/// What a tar holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contents {
+    /// A layer: each path once, and names that begin with `.wh.` hide others. Whatever stands at a name is replaced.
+    Layer,
+    /// Files of any archive: the last entry of a name counts. Whatever stands at a name is replaced, the root stays as it is.
+    Files,
+    /// Files that come beside those that are there, as `docker cp` carries them: like `Files`, but no directory is replaced
+    /// by something else, and nothing else by a directory.
+    Copies,
+}
+
 /// How to unpack.
 #[derive(Debug, Clone, Copy)]
 pub struct UnpackOptions {
+    pub contents: Contents,
     /// Where opaque marks go: as the layer will be mounted.
     pub overlay: OverlayXattr,
     pub owners: Owners,
@@ -59,7 +73,7 @@ pub struct Unpacked {
     pub xattrs_lost: u64,
 }
 
-/// Applies an uncompressed layer tar to the (empty) directory `root` and reads `tar` to its very end.
+/// Applies an uncompressed tar to the directory `root` (empty, for a layer) and reads `tar` to its very end.
 ///
 /// Source: OCI image-spec, `layer.md`, "Applying Changesets"; corner cases as in Docker 20.10.
 pub fn unpack(tar: impl Read, root: &Path, options: &UnpackOptions) -> Result<Unpacked, UnpackError> {
@@ -137,8 +151,11 @@ impl Layer {
     fn apply(&mut self, entry: &Entry, archive: &mut Archive<'_, impl Read>) -> Result<(), UnpackError> {
         self.done.entries += 1;
         let path = clean(&entry.name).ok_or_else(|| UnpackError::Escapes { name: lossy(&entry.name) })?;
+        let Some(name) = path.file_name() else { return self.apply_root(entry, &path) };
+        if self.options.contents != Contents::Layer {
+            return self.make(entry, &self.place(&path, name)?, archive);
+        }
         self.note_name(&entry.name, &path)?;
-        let Some(name) = path.file_name() else { return self.apply_root(entry) };
         let parent = path.parent().unwrap_or(Path::new(""));
         if parent.components().any(|part| whiteout::meaning(part.as_os_str()) == Meaning::AufsMetadata) {
             return Ok(());
@@ -174,10 +191,14 @@ impl Layer {
         Ok(Place { directory, name, path })
     }
 
-    fn apply_root(&mut self, entry: &Entry) -> Result<(), UnpackError> {
+    fn apply_root(&mut self, entry: &Entry, path: &Path) -> Result<(), UnpackError> {
         if entry.kind != Kind::Directory {
             return Err(UnpackError::RootNotADirectory { name: lossy(&entry.name) });
         }
+        if self.options.contents != Contents::Layer {
+            return Ok(());
+        }
+        self.note_name(&entry.name, path)?;
         let place = self.place(Path::new(""), OsStr::new("."))?;
         self.give_attributes(entry, &place)
     }
@@ -200,6 +221,7 @@ impl Layer {
         place: &Place<'_>,
         archive: &mut Archive<'_, impl Read>,
     ) -> Result<(), UnpackError> {
+        self.refuse_other_kind(entry, place)?;
         match entry.kind {
             Kind::Directory => self.make_directory(place)?,
             Kind::HardLink => self.make_hard_link(entry, place)?,
@@ -230,6 +252,21 @@ impl Layer {
         self.give_attributes(entry, place)
     }
 
+    /// Copies take the place of their own kind only: what is below a directory was not asked for.
+    fn refuse_other_kind(&self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
+        if self.options.contents != Contents::Copies {
+            return Ok(());
+        }
+        let found = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
+        let Some(found) = found else { return Ok(()) };
+        let (path, destination) = (place.path.to_owned(), PathBuf::new());
+        match (root::file_type(&found) == FileType::Directory, entry.kind == Kind::Directory) {
+            (true, false) => Err(UnpackError::OverDirectory { path, destination }),
+            (false, true) => Err(UnpackError::OverNonDirectory { path, destination }),
+            _ => Ok(()),
+        }
+    }
+
     /// Keeps a directory that is there; one that takes the place of a whiteout hides what the whiteout hid.
     fn make_directory(&mut self, place: &Place<'_>) -> Result<(), UnpackError> {
         let found = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
@@ -238,7 +275,7 @@ impl Layer {
         }
         self.remove(place)?;
         fs::mkdirat(place.fd(), place.name, Mode::RWXU).map_err(place.error("make the directory"))?;
-        if found.as_ref().is_some_and(whiteout::is_device) {
+        if self.options.contents == Contents::Layer && found.as_ref().is_some_and(whiteout::is_device) {
             let inside = root::open_real_directory(place.fd(), place.name).map_err(place.error("open"))?;
             self.mark_opaque(&Place { directory: inside, name: OsStr::new("."), path: place.path })?;
         }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-use layerlab_engine::layer::{OverlayXattr, Owners, UnpackError, UnpackOptions, Unpacked, unpack};
+use layerlab_engine::layer::{Contents, OverlayXattr, Owners, UnpackError, UnpackOptions, Unpacked, unpack};
 
 use crate::scene::{Tar, directory, root_is_here};
 
@@ -20,7 +20,11 @@ fn web_server_tar() -> Vec<u8> {
 }
 
 fn try_owners(root: &Path, owners: Owners) -> Result<Unpacked, UnpackError> {
-    unpack(&web_server_tar()[..], root, &UnpackOptions { overlay: OverlayXattr::User, owners })
+    unpack(
+        &web_server_tar()[..],
+        root,
+        &UnpackOptions { contents: Contents::Layer, overlay: OverlayXattr::User, owners },
+    )
 }
 
 /// Runs the named test of this binary again with one mapped id, or says why not.
@@ -106,7 +110,7 @@ fn a_user_namespace_makes_whiteouts_but_no_devices() {
     if !inside() {
         return run_in_single_id_namespace("owners::a_user_namespace_makes_whiteouts_but_no_devices");
     }
-    let options = UnpackOptions { overlay: OverlayXattr::User, owners: Owners::AsRecorded };
+    let options = UnpackOptions { contents: Contents::Layer, overlay: OverlayXattr::User, owners: Owners::AsRecorded };
     let place = directory();
     unpack(&Tar::new().file(".wh.gone", "").file("d/.wh..wh..opq", "").end()[..], place.path(), &options).unwrap();
     assert!(crate::scene::is_whiteout(&place.path().join("gone")));

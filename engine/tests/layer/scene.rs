@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use layerlab_engine::layer::{OverlayXattr, Owners, PackOptions, Packed, UnpackError, UnpackOptions, Unpacked};
+use layerlab_engine::layer::{
+    Contents, OverlayXattr, Owners, PackOptions, Packed, UnpackError, UnpackOptions, Unpacked,
+};
 use layerlab_engine::layer::{pack, unpack};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps};
 
@@ -30,8 +32,8 @@ pub fn root_is_here(test: &str) -> bool {
 /// How this user can unpack: as root everything, otherwise in the caller's name.
 pub fn options() -> UnpackOptions {
     match is_root() {
-        true => UnpackOptions { overlay: OverlayXattr::Trusted, owners: Owners::AsRecorded },
-        false => UnpackOptions { overlay: OverlayXattr::User, owners: Owners::CallerOnly },
+        true => UnpackOptions { contents: Contents::Layer, overlay: OverlayXattr::Trusted, owners: Owners::AsRecorded },
+        false => UnpackOptions { contents: Contents::Layer, overlay: OverlayXattr::User, owners: Owners::CallerOnly },
     }
 }
 

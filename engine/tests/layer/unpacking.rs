@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
-use layerlab_engine::layer::{UnpackError, Unpacked};
+use layerlab_engine::layer::{Contents, UnpackError, UnpackOptions, Unpacked, unpack};
 
-use crate::scene::{Tar, directory, is_whiteout, listing, opaque, root_is_here, unpacked};
+use crate::scene::{Tar, directory, is_whiteout, listing, opaque, options, root_is_here, unpacked};
 
 #[test]
 fn missing_parents_are_made_and_open_to_all() {
@@ -180,4 +181,38 @@ fn hard_link_targets_are_read_from_the_layers_root() {
 fn a_file_in_the_way_of_a_directory_is_an_error_that_names_the_entry() {
     let result = unpacked(&Tar::new().file("a", "").file("a/b", "").end(), directory().path());
     assert!(matches!(&result, Err(UnpackError::Io { path, .. }) if path.to_str() == Some("a/b")), "{result:?}");
+}
+
+#[test]
+fn in_files_that_are_no_layer_the_last_of_a_name_counts_and_whiteouts_are_names() {
+    let place = directory();
+    let options = UnpackOptions { contents: Contents::Files, ..options() };
+    let tar =
+        Tar::new().dir("./", 0o700).file("a", "old").file(".wh.a", "w").file("d/.wh..wh..opq", "o").file(".wh.", "n");
+    unpack(&tar.dir("b/c/", 0o755).file("b", "").file("a", "new").end()[..], place.path(), &options).unwrap();
+    let text = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
+    let names = [("a", "new"), (".wh.a", "w"), ("d/.wh..wh..opq", "o"), (".wh.", "n"), ("b", "")];
+    assert!(names.iter().all(|(name, expected)| text(name) == *expected));
+    assert!(!opaque(&place.path().join("d")));
+}
+
+#[test]
+fn copies_replace_neither_a_directory_nor_something_else_by_one() {
+    let place = directory();
+    fs::create_dir_all(place.path().join("d/kept")).unwrap();
+    fs::write(place.path().join("f"), "kept").unwrap();
+    let copied = |tar: Vec<u8>| {
+        let options = UnpackOptions { contents: Contents::Copies, ..options() };
+        unpack(&tar[..], place.path(), &options).map_err(|error| error.below(Path::new("/shown")).to_string())
+    };
+    for tar in [Tar::new().file("d", ""), Tar::new().symlink("d", "f"), Tar::new().file("x", "").hard_link("d", "x")] {
+        let refused = copied(tar.end()).unwrap_err();
+        assert_eq!(refused, "cannot overwrite directory \"/shown/d\" with non-directory \"/shown\"");
+    }
+    let refused = copied(Tar::new().dir("f/", 0o755).end()).unwrap_err();
+    assert_eq!(refused, "cannot overwrite non-directory \"/shown/f\" with directory \"/shown\"");
+    assert!(place.path().join("d/kept").is_dir());
+    copied(Tar::new().dir("d/", 0o755).file("d/new", "").file("f", "new").end()).unwrap();
+    assert!(place.path().join("d/kept").is_dir() && place.path().join("d/new").is_file());
+    assert_eq!(fs::read_to_string(place.path().join("f")).unwrap(), "new");
 }

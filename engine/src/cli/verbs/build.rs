@@ -8,13 +8,13 @@ use std::path::{Component, Path, PathBuf};
 use clap::{CommandFactory, Parser};
 
 use super::Verb;
-use crate::build::{self, BuildError, BuildSpec, Context, Watcher};
+use crate::build::{self, BuildError, BuildSpec, Context, Watcher, read_file};
 use crate::cli::arguments::{Count, options, truth};
 use crate::cli::messages::{Failure, REFUSED, SUCCESS, print_line, system_reason};
 use crate::cli::progress::Silent;
 use crate::cli::session::Session;
 use crate::cli::{pulling, units};
-use crate::container::Engine;
+use crate::container::{Engine, Staging};
 use crate::image::Reference;
 use crate::image::manifest::Platform;
 use crate::layer::archive::is_header;
@@ -99,15 +99,17 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     }
     refuse_remote(&path)?;
     let engine = session.engine_to_start()?;
-    let scratch = engine.settings().data_root.join("tmp");
-    let prepared = if path == STDIN { from_stdin(file, &scratch) } else { from_directory(&path, file) };
+    let prepared = if path == STDIN { from_stdin(file, &engine) } else { from_directory(&path, file) };
     let Prepared { context, dockerfile, name } = prepared?;
     let mut watcher = Shown { is_quiet: options.quiet, kept: Vec::new() };
     watcher.show(
         format!("Sending build context to Docker daemon {:>8}\r\r\n", units::precise_size(context.sent_bytes()))
             .as_bytes(),
     );
-    let dockerfile = dockerfile.map_err(|reason| Failure::new(format!("Error response from daemon: {reason}")))?;
+    let dockerfile = dockerfile.map_err(|reason| {
+        watcher.show_kept();
+        Failure::new(format!("Error response from daemon: {reason}"))
+    })?;
     let platform = options.platform.filter(|text| !text.is_empty());
     let platform = platform.map(|text| Platform::parse(&text)).transpose();
     let platform = platform.map_err(|error| Failure::new(format!("Error response from daemon: {error}")))?;
@@ -127,8 +129,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         platform,
     };
     let id = build::build(&engine, &spec, &context, &mut watcher).map_err(|error| {
-        // What was kept back tells why.
-        let _ = io::stderr().write_all(&watcher.kept);
+        watcher.show_kept();
         match error {
             BuildError::Refused(reason) => Failure::new(format!("Error response from daemon: {reason}")),
             BuildError::Step { text, exit_code } => {
@@ -205,7 +206,7 @@ fn from_directory(path: &str, file: Option<&str>) -> Result<Prepared, Failure> {
             wanted.display()
         ))
     })?;
-    let dockerfile = match fs::read(&found) {
+    let dockerfile = match read_file(&found) {
         Ok(text) => Ok(String::from_utf8_lossy(&text).into_owned()),
         Err(error) if error.kind() == io::ErrorKind::IsADirectory => {
             Err(format!("unexpected error reading Dockerfile: read {}: is a directory", found.display()))
@@ -236,18 +237,19 @@ fn absolute(directory: &Path, file: &str) -> PathBuf {
 }
 
 /// A tar, or a Dockerfile without any files.
-fn from_stdin(file: Option<&str>, scratch: &Path) -> Result<Prepared, Failure> {
+fn from_stdin(file: Option<&str>, engine: &Engine) -> Result<Prepared, Failure> {
     let unread = |error: io::Error| unprepared(format!("failed to read context from STDIN: {error}"));
     let mut head = Vec::new();
     io::stdin().lock().take(TAR_HEADER_BYTES).read_to_end(&mut head).map_err(unread)?;
     let name = file.unwrap_or(DOCKERFILE).to_owned();
+    let place = Staging::for_build(&engine.settings().data_root)?;
     let whole = head.as_slice().chain(io::stdin().lock());
     let context = match head.as_slice() {
-        head if is_header(head) || is_compressed(head) => Context::archive(whole, scratch),
+        head if is_header(head) || is_compressed(head) => Context::archive(whole, place),
         _ => {
             let mut text = Vec::new();
             { whole }.read_to_end(&mut text).map_err(unread)?;
-            let context = Context::nothing(text.len() as u64, scratch).map_err(unprepared)?;
+            let context = Context::nothing(text.len() as u64, place).map_err(unprepared)?;
             let dockerfile = String::from_utf8_lossy(&text).into_owned();
             return Ok(Prepared { context, dockerfile: Ok(dockerfile), name: DOCKERFILE.to_owned() });
         }
@@ -262,6 +264,14 @@ fn from_stdin(file: Option<&str>, scratch: &Path) -> Result<Prepared, Failure> {
 struct Shown {
     is_quiet: bool,
     kept: Vec<u8>,
+}
+
+impl Shown {
+    /// Something went wrong, and what was kept back tells how.
+    fn show_kept(&self) {
+        // Nobody can be told that this fails.
+        let _ = io::stderr().write_all(&self.kept);
+    }
 }
 
 impl Watcher for Shown {

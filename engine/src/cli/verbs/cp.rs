@@ -13,7 +13,7 @@ use crate::cli::arguments::{Count, options};
 use crate::cli::messages::{Failure, SUCCESS};
 use crate::cli::session::Session;
 use crate::container::{ContainerFiles, EngineError};
-use crate::layer::{Bundle, BundleOptions, OverlayXattr, Owners, UnpackOptions, unpack};
+use crate::layer::{Bundle, BundleOptions, Contents, OverlayXattr, Owners, UnpackOptions, unpack};
 use crate::sys::root::Root;
 
 pub static VERB: Verb = Verb {
@@ -111,8 +111,8 @@ fn copy_out(
     if name.as_os_str().is_empty() && !directory.exists() {
         fs::create_dir(&directory).map_err(failed)?;
     }
+    let shown: PathBuf = std::path::absolute(&directory).unwrap_or_else(|_| directory.clone()).components().collect();
     if !directory.exists() {
-        let shown = std::path::absolute(&directory).unwrap_or_else(|_| directory.clone());
         return Err(Failure::new(format!(
             "invalid output path: directory {:?} does not exist",
             shown.display().to_string()
@@ -122,7 +122,8 @@ fn copy_out(
     carry(
         |writer| files.read(&source.path, &name, follow, writer).map_err(failed),
         |reader| {
-            unpack(reader, &directory, &UnpackOptions { overlay: OverlayXattr::User, owners }).map(drop).map_err(failed)
+            let options = UnpackOptions { contents: Contents::Copies, overlay: OverlayXattr::User, owners };
+            unpack(reader, &directory, &options).map(drop).map_err(|error| failed(error.below(&shown)))
         },
     )
 }

@@ -1,4 +1,4 @@
-//! Why a layer cannot be unpacked, and what to do about it.
+//! Why a tar cannot be unpacked, and what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::layer::archive::ArchiveError;
 
-/// A layer that cannot be unpacked here. Paths are relative to the layer's root.
+/// A layer, or another archive, that cannot be unpacked here. Paths are relative to the root.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     #[error(transparent)]
@@ -41,6 +41,22 @@ pub enum UnpackError {
          image without device nodes", path.display()
     )]
     DeviceRefused { path: PathBuf },
+    #[error("cannot overwrite directory \"{}\" with non-directory \"{}\"", destination.join(path).display(), destination.display())]
+    OverDirectory { path: PathBuf, destination: PathBuf },
+    #[error("cannot overwrite non-directory \"{}\" with directory \"{}\"", destination.join(path).display(), destination.display())]
+    OverNonDirectory { path: PathBuf, destination: PathBuf },
+}
+
+impl UnpackError {
+    /// The same error, where it tells of a path, for a root directory that is known to people as `place`.
+    pub fn below(mut self, place: &Path) -> UnpackError {
+        if let UnpackError::OverDirectory { destination, .. } | UnpackError::OverNonDirectory { destination, .. } =
+            &mut self
+        {
+            place.clone_into(destination);
+        }
+        self
+    }
 }
 
 fn unmapped_ids(uid: u32, gid: u32, uid_mapped: bool) -> String {
