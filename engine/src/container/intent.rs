@@ -51,8 +51,8 @@ impl Engine {
         Ok(Intent { path })
     }
 
-    /// Removes what killed commands left half done: layers nobody refers to, and mounts without a container. To be
-    /// called under the store's lock.
+    /// Removes what killed commands left half done: layers nobody refers to, and mounts and directories without a container.
+    /// To be called under the store's lock.
     pub(super) fn sweep(&self) -> Result<(), EngineError> {
         let place = self.store.data_root().join("tmp");
         let entries = fs::read_dir(&place).map_err(failed("list", &place))?.flatten();
@@ -63,6 +63,7 @@ impl Engine {
             text.lines().try_for_each(|line| self.undo(line))?;
             Intent { path }.done()?;
         }
+        self.store.layers.sweep()?;
         for (container, mount) in self.store.layers.mounts()? {
             if !self.record_directory(&container).join("config.v2.json").exists() {
                 tracing::warn!(container, "a mount without a container is removed");
@@ -71,7 +72,18 @@ impl Engine {
                 self.store.layers.remove_mount(&container)?;
             }
         }
-        Ok(())
+        self.sweep_records()
+    }
+
+    /// Removes the directories of containers whose record was not written yet, or is gone already.
+    fn sweep_records(&self) -> Result<(), EngineError> {
+        let place = self.store.data_root().join("containers");
+        let entries = match fs::read_dir(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries.map_err(failed("list", &place))?,
+        };
+        let is_left = |path: &PathBuf| path.is_dir() && !path.join("config.v2.json").exists();
+        entries.flatten().map(|entry| entry.path()).filter(is_left).try_for_each(|path| remove_directory(&path))
     }
 
     fn undo(&self, line: &str) -> Result<(), EngineError> {

@@ -172,11 +172,24 @@ impl Layers {
 
     /// Forgets the mount of a container.
     pub fn remove_mount(&self, container: &str) -> Result<(), StoreError> {
-        let directory = self.mounts.join(container);
-        match fs::remove_dir_all(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", &directory)(error)),
-            _ => Ok(()),
+        // Renamed first, as a layer's record.
+        let (place, aside) = (self.mounts.join(container), self.scratch.join(format!("removing-{container}")));
+        match fs::rename(&place, &aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            renamed => renamed.map_err(failed("remove", &place))?,
         }
+        fs::remove_dir_all(&aside).map_err(failed("remove", &aside))
+    }
+
+    /// Removes what killed commands left half written or half removed. To be called under the store's lock.
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        for name in names_in(&self.scratch)? {
+            let path = self.scratch.join(name);
+            let is_directory = fs::symlink_metadata(&path).map_err(failed("stat", &path))?.is_dir();
+            let removed = if is_directory { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(failed("remove", &path))?;
+        }
+        Ok(())
     }
 }
 
@@ -239,6 +252,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_half_removed_is_swept() {
+        let home = tempfile::tempdir().unwrap();
+        let layers = Layers::open(home.path()).unwrap();
+        fs::create_dir_all(home.path().join("tmp/removing-c/deep")).unwrap();
+        fs::write(home.path().join("tmp/file"), "").unwrap();
+        layers.sweep().unwrap();
+        assert_eq!(fs::read_dir(home.path().join("tmp")).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_layer_without_a_number_for_its_size_is_damaged() {
         let home = tempfile::tempdir().unwrap();
         let layers = Layers::open(home.path()).unwrap();
@@ -257,5 +280,6 @@ mod tests {
         assert_eq!(layers.mounts().unwrap(), [("c".to_owned(), record)]);
         layers.remove_mount("c").unwrap();
         assert!(layers.mounts().unwrap().is_empty());
+        layers.remove_mount("c").unwrap();
     }
 }

@@ -2,24 +2,36 @@
 
 use super::{lab, text};
 
-/// Kills pulls, creates, commits, loads, imports and removals after a few milliseconds each, removes what they made, and lists what is
-/// left of it.
+/// Kills pulls, creates, commits, builds, loads, imports and removals after a few milliseconds each, removes what they made, and lists
+/// what is left of it. `hit` counts the kills that came in time.
 const STORM: &str = r#"
-sed -i 's/^{/{"storage-driver":"DRIVER",/' /etc/docker/daemon.json
-for i in 1 2 3 4 5 6 7 8 9; do timeout -s KILL 0.0$i docker pull -q httpd >/dev/null 2>&1; done
+echo driver: $(docker info -f '{{.Driver}}')
+hits=0
+hit() { timeout -s KILL "$@" >/dev/null 2>&1; case $? in 124|137) hits=$((hits + 1));; esac; }
+told() { echo killed $1: $hits; hits=0; }
+for i in 1 2 3 4 5 6 7 8 9; do hit 0.0$i docker pull -q httpd; done
+told pulls
 docker pull -q httpd >/dev/null
-for i in 03 05 07 09 11 13 15 17 19 21 23 25 04 06 08 10 12; do
-  timeout -s KILL 0.0$i docker create -v /etc -v /nameless httpd true >/dev/null 2>&1
-done
-for c in $(docker ps -aq); do timeout -s KILL 0.006 docker rm -v $c >/dev/null 2>&1; done
+echo pulled: $(docker images --format '{{.Repository}}')
+for i in 03 05 07 09 11 13 15 17 19 21 23 25 04 06 08 10 12; do hit 0.0$i docker create -v /etc -v /nameless httpd true; done
+told creates
+for c in $(docker ps -aq); do hit 0.006 docker rm -v $c; done
 docker create --name base httpd true >/dev/null
-for i in 04 06 08 10 12 14; do timeout -s KILL 0.0$i docker commit base x$i >/dev/null 2>&1; done
+for i in 04 06 08 10 12 14; do hit 0.0$i docker commit base x$i; done
 docker save -o /tmp/httpd.tar httpd
+mkdir /tmp/context
+printf 'FROM httpd\nARG number\nCOPY . /context/\nLABEL number=$number\n' > /tmp/context/Dockerfile
+for i in 1 2 3 4 5 6 7 8 9; do cp /tmp/httpd.tar /tmp/context/$i.tar; done
+tar -C /tmp/context -cf /tmp/context.tar .
+for i in 04 06 08 10 12 14 16 20 30 40 50 60; do hit 0.0$i docker build --build-arg number=$i - < /tmp/context.tar; done
+told builds
 docker rm base >/dev/null
+for c in $(docker ps -aq); do docker rm -v $c >/dev/null; done
 docker rmi -f httpd >/dev/null
-for i in 02 04 06 08 10 12 14 16 18 20; do timeout -s KILL 0.0$i docker load -i /tmp/httpd.tar >/dev/null 2>&1; done
-for i in 02 04 06 08 10 12; do timeout -s KILL 0.0$i docker import /tmp/httpd.tar >/dev/null 2>&1; done
-for i in $(docker images -q); do timeout -s KILL 0.008 docker rmi -f $i >/dev/null 2>&1; done
+for i in 02 04 06 08 10 12 14 16 18 20; do hit 0.0$i docker load -i /tmp/httpd.tar; done
+told loads
+for i in 02 04 06 08 10 12; do hit 0.0$i docker import /tmp/httpd.tar; done
+for i in $(docker images -q); do hit 0.008 docker rmi -f $i; done
 for c in $(docker ps -aq); do docker rm -v $c >/dev/null; done
 for i in $(docker images -q); do docker rmi -f $i >/dev/null; done
 docker rmi nosuch 2>/dev/null
@@ -38,11 +50,20 @@ echo volumes: $(ls volumes)
 fn nothing_is_left(driver: &str, options: &[&str]) {
     let place = if driver == "vfs" { "vfs/dir" } else { driver };
     let storm = STORM.replace("DRIVER", driver).replace("PLACE", place);
-    let output = lab().arg("shell").args(options).args(["bash", "-c", &storm]).output().unwrap();
+    let output = lab().args(["shell", "--driver", driver]).args(options).args(["bash", "-c", &storm]).output().unwrap();
     let text = text(&output);
+    let has = |line: &str| text.lines().any(|shown| shown.trim_end() == line);
+    for line in [&format!("driver: {driver}"), "pulled: httpd"] {
+        assert!(has(line), "{line} is not in:\n{text}");
+    }
+    for verb in ["pulls", "creates", "builds", "loads"] {
+        let told = format!("killed {verb}: ");
+        let hits = text.lines().find_map(|line| line.trim_end().strip_prefix(&told)?.parse::<u32>().ok());
+        assert!(hits.is_some_and(|hits| hits > 0), "no kill came in time for {verb}:\n{text}");
+    }
     let layers = if driver == "overlay2" { "layers: l" } else { "layers:" };
     for line in ["tmp:", layers, "links:", "chains:", "mounts:", "aside:", "containers:", "volumes:"] {
-        assert!(text.lines().any(|shown| shown.trim_end() == line), "{line} is not in:\n{text}");
+        assert!(has(line), "{line} is not in:\n{text}");
     }
 }
 
