@@ -29,6 +29,7 @@ static MARKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (expression("^\\d+ /"), "<inode> /"),
         (expression(r"\b\d+ ms\b"), "<n> ms"),
         (expression(r"\b\d[\d,.]*\d ?(?:[kMGT]i?)?B\b|\b\d ?(?:[kMGT]i?)?B\b"), "<size>"),
+        (expression(r"^\d+(?:\.\d+)?[KMG]\s"), "<size> "),
         (expression(r"^([-dl][-rwxstST]{9} +\d+ \S+ +\S+ +)\d+ "), "$1<size> "),
     ]
 });
@@ -92,7 +93,8 @@ impl Transcript {
     }
 }
 
-/// Writes `[[name]]` for every bound id and link, `[[name:short]]` for the short form of an id.
+/// Writes `[[name]]` for every bound id and link and for a bound number that is the whole line, `[[name:short]]` for the short form
+/// of an id.
 fn named(text: &str, bindings: &Bindings) -> String {
     let name_of = |found: &Captures<'_>| {
         let id = &found[0];
@@ -103,6 +105,10 @@ fn named(text: &str, bindings: &Bindings) -> String {
             None => id.to_owned(),
         }
     };
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((name, _)) = bindings.iter().find(|(_, bound)| is_number && bound.value == text) {
+        return format!("[[{name}]]");
+    }
     if LINKS.is_match(text) {
         return LINK.replace_all(text, "<link>").into_owned();
     }
