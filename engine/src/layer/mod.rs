@@ -37,6 +37,7 @@ pub mod tar_split;
 pub mod tree;
 pub mod unpack;
 pub mod whiteout;
+mod xz;
 
 pub use bundle::{Bundle, BundleError, BundleOptions, content_hash};
 pub use chain::{chain_id, chain_ids};
