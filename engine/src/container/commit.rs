@@ -98,6 +98,9 @@ impl Engine {
             cache_id: String::new(),
             size_bytes,
         });
+        if layer.is_some() {
+            self.refuse_depth(view.rootfs.diff_ids.len() + 1)?;
+        }
         describe(&mut view, description, layer.as_ref().map(|layer| layer.diff_id.clone()), self.clock.now());
         let image = ImageConfig::from_view(view)?;
         let chain_ids: Vec<Digest> = layer.iter().map(|layer| layer.chain_id.clone()).collect();
@@ -111,6 +114,11 @@ impl Engine {
         }
         intent.done()?;
         Ok(id)
+    }
+
+    /// Refuses an image of so many layers if its containers could not be mounted.
+    pub(super) fn refuse_depth(&self, layers: usize) -> Result<(), EngineError> {
+        if layers > self.driver.layers_max() { Err(EngineError::MaxDepth) } else { Ok(()) }
     }
 
     /// Packs what the driver's layer `id` changes against `parent`, right below it, and unpacks it at `content` as it flows.

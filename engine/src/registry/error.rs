@@ -106,6 +106,9 @@ pub enum PullError {
     /// The sink could not take the layer.
     #[error("failed to register layer: {source}")]
     Sink { digest: Digest, source: SinkError },
+    /// The image has more layers than can be stacked here.
+    #[error("failed to register layer: max depth exceeded")]
+    MaxDepth,
     /// Another layer failed first.
     #[error("the pull was given up")]
     GivenUp,
@@ -126,6 +129,7 @@ impl PullError {
         !matches!(
             self,
             PullError::Sink { .. }
+                | PullError::MaxDepth
                 | PullError::Credentials { .. }
                 | PullError::Certificates { .. }
                 | PullError::Mirror { .. }

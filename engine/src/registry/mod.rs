@@ -101,8 +101,11 @@ pub trait PullSink: Sync {
     /// Whether the image is there already, so that nothing needs to be pulled.
     fn has_image(&self, image_id: &Digest) -> bool;
 
-    /// Whether the layer is registered already, and with it all layers below.
+    /// Whether the layer is registered already. Asked from the base up, and of no layer above one that is not.
     fn has_layer(&self, chain_id: &Digest) -> bool;
+
+    /// How many layers an image may have.
+    fn layers_max(&self) -> usize;
 
     /// Unpacks one uncompressed layer tar into a staging place, side by side with other layers and before the one
     /// below may be there. Nothing may become visible. What is not read of `tar` is read and verified by the caller.
