@@ -1,6 +1,6 @@
 //! The command `layerlab-lab`: replays pages and opens shells inside a lab.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -307,6 +307,7 @@ struct Record {
 
 impl Record {
     fn create(directory: &Path, page: &Page) -> anyhow::Result<Record> {
+        fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let create = |kind: &str| {
             let path = directory.join(format!("{}.{kind}", page.name()));
             File::create(&path).with_context(|| format!("cannot write {}", path.display()))

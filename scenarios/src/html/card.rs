@@ -34,8 +34,10 @@ pub struct Card {
     pub failed: Option<usize>,
     /// Steps that were not typed.
     pub not_run: usize,
-    /// Steps of which the page says that targets differ.
+    /// Steps in which it is unlike the target named beside.
     pub differences: usize,
+    /// With which target it is compared.
+    pub unlike: String,
     /// Steps after which something else lay on disk.
     pub changes: usize,
     /// Storage drivers found in the data root.

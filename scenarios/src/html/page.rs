@@ -85,7 +85,7 @@ fn changes(moments: &[Moment], ids: &Ids) -> Result<BTreeMap<(bool, usize), Chan
 }
 
 fn card(page: &Page, report: &PageReport, on: &Circumstances) -> Card {
-    let of_target = |step: &&Step| report.steps.iter().any(|found| found.number == step.number);
+    let differences = page.differences(&on.target);
     let all_books = report.moments.iter().flat_map(|moment| &moment.books);
     let mut drivers: Vec<String> =
         all_books.filter(|books| !books.is_empty()).map(|books| books.driver.clone()).collect();
@@ -98,7 +98,8 @@ fn card(page: &Page, report: &PageReport, on: &Circumstances) -> Card {
         passed: report.count(StepStatus::Passed),
         failed: report.failure.as_ref().map(|failure| failure.step),
         not_run: report.count(StepStatus::NotRun),
-        differences: page.steps().filter(of_target).filter(|step| step::differs(step)).count(),
+        differences: differences.marked,
+        unlike: differences.unlike.to_owned(),
         changes: report.moments.len(),
         drivers,
         on: on.clone(),

@@ -11,6 +11,9 @@ use crate::moment::Moment;
 use crate::page::{Directive, ExpectedText, Prompt, Step, StepOption, Targets};
 use crate::replay::{Failure, PageReport, Problem, StepReport, StepStatus};
 
+/// Characters of a line beyond what a listing has.
+const WIDE: usize = 200;
+
 /// One command with what came.
 #[derive(Debug, Serialize)]
 pub(super) struct StepView {
@@ -19,6 +22,8 @@ pub(super) struct StepView {
     prompt_html: String,
     command_html: String,
     output_html: String,
+    /// Whether a line of the output is so long that it is broken rather than scrolled.
+    is_wide: bool,
     exit: Option<i32>,
     duration: String,
     /// For whom it is, if not for all.
@@ -73,14 +78,6 @@ struct Stack {
     table: Table,
 }
 
-/// Whether a step is for some targets only or says something that is.
-pub(super) fn differs(step: &Step) -> bool {
-    let all = Targets::default();
-    step.targets != all
-        || step.options.iter().any(|(targets, _)| *targets != all)
-        || step.expected.iter().any(|(targets, _)| *targets != all)
-}
-
 /// What a step's line looks like, if the step is of this `target`.
 pub(super) fn step(step: &Step, report: &PageReport, target: &str, ids: &Ids, change: Option<ChangeView>) -> StepView {
     let found = report.steps.iter().find(|found| found.number == step.number);
@@ -90,6 +87,7 @@ pub(super) fn step(step: &Step, report: &PageReport, target: &str, ids: &Ids, ch
         prompt_html: escape(&step.prompt.to_string()),
         command_html: escape(&step.command_text()),
         output_html: String::new(),
+        is_wide: false,
         exit: None,
         duration: String::new(),
         only: step.targets.names().join(", "),
@@ -117,6 +115,7 @@ fn fill(view: &mut StepView, step: &Step, found: &StepReport, ids: &Ids) {
     view.command_html = ids.mark(&found.command).replace('\n', "\n<span class=\"more\">&gt; </span>");
     if found.status != StepStatus::NotRun {
         view.output_html = ids.mark(&found.actual);
+        view.is_wide = found.actual.lines().any(|line| line.chars().count() > WIDE);
         view.exit = found.exit;
         view.duration = format!("{} ms", found.duration.as_millis());
     }

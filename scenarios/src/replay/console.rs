@@ -147,7 +147,7 @@ impl<W: Write> Observer for ConsoleObserver<W> {
             (None, None) if self.set_up > 0 => {
                 format!("{} step passed, after {} as set-up", passed - self.set_up, self.set_up)
             }
-            (None, None) => format!("{passed} steps passed"),
+            (None, None) => format!("{passed} step{} passed", if passed == 1 { "" } else { "s" }),
             (Some(failure), _) => format!("step {} failed, {passed} passed, {not_run} not run", failure.step),
         };
         self.print(&format!("\n{summary}"));

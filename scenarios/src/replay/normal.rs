@@ -29,6 +29,7 @@ static MARKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (expression("^\\d+ /"), "<inode> /"),
         (expression(r"\b\d+ ms\b"), "<n> ms"),
         (expression(r"\b\d[\d,.]*\d ?(?:[kMGT]i?)?B\b|\b\d ?(?:[kMGT]i?)?B\b"), "<size>"),
+        (expression(r"^\d+(?:\.\d+)?[KMG]\s"), "<size> "),
         (expression(r"^([-dl][-rwxstST]{9} +\d+ \S+ +\S+ +)\d+ "), "$1<size> "),
     ]
 });

@@ -1,7 +1,7 @@
 //! Where the shell's commands come from, line by line: a text, standard input, or a terminal in cooked mode.
 
 use super::signals;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io::Write as _;
 use std::os::fd::BorrowedFd;
 use std::thread::sleep;
@@ -101,7 +101,7 @@ fn wait_for(stdin: BorrowedFd<'_>, prompt: &str, sized: &mut bool) -> bool {
     loop {
         if signals::take_resize() {
             if *sized {
-                redraw(prompt);
+                redraw(stdin, prompt);
             }
             *sized = has_size();
         }
@@ -122,9 +122,14 @@ fn wait_for(stdin: BorrowedFd<'_>, prompt: &str, sized: &mut bool) -> bool {
     }
 }
 
-fn redraw(prompt: &str) {
+fn redraw(stdin: BorrowedFd<'_>, prompt: &str) {
     sleep(RESIZES_REST);
     signals::take_resize();
+    // A line that waits has left the prompt behind.
+    let mut waits = [PollFd::new(&stdin, PollFlags::IN)];
+    if poll(&mut waits, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
+        return;
+    }
     let mut stderr = std::io::stderr();
     let _ = write!(stderr, "\r\x1b[K{prompt}");
     let _ = stderr.flush();
