@@ -93,7 +93,8 @@ impl Transcript {
     }
 }
 
-/// Writes `[[name]]` for every bound id and link, `[[name:short]]` for the short form of an id.
+/// Writes `[[name]]` for every bound id and link and for a bound number that is the whole line, `[[name:short]]` for the short form
+/// of an id.
 fn named(text: &str, bindings: &Bindings) -> String {
     let name_of = |found: &Captures<'_>| {
         let id = &found[0];
@@ -104,6 +105,10 @@ fn named(text: &str, bindings: &Bindings) -> String {
             None => id.to_owned(),
         }
     };
+    let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some((name, _)) = bindings.iter().find(|(_, bound)| is_number && bound.value == text) {
+        return format!("[[{name}]]");
+    }
     if LINKS.is_match(text) {
         return LINK.replace_all(text, "<link>").into_owned();
     }
