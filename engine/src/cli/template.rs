@@ -157,6 +157,9 @@ fn parse_error_text(error: &ParseError) -> String {
     format!("template: :{}: {reason}", place.line)
 }
 
+/// Fields that are maps in Docker's types, where a key that is not there is no error.
+const MAPS: [&str; 6] = ["Labels", "Ports", "PortBindings", "Networks", "Volumes", "ExposedPorts"];
+
 fn to_template_value(json: &Json) -> Value {
     match json {
         Json::Null => Value::Nil,
@@ -169,8 +172,12 @@ fn to_template_value(json: &Json) -> Value {
         },
         Json::Array(items) => Value::Array(items.iter().map(to_template_value).collect()),
         Json::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| (name.clone(), to_template_value(value)));
-            Value::Object(fields.collect::<HashMap<_, _>>())
+            let field =
+                |(name, value): (&String, &Json)| match (MAPS.contains(&name.as_str()), to_template_value(value)) {
+                    (true, Value::Object(entries)) => (name.clone(), Value::Map(entries)),
+                    (_, value) => (name.clone(), value),
+                };
+            Value::Object(fields.iter().map(field).collect::<HashMap<_, _>>())
         }
     }
 }
@@ -194,7 +201,8 @@ fn to_json(value: &Value) -> Json {
 }
 
 /// The functions of Docker's `templates` package beside those of Go itself.
-const FUNCTIONS: [(&str, Func); 8] = [
+const FUNCTIONS: [(&str, Func); 9] = [
+    ("index", index),
     ("json", json),
     ("split", split),
     ("join", join),
@@ -234,6 +242,14 @@ fn find<'a>(document: &'a Json, value: &Json) -> Option<&'a Json> {
         Json::Array(items) => items.iter().find_map(|item| find(item, value)),
         Json::Object(fields) => fields.values().find_map(|field| find(field, value)),
         _ => None,
+    }
+}
+
+/// Go's `index`, which gives what is empty for a key that a map has not.
+fn index(arguments: &[Value]) -> Result<Value, FuncError> {
+    match gtmpl_ng::funcs::index(arguments)? {
+        Value::NoValue => Ok(Value::from("")),
+        found => Ok(found),
     }
 }
 
@@ -326,7 +342,7 @@ mod tests {
             "Image": "sha256:0f68", "LogPath": "/x.log",
             "RepoTags": [], "RepoDigests": ["ubuntu@sha256:14f8"],
             "State": {"Status": "exited", "ExitCode": 0},
-            "Config": {"Cmd": ["/bin/sh", "-c", "a > b"], "Image": "ubuntu"},
+            "Config": {"Cmd": ["/bin/sh", "-c", "a > b"], "Image": "ubuntu", "Labels": {"a": "b"}},
             "GraphDriver": {"Data": {"MergedDir": "/m"}},
         });
         let rows = [
@@ -342,6 +358,10 @@ mod tests {
             ("{{upper .State.Status}} {{title .State.Status}} {{truncate .State.Status 2}}", "EXITED Exited ex"),
             ("{{pad .State.Status 1 2}}|{{index (split .LogPath \".\") 1}}", " exited  |log"),
             ("{{.RepoDigests}}", "[ubuntu@sha256:14f8]"),
+            (
+                r#"{{index .Config.Labels "no"}}|{{if .Config.Labels.no}}x{{else}}unset{{end}}|{{.Config.Labels.no}}"#,
+                "|unset|<no value>",
+            ),
         ];
         for (template, expected) in rows {
             assert_eq!(rendered(template, &document), expected, "{template}");
