@@ -134,6 +134,16 @@ fn a_tree_deeper_than_files_may_be_open_is_removed() {
 }
 
 #[test]
+fn a_tree_deeper_than_files_may_be_open_is_built() {
+    let house = House::new("vfs");
+    let deep = house.place.path().join("context").join("d/".repeat(1500));
+    fs::create_dir_all(deep).unwrap();
+    fs::write(house.path("context/Dockerfile"), "FROM scratch\nCOPY . /\n").unwrap();
+    let output = house.command("ulimit -Sn 100; ", &["build", "-q", &house.path("context")]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn a_volume_whose_removal_is_killed_is_gone_after_the_next_command() {
     let house = House::new("vfs");
     house.done(&["volume", "create", "--label", "a=b", "big"]);

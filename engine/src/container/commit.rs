@@ -8,7 +8,7 @@ use super::pull::Staging;
 use super::{Engine, EngineError, change, error::failed};
 use crate::image::config::{ConfigView, History, RunConfig};
 use crate::image::{Digest, ImageConfig, Reference};
-use crate::layer::{Change, Packed, chain_id};
+use crate::layer::{Change, PACKING_STACK_BYTES, Packed, chain_id};
 use crate::store::Layer;
 
 /// How the new image is to be called and described.
@@ -130,7 +130,9 @@ impl Engine {
     ) -> Result<(Packed, u64), EngineError> {
         let (mut reader, mut writer) = io::pipe().map_err(failed("open a pipe for", content))?;
         thread::scope(|scope| {
-            let packing = scope.spawn(move || self.driver.pack(id, parent, &mut writer));
+            let thread = thread::Builder::new().stack_size(PACKING_STACK_BYTES);
+            let packing = thread.spawn_scoped(scope, move || self.driver.pack(id, parent, &mut writer));
+            let packing = packing.map_err(failed("start a thread for", content))?;
             let unpacked = self.unpack_layer(&mut reader, content);
             drop(reader);
             let packed =

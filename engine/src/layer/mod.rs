@@ -39,6 +39,9 @@ pub mod unpack;
 pub mod whiteout;
 mod xz;
 
+/// The stack of a thread that packs: enough for a tree as deep as a path can be long.
+pub const PACKING_STACK_BYTES: usize = 64 << 20;
+
 pub use bundle::{Bundle, BundleError, BundleOptions, content_hash};
 pub use chain::{chain_id, chain_ids};
 pub use changes::{Change, ChangeKind, ChangesError, changes};
