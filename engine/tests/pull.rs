@@ -321,6 +321,16 @@ fn a_platform_that_the_index_lacks_is_named() {
 }
 
 #[test]
+fn an_image_with_more_layers_than_can_be_stacked_is_not_downloaded() {
+    let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
+    let name = registry.name("library/httpd");
+    let error = pull_into(&Store::stacking(4), &name, &settings()).0.unwrap_err().to_string();
+    assert_eq!(error, "failed to register layer: max depth exceeded");
+    assert_eq!(registry.requests_for_broken_blob(), 0);
+    pull_into(&Store::stacking(5), &name, &settings()).0.unwrap();
+}
+
+#[test]
 fn a_store_that_cannot_take_a_layer_ends_the_pull() {
     let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
     for store in [Store::failing_to_unpack(2), Store::failing_to_register(2)] {

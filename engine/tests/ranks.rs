@@ -89,17 +89,34 @@ fn every_file_says_in_its_first_line_what_it_is() {
     }
 }
 
+/// The paths of this repository that `text` names in backquotes.
+fn paths_in(text: &str) -> impl Iterator<Item = &str> {
+    let rooms = ["engine", "scenarios", "snapshots", "benches", "xtask", ".ci"];
+    let named = text.split('`').skip(1).step_by(2).filter(|code| !code.contains(['<', ' ', '*', '\n']));
+    named.filter(move |code| {
+        rooms.iter().any(|room| code.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+    })
+}
+
 #[test]
 fn every_path_that_the_architecture_names_exists() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     for document in ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"] {
         let text = fs::read_to_string(root.join(document)).unwrap();
-        let rooms = ["engine", "scenarios", "snapshots", "benches", "xtask", ".ci"];
-        let named = text.split('`').skip(1).step_by(2).filter(|code| !code.contains(['<', ' ', '*', '\n']));
-        for path in
-            named.filter(|code| rooms.iter().any(|room| *code == *room || code.starts_with(&format!("{room}/"))))
-        {
+        for path in paths_in(&text) {
             assert!(root.join(path).exists(), "{document} names {path}, which does not exist");
+        }
+    }
+}
+
+#[test]
+fn every_path_that_a_header_names_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for file in sources(&root.join("engine/src")) {
+        let text = fs::read_to_string(&file).unwrap();
+        let header: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//!")).collect();
+        for path in paths_in(&header.join("\n")) {
+            assert!(root.join(path).exists(), "{} names {path}, which does not exist", file.display());
         }
     }
 }

@@ -10,7 +10,8 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid};
 
 use super::sources::{Origin, Source};
 use crate::layer::{
-    Bundle, BundleError, BundleOptions, Contents, OverlayXattr, Owners, UnpackOptions, decompressed, unpack,
+    Bundle, BundleError, BundleOptions, Contents, OverlayXattr, Owners, PACKING_STACK_BYTES, UnpackOptions,
+    decompressed, unpack,
 };
 use crate::sys::root::Root;
 
@@ -79,11 +80,13 @@ impl Copy<'_> {
         let leaves_out = |path: &Path| self.origin.leaves_out(path);
         let options = BundleOptions { owner: self.owner, leaves_out: &leaves_out };
         thread::scope(|scope| {
-            let packing = scope.spawn(move || {
+            let thread = thread::Builder::new().stack_size(PACKING_STACK_BYTES);
+            let packing = thread.spawn_scoped(scope, move || {
                 let mut bundle = Bundle::new(writer, options);
                 fill(&mut bundle)?;
                 bundle.finish().map(drop)
             });
+            let packing = packing.map_err(|error| error.to_string())?;
             let unpacked = self.take_out(&mut reader, directory);
             drop(reader);
             let packed = packing.join().map_err(|_| "the packing thread panicked".to_owned())?;

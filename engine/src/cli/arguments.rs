@@ -205,6 +205,25 @@ pub fn whole_number(text: &str) -> Result<i64, String> {
     text.parse().map_err(|_| format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
 }
 
+/// `KEY=VALUE` or `KEY`, where the key is a word (Docker's `ValidateLabel`).
+pub fn label(text: &str) -> Result<String, String> {
+    let blanks = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
+    let key = text.split('=').next().unwrap_or_default().trim_start_matches(blanks);
+    match key {
+        "" => Err(format!("invalid label '{text}': empty name")),
+        _ if key.contains(blanks) => Err(format!("label '{key}' contains whitespaces")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+/// `NAME=VALUE` or `NAME` (Docker's `ValidateEnv`).
+pub fn variable(text: &str) -> Result<String, String> {
+    match text.is_empty() || text.starts_with('=') {
+        true => Err(format!("invalid environment variable: {text}")),
+        false => Ok(text.to_owned()),
+    }
+}
+
 fn unknown_flag(flag: &str, words: &[String]) -> String {
     if flag.starts_with("--") {
         return format!("unknown flag: {}", flag.split('=').next().unwrap_or(flag));

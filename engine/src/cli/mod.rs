@@ -66,6 +66,9 @@ pub fn main() -> ExitCode {
     if let Err(error) = process::keep_files_from_children() {
         tracing::warn!(%error, "files that are open here stay open in containers");
     }
+    if let Err(error) = process::raise_file_limit() {
+        tracing::warn!(%error, "very deep trees may not be handled");
+    }
     match dispatch(&words) {
         Ok(code) => code.into(),
         Err(failure) => {

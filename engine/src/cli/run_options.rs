@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::env;
 
-use super::arguments::whole_number;
+use super::arguments::{label, variable, whole_number};
 use super::messages::{Failure, run_refused};
 use super::{mounts, ports, pulling};
 use crate::container::config::{HostConfig, MountSpec, PortMap};
@@ -19,7 +19,7 @@ pub struct RunOptions {
     #[arg(long, value_name = "string")]
     entrypoint: Option<String>,
     /// Set environment variables
-    #[arg(short, long, value_name = "list")]
+    #[arg(short, long, value_name = "list", value_parser = variable)]
     env: Vec<String>,
     /// Container host name
     #[arg(short = 'h', long, value_name = "string")]
@@ -28,7 +28,7 @@ pub struct RunOptions {
     #[arg(short, long)]
     pub interactive: bool,
     /// Set meta data on a container
-    #[arg(short, long, value_name = "list")]
+    #[arg(short, long, value_name = "list", value_parser = label)]
     label: Vec<String>,
     /// Assign a name to the container
     #[arg(long, value_name = "string")]
@@ -85,7 +85,7 @@ impl RunOptions {
             tty: self.tty,
             open_stdin: self.interactive,
             stdin_once: self.interactive && !is_detached,
-            env: Some(environment(&self.env, |name| env::var(name).ok())?),
+            env: Some(environment(&self.env, |name| env::var(name).ok())),
             cmd: (!self.command.is_empty()).then(|| self.command.clone()),
             image: self.image().to_owned(),
             working_dir: self.workdir.clone().unwrap_or_default(),
@@ -164,12 +164,10 @@ fn reference_of(image: &str) -> Result<Option<Reference>, ReferenceError> {
 }
 
 /// `NAME=value` as given, `NAME` with the caller's value, or left out if the caller has none.
-pub fn environment(entries: &[String], caller: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, String> {
-    let resolve = |entry: &String| match entry.split_once('=') {
-        Some(("", _)) => Some(Err(format!("invalid environment variable: {entry}"))),
-        None if entry.is_empty() => Some(Err(format!("invalid environment variable: {entry}"))),
-        Some(_) => Some(Ok(entry.clone())),
-        None => caller(entry).map(|value| Ok(format!("{entry}={value}"))),
+pub fn environment(entries: &[String], caller: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let resolve = |entry: &String| match entry.contains('=') {
+        true => Some(entry.clone()),
+        false => caller(entry).map(|value| format!("{entry}={value}")),
     };
     entries.iter().filter_map(resolve).collect()
 }
@@ -182,8 +180,8 @@ mod tests {
     fn a_name_alone_takes_the_callers_value() {
         let given = ["A=1", "HOME", "UNSET", "B="].map(str::to_owned);
         let home = |name: &str| (name == "HOME").then(|| "/h".to_owned());
-        assert_eq!(environment(&given, home).unwrap(), ["A=1", "HOME=/h", "B="]);
-        assert_eq!(environment(&["=x".to_owned()], home).unwrap_err(), "invalid environment variable: =x");
+        assert_eq!(environment(&given, home), ["A=1", "HOME=/h", "B="]);
+        assert_eq!(variable("=x").unwrap_err(), "invalid environment variable: =x");
     }
 
     #[test]

@@ -8,6 +8,13 @@ use serde_json::Value as Json;
 
 use crate::image::go_json;
 
+/// Parentheses inside one another: deeper than anybody writes, and than the stack is.
+const DEPTH_MAX: usize = 100;
+/// What one template, or one function in it, may write.
+const OUTPUT_BYTES_MAX: usize = 64 << 20;
+/// How many blanks `pad` puts on one side.
+const BLANKS_MAX: usize = 64 << 10;
+
 impl TemplateError {
     /// Go's own words, without what the command line puts before them.
     pub fn reason(&self) -> &str {
@@ -60,7 +67,10 @@ impl Template {
     }
 
     fn parse_with(text: &str, overriding: &[(&str, Func)]) -> Result<Template, TemplateError> {
-        let mut template = gtmpl_ng::Template::with_limits(gtmpl_ng::Limits::unlimited());
+        refuse_depth(text)?;
+        let limits = gtmpl_ng::Limits::unlimited();
+        let limits = limits.with_output_bytes(OUTPUT_BYTES_MAX).with_function_output(OUTPUT_BYTES_MAX);
+        let mut template = gtmpl_ng::Template::with_limits(limits);
         template.add_funcs(&FUNCTIONS);
         template.add_funcs(overriding);
         template.parse(text).map_err(|error| TemplateError::Parse(parse_error_text(&error)))?;
@@ -84,6 +94,33 @@ impl Template {
         let column = start + first_field_length(construct);
         format!("template: :{}:{column}: executing \"\" at <{construct}>: {reason}", error.context.line)
     }
+}
+
+/// Newer Go has a limit too, and these words; the template engine's parser has none.
+fn refuse_depth(text: &str) -> Result<(), TemplateError> {
+    for (start, _) in text.match_indices("{{") {
+        let (mut depth, mut quote, mut escaped) = (0_usize, None, false);
+        let action = &text[start + 2..];
+        for (place, character) in action.char_indices() {
+            match quote {
+                Some(_) if escaped => escaped = false,
+                Some('`') if character != '`' => {}
+                Some(_) if character == '\\' => escaped = true,
+                Some(open) if character == open => quote = None,
+                Some(_) => {}
+                None if matches!(character, '"' | '\'' | '`') => quote = Some(character),
+                None if character == '(' => depth += 1,
+                None if character == ')' => depth = depth.saturating_sub(1),
+                None if action[place..].starts_with("}}") => break,
+                None => {}
+            }
+            if depth > DEPTH_MAX {
+                let line = text[..start + place].matches('\n').count() + 1;
+                return Err(TemplateError::Parse(format!("template: :{line}: max expression depth exceeded")));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Go reports a chain of fields at its second link.
@@ -120,6 +157,9 @@ fn parse_error_text(error: &ParseError) -> String {
     format!("template: :{}: {reason}", place.line)
 }
 
+/// Fields that are maps in Docker's types, where a key that is not there is no error.
+const MAPS: [&str; 6] = ["Labels", "Ports", "PortBindings", "Networks", "Volumes", "ExposedPorts"];
+
 fn to_template_value(json: &Json) -> Value {
     match json {
         Json::Null => Value::Nil,
@@ -132,8 +172,12 @@ fn to_template_value(json: &Json) -> Value {
         },
         Json::Array(items) => Value::Array(items.iter().map(to_template_value).collect()),
         Json::Object(fields) => {
-            let fields = fields.iter().map(|(name, value)| (name.clone(), to_template_value(value)));
-            Value::Object(fields.collect::<HashMap<_, _>>())
+            let field =
+                |(name, value): (&String, &Json)| match (MAPS.contains(&name.as_str()), to_template_value(value)) {
+                    (true, Value::Object(entries)) => (name.clone(), Value::Map(entries)),
+                    (_, value) => (name.clone(), value),
+                };
+            Value::Object(fields.iter().map(field).collect::<HashMap<_, _>>())
         }
     }
 }
@@ -157,7 +201,8 @@ fn to_json(value: &Value) -> Json {
 }
 
 /// The functions of Docker's `templates` package beside those of Go itself.
-const FUNCTIONS: [(&str, Func); 8] = [
+const FUNCTIONS: [(&str, Func); 9] = [
+    ("index", index),
     ("json", json),
     ("split", split),
     ("join", join),
@@ -200,6 +245,14 @@ fn find<'a>(document: &'a Json, value: &Json) -> Option<&'a Json> {
     }
 }
 
+/// Go's `index`, which gives what is empty for a key that a map has not.
+fn index(arguments: &[Value]) -> Result<Value, FuncError> {
+    match gtmpl_ng::funcs::index(arguments)? {
+        Value::NoValue => Ok(Value::from("")),
+        found => Ok(found),
+    }
+}
+
 fn split(arguments: &[Value]) -> Result<Value, FuncError> {
     let (text, separator) = (text_argument("split", arguments, 0)?, text_argument("split", arguments, 1)?);
     Ok(Value::Array(text.split(separator).map(Value::from).collect()))
@@ -237,7 +290,10 @@ fn pad(arguments: &[Value]) -> Result<Value, FuncError> {
     if text.is_empty() {
         return Ok(Value::from(""));
     }
-    let blanks = |index| Ok::<_, FuncError>(" ".repeat(length_argument("pad", arguments, index)?));
+    let blanks = |index| match length_argument("pad", arguments, index)? {
+        count @ ..=BLANKS_MAX => Ok(" ".repeat(count)),
+        count => Err(failure(format!("error calling pad: {count} blanks are more than {BLANKS_MAX}"))),
+    };
     Ok(Value::from(format!("{}{text}{}", blanks(1)?, blanks(2)?)))
 }
 
@@ -286,7 +342,7 @@ mod tests {
             "Image": "sha256:0f68", "LogPath": "/x.log",
             "RepoTags": [], "RepoDigests": ["ubuntu@sha256:14f8"],
             "State": {"Status": "exited", "ExitCode": 0},
-            "Config": {"Cmd": ["/bin/sh", "-c", "a > b"], "Image": "ubuntu"},
+            "Config": {"Cmd": ["/bin/sh", "-c", "a > b"], "Image": "ubuntu", "Labels": {"a": "b"}},
             "GraphDriver": {"Data": {"MergedDir": "/m"}},
         });
         let rows = [
@@ -302,6 +358,10 @@ mod tests {
             ("{{upper .State.Status}} {{title .State.Status}} {{truncate .State.Status 2}}", "EXITED Exited ex"),
             ("{{pad .State.Status 1 2}}|{{index (split .LogPath \".\") 1}}", " exited  |log"),
             ("{{.RepoDigests}}", "[ubuntu@sha256:14f8]"),
+            (
+                r#"{{index .Config.Labels "no"}}|{{if .Config.Labels.no}}x{{else}}unset{{end}}|{{.Config.Labels.no}}"#,
+                "|unset|<no value>",
+            ),
         ];
         for (template, expected) in rows {
             assert_eq!(rendered(template, &document), expected, "{template}");
@@ -314,6 +374,22 @@ mod tests {
         let template = Template::parse("{{json .}} {{json .Digest}}").unwrap();
         let expected = r#"{"Digest":"\u003cnone\u003e","Tag":"latest"} "<none>""#;
         assert_eq!(template.render(&line, Subject::Line("*x")).unwrap(), expected);
+    }
+
+    #[test]
+    fn no_template_takes_all_of_the_stack_or_the_memory() {
+        let nested = |depth: usize| format!("{{{{{}.Id{}}}}}", "(".repeat(depth), ")".repeat(depth));
+        assert_eq!(rendered(&nested(100), &json!({"Id": "x"})), "x");
+        let apart = "{{(.Id)}}".repeat(500) + "((((" + "{{\"((\\\"((\"}}{{`((`}}";
+        assert!(rendered(&apart, &json!({"Id": "x"})).ends_with("x((((((\"(((("));
+        for depth in [101, 100_000] {
+            let error = Template::parse(&nested(depth)).err().unwrap().to_string();
+            assert_eq!(error, "template parsing error: template: :1: max expression depth exceeded");
+        }
+        for template in ["{{pad .Id 99999999999 1}}", "{{pad .Id 1 99999999999}}", "{{printf \"%99999999999s\" .Id}}"] {
+            let rendered = Template::parse(template).unwrap().render(&json!({"Id": "x"}), Subject::Document);
+            assert!(rendered.is_err() || rendered.unwrap().len() < 100, "{template}");
+        }
     }
 
     #[test]

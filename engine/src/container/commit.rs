@@ -8,7 +8,7 @@ use super::pull::Staging;
 use super::{Engine, EngineError, change, error::failed};
 use crate::image::config::{ConfigView, History, RunConfig};
 use crate::image::{Digest, ImageConfig, Reference};
-use crate::layer::{Change, Packed, chain_id};
+use crate::layer::{Change, PACKING_STACK_BYTES, Packed, chain_id};
 use crate::store::Layer;
 
 /// How the new image is to be called and described.
@@ -98,6 +98,9 @@ impl Engine {
             cache_id: String::new(),
             size_bytes,
         });
+        if layer.is_some() {
+            self.refuse_depth(view.rootfs.diff_ids.len() + 1)?;
+        }
         describe(&mut view, description, layer.as_ref().map(|layer| layer.diff_id.clone()), self.clock.now());
         let image = ImageConfig::from_view(view)?;
         let chain_ids: Vec<Digest> = layer.iter().map(|layer| layer.chain_id.clone()).collect();
@@ -113,6 +116,11 @@ impl Engine {
         Ok(id)
     }
 
+    /// Refuses an image of so many layers if its containers could not be mounted.
+    pub(super) fn refuse_depth(&self, layers: usize) -> Result<(), EngineError> {
+        if layers > self.driver.layers_max() { Err(EngineError::MaxDepth) } else { Ok(()) }
+    }
+
     /// Packs what the driver's layer `id` changes against `parent`, right below it, and unpacks it at `content` as it flows.
     pub(super) fn copy_layer(
         &self,
@@ -122,7 +130,9 @@ impl Engine {
     ) -> Result<(Packed, u64), EngineError> {
         let (mut reader, mut writer) = io::pipe().map_err(failed("open a pipe for", content))?;
         thread::scope(|scope| {
-            let packing = scope.spawn(move || self.driver.pack(id, parent, &mut writer));
+            let thread = thread::Builder::new().stack_size(PACKING_STACK_BYTES);
+            let packing = thread.spawn_scoped(scope, move || self.driver.pack(id, parent, &mut writer));
+            let packing = packing.map_err(failed("start a thread for", content))?;
             let unpacked = self.unpack_layer(&mut reader, content);
             drop(reader);
             let packed =

@@ -91,6 +91,9 @@ pub enum EngineError {
     /// An image without layers cannot be saved.
     #[error("empty export - not implemented")]
     EmptyExport,
+    /// An image with more layers than the storage driver can stack.
+    #[error("max depth exceeded")]
+    MaxDepth,
     /// An image whose history tells of more layers than it has.
     #[error("too many non-empty layers in History section")]
     TooMuchHistory,

@@ -58,7 +58,8 @@ impl Image {
 impl Engine {
     /// All images, newest first, those without a name too.
     pub fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
-        let mut images = self.store.images.all()?.iter().map(|id| self.summary(id)).collect::<Result<Vec<_>, _>>()?;
+        let mut images =
+            self.store.images.all()?.iter().map(|id| self.image_summary(id)).collect::<Result<Vec<_>, _>>()?;
         images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
         Ok(images)
     }
@@ -72,7 +73,7 @@ impl Engine {
             None => GraphData { name: self.driver.name().to_owned(), data: Vec::new() },
         };
         let last_tag_time = self.store.images.last_updated(&id)?;
-        let ImageSummary { tags, digests, parent, size_bytes, .. } = self.summary(&id)?;
+        let ImageSummary { tags, digests, parent, size_bytes, .. } = self.image_summary(&id)?;
         Ok(Image { id, config, tags, digests, parent, size_bytes, last_tag_time, graph })
     }
 
@@ -104,7 +105,8 @@ impl Engine {
         chain_ids(&config.view().rootfs.diff_ids).pop()
     }
 
-    fn summary(&self, id: &Digest) -> Result<ImageSummary, EngineError> {
+    /// What a list shows of the image `id`.
+    pub(super) fn image_summary(&self, id: &Digest) -> Result<ImageSummary, EngineError> {
         let config = self.image_config(id)?;
         let repositories = self.store.repositories()?;
         let (digests, tags) =

@@ -287,7 +287,7 @@ impl Drop for Paused {
 }
 
 /// The number of a signal given as `SIGTERM`, `term` or `15`.
-fn signal_number(signal: &str) -> Result<i32, EngineError> {
+pub(super) fn signal_number(signal: &str) -> Result<i32, EngineError> {
     let invalid = || EngineError::InvalidSignal(signal.to_owned());
     if let Ok(number) = signal.parse::<i32>() {
         return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };

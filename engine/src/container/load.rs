@@ -146,11 +146,15 @@ impl Engine {
         progress: &dyn LoadProgress,
     ) -> Result<Vec<Staged>, EngineError> {
         let diff_ids = &image.config.view().rootfs.diff_ids;
+        self.refuse_depth(diff_ids.len())?;
         let mut staged = Vec::new();
         let mut parent = None;
+        // Of a layer that lies on a missing one, nothing is relied on.
+        let mut is_here = true;
         for (index, (diff_id, chain_id)) in diff_ids.iter().zip(chain_ids(diff_ids)).enumerate() {
             let below = parent.replace(chain_id.clone());
-            if self.store.layers.chain(&chain_id).is_ok() {
+            is_here = is_here && self.store.layers.get(&chain_id).is_ok();
+            if is_here {
                 continue;
             }
             let content = staging.layer(*staged_count)?;
@@ -184,8 +188,8 @@ impl Engine {
         let intent = self.intend(&[], &chain_ids)?;
         let register = || {
             for Staged { layer, content } in &staged {
-                // Another command may have brought the same layer meanwhile.
-                if self.store.layers.chain(&layer.chain_id).is_err() {
+                // Another command may have brought the same layer meanwhile. Those below come before.
+                if self.store.layers.get(&layer.chain_id).is_err() {
                     self.adopt_layer(layer.clone(), content)?;
                 }
             }

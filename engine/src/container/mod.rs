@@ -67,6 +67,7 @@ pub use images::{Image, ImageSummary};
 pub use import::ImportSpec;
 pub use lifecycle::ExecSpec;
 pub use load::{LoadError, LoadProgress, Loaded};
+pub use prune::Pruned;
 pub use pull::Staging;
 pub use records::Container;
 pub use remove_image::RemovedImage;

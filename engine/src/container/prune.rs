@@ -1,32 +1,57 @@
 //! Removing what nobody uses: containers that do not run, images without a name or without a container.
 //!
-//! The rules are dockerd's (`ContainersPrune`, `ImagesPrune` of Docker 20.10).
+//! The rules are dockerd's (`ContainersPrune`, `ImagesPrune` of Docker 20.10). What cannot be removed does not keep the rest.
 
 use std::collections::HashMap;
 
 use super::{Container, Engine, EngineError, ImageSummary, RemovedImage};
 use crate::image::RunConfig;
 
+/// What went, and what would not go.
+#[derive(Debug)]
+pub struct Pruned<T> {
+    /// What was removed, in order.
+    pub removed: Vec<T>,
+    /// The bytes that this gave back.
+    pub reclaimed_bytes: u64,
+    /// Why something that was meant to go is still there: the first reason.
+    pub failure: Option<EngineError>,
+}
+
+impl<T> Default for Pruned<T> {
+    fn default() -> Pruned<T> {
+        Pruned { removed: Vec::new(), reclaimed_bytes: 0, failure: None }
+    }
+}
+
+impl<T> Pruned<T> {
+    pub(super) fn has_failed(&mut self, error: EngineError) {
+        tracing::warn!(%error, "something is not pruned");
+        self.failure.get_or_insert(error);
+    }
+}
+
 impl Engine {
     /// Removes the containers that do not run and that `fits` chooses; says their IDs, and the bytes that they had written.
-    pub fn prune_containers(&self, fits: &dyn Fn(&Container) -> bool) -> Result<(Vec<String>, u64), EngineError> {
-        let (mut ids, mut reclaimed_bytes) = (Vec::new(), 0);
+    pub fn prune_containers(&self, fits: &dyn Fn(&Container) -> bool) -> Result<Pruned<String>, EngineError> {
+        let mut pruned = Pruned::default();
         for container in self.containers()?.into_iter().filter(|container| !container.config.state.running) {
             if !fits(&container) {
                 continue;
             }
-            let (own_bytes, _) = self.container_size_bytes(&container)?;
+            // Of one that somebody has removed meanwhile there is nothing to measure.
+            let own_bytes = self.container_size_bytes(&container).map_or(0, |(own_bytes, _)| own_bytes);
             match self.remove_container(&container.id, false, false) {
                 Ok(()) => {
-                    ids.push(container.id);
-                    reclaimed_bytes += own_bytes;
+                    pruned.removed.push(container.id);
+                    pruned.reclaimed_bytes += own_bytes;
                 }
                 // Somebody has started or removed it meanwhile.
                 Err(EngineError::RemoveRunning(_) | EngineError::NoSuchContainer(_)) => {}
-                Err(error) => return Err(error),
+                Err(error) => pruned.has_failed(error),
             }
         }
-        Ok((ids, reclaimed_bytes))
+        Ok(pruned)
     }
 
     /// Removes images that `fits` chooses: those without a tag, or with `all` those that no container uses. Says what went, and
@@ -35,39 +60,63 @@ impl Engine {
         &self,
         all: bool,
         fits: &dyn Fn(&ImageSummary, Option<&RunConfig>) -> bool,
-    ) -> Result<(Vec<RemovedImage>, u64), EngineError> {
+    ) -> Result<Pruned<RemovedImage>, EngineError> {
         let mut sizes_bytes = HashMap::new();
-        for chain_id in self.store.layers.all()? {
-            let size_bytes = self.store.layers.get(&chain_id)?.size_bytes;
-            sizes_bytes.insert(chain_id, size_bytes);
-        }
-        let images = self.images()?;
+        let images = {
+            let _lock = self.store.lock()?;
+            self.sweep()?;
+            for chain_id in self.store.layers.all()? {
+                let size_bytes = self.store.layers.get(&chain_id)?.size_bytes;
+                sizes_bytes.insert(chain_id, size_bytes);
+            }
+            self.images()?
+        };
         let has_child = |image: &ImageSummary| images.iter().any(|other| other.parent.as_ref() == Some(&image.id));
-        let mut removed = Vec::new();
+        let mut pruned = Pruned::default();
         for image in &images {
             let is_named = !image.tags.is_empty() || !image.digests.is_empty();
             let is_meant = if all { is_named || !has_child(image) } else { image.tags.is_empty() && !has_child(image) };
-            if !is_meant || !fits(image, self.image_config(&image.id)?.view().config.as_ref()) {
-                continue;
-            }
-            let mut names: Vec<String> = image.tags.iter().chain(&image.digests).cloned().collect();
-            if !is_named {
-                names.push(image.id.to_string());
-            }
-            for name in names {
-                match self.remove_image(&name, false) {
-                    Ok(lines) => removed.extend(lines),
-                    // It is in use, or has gone with another.
-                    Err(EngineError::Conflict(_) | EngineError::NoSuchImage(_)) => {}
-                    Err(error) => return Err(error),
-                }
+            if is_meant && let Err(error) = self.prune_image(image, fits, &mut pruned.removed) {
+                pruned.has_failed(error);
             }
         }
-        let reclaimed = removed.iter().filter_map(|removed| match removed {
+        let reclaimed = pruned.removed.iter().filter_map(|removed| match removed {
             RemovedImage::Deleted(chain_id) => sizes_bytes.get(chain_id),
             RemovedImage::Untagged(_) => None,
         });
-        let reclaimed_bytes = reclaimed.sum();
-        Ok((removed, reclaimed_bytes))
+        pruned.reclaimed_bytes = reclaimed.sum();
+        Ok(pruned)
+    }
+
+    /// Removes one image as it was when it was chosen; one that has gone or has other names since stays as it is.
+    fn prune_image(
+        &self,
+        image: &ImageSummary,
+        fits: &dyn Fn(&ImageSummary, Option<&RunConfig>) -> bool,
+        removed: &mut Vec<RemovedImage>,
+    ) -> Result<(), EngineError> {
+        if !self.store.images.has(&image.id) || !fits(image, self.image_config(&image.id)?.view().config.as_ref()) {
+            return Ok(());
+        }
+        let _lock = self.store.lock()?;
+        if !self.store.images.has(&image.id) {
+            return Ok(());
+        }
+        let now = self.image_summary(&image.id)?;
+        if (&now.tags, &now.digests) != (&image.tags, &image.digests) {
+            return Ok(());
+        }
+        let mut names: Vec<String> = now.tags.into_iter().chain(now.digests).collect();
+        if names.is_empty() {
+            names.push(image.id.to_string());
+        }
+        for name in names {
+            match self.remove_image_under_lock(&name, false, removed) {
+                // It is in use, or has gone with another.
+                Err(EngineError::Conflict(_) | EngineError::NoSuchImage(_)) => {}
+                other => other?,
+            }
+        }
+        Ok(())
     }
 }

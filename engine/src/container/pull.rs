@@ -215,7 +215,11 @@ impl PullSink for Sink<'_> {
     }
 
     fn has_layer(&self, chain_id: &Digest) -> bool {
-        self.engine.store.layers.chain(chain_id).is_ok()
+        self.engine.store.layers.get(chain_id).is_ok()
+    }
+
+    fn layers_max(&self) -> usize {
+        self.engine.driver.layers_max()
     }
 
     fn unpack(&self, layer: &LayerToPull, tar: &mut dyn Read) -> Result<(), SinkError> {

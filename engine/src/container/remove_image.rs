@@ -40,9 +40,20 @@ impl Engine {
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<RemovedImage>, EngineError> {
         let _lock = self.store.lock()?;
         self.sweep()?;
+        let mut removed = Vec::new();
+        self.remove_image_under_lock(name, force, &mut removed)?;
+        Ok(removed)
+    }
+
+    /// [`Engine::remove_image`] under the store's lock; what went before something else failed is in `removed` too.
+    pub(super) fn remove_image_under_lock(
+        &self,
+        name: &str,
+        force: bool,
+        removed: &mut Vec<RemovedImage>,
+    ) -> Result<(), EngineError> {
         let image = self.image_id(name)?;
         let mut names = self.store.repositories()?;
-        let mut removed = Vec::new();
         let by_name = !is_id(name, &image);
         if by_name {
             let reference = Reference::parse(name)?.with_default_tag();
@@ -50,16 +61,16 @@ impl Engine {
             if !force && is_single(&names, &image) {
                 self.refuse_if_used(name, &image)?;
             }
-            self.untag(&mut names, &repository, &familiar, &mut removed)?;
+            self.untag(&mut names, &repository, &familiar, removed)?;
             let rest: Vec<_> = owned_names(&names, &image);
             let same_repository = rest.iter().filter(|(other, _)| *other == repository);
             if !is_digest(&familiar) && same_repository.clone().all(|(_, name)| is_digest(name)) {
                 for (repository, name) in same_repository {
-                    self.untag(&mut names, repository, name, &mut removed)?;
+                    self.untag(&mut names, repository, name, removed)?;
                 }
             }
             if names.names_of(&image).next().is_some() {
-                return Ok(removed);
+                return Ok(());
             }
         } else if is_single(&names, &image) {
             let conflict = self.conflict(&names, &image, force, false)?;
@@ -67,11 +78,10 @@ impl Engine {
                 return Err(conflict.into_error(&image));
             }
             for (repository, name) in owned_names(&names, &image) {
-                self.untag(&mut names, &repository, &name, &mut removed)?;
+                self.untag(&mut names, &repository, &name, removed)?;
             }
         }
-        self.delete(&mut names, &image, force, by_name, &mut removed)?;
-        Ok(removed)
+        self.delete(&mut names, &image, force, by_name, removed)
     }
 
     fn refuse_if_used(&self, name: &str, image: &Digest) -> Result<(), EngineError> {

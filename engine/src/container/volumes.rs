@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::config::{LOCAL, MountPoint};
 use super::error::failed;
-use super::{Container, Engine, EngineError};
+use super::{Container, Engine, EngineError, Pruned};
 use crate::store::Volume;
 use crate::store::volumes::{Pairs, is_name};
 
@@ -18,6 +18,7 @@ impl Engine {
         let name = name.filter(|name| !name.is_empty()).map_or_else(|| self.entropy.hex_id(), str::to_owned);
         check_volume(&name, driver)?;
         let _lock = self.store.lock()?;
+        self.sweep()?;
         self.store.volumes.create(&name, Some(labels))?;
         Ok(name)
     }
@@ -34,27 +35,43 @@ impl Engine {
 
     /// Removes a volume that no container has.
     pub fn remove_volume(&self, name: &str) -> Result<(), EngineError> {
-        let volume = self.volume(name)?;
         let _lock = self.store.lock()?;
+        self.sweep()?;
+        let volume = self.volume(name)?;
         if let Some(users) = self.volume_users()?.remove(name) {
             let reason = format!("volume is in use - [{}]", users.join(", "));
             return Err(EngineError::Volume { operation: "remove", name: name.to_owned(), reason });
         }
-        Ok(self.store.volumes.remove(&volume.name)?)
+        self.drop_volume(&volume.name)
     }
 
     /// Removes all volumes that no container has and that are `meant`; says which, and how many bytes they held.
-    pub fn prune_volumes(&self, meant: &dyn Fn(&Volume) -> bool) -> Result<(Vec<String>, u64), EngineError> {
+    pub fn prune_volumes(&self, meant: &dyn Fn(&Volume) -> bool) -> Result<Pruned<String>, EngineError> {
         let _lock = self.store.lock()?;
+        self.sweep()?;
         let users = self.volume_users()?;
         let unused = |volume: &Volume| !users.contains_key(&volume.name) && meant(volume);
-        let (mut removed, mut size_bytes) = (Vec::new(), 0);
+        let mut pruned = Pruned::default();
         for volume in self.store.volumes.all()?.into_iter().filter(unused) {
-            size_bytes += size(&volume.data, &mut HashSet::new()).map_err(failed("measure", &volume.data))?;
-            self.store.volumes.remove(&volume.name)?;
-            removed.push(volume.name);
+            let measured = size(&volume.data, &mut HashSet::new()).map_err(failed("measure", &volume.data));
+            match measured.and_then(|size_bytes| self.drop_volume(&volume.name).map(|()| size_bytes)) {
+                Ok(size_bytes) => {
+                    pruned.reclaimed_bytes += size_bytes;
+                    pruned.removed.push(volume.name);
+                }
+                Err(error) => pruned.has_failed(error),
+            }
         }
-        Ok((removed, size_bytes))
+        Ok(pruned)
+    }
+
+    /// Removes a volume that nobody has. To be called under the store's lock.
+    fn drop_volume(&self, name: &str) -> Result<(), EngineError> {
+        let intent = self.intend_with_volumes(&[], &[], &[name.to_owned()])?;
+        let removed = self.store.volumes.remove(name);
+        // What cannot be removed now cannot be by the next command either, which would fail for it.
+        intent.done()?;
+        Ok(removed?)
     }
 
     /// The volumes that containers have, each with the IDs of those containers: of every storage driver, since volumes
@@ -85,7 +102,7 @@ impl Engine {
         for point in own {
             let is_shared = users.get(&point.name).is_some_and(|ids| ids.iter().any(|id| *id != container.id));
             if !is_shared && is_name(&point.name) {
-                self.store.volumes.remove(&point.name)?;
+                self.drop_volume(&point.name)?;
             }
         }
         Ok(())

@@ -81,6 +81,7 @@ pub fn parse(text: &str) -> Result<Dockerfile, String> {
     let text = text.as_ref();
     // The number of the line on which an instruction starts is that of the line before which it ends; Docker counts so.
     let mut steps = Vec::new();
+    let (mut line, mut counted) = (1, 0);
     let refused = |error: &grammar::Error| {
         let start = line_start(text, error.line());
         let first = text.lines().find(|line| !line.trim().is_empty() && !line.trim_start().starts_with('#'));
@@ -91,7 +92,8 @@ pub fn parse(text: &str) -> Result<Dockerfile, String> {
     for instruction in grammar::parse_iter(text).map_err(|error| refused(&error))? {
         let instruction = instruction.map_err(|error| refused(&error))?;
         let start = keyword_start(&instruction);
-        let line = text[..start].matches('\n').count() + 1;
+        line += text[counted..start].matches('\n').count();
+        counted = start;
         let original = joined(&text[start..], escape);
         let rest = original.split_once(char::is_whitespace).map_or("", |(_, rest)| rest.trim()).to_owned();
         let instruction = read(instruction, &rest, escape).map_err(|refusal| refusal.worded(line))?;

@@ -3,6 +3,15 @@
 use super::*;
 
 #[test]
+fn a_long_dockerfile_takes_no_more_time_than_it_has_lines() {
+    let lines = 100_000;
+    let began = std::time::Instant::now();
+    let parsed = parse(&format!("FROM scratch\n{}ENV", "ENV a=b\n".repeat(lines))).unwrap_err();
+    assert_eq!(parsed, format!("dockerfile parse error line {}: ENV requires at least one argument", lines + 2));
+    assert!(began.elapsed() < std::time::Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_dockerfile_becomes_its_instructions_as_written() {
     let parsed = parse(
         "# escape=\\\n# a comment\nFROM oraclelinux:$V AS A\n\nRUN echo a \\\n  # said\n\n  && b\nCOPY --chown=1:2 x y ./\nADD [\"a b\", \"/c/\"]\nCMD httpd -X",

@@ -6,6 +6,9 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+/// A value in place of one that is not set, and so on: deeper than anybody writes, and than the stack is.
+const DEPTH_MAX: usize = 100;
+
 /// The words of a line; quotes and escapes keep blanks together and stay in the word.
 pub fn split(line: &str, escape: char) -> Vec<String> {
     let mut words = Vec::new();
@@ -37,7 +40,7 @@ pub fn split(line: &str, escape: char) -> Vec<String> {
 
 /// Replaces variables and takes quotes and escapes off; `lookup` says what a name stands for.
 pub fn expand(word: &str, escape: char, lookup: &dyn Fn(&str) -> Option<String>) -> Result<String, String> {
-    let mut expansion = Expansion { rest: word.chars().peekable(), escape, lookup, cuts: Vec::new() };
+    let mut expansion = Expansion { rest: word.chars().peekable(), escape, lookup, cuts: Vec::new(), depth: 0 };
     expansion.until(None).map_err(|reason| format!("failed to process {word:?}: {reason}"))
 }
 
@@ -47,7 +50,7 @@ pub fn expand_to_words(
     escape: char,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Vec<String>, String> {
-    let mut expansion = Expansion { rest: word.chars().peekable(), escape, lookup, cuts: vec![None] };
+    let mut expansion = Expansion { rest: word.chars().peekable(), escape, lookup, cuts: vec![None], depth: 0 };
     expansion.until(None).map_err(|reason| format!("failed to process {word:?}: {reason}"))?;
     Ok(expansion.cuts.into_iter().flatten().collect())
 }
@@ -58,6 +61,8 @@ struct Expansion<'a> {
     lookup: &'a dyn Fn(&str) -> Option<String>,
     /// The words so far; the last is open, nothing while no character of it has been seen. Empty when nobody asks.
     cuts: Vec<Option<String>>,
+    /// In how many substitutions this is.
+    depth: usize,
 }
 
 impl Expansion<'_> {
@@ -148,8 +153,13 @@ impl Expansion<'_> {
             Some('}') => Ok(value.unwrap_or_default()),
             Some(':') => {
                 let modifier = self.rest.next();
+                if self.depth == DEPTH_MAX {
+                    return Err(format!("more than {DEPTH_MAX} substitutions inside one another"));
+                }
                 let kept = std::mem::take(&mut self.cuts);
+                self.depth += 1;
                 let word = self.until(Some('}'));
+                self.depth -= 1;
                 self.cuts = kept;
                 let word = word.map_err(|reason| match self.rest.peek() {
                     None => "syntax error: missing '}'".to_owned(),
@@ -271,6 +281,18 @@ mod tests {
         ] {
             assert_eq!(expanded(word).unwrap_err(), format!("failed to process {word:?}: {reason}"));
         }
+    }
+
+    #[test]
+    fn substitutions_may_be_nested_but_not_without_end() {
+        let nested = |depth: usize| format!("{}deep{}", "${B:-".repeat(depth), "}".repeat(depth));
+        assert_eq!(expanded(&nested(100)).unwrap(), "deep");
+        for depth in [101, 100_000] {
+            let error = expanded(&nested(depth)).unwrap_err();
+            assert!(error.ends_with(": more than 100 substitutions inside one another"), "{depth}");
+        }
+        let quoted = "\"${B:-".repeat(100_000);
+        assert!(expanded(&quoted).is_err());
     }
 
     #[test]

@@ -70,10 +70,18 @@ impl View {
     }
 }
 
+/// How many layers an image may have in Docker, whatever its driver.
+pub const DOCKERS_LAYERS_MAX: usize = 125;
+
 /// A storage driver. Layers are named by their cache ID.
 pub trait Driver: Send + Sync {
     /// Docker's name of the driver.
     fn name(&self) -> &'static str;
+
+    /// How many layers an image may have: Docker's number, unless the driver is known to bear more.
+    fn layers_max(&self) -> usize {
+        DOCKERS_LAYERS_MAX
+    }
 
     /// Lines of `docker info` below `Storage Driver`.
     fn info(&self) -> Vec<(&'static str, String)>;

@@ -30,6 +30,10 @@ use crate::world::Entropy;
 /// Docker's name of this driver.
 pub const NAME: &str = "overlay2";
 
+/// Of the kernel's 500 lower directories (`OVL_MAX_STACK`) a view of a container takes one for its own layer and one for
+/// its `-init` layer.
+const LAYERS_MAX: usize = 498;
+
 /// Layers as directories below `<data root>/overlay2`.
 pub struct Overlay2 {
     home: PathBuf,
@@ -100,6 +104,10 @@ impl Overlay2 {
 impl Driver for Overlay2 {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn layers_max(&self) -> usize {
+        LAYERS_MAX
     }
 
     fn info(&self) -> Vec<(&'static str, String)> {

@@ -16,6 +16,8 @@ use super::tar_split::Recorder;
 
 /// The largest extended header that is taken into memory, as in Docker's tar-split.
 const EXTENDED_HEADER_LIMIT_BYTES: u64 = 1 << 20;
+/// The kernel's `PATH_MAX`, in which the byte that ends a path counts: no name or link of that length can be made.
+const NAME_LIMIT_BYTES: usize = 4096;
 const STREAM_BUFFER_BYTES: usize = 64 << 10;
 
 /// What an entry makes in the tree.
@@ -152,6 +154,12 @@ impl<'w, R: Read> Archive<'w, R> {
         let link_name = long_link_name
             .or(take_text(&mut pax, "linkpath"))
             .unwrap_or_else(|| text(&block[field::LINK_NAME]).to_vec());
+        for (what, name) in [("name", &name), ("link name", &link_name)] {
+            if name.len() >= NAME_LIMIT_BYTES {
+                let what = format!("a {what} of {} bytes, where {} are possible", name.len(), NAME_LIMIT_BYTES - 1);
+                return Err(malformed(what));
+            }
+        }
         let shown = || String::from_utf8_lossy(&name).into_owned();
         if name.contains(&0) || link_name.contains(&0) {
             return Err(malformed(format!("a NUL byte in the name {:?}", shown())));

@@ -240,8 +240,9 @@ pub fn content_hash(tree: &Root, path: &Path, owner: Option<(u32, u32)>) -> Resu
         ("size", size.to_string().into_bytes()),
         ("typeflag", vec![header.kind]),
         ("linkname", header.link_name.clone()),
-        ("uname", header.user_name.clone().into_bytes()),
-        ("gname", header.group_name.clone().into_bytes()),
+        // Docker's builder leaves the names of owners out.
+        ("uname", Vec::new()),
+        ("gname", Vec::new()),
         ("devmajor", header.device_major.to_string().into_bytes()),
         ("devminor", header.device_minor.to_string().into_bytes()),
     ] {

@@ -8,6 +8,8 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
+use super::xz::Guarded;
+
 const GZIP: &[u8] = &[0x1f, 0x8b, 0x08];
 const BZIP2: &[u8] = b"BZh";
 const XZ: &[u8] = &[0xfd, b'7', b'z', b'X', b'Z', 0];
@@ -34,7 +36,7 @@ pub fn decompressed<'r>(mut stream: impl Read + 'r) -> io::Result<Box<dyn Read +
     Ok(match () {
         () if gzip => Box::new(MultiGzDecoder::new(whole)),
         () if bzip2 => Box::new(MultiBzDecoder::new(whole)),
-        () if xz => Box::new(XzReader::new(whole, true)),
+        () if xz => Box::new(XzReader::new(Guarded::new(whole), true)),
         () if zstd => {
             let advice = "zstd compression is not supported: decompress the archive first (zstd -d)";
             return Err(io::Error::new(io::ErrorKind::Unsupported, advice));

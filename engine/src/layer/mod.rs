@@ -37,6 +37,10 @@ pub mod tar_split;
 pub mod tree;
 pub mod unpack;
 pub mod whiteout;
+mod xz;
+
+/// The stack of a thread that packs: enough for a tree as deep as a path can be long.
+pub const PACKING_STACK_BYTES: usize = 64 << 20;
 
 pub use bundle::{Bundle, BundleError, BundleOptions, content_hash};
 pub use chain::{chain_id, chain_ids};

@@ -80,20 +80,20 @@ impl<'a> BlobReader<'a> {
         let Download { remote, given_up, .. } = self.download;
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => unless(given_up, remote, remote.blob(self.digest, self.position_bytes))??,
+            None => unless(given_up, remote, remote.blob(self.digest, self.position_bytes)?.send())??,
         };
         while self.chunk.is_empty() {
             match unless(given_up, remote, stream.bytes.next())? {
                 Some(Ok(bytes)) => self.accept(&mut stream, bytes)?,
-                Some(Err(error)) if !wire::is_digest_mismatch(&error) => {
+                Some(Err(error)) => {
                     return Err(wire::broken_stream(&error, &remote.blob_url(self.digest)));
                 }
                 // The length was kept, so what is missing is missing at the registry: the digest will tell.
-                _ if stream.has_length || self.position_bytes == self.size_bytes => {
+                None if stream.has_length || self.position_bytes == self.size_bytes => {
                     self.ended = true;
                     return Ok(());
                 }
-                _ => return Err(PullError::UnexpectedEof),
+                None => return Err(PullError::UnexpectedEof),
             }
         }
         self.stream = Some(stream);

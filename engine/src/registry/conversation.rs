@@ -1,31 +1,32 @@
-//! Talking to one registry with the credentials it asks for: what pushing, searching and logging in have in common.
+//! Talking to one registry with the credentials it asks for: what pulling, pushing, searching and logging in have in common.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use oci_client::secrets::RegistryAuth;
 use reqwest::header::WWW_AUTHENTICATE;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
+use super::body::{ERROR_BYTES_MAX, TOKEN_BYTES_MAX, limited_body};
+use super::credentials::Credentials;
 use super::endpoint::{Endpoint, Transport};
 use super::reactor::Reactor;
+use super::wire::Access;
 use super::{PullError, RegistrySettings, certificates, credentials, remote, wire};
 
 /// Tokens live at least so long (distribution's token specification).
 const TOKEN_LIFETIME_SECONDS: u64 = 60;
 /// A token that ends this soon is not used any more.
 const TOKEN_RESERVE: Duration = Duration::from_secs(10);
-/// Error bodies are not read beyond this.
-const ERROR_BODY_BYTES_MAX: usize = 64 << 10;
 
 /// A registry that has answered, and what it wants to know of its clients.
 pub(super) struct Conversation<'a> {
     pub(super) reactor: &'a Reactor,
     client: Client,
     base_url: String,
-    credentials: RegistryAuth,
+    transport: Transport,
+    credentials: Credentials,
     challenge: Challenge,
     /// By the scopes they are good for.
     tokens: Mutex<HashMap<String, (String, Instant)>>,
@@ -47,7 +48,10 @@ struct Token {
 
 #[derive(Deserialize)]
 struct Errors {
+    #[serde(default)]
     errors: Vec<OneError>,
+    /// What Docker Hub says instead.
+    details: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -72,12 +76,13 @@ impl<'a> Conversation<'a> {
         reactor: &'a Reactor,
         endpoint: &Endpoint,
         settings: &RegistrySettings,
-        credentials: RegistryAuth,
+        credentials: Credentials,
     ) -> Result<Conversation<'a>, PullError> {
         Ok(Conversation {
             reactor,
             client: client(endpoint, settings)?,
             base_url: endpoint.base_url(),
+            transport: endpoint.transport,
             credentials,
             challenge: Challenge::Nothing,
             tokens: Mutex::default(),
@@ -86,13 +91,33 @@ impl<'a> Conversation<'a> {
 
     /// Asks whether there is a registry, and what it wants to know; returns its status.
     pub(super) fn greet(&mut self) -> Result<StatusCode, PullError> {
-        let url = self.url("/v2/");
-        let response = self.plainly(self.client.get(&url), "Get", &url)?;
-        self.challenge = challenge_of(&response).unwrap_or(Challenge::Nothing);
+        let response = self.hear()?;
         match response.status() {
             status if status.is_success() || status == StatusCode::UNAUTHORIZED => Ok(status),
             _ => Err(self.refusal(response)),
         }
+    }
+
+    /// Asks what the registry wants to know, whatever else it answers.
+    pub(super) fn hear(&mut self) -> Result<Response, PullError> {
+        let url = self.url("/v2/");
+        let response = self.plainly(self.client.get(&url), "Get", &url)?;
+        self.challenge = challenge_of(&response).unwrap_or(Challenge::Nothing);
+        Ok(response)
+    }
+
+    /// How the registry is told who asks.
+    pub(super) fn access(&self) -> Access {
+        match (&self.challenge, &self.credentials) {
+            (Challenge::Bearer { .. }, _) => Access::Token,
+            (_, Credentials::Basic(..)) => Access::Password,
+            (_, Credentials::Anonymous) => Access::Anonymous,
+        }
+    }
+
+    /// A request that tells the registry who asks.
+    pub(super) fn request(&self, method: Method, url: &str, scopes: &[String]) -> Result<RequestBuilder, PullError> {
+        self.authorized(self.client.request(method, url), url, scopes)
     }
 
     /// `/v2/…` of this registry, whole.
@@ -109,7 +134,7 @@ impl<'a> Conversation<'a> {
         prepare: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Response, PullError> {
         let verb = go_verb(&method);
-        let request = self.authorized(self.client.request(method.clone(), url), url, scopes)?;
+        let request = self.request(method.clone(), url, scopes)?;
         let response = self.plainly(prepare(request), verb, url)?;
         let wanted = challenge_of(&response);
         match wanted {
@@ -117,7 +142,7 @@ impl<'a> Conversation<'a> {
                 if response.status() == StatusCode::UNAUTHORIZED && !scopes.contains(&scope) =>
             {
                 let scopes = [scopes, std::slice::from_ref(&scope)].concat();
-                let request = self.authorized(self.client.request(method, url), url, &scopes)?;
+                let request = self.request(method, url, &scopes)?;
                 self.plainly(prepare(request), verb, url)
             }
             _ => Ok(response),
@@ -130,16 +155,18 @@ impl<'a> Conversation<'a> {
         if status.is_server_error() {
             return PullError::HttpStatus { status: status.as_u16() };
         }
-        let body = self.reactor.wait(async { response.bytes().await }).unwrap_or_default();
-        let errors: Option<Errors> = serde_json::from_slice(&body[..body.len().min(ERROR_BODY_BYTES_MAX)]).ok();
-        if let Some(error) = errors.and_then(|errors| errors.errors.into_iter().next()) {
+        // What is too long to be an error's text is none.
+        let body = self.reactor.wait(limited_body(response, ERROR_BYTES_MAX)).unwrap_or_default();
+        let (errors, details) =
+            serde_json::from_slice(&body).map_or((Vec::new(), None), |said: Errors| (said.errors, said.details));
+        if let Some(error) = errors.into_iter().next() {
             let code = error.code.to_lowercase().replace('_', " ");
             let message = if error.message.is_empty() { code.clone() } else { error.message };
             return PullError::Registry { code, message };
         }
         let said = |code: &str, message: &str| PullError::Registry { code: code.into(), message: message.into() };
         match status {
-            StatusCode::UNAUTHORIZED => said("unauthorized", "authentication required"),
+            StatusCode::UNAUTHORIZED => said("unauthorized", details.as_deref().unwrap_or("authentication required")),
             StatusCode::FORBIDDEN => said("denied", "requested access to the resource is denied"),
             _ => PullError::HttpStatus { status: status.as_u16() },
         }
@@ -155,8 +182,8 @@ impl<'a> Conversation<'a> {
     /// A GET with the user's password, if there is one, as version 1 of the protocol has it.
     pub(super) fn get_plainly(&self, url: &str) -> Result<Response, PullError> {
         let request = match &self.credentials {
-            RegistryAuth::Basic(user, password) => self.client.get(url).basic_auth(user, Some(password)),
-            _ => self.client.get(url),
+            Credentials::Basic(user, password) => self.client.get(url).basic_auth(user, Some(password)),
+            Credentials::Anonymous => self.client.get(url),
         };
         self.plainly(request, "Get", url)
     }
@@ -173,8 +200,8 @@ impl<'a> Conversation<'a> {
         }
         match (&self.challenge, &self.credentials) {
             (Challenge::Nothing, _) => Ok(request),
-            (Challenge::Basic, RegistryAuth::Basic(user, password)) => Ok(request.basic_auth(user, Some(password))),
-            (Challenge::Basic, _) => Err(PullError::MissingCredentials),
+            (Challenge::Basic, Credentials::Basic(user, password)) => Ok(request.basic_auth(user, Some(password))),
+            (Challenge::Basic, Credentials::Anonymous) => Err(PullError::MissingCredentials),
             (Challenge::Bearer { realm, service, .. }, _) => {
                 Ok(request.bearer_auth(self.token(realm, service.as_deref(), scopes)?))
             }
@@ -189,10 +216,13 @@ impl<'a> Conversation<'a> {
         {
             return Ok(token);
         }
+        if self.transport == Transport::Https && Url::parse(realm).is_ok_and(|realm| realm.scheme() != "https") {
+            return Err(PullError::PlainRealm { registry: self.base_url.clone(), realm: realm.to_owned() });
+        }
         let mut query: Vec<(&str, &str)> = service.map(|service| ("service", service)).into_iter().collect();
         query.extend(scopes.iter().map(|scope| ("scope", scope.as_str())));
         let mut request = self.client.get(realm);
-        if let RegistryAuth::Basic(user, password) = &self.credentials {
+        if let Credentials::Basic(user, password) = &self.credentials {
             query.push(("account", user));
             request = request.basic_auth(user, Some(password));
         }
@@ -204,10 +234,7 @@ impl<'a> Conversation<'a> {
             code: "unauthorized".to_owned(),
             message: format!("the token server {realm} sent no token"),
         };
-        let body = self
-            .reactor
-            .wait(async { response.bytes().await })
-            .map_err(|error| wire::request_failed(&error, "Get", realm))?;
+        let body = self.reactor.wait(limited_body(response, TOKEN_BYTES_MAX))?;
         let given: Token = serde_json::from_slice(&body).map_err(|_| unreadable())?;
         let lifetime = Duration::from_secs(given.expires_in.unwrap_or(0).max(TOKEN_LIFETIME_SECONDS));
         let token = given.token.or(given.access_token).filter(|token| !token.is_empty()).ok_or_else(unreadable)?;
@@ -266,4 +293,33 @@ fn client(endpoint: &Endpoint, settings: &RegistrySettings) -> Result<Client, Pu
     let authorities: Result<Vec<_>, _> =
         authorities.iter().map(|pem| reqwest::Certificate::from_pem(pem.as_bytes())).collect();
     builder.tls_certs_merge(authorities.map_err(failed)?).build().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_with_tls_cannot_have_the_password_sent_without() {
+        let reactor = Reactor::start().unwrap();
+        let token_from = |realm: &str, transport| {
+            let host = "registry.example".to_owned();
+            let endpoint = Endpoint { credentials_key: host.clone(), host, transport };
+            let credentials = Credentials::Basic("jane".to_owned(), "secret".to_owned());
+            let settings = RegistrySettings::default();
+            let conversation = Conversation::with_credentials(&reactor, &endpoint, &settings, credentials).unwrap();
+            conversation.token(realm, None, &[]).unwrap_err()
+        };
+        // Nobody listens there: a realm that is asked is one that cannot be reached.
+        let plain = "http://127.0.0.1:9/token";
+        let refused = token_from(plain, Transport::Https);
+        assert!(matches!(&refused, PullError::PlainRealm { realm, .. } if realm == plain), "{refused}");
+        for (realm, transport) in [
+            ("https://127.0.0.1:9/token", Transport::Https),
+            (plain, Transport::HttpsUnverified),
+            (plain, Transport::Http),
+        ] {
+            assert!(matches!(token_from(realm, transport), PullError::Transport { .. }), "{realm}");
+        }
+    }
 }

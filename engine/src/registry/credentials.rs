@@ -8,11 +8,18 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use oci_client::secrets::RegistryAuth;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::PullError;
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Credentials {
+    Anonymous,
+    /// User and password.
+    Basic(String, String),
+}
 
 #[derive(Deserialize)]
 struct ClientConfig {
@@ -34,17 +41,17 @@ struct Auth {
 /// The credentials that the file at `path` has under `key`; anonymous when there is no file or no entry.
 ///
 /// Keys may be host names or URLs. Credential helpers are programs and are not asked.
-pub(super) fn look_up(path: Option<&Path>, key: &str) -> Result<RegistryAuth, PullError> {
-    let Some(path) = path else { return Ok(RegistryAuth::Anonymous) };
+pub(super) fn look_up(path: Option<&Path>, key: &str) -> Result<Credentials, PullError> {
+    let Some(path) = path else { return Ok(Credentials::Anonymous) };
     let failed = |reason: String| PullError::Credentials { path: path.to_owned(), reason };
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(RegistryAuth::Anonymous),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Credentials::Anonymous),
         Err(error) => return Err(failed(error.to_string())),
     };
     let config: ClientConfig = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
     let entry = config.auths.iter().find(|(name, _)| host_of(name) == host_of(key));
-    let Some((name, auth)) = entry else { return Ok(RegistryAuth::Anonymous) };
+    let Some((name, auth)) = entry else { return Ok(Credentials::Anonymous) };
     decode(auth).ok_or_else(|| failed(format!("the auth of {name:?} is not base64 of user:password")))
 }
 
@@ -69,8 +76,8 @@ impl CredentialsFile {
     /// User and password under `key`, if there are any.
     pub fn get(&self, key: &str) -> Result<Option<(String, String)>, PullError> {
         match look_up(Some(&self.path), key)? {
-            RegistryAuth::Basic(user, password) => Ok(Some((user, password))),
-            _ => Ok(None),
+            Credentials::Basic(user, password) => Ok(Some((user, password))),
+            Credentials::Anonymous => Ok(None),
         }
     }
 
@@ -117,16 +124,16 @@ impl CredentialsFile {
     }
 }
 
-fn decode(entry: &Auth) -> Option<RegistryAuth> {
+fn decode(entry: &Auth) -> Option<Credentials> {
     if entry.auth.is_empty() && entry.username.is_empty() {
-        return Some(RegistryAuth::Anonymous);
+        return Some(Credentials::Anonymous);
     }
     if entry.auth.is_empty() {
-        return Some(RegistryAuth::Basic(entry.username.clone(), entry.password.clone()));
+        return Some(Credentials::Basic(entry.username.clone(), entry.password.clone()));
     }
     let text = String::from_utf8(STANDARD.decode(&entry.auth).ok()?).ok()?;
     let (user, password) = text.split_once(':')?;
-    Some(RegistryAuth::Basic(user.to_owned(), password.trim_end_matches('\0').to_owned()))
+    Some(Credentials::Basic(user.to_owned(), password.trim_end_matches('\0').to_owned()))
 }
 
 fn host_of(name: &str) -> &str {
@@ -139,15 +146,15 @@ mod tests {
     use super::super::endpoint::HUB_CREDENTIALS_KEY;
     use super::*;
 
-    fn found(json: &str, key: &str) -> Result<RegistryAuth, PullError> {
+    fn found(json: &str, key: &str) -> Result<Credentials, PullError> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("config.json");
         std::fs::write(&path, json).unwrap();
         look_up(Some(&path), key)
     }
 
-    fn jane() -> RegistryAuth {
-        RegistryAuth::Basic("jane".to_owned(), "se:cret".to_owned())
+    fn jane() -> Credentials {
+        Credentials::Basic("jane".to_owned(), "se:cret".to_owned())
     }
 
     #[test]
@@ -157,14 +164,14 @@ mod tests {
         assert_eq!(found(&format!(r#"{{"auths":{{"https://r.io/v2/":{entry}}}}}"#), "r.io").unwrap(), jane());
         let hub = format!(r#"{{"auths":{{"{HUB_CREDENTIALS_KEY}":{entry}}}}}"#);
         assert_eq!(found(&hub, HUB_CREDENTIALS_KEY).unwrap(), jane());
-        assert_eq!(found(&hub, "127.0.0.1:5000").unwrap(), RegistryAuth::Anonymous);
+        assert_eq!(found(&hub, "127.0.0.1:5000").unwrap(), Credentials::Anonymous);
     }
 
     #[test]
     fn no_file_and_no_entry_mean_anonymous() {
-        assert_eq!(look_up(Some(Path::new("/nonexistent/config.json")), "x").unwrap(), RegistryAuth::Anonymous);
-        assert_eq!(found("{}", "x").unwrap(), RegistryAuth::Anonymous);
-        assert_eq!(found(r#"{"auths":{"x":{}}}"#, "x").unwrap(), RegistryAuth::Anonymous);
+        assert_eq!(look_up(Some(Path::new("/nonexistent/config.json")), "x").unwrap(), Credentials::Anonymous);
+        assert_eq!(found("{}", "x").unwrap(), Credentials::Anonymous);
+        assert_eq!(found(r#"{"auths":{"x":{}}}"#, "x").unwrap(), Credentials::Anonymous);
     }
 
     #[test]

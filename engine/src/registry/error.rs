@@ -54,6 +54,15 @@ pub enum PullError {
     /// A token server's refusal.
     #[error("Head \"{url}\": unauthorized: {message}")]
     Unauthorized { url: String, message: String },
+    /// A password would go over the wire for all to read.
+    #[error(
+        "{registry} speaks HTTPS, but wants its token fetched from {realm} without encryption: refused; have the registry's \
+         owner name an https realm, or list the registry in insecure-registries"
+    )]
+    PlainRealm { registry: String, realm: String },
+    /// An answer that would fill the memory.
+    #[error("{url} answers with more than the {max_bytes} bytes that are read into memory")]
+    AnswerTooLarge { url: String, max_bytes: usize },
     #[error("unknown blob")]
     UnknownBlob { digest: Digest },
 
@@ -97,6 +106,9 @@ pub enum PullError {
     /// The sink could not take the layer.
     #[error("failed to register layer: {source}")]
     Sink { digest: Digest, source: SinkError },
+    /// The image has more layers than can be stacked here.
+    #[error("failed to register layer: max depth exceeded")]
+    MaxDepth,
     /// Another layer failed first.
     #[error("the pull was given up")]
     GivenUp,
@@ -117,6 +129,7 @@ impl PullError {
         !matches!(
             self,
             PullError::Sink { .. }
+                | PullError::MaxDepth
                 | PullError::Credentials { .. }
                 | PullError::Certificates { .. }
                 | PullError::Mirror { .. }

@@ -1,8 +1,7 @@
 //! Logging in: whether a registry takes a user's password.
 
-use oci_client::secrets::RegistryAuth;
-
 use super::conversation::Conversation;
+use super::credentials::Credentials;
 use super::reactor::Reactor;
 use super::{PullError, RegistrySettings, authorities, endpoint};
 
@@ -32,7 +31,7 @@ pub fn login(key: &str, user: &str, password: &str, settings: &RegistrySettings)
     let host = if key == endpoint::HUB_CREDENTIALS_KEY { "docker.io" } else { key };
     let mut told = PullError::GivenUp;
     for endpoint in endpoint::of_server(host, settings) {
-        let credentials = RegistryAuth::Basic(user.to_owned(), password.to_owned());
+        let credentials = Credentials::Basic(user.to_owned(), password.to_owned());
         let mut conversation = Conversation::with_credentials(&reactor, &endpoint, settings, credentials)?;
         if let Err(error) = conversation.greet() {
             told = error;

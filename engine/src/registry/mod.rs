@@ -4,12 +4,16 @@
 //! leave nothing behind.
 //! *Holds*: manifests, configurations and layers are verified against the digests that name them, and every layer also
 //! against its size and diff ID, before the first layer is registered. No layer is ever whole in memory.
-//! *Never*: sends one registry's credentials to another; follows a layer's foreign URLs; pushes a layer whose bytes are not
+//! No other answer is read into memory without a limit (`body`).
+//! *Never*: sends credentials to anyone but the registry they are kept for and the token server that it names, nor to a token
+//! server without encryption when the registry has it; follows a layer's foreign URLs; pushes a layer whose bytes are not
 //! those of its diff ID.
-//! *Proved by*: `engine/tests/pull.rs`, `engine/tests/push.rs`, and with a real registry `engine/tests/real_registry.rs`.
+//! *Proved by*: `engine/tests/pull.rs`, `engine/tests/push.rs`, `engine/tests/endless.rs`, and with a real registry
+//! `engine/tests/real_registry/main.rs`.
 
 mod authorities;
 mod blob;
+mod body;
 mod certificates;
 mod conversation;
 mod credentials;
@@ -97,8 +101,11 @@ pub trait PullSink: Sync {
     /// Whether the image is there already, so that nothing needs to be pulled.
     fn has_image(&self, image_id: &Digest) -> bool;
 
-    /// Whether the layer is registered already, and with it all layers below.
+    /// Whether the layer is registered already. Asked from the base up, and of no layer above one that is not.
     fn has_layer(&self, chain_id: &Digest) -> bool;
+
+    /// How many layers an image may have.
+    fn layers_max(&self) -> usize;
 
     /// Unpacks one uncompressed layer tar into a staging place, side by side with other layers and before the one
     /// below may be there. Nothing may become visible. What is not read of `tar` is read and verified by the caller.

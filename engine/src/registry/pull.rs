@@ -83,6 +83,9 @@ fn pull_from(
     }
     let config = image_config(remote, &manifest.config, retries)?;
     let layers = layers::layers_of(&manifest.layers, &config.view().rootfs.diff_ids)?;
+    if layers.len() > sink.layers_max() {
+        return Err(PullError::MaxDepth);
+    }
     let known = layers.iter().take_while(|layer| sink.has_layer(&layer.chain_id)).count();
     let (existing, missing) = layers.split_at(known);
     for layer in existing {

@@ -1,18 +1,20 @@
 //! One repository at one registry: its manifests and blobs.
 
+use std::io;
 use std::time::Duration;
 
 use futures_util::stream::BoxStream;
-use oci_client::client::{BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol, SizedStream};
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, RegistryOperation};
+use futures_util::{StreamExt, TryStreamExt};
+use reqwest::header::{ACCEPT, RANGE};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use tokio_util::bytes::Bytes;
 
-use super::endpoint::{Endpoint, Transport};
+use super::body::{ANSWER_BYTES_MAX, ERROR_BYTES_MAX, limited_body};
+use super::conversation::Conversation;
+use super::endpoint::Endpoint;
 use super::reactor::Reactor;
-use super::wire::{self, Access, Asked};
-use super::{PullError, RegistrySettings, certificates, credentials};
+use super::wire::{self, Asked};
+use super::{PullError, RegistrySettings};
 use crate::image::manifest::{Manifest, media_type};
 use crate::image::{Digest, Reference};
 
@@ -20,24 +22,30 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const USER_AGENT: &str = concat!("layerlab/", env!("CARGO_PKG_VERSION"));
 
+const CONTENT_DIGEST: &str = "docker-content-digest";
+
 /// A repository at an endpoint that has answered.
 pub(super) struct Remote<'a> {
     pub(super) reactor: &'a Reactor,
-    client: Client,
+    conversation: Conversation<'a>,
     reference: &'a Reference,
-    base_url: String,
-    at_endpoint: oci_client::Reference,
-    auth: RegistryAuth,
-    access: Access,
+    scope: String,
 }
 
 /// The bytes of a blob from some offset on.
 pub(super) struct BlobStream {
-    pub(super) bytes: BoxStream<'static, Result<Bytes, std::io::Error>>,
+    pub(super) bytes: BoxStream<'static, Result<Bytes, io::Error>>,
     /// Where the bytes begin: at the offset that was asked for, or at 0 from a registry that cannot resume.
     pub(super) offset_bytes: u64,
     /// Whether the registry said how long the answer is, so that a short one is known to be cut off.
     pub(super) has_length: bool,
+}
+
+/// A blob that is about to be asked for.
+pub(super) struct BlobRequest<'a> {
+    request: RequestBuilder,
+    asked: Asked<'a>,
+    offset_bytes: u64,
 }
 
 impl<'a> Remote<'a> {
@@ -48,21 +56,13 @@ impl<'a> Remote<'a> {
         reference: &'a Reference,
         settings: &RegistrySettings,
     ) -> Result<Remote<'a>, PullError> {
-        prepare_tls();
-        let auth = credentials::look_up(settings.credentials.as_deref(), &endpoint.credentials_key)?;
-        let base_url = endpoint.base_url();
-        let at_endpoint = at_endpoint(endpoint, reference);
-        let access = if auth == RegistryAuth::Anonymous { Access::Anonymous } else { Access::Password };
-        let asked = Asked { reference, url: format!("{base_url}/v2/"), access, blob: None };
-        let authorities = certificates::authorities(&endpoint.host, settings)?;
-        let connected = reactor.wait(async {
-            let client = Client::try_from(client_config(endpoint.transport, authorities))?;
-            let token = client.auth(&at_endpoint, &auth, RegistryOperation::Pull).await?;
-            Ok((client, token))
-        });
-        let (client, token) = connected.map_err(|error: OciDistributionError| wire::translate(error, &asked))?;
-        let access = if token.is_some() { Access::Token } else { access };
-        Ok(Remote { reactor, client, reference, base_url, at_endpoint, auth, access })
+        let mut conversation = Conversation::new(reactor, endpoint, settings)?;
+        conversation.hear()?;
+        let scope = format!("repository:{}:pull", reference.path());
+        let remote = Remote { reactor, conversation, reference, scope };
+        let url = remote.conversation.url("/v2/");
+        remote.authorized(&url).map(drop)?;
+        Ok(remote)
     }
 
     /// The manifest that the reference names, or the one with this digest; verified against the digest.
@@ -73,33 +73,31 @@ impl<'a> Remote<'a> {
             None => self.reference.tag().unwrap_or("latest").to_owned(),
         };
         let asked = self.asked("manifests", &name, None);
-        let image = match wanted {
-            Some(digest) => self.at_endpoint.clone_with_digest(digest.to_string()),
-            None => self.at_endpoint.clone(),
-        };
-        let answer = self.client.pull_manifest_raw(&image, &self.auth, &media_type::ACCEPTED);
-        let (raw, _) = self.reactor.wait(answer).map_err(|error| wire::translate(error, &asked))?;
-        if let Some(wanted) = wanted
-            && Digest::of(&raw) != *wanted
-        {
-            return Err(PullError::ManifestVerification { digest: wanted.to_string() });
+        let request = self.authorized(&asked.url)?.header(ACCEPT, media_type::ACCEPTED.join(", "));
+        let (raw, promised) = self.reactor.wait(async {
+            let response = request.send().await.map_err(|error| wire::request_failed(&error, "Get", &asked.url))?;
+            if response.status() != StatusCode::OK {
+                return Err(refusal(response, &asked).await);
+            }
+            let promised = response.headers().get(CONTENT_DIGEST).and_then(|digest| digest.to_str().ok());
+            let promised: Option<Digest> = promised.and_then(|digest| digest.parse().ok());
+            Ok((limited_body(response, ANSWER_BYTES_MAX).await?, promised))
+        })?;
+        let found = Digest::of(&raw);
+        if let Some(digest) = wanted.into_iter().chain(&promised).find(|digest| **digest != found) {
+            return Err(PullError::ManifestVerification { digest: digest.to_string() });
         }
-        Ok(Manifest::parse(raw.to_vec())?)
+        Ok(Manifest::parse(raw)?)
     }
 
-    /// The bytes of a blob from `offset_bytes` on, unverified.
-    pub(super) async fn blob(&self, digest: &Digest, offset_bytes: u64) -> Result<BlobStream, PullError> {
-        let name = digest.to_string();
-        let opened = if offset_bytes == 0 {
-            self.client.pull_blob_stream(&self.at_endpoint, name.as_str()).await.map(BlobResponse::Full)
-        } else {
-            self.client.pull_blob_stream_partial(&self.at_endpoint, name.as_str(), offset_bytes, None).await
-        };
-        let asked = self.asked("blobs", &name, Some(digest));
-        match opened.map_err(|error| wire::translate(error, &asked))? {
-            BlobResponse::Full(stream) => Ok(BlobStream::new(stream, 0)),
-            BlobResponse::Partial(stream) => Ok(BlobStream::new(stream, offset_bytes)),
+    /// Prepares to ask for the bytes of a blob from `offset_bytes` on; [`BlobRequest::send`] does.
+    pub(super) fn blob<'d>(&'d self, digest: &'d Digest, offset_bytes: u64) -> Result<BlobRequest<'d>, PullError> {
+        let asked = self.asked("blobs", &digest.to_string(), Some(digest));
+        let mut request = self.authorized(&asked.url)?;
+        if offset_bytes > 0 {
+            request = request.header(RANGE, format!("bytes={offset_bytes}-"));
         }
+        Ok(BlobRequest { request, asked, offset_bytes })
     }
 
     /// Where a blob is fetched from.
@@ -108,43 +106,41 @@ impl<'a> Remote<'a> {
     }
 
     fn asked<'d>(&'d self, kind: &str, name: &str, blob: Option<&'d Digest>) -> Asked<'d> {
-        let url = format!("{}/v2/{}/{kind}/{name}", self.base_url, self.reference.path());
-        Asked { reference: self.reference, url, access: self.access, blob }
+        let url = self.conversation.url(&format!("/v2/{}/{kind}/{name}", self.reference.path()));
+        Asked { reference: self.reference, url, access: self.conversation.access(), blob }
+    }
+
+    fn authorized(&self, url: &str) -> Result<RequestBuilder, PullError> {
+        let named = || self.asked("manifests", "", None).manifest_url();
+        self.conversation.request(Method::GET, url, std::slice::from_ref(&self.scope)).map_err(|error| match error {
+            PullError::MissingCredentials => PullError::NoCredentials { url: named() },
+            PullError::Registry { message, .. } => PullError::Unauthorized { url: named(), message },
+            other => other,
+        })
     }
 }
 
-impl BlobStream {
-    fn new(stream: SizedStream, offset_bytes: u64) -> BlobStream {
-        BlobStream { has_length: stream.content_length.is_some(), bytes: stream.stream, offset_bytes }
+impl BlobRequest<'_> {
+    /// The blob's bytes, unverified.
+    pub(super) async fn send(self) -> Result<BlobStream, PullError> {
+        let sent = self.request.send().await;
+        let response = sent.map_err(|error| wire::request_failed(&error, "Get", &self.asked.url))?;
+        let offset_bytes = match response.status() {
+            StatusCode::OK => 0,
+            StatusCode::PARTIAL_CONTENT if self.offset_bytes > 0 => self.offset_bytes,
+            _ => return Err(refusal(response, &self.asked).await),
+        };
+        let has_length = response.content_length().is_some();
+        let bytes = response.bytes_stream().map_err(io::Error::other).boxed();
+        Ok(BlobStream { bytes, offset_bytes, has_length })
     }
 }
 
-fn at_endpoint(endpoint: &Endpoint, reference: &Reference) -> oci_client::Reference {
-    let (host, path) = (endpoint.host.clone(), reference.path().to_owned());
-    match reference.digest() {
-        Some(digest) => oci_client::Reference::with_digest(host, path, digest.to_string()),
-        None => oci_client::Reference::with_tag(host, path, reference.tag().unwrap_or("latest").to_owned()),
-    }
-}
-
-fn client_config(transport: Transport, authorities: Vec<String>) -> ClientConfig {
-    let pem = |text: String| Certificate { encoding: CertificateEncoding::Pem, data: text.into_bytes() };
-    let mut config = ClientConfig {
-        // Plain HTTP needs no certificates, and loading them takes a while.
-        accept_invalid_certificates: transport != Transport::Https,
-        read_timeout: Some(READ_TIMEOUT),
-        connect_timeout: Some(CONNECT_TIMEOUT),
-        user_agent: USER_AGENT,
-        extra_root_certificates: authorities.into_iter().map(pem).collect(),
-        ..ClientConfig::default()
-    };
-    if transport == Transport::Http {
-        config.protocol = ClientProtocol::Http;
-        // Local registries are not reached through the proxy of the environment; naming one turns that off.
-        config.http_proxy = Some("http://127.0.0.1:9".to_owned());
-        config.no_proxy = Some("*,0.0.0.0/0,::/0".to_owned());
-    }
-    config
+async fn refusal(response: Response, asked: &Asked<'_>) -> PullError {
+    let status = response.status();
+    // What is too long to be an error's text is none.
+    let body = limited_body(response, ERROR_BYTES_MAX).await.unwrap_or_default();
+    wire::refused(status, &body, asked)
 }
 
 /// The TLS stack is built without a default provider of cryptography. An error means that there is a provider already.

@@ -3,10 +3,11 @@
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
+use super::body::{ANSWER_BYTES_MAX, limited_body};
 use super::conversation::Conversation;
 use super::endpoint::Transport;
 use super::reactor::Reactor;
-use super::{PullError, RegistrySettings, authorities, endpoint, wire};
+use super::{PullError, RegistrySettings, authorities, endpoint};
 
 /// One repository that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -90,8 +91,7 @@ fn ask(conversation: &Conversation, words: &str, limit: u32) -> Result<Vec<Found
     if response.status() != StatusCode::OK {
         return Err(SearchError::Status(response.status().as_u16()));
     }
-    let body = conversation.reactor.wait(async { response.bytes().await });
-    let body = body.map_err(|error| wire::request_failed(&error, "Get", &url))?;
+    let body = conversation.reactor.wait(limited_body(response, ANSWER_BYTES_MAX))?;
     let answer: Answer = serde_json::from_slice(&body).map_err(SearchError::Answer)?;
     Ok(answer.results.unwrap_or_default())
 }

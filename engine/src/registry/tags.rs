@@ -3,6 +3,7 @@
 use reqwest::{Method, header::LINK};
 use serde::Deserialize;
 
+use super::body::{ANSWER_BYTES_MAX, limited_body};
 use super::conversation::Conversation;
 use super::reactor::Reactor;
 use super::{PullError, RegistrySettings, authorities, endpoint};
@@ -10,6 +11,8 @@ use crate::image::Reference;
 
 /// More pages than this are no list of tags but a registry that leads in a circle.
 const PAGES_MAX: usize = 10_000;
+/// Longer lists, over all their pages, are not held in memory.
+const LIST_BYTES_MAX: usize = 64 << 20;
 
 #[derive(Deserialize)]
 struct Page {
@@ -36,6 +39,7 @@ fn tags_at(conversation: &Conversation, reference: &Reference) -> Result<Vec<Str
     let scope = format!("repository:{}:pull", reference.path());
     let mut url = conversation.url(&format!("/v2/{}/tags/list", reference.path()));
     let mut tags = Vec::new();
+    let mut left_bytes = LIST_BYTES_MAX;
     for _ in 0..PAGES_MAX {
         let response = conversation.send(Method::GET, &url, std::slice::from_ref(&scope), |request| request)?;
         if !response.status().is_success() {
@@ -48,8 +52,8 @@ fn tags_at(conversation: &Conversation, reference: &Reference) -> Result<Vec<Str
         }
         let next = response.headers().get(LINK).and_then(|link| link.to_str().ok()).and_then(next_page);
         let next = next.and_then(|next| response.url().join(next).ok());
-        let body = conversation.reactor.wait(async { response.bytes().await });
-        let body = body.map_err(|error| super::wire::request_failed(&error, "Get", &url))?;
+        let body = conversation.reactor.wait(limited_body(response, ANSWER_BYTES_MAX.min(left_bytes)))?;
+        left_bytes -= body.len();
         let page: Page = serde_json::from_slice(&body).map_err(|error| PullError::Registry {
             code: "unexpected answer".to_owned(),
             message: error.to_string(),

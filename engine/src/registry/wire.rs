@@ -1,11 +1,11 @@
-//! Turns what the client crate and the network say into the words of [`PullError`].
+//! Turns what a registry and the network say into the words of [`PullError`].
 
 use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs, UdpSocket};
 
-use oci_client::errors::{DigestError, OciDistributionError, OciError};
-use serde_json::Value;
+use reqwest::StatusCode;
+use serde::Deserialize;
 
 use super::PullError;
 use crate::image::{Digest, Reference};
@@ -20,7 +20,7 @@ pub(super) struct Asked<'a> {
 
 impl Asked<'_> {
     /// The manifest that the reference names: what dockerd asks for when it first needs to say who it is.
-    fn manifest_url(&self) -> String {
+    pub(super) fn manifest_url(&self) -> String {
         let base = self.url.split("/v2/").next().unwrap_or_default();
         let name = self.reference.digest().map(ToString::to_string);
         let name = name.unwrap_or_else(|| self.reference.tag().unwrap_or("latest").to_owned());
@@ -38,24 +38,34 @@ pub(super) enum Access {
     Token,
 }
 
-/// The pull error for a failed request.
-pub(super) fn translate(error: OciDistributionError, asked: &Asked) -> PullError {
-    match error {
-        OciDistributionError::RequestError(error) => request_failed(&error, "Get", &asked.url),
-        OciDistributionError::RegistryError { envelope, .. } => match envelope.errors.into_iter().next() {
+#[derive(Deserialize)]
+struct Errors {
+    errors: Vec<OneError>,
+}
+
+#[derive(Deserialize)]
+struct OneError {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// The pull error for an answer with this status and body.
+pub(super) fn refused(status: StatusCode, body: &[u8], asked: &Asked) -> PullError {
+    if status == StatusCode::UNAUTHORIZED {
+        return unauthorized(asked);
+    }
+    if status.is_client_error()
+        && let Ok(Errors { errors }) = serde_json::from_slice(body)
+    {
+        return match errors.into_iter().next() {
             Some(error) => registry_error(error, asked),
             None => PullError::Registry { code: "unknown".to_owned(), message: "empty error list".to_owned() },
-        },
-        OciDistributionError::ServerError { code: 404, .. } if asked.blob.is_some() => unknown_blob(asked),
-        OciDistributionError::ServerError { code, .. } => PullError::HttpStatus { status: code },
-        OciDistributionError::UnauthorizedError { .. } => unauthorized(asked),
-        OciDistributionError::AuthenticationFailure(body) => {
-            PullError::Unauthorized { url: asked.manifest_url(), message: token_server_message(&body) }
-        }
-        OciDistributionError::DigestError(DigestError::VerificationError { expected, .. }) => {
-            PullError::ManifestVerification { digest: expected }
-        }
-        other => PullError::Registry { code: "unexpected answer".to_owned(), message: other.to_string() },
+        };
+    }
+    match status {
+        StatusCode::NOT_FOUND if asked.blob.is_some() => unknown_blob(asked),
+        _ => PullError::HttpStatus { status: status.as_u16() },
     }
 }
 
@@ -83,22 +93,14 @@ pub(super) fn broken_stream(error: &io::Error, url: &str) -> PullError {
     PullError::Transport { method: "Get", url: url.to_owned(), reason }
 }
 
-/// Whether the client crate found at the end of a blob that its digest is wrong, which is checked here as well.
-pub(super) fn is_digest_mismatch(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<DigestError>())
-}
-
 /// Whether this says, in hyper's words, that the body ended before its length or its last chunk.
 fn is_cut_off(error: &(dyn Error + 'static)) -> bool {
     let text = error.to_string();
     text.contains("end of file before message length") || text.contains("unexpected EOF during chunk")
 }
 
-fn registry_error(error: OciError, asked: &Asked) -> PullError {
-    let code = match serde_json::to_value(&error.code) {
-        Ok(Value::String(code)) => code.to_lowercase().replace('_', " "),
-        _ => "unknown".to_owned(),
-    };
+fn registry_error(error: OneError, asked: &Asked) -> PullError {
+    let code = error.code.to_lowercase().replace('_', " ");
     let message = if error.message.is_empty() { code.clone() } else { error.message };
     let reference = asked.reference;
     match code.as_str() {
@@ -117,7 +119,7 @@ fn unknown_blob(asked: &Asked) -> PullError {
     }
 }
 
-/// A 401: the client crate drops its body, so the words are those of dockerd for the same situation.
+/// A 401: the words are those of dockerd for the same situation.
 fn unauthorized(asked: &Asked) -> PullError {
     match asked.access {
         Access::Token => PullError::Denied {
@@ -129,12 +131,6 @@ fn unauthorized(asked: &Asked) -> PullError {
             PullError::Registry { code: "unauthorized".to_owned(), message: "authentication required".to_owned() }
         }
     }
-}
-
-fn token_server_message(body: &str) -> String {
-    let json: Value = serde_json::from_str(body).unwrap_or_default();
-    let said = [&json["details"], &json["errors"][0]["message"], &json["message"], &json["error"]];
-    said.into_iter().find_map(Value::as_str).unwrap_or("authentication required").to_owned()
 }
 
 fn request_reason(error: &(dyn Error + 'static), url: &str, connecting: bool, timed_out: bool) -> String {

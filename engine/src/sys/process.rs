@@ -5,8 +5,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -78,7 +80,7 @@ pub fn spawn_detached(command: &mut Command) -> io::Result<Child> {
         command.pre_exec(|| {
             nix::unistd::setsid()?;
             SigSet::empty().thread_set_mask()?;
-            Ok(())
+            restore_file_limit()
         })
     };
     command.spawn()
@@ -107,9 +109,31 @@ pub fn reset_signals() -> io::Result<()> {
 
 /// Replaces this process by `program`; comes back only with an error.
 pub fn exec(program: &CString, arguments: &[CString], environment: &[CString]) -> io::Error {
+    if let Err(error) = restore_file_limit() {
+        return error;
+    }
     match nix::unistd::execve(program, arguments, environment) {
         Ok(never) => match never {},
         Err(errno) => errno.into(),
+    }
+}
+
+/// How many files this process might have open when it began: soft and hard limit.
+static FILE_LIMIT: OnceLock<(rlim_t, rlim_t)> = OnceLock::new();
+
+/// Lets this process have as many files open as it may at all: a tree as deep is held open from its top to its bottom. The
+/// programs that it becomes or starts detached have the limit that there was before.
+pub fn raise_file_limit() -> io::Result<()> {
+    let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    FILE_LIMIT.get_or_init(|| (soft, hard));
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}
+
+/// Undoes [`raise_file_limit`]; makes only system calls.
+fn restore_file_limit() -> io::Result<()> {
+    match FILE_LIMIT.get() {
+        Some((soft, hard)) => Ok(setrlimit(Resource::RLIMIT_NOFILE, *soft, *hard)?),
+        None => Ok(()),
     }
 }
 
@@ -138,6 +162,18 @@ pub fn exit_now(code: i32) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_raised_limit_of_open_files_is_not_passed_on() {
+        let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, 100, hard).unwrap();
+        raise_file_limit().unwrap();
+        assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "ulimit -Sn"]).stdout(std::process::Stdio::piped());
+        let child = spawn_detached(&mut command).unwrap();
+        assert_eq!(child.wait_with_output().unwrap().stdout, b"100\n");
+    }
 
     #[test]
     fn the_end_of_a_process_is_seen() {

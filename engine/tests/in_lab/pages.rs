@@ -68,6 +68,13 @@ fn every_page_replays_for_an_ordinary_user() {
 }
 
 #[test]
+fn every_case_replays_with_the_other_drivers() {
+    for driver in ["overlay", "vfs"] {
+        replay(&["cases", "--driver", driver], "user");
+    }
+}
+
+#[test]
 fn every_page_replays_on_a_real_dockerd() {
     if !rustix::process::geteuid().is_root() {
         return skip("docker", "a dockerd needs root");

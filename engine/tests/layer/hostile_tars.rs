@@ -183,6 +183,18 @@ fn damaged_headers_are_errors() {
 }
 
 #[test]
+fn names_that_no_path_can_hold_are_refused_before_they_are_kept() {
+    let long = "d/".repeat(2048);
+    let name = Tar::new().pax(&[("path", long.as_bytes())]).file("a", "").end();
+    let target = Tar::new().pax(&[("linkpath", long.as_bytes())]).symlink("a", "b").end();
+    let gnu = Tar::new().entry(b'L', "x", "", 0, "n".repeat(1 << 20).as_bytes(), |_| {}).file("a", "").end();
+    for tar in [name, target, gnu] {
+        let error = unpacked(&tar, directory().path()).unwrap_err().to_string();
+        assert!(error.contains("name of ") && error.contains(" bytes, where 4095 are possible"), "{error}");
+    }
+}
+
+#[test]
 fn sparse_and_unknown_entries_are_refused_by_name() {
     let sparse = Tar::new().pax(&[("GNU.sparse.major", b"1")]).file("a", "").end();
     for tar in [

@@ -13,6 +13,7 @@ pub struct Store {
     inner: Mutex<Inner>,
     unpack_fails_at: Option<usize>,
     register_fails_at: Option<usize>,
+    layers_max: Option<usize>,
     /// Every unpacking waits so long, so that those that may run side by side do.
     unpack_takes: Duration,
 }
@@ -34,6 +35,10 @@ impl Store {
 
     pub fn failing_to_register(index: usize) -> Store {
         Store { register_fails_at: Some(index), ..Store::default() }
+    }
+
+    pub fn stacking(layers_max: usize) -> Store {
+        Store { layers_max: Some(layers_max), ..Store::default() }
     }
 
     pub fn slow(unpack_takes: Duration) -> Store {
@@ -72,6 +77,10 @@ impl PullSink for Store {
 
     fn has_layer(&self, chain_id: &Digest) -> bool {
         self.inner.lock().unwrap().registered.contains(chain_id)
+    }
+
+    fn layers_max(&self) -> usize {
+        self.layers_max.unwrap_or(usize::MAX)
     }
 
     fn unpack(&self, layer: &LayerToPull, tar: &mut dyn Read) -> Result<(), SinkError> {

@@ -37,7 +37,8 @@ struct Options {
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let engine = session.engine()?;
-    let container = engine.container(&options.name.unwrap_or_default())?;
+    let name = options.name.unwrap_or_default();
+    let container = engine.container(&name).map_err(|error| Failure::about_container(&error, &name))?;
     if !container.config.state.running {
         return Err(Failure::new("You cannot attach to a stopped container, start it first"));
     }

@@ -9,7 +9,7 @@ use clap::{CommandFactory, Parser};
 
 use super::Verb;
 use crate::build::{self, BuildError, BuildSpec, Context, Watcher, read_file};
-use crate::cli::arguments::{Count, options, truth};
+use crate::cli::arguments::{Count, label, options, truth, variable};
 use crate::cli::messages::{Failure, REFUSED, SUCCESS, print_line, system_reason};
 use crate::cli::progress::Silent;
 use crate::cli::session::Session;
@@ -37,7 +37,7 @@ const TAR_HEADER_BYTES: u64 = 512;
 #[derive(Parser)]
 struct Options {
     /// Set build-time variables
-    #[arg(long, value_name = "list")]
+    #[arg(long, value_name = "list", value_parser = variable)]
     build_arg: Vec<String>,
     /// Name of the Dockerfile (Default is 'PATH/Dockerfile')
     #[arg(short, long, value_name = "string")]
@@ -49,7 +49,7 @@ struct Options {
     #[arg(long, value_name = "string")]
     iidfile: Option<PathBuf>,
     /// Set metadata for an image
-    #[arg(long, value_name = "list")]
+    #[arg(long, value_name = "list", value_parser = label)]
     label: Vec<String>,
     /// Set the networking mode for the RUN instructions during build
     #[arg(long, value_name = "string", default_value = "default")]

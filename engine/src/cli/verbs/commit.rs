@@ -40,8 +40,12 @@ struct Options {
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let reference = options.reference.filter(|name| !name.is_empty()).map(|name| Reference::parse(&name)).transpose();
+    let reference = reference.map_err(|error| Failure::new(error.to_string()))?;
+    if reference.as_ref().is_some_and(|reference| reference.digest().is_some()) {
+        return Err(Failure::new("refusing to create a tag with a digest reference"));
+    }
     let spec = CommitSpec {
-        reference: reference.map_err(|error| Failure::new(error.to_string()))?,
+        reference,
         author: options.author,
         comment: options.message,
         changes: options.change,

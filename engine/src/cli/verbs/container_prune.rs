@@ -9,6 +9,7 @@ use crate::cli::filters::{Filter, PruneFilters, filter};
 use crate::cli::messages::{Failure, SUCCESS};
 use crate::cli::pruning;
 use crate::cli::session::Session;
+use crate::container::Pruned;
 
 pub static VERB: Verb = Verb {
     names: &["container prune"],
@@ -33,14 +34,14 @@ struct Options {
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
-    let (mut ids, mut reclaimed_bytes) = (Vec::new(), 0);
+    let mut pruned = Pruned::default();
     if options.force || pruning::is_wanted(WARNING)? {
         let filters = PruneFilters::new(&options.filter, false, Timestamp::now())?;
-        (ids, reclaimed_bytes) = session.engine()?.prune_containers(&|container| {
+        pruned = session.engine()?.prune_containers(&|container| {
             let config = &container.config;
             filters.fit(config.created.timestamp(), config.config.labels.as_ref())
         })?;
     }
-    pruning::tell("Deleted Containers:", &ids, reclaimed_bytes)?;
+    pruning::tell("Deleted Containers:", pruned, String::clone)?;
     Ok(SUCCESS)
 }

@@ -3,7 +3,7 @@
 use clap::{CommandFactory, Parser};
 
 use super::Verb;
-use crate::cli::arguments::{Count, options};
+use crate::cli::arguments::{Count, options, variable};
 use crate::cli::messages::{self, Failure, NOT_EXECUTABLE};
 use crate::cli::run_options::environment;
 use crate::cli::session::Session;
@@ -25,7 +25,7 @@ struct Options {
     #[arg(short, long)]
     detach: bool,
     /// Set environment variables
-    #[arg(short, long, value_name = "list")]
+    #[arg(short, long, value_name = "list", value_parser = variable)]
     env: Vec<String>,
     /// Keep STDIN open even if not attached
     #[arg(short, long)]
@@ -48,7 +48,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let name = options.name.clone().unwrap_or_default();
     let spec = ExecSpec {
         command: options.command,
-        env: environment(&options.env, |name| std::env::var(name).ok()).map_err(Failure::new)?,
+        env: environment(&options.env, |name| std::env::var(name).ok()),
         workdir: options.workdir,
         user: options.user,
         interactive: options.interactive && !options.detach,

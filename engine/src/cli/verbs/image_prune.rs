@@ -9,7 +9,7 @@ use crate::cli::filters::{Filter, PruneFilters, filter};
 use crate::cli::messages::{Failure, SUCCESS};
 use crate::cli::pruning;
 use crate::cli::session::Session;
-use crate::container::RemovedImage;
+use crate::container::{Pruned, RemovedImage};
 
 pub static VERB: Verb = Verb {
     names: &["image prune"],
@@ -38,22 +38,18 @@ struct Options {
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
-    let (mut removed, mut reclaimed_bytes) = (Vec::new(), 0);
+    let mut pruned = Pruned::default();
     if options.force || pruning::is_wanted(if options.all { WARNING_OF_ALL } else { WARNING })? {
         let filters = PruneFilters::new(&options.filter, true, Timestamp::now())?;
         // As to dockerd: whatever else was said, one `false` means all.
         let all = options.all || filters.dangling.iter().any(|value| value == "false" || value == "0");
-        (removed, reclaimed_bytes) = session.engine()?.prune_images(all, &|image, config| {
+        pruned = session.engine()?.prune_images(all, &|image, config| {
             filters.fit(image.created, config.and_then(|config| config.labels.as_ref()))
         })?;
     }
-    let lines: Vec<String> = removed
-        .iter()
-        .map(|removed| match removed {
-            RemovedImage::Untagged(name) => format!("untagged: {name}"),
-            RemovedImage::Deleted(digest) => format!("deleted: {digest}"),
-        })
-        .collect();
-    pruning::tell("Deleted Images:", &lines, reclaimed_bytes)?;
+    pruning::tell("Deleted Images:", pruned, |removed| match removed {
+        RemovedImage::Untagged(name) => format!("untagged: {name}"),
+        RemovedImage::Deleted(digest) => format!("deleted: {digest}"),
+    })?;
     Ok(SUCCESS)
 }

@@ -4,8 +4,9 @@ use clap::{CommandFactory, Parser};
 
 use super::Verb;
 use crate::cli::arguments::{Count, options};
-use crate::cli::messages::{Failure, for_each_name};
+use crate::cli::messages::{Failure, all_said, print_line};
 use crate::cli::session::Session;
+use crate::container::EngineError;
 
 pub static VERB: Verb = Verb {
     names: &["rm", "container rm"],
@@ -30,9 +31,16 @@ struct Options {
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let engine = session.engine()?;
-    for_each_name(&options.names, |name| {
-        engine
-            .remove_container(name, options.force, options.volumes)
-            .map_err(|error| Failure::about_container(&error, name))
-    })
+    let mut failures = Vec::new();
+    for name in &options.names {
+        match engine.remove_container(name, options.force, options.volumes) {
+            Ok(()) => print_line(name)?,
+            // What is to go by force may be gone already; that is said, and is no failure.
+            Err(error @ EngineError::NoSuchContainer(_)) if options.force => {
+                eprintln!("{}", Failure::about_container(&error, name).text);
+            }
+            Err(error) => failures.push(Failure::about_container(&error, name).text),
+        }
+    }
+    all_said(failures)
 }

@@ -45,7 +45,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
 }
 
 fn attach(session: &Session, engine: &Engine, name: &str, options: &Options) -> Result<u8, Failure> {
-    let container = engine.container(name)?;
+    let container = engine.container(name).map_err(|error| Failure::about_container(&error, name))?;
     let config = &container.config.config;
     let stdin = options.interactive && config.open_stdin;
     messages::check_terminal(stdin, config.tty)?;

@@ -9,6 +9,7 @@ use crate::cli::messages::{Failure, SUCCESS};
 use crate::cli::pruning;
 use crate::cli::session::Session;
 use crate::cli::volume_filter::Filters;
+use crate::container::Pruned;
 
 pub static VERB: Verb = Verb {
     names: &["volume prune"],
@@ -35,11 +36,11 @@ struct Options {
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let filters = Filters::new(&options.filter, &["label", "label!"])?;
     let engine = session.engine()?;
-    let (removed, size_bytes) = if options.force || pruning::is_wanted(WARNING)? {
+    let pruned = if options.force || pruning::is_wanted(WARNING)? {
         engine.prune_volumes(&|volume| filters.fit(volume, false))?
     } else {
-        (Vec::new(), 0)
+        Pruned::default()
     };
-    pruning::tell("Deleted Volumes:", &removed, size_bytes)?;
+    pruning::tell("Deleted Volumes:", pruned, String::clone)?;
     Ok(SUCCESS)
 }
