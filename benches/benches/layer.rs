@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use layerlab_engine::layer::{OverlayXattr, Owners, PackOptions, UnpackOptions, pack, unpack};
+use layerlab_engine::layer::{Contents, OverlayXattr, Owners, PackOptions, UnpackOptions, pack, unpack};
 
 const FILES: usize = 1000;
 const FILE_BYTES: usize = 4096;
@@ -35,7 +35,8 @@ fn layers(criterion: &mut Criterion) {
             assert_eq!(again, packed, "packing is deterministic");
         });
     });
-    let unpack_options = UnpackOptions { overlay: OverlayXattr::User, owners: Owners::CallerOnly };
+    let unpack_options =
+        UnpackOptions { contents: Contents::Layer, overlay: OverlayXattr::User, owners: Owners::CallerOnly };
     group.bench_function("unpack_1000_files", |bencher| {
         bencher.iter_batched(
             || tempfile::tempdir().expect("a temporary directory"),
