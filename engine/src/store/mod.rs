@@ -73,12 +73,16 @@ impl Store {
     /// Opens the records of `driver` below `data_root`, laying out what is missing.
     pub fn open(data_root: &Path, driver: &str) -> Result<Store, StoreError> {
         let home = data_root.join("image").join(driver);
+        // All that dockerd has there, also what belongs to parts of it that this engine has not: a data root looks the same.
         for (directory, mode) in [
             ("", 0o710),
+            ("buildkit", 0o711),
+            ("containerd", 0o700),
             ("containers", 0o710),
             ("image", 0o700),
             ("network", 0o750),
             ("plugins", 0o700),
+            ("runtimes", 0o700),
             ("swarm", 0o700),
             ("tmp", 0o700),
             ("trust", 0o700),
@@ -149,7 +153,8 @@ mod tests {
         Store::open(root.path(), "overlay2").unwrap();
         let mut names: Vec<_> = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
-        assert_eq!(names, ["containers", "image", "network", "plugins", "swarm", "tmp", "trust", "volumes"]);
+        let dockers = "buildkit containerd containers image network plugins runtimes swarm tmp trust volumes";
+        assert_eq!(names, dockers.split(' ').collect::<Vec<_>>());
         let books = fs::read_to_string(root.path().join("image/overlay2/repositories.json")).unwrap();
         assert_eq!(books, r#"{"Repositories":{}}"#);
     }
