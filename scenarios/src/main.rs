@@ -383,7 +383,7 @@ fn list() -> anyhow::Result<u8> {
 
 fn show_prepared() -> anyhow::Result<u8> {
     let prepared = prepare()?;
-    println!("{}\n{}", prepared.tools.program.display(), prepared.images.display());
+    println!("{}\n{}\n{}", prepared.tools.program.display(), prepared.images.display(), prepared.packages.display());
     Ok(0)
 }
 

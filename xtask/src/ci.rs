@@ -111,11 +111,12 @@ impl Stage {
         }
         let output = call::lab()?.arg("prepare").output().context("cannot ask layerlab-lab what it prepared")?;
         let text = String::from_utf8(output.stdout)?;
-        let [guest, images] = text.lines().collect::<Vec<_>>()[..] else {
+        let [guest, images, packages] = text.lines().collect::<Vec<_>>()[..] else {
             bail!("layerlab-lab prepare said {text:?}: {}", String::from_utf8_lossy(&output.stderr));
         };
         fs::copy(guest, stage.directory.join("guest"))?;
         copy_tree(Path::new(images), &stage.directory.join("images"))?;
+        copy_tree(Path::new(packages), &stage.directory.join("packages"))?;
         for pages in ["walkthroughs", "cases"] {
             copy_pages(&call::root().join("scenarios").join(pages), &stage.directory)?;
         }
@@ -133,7 +134,7 @@ impl Stage {
         let mut lab = Command::new(at("layerlab-lab"));
         lab.arg("replay").uid(user.uid).gid(user.gid).current_dir(&self.directory);
         lab.env("LAYERLAB_ENGINE", at("layerlab")).env("LAYERLAB_GUEST", at("guest"));
-        lab.env("LAYERLAB_IMAGES", at("images")).env("HOME", &self.directory);
+        lab.env("LAYERLAB_IMAGES", at("images")).env("LAYERLAB_PACKAGES", at("packages")).env("HOME", &self.directory);
         let entries = fs::read_dir(&self.directory)?.collect::<Result<Vec<_>, _>>()?;
         let mut pages: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
         pages.retain(|path| path.extension().is_some_and(|extension| extension == "md"));

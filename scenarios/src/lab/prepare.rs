@@ -48,6 +48,9 @@ pub fn workspace_root() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
+/// Names a directory of packages that are assembled already.
+pub const PACKAGES_VARIABLE: &str = "LAYERLAB_PACKAGES";
+
 /// Where things made for labs are kept: `layerlab` in the target directory that holds the running program.
 pub fn cache() -> PathBuf {
     let program = env::current_exe().unwrap_or_default();
@@ -72,8 +75,14 @@ pub fn prepare() -> Result<Prepared, PrepareError> {
         None => assemble(&program, &names)?,
     };
     let index = index::read(&workspace_root().join("scenarios/images"))?;
-    let packages = cache().join("packages");
-    package::assemble(&workspace_root().join("scenarios/packages"), &program, &packages)?;
+    let packages = match env::var_os(PACKAGES_VARIABLE) {
+        Some(path) => path.into(),
+        None => {
+            let packages = cache().join("packages");
+            package::assemble(&workspace_root().join("scenarios/packages"), &program, &packages)?;
+            packages
+        }
+    };
     Ok(Prepared { tools: Tools { program, names }, images, packages, index })
 }
 
