@@ -1,6 +1,6 @@
 //! The lab on a real kernel: new namespaces, a bare machine, free ports, and nothing left however it ends.
 //!
-//! Each test starts this very program again as the outer process of a lab (`outer_process` below), as the current user
+//! Each test starts this very program again as the outer process of a lab (`outer_process`, by `ENTRANCE`), as the current user
 //! and, when that is root, in a user namespace too, and as uid 65534, who has a single ID.
 
 #![allow(clippy::unwrap_used)]
@@ -25,14 +25,14 @@ use layerlab_scenarios::target::{Installation, TargetError};
 const SCENARIO: &str = "LAYERLAB_TEST_SCENARIO";
 const ROOTLESS: &str = "LAYERLAB_TEST_ROOTLESS";
 const NAMESPACES: [&str; 6] = ["mnt", "net", "pid", "ipc", "uts", "user"];
+/// The test through which this program, started again with a scenario, becomes the outer process of a lab.
+const ENTRANCE: &str = "the_exit_status_is_passed_on";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 // ---- the outer process and what runs inside ----
 
-#[test]
-#[ignore = "the outer process of a lab; the other tests start it"]
-fn outer_process() {
-    let scenario = std::env::var(SCENARIO).expect("the name of a scenario");
+/// Becomes the outer process of a lab. Never comes back.
+fn outer_process(scenario: &str) -> ! {
     let mut root = Furnishing::default().plan().unwrap();
     // A registry without images.
     root.file(Path::new(IMAGES).join("index.json"), "{\"schemaVersion\":2,\"manifests\":[]}", 0o644);
@@ -41,7 +41,7 @@ fn outer_process() {
     let cgroup = scenario == "control groups";
     let second_host = scenario == "second host";
     let sandbox = Sandbox { root, keep: scenario == "keep", rootless, cgroup, second_host, ..Sandbox::default() };
-    let status = match sandbox.run(|inside| inside_the_lab(&scenario, inside)) {
+    let status = match sandbox.run(|inside| inside_the_lab(scenario, inside)) {
         Ok(Outcome::Ended { status }) => status,
         Ok(Outcome::Kept { pid, status }) => {
             say(&format!("kept {pid} {status}"));
@@ -182,7 +182,7 @@ fn this_program() -> File {
 fn start(user: User, scenario: &str) -> Child {
     let program = this_program();
     let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
-    command.args(["--exact", "outer_process", "--ignored", "--nocapture", "--test-threads=1"]);
+    command.args(["--exact", ENTRANCE, "--nocapture", "--test-threads=1"]);
     command.env(SCENARIO, scenario).current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped());
     match user {
         User::Current => {}
@@ -264,6 +264,9 @@ fn the_machine_has_no_data_root_and_shows_nothing_of_the_host() {
 
 #[test]
 fn the_exit_status_is_passed_on() {
+    if let Ok(scenario) = std::env::var(SCENARIO) {
+        outer_process(&scenario);
+    }
     for user in users() {
         let Some((_, status)) = run(user, "status") else { continue };
         assert_eq!(status, 42, "{user:?}");
