@@ -5,10 +5,11 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use nix::unistd::{SysconfVar, Uid, User, sysconf};
+use nix::unistd::{SysconfVar, sysconf};
 
 use super::error::failed;
 use super::{Engine, EngineError};
+use crate::sys::owners;
 
 /// Titles and rows of a table of processes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,9 +182,9 @@ impl Process {
 
 /// The user's name as `ps` writes it: eight characters at most, the last of a longer one `+`; else the number.
 fn user_name(uid: u32) -> String {
-    match User::from_uid(Uid::from_raw(uid)).ok().flatten() {
-        Some(user) if user.name.chars().count() > 8 => user.name.chars().take(7).chain(['+']).collect(),
-        Some(user) => user.name,
+    match owners::user_name(uid) {
+        Some(name) if name.chars().count() > 8 => name.chars().take(7).chain(['+']).collect(),
+        Some(name) => name,
         None => uid.to_string(),
     }
 }

@@ -132,11 +132,6 @@ impl Reference {
         Reference::from_canonical(&format!("{}:{tag}", self.canonical_name()))
     }
 
-    /// The same repository pinned to `digest`, without a tag: the key of a pulled image's digest in the store.
-    pub fn pinned_to(&self, digest: Digest) -> Reference {
-        Reference { digest: Some(digest), tag: None, ..self.clone() }
-    }
-
     /// Whether there is neither a tag nor a digest.
     pub fn is_name_only(&self) -> bool {
         self.tag.is_none() && self.digest.is_none()
@@ -280,11 +275,5 @@ mod tests {
         let reference = Reference::parse(&format!("httpd:2.4@{PIN}")).unwrap();
         assert_eq!(reference.with_tag("v1").unwrap().familiar(), "httpd:v1");
         assert_eq!(reference.with_tag("a b").unwrap_err(), ReferenceError::Format);
-    }
-
-    #[test]
-    fn pinning_drops_the_tag() {
-        let pinned = Reference::parse("httpd:2.4").unwrap().pinned_to(PIN.parse().unwrap());
-        assert_eq!(pinned.familiar(), format!("httpd@{PIN}"));
     }
 }

@@ -11,16 +11,15 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::{Gid, Group, Uid, User};
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
+use super::entry::{self, OwnerNames};
 use super::header::{BLOCK_BYTES, Header, TooLarge, padding_bytes};
 use super::root;
+use crate::sys::owners::{group_name, user_name};
 use crate::sys::root::Root;
-
-const CAPABILITY: &str = "security.capability";
 
 /// A tree that cannot be carried. Paths are relative to its root.
 #[derive(Debug, thiserror::Error)]
@@ -47,30 +46,12 @@ pub struct Bundle<'a, W> {
     options: BundleOptions<'a>,
     out: W,
     first_names: HashMap<(u64, u64), Vec<u8>>,
-    owners: Owners,
-}
-
-/// Names of users and groups, looked up once each.
-#[derive(Default)]
-struct Owners {
-    users: HashMap<u32, String>,
-    groups: HashMap<u32, String>,
-}
-
-impl Owners {
-    /// The names that this host has for the owner of a file.
-    fn fill(&mut self, header: &mut Header, stat: &Stat) {
-        let user = |uid| User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name).unwrap_or_default();
-        let group =
-            |gid| Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name).unwrap_or_default();
-        header.user_name = self.users.entry(stat.st_uid).or_insert_with(|| user(stat.st_uid)).clone();
-        header.group_name = self.groups.entry(stat.st_gid).or_insert_with(|| group(stat.st_gid)).clone();
-    }
+    owners: OwnerNames,
 }
 
 impl<'a, W: Write> Bundle<'a, W> {
     pub fn new(out: W, options: BundleOptions<'a>) -> Bundle<'a, W> {
-        Bundle { options, out, first_names: HashMap::new(), owners: Owners::default() }
+        Bundle { options, out, first_names: HashMap::new(), owners: OwnerNames::default() }
     }
 
     /// Adds what stands at `path` of `tree`, links not followed, and all below it, as `name`. A directory with an empty
@@ -105,7 +86,7 @@ impl<'a, W: Write> Bundle<'a, W> {
             ..Header::default()
         };
         (header.uid, header.gid) = self.options.owner.unwrap_or((stat.st_uid, stat.st_gid));
-        self.owners.fill(&mut header, &stat);
+        self.owners.fill(&mut header, &user_name, &group_name);
         self.write_header(path, Some(header))?;
         self.copy(file, path, stat.st_size.unsigned_abs())
     }
@@ -178,8 +159,9 @@ impl<'a, W: Write> Bundle<'a, W> {
         name: &Path,
         stat: &Stat,
     ) -> Result<Option<Header>, BundleError> {
-        let header = header(&mut self.owners, directory, last, name, stat).map_err(failed("read", path))?;
+        let header = entry::header(directory, last, name, stat).map_err(failed("read", path))?;
         Ok(header.map(|mut header| {
+            self.owners.fill(&mut header, &user_name, &group_name);
             if let Some((uid, gid)) = self.options.owner {
                 (header.uid, header.gid) = (uid, gid);
             }
@@ -225,7 +207,7 @@ pub fn content_hash(tree: &Root, path: &Path, owner: Option<(u32, u32)>) -> Resu
     let directory = directory.map_err(|source| BundleError::Io { operation: "open", path: path.to_owned(), source })?;
     let stat = root::stat(directory.as_fd(), last).map_err(failed("stat", path))?;
     let stat = stat.ok_or(Errno::NOENT).map_err(failed("stat", path))?;
-    let header = header(&mut Owners::default(), directory.as_fd(), last, path, &stat).map_err(failed("read", path))?;
+    let header = entry::header(directory.as_fd(), last, path, &stat).map_err(failed("read", path))?;
     let Some(mut header) = header else { return Ok(path.display().to_string()) };
     if let Some((uid, gid)) = owner {
         (header.uid, header.gid) = (uid, gid);
@@ -267,47 +249,6 @@ pub fn content_hash(tree: &Root, path: &Path, owner: Option<(u32, u32)>) -> Resu
         }
     }
     Ok(hex::encode(hasher.finalize()))
-}
-
-fn header(
-    owners: &mut Owners,
-    directory: BorrowedFd<'_>,
-    last: &OsStr,
-    name: &Path,
-    stat: &Stat,
-) -> Result<Option<Header>, Errno> {
-    let mut header = Header {
-        name: name.as_os_str().as_bytes().to_vec(),
-        mode: stat.st_mode,
-        uid: stat.st_uid,
-        gid: stat.st_gid,
-        mtime_seconds: stat.st_mtime,
-        ..Header::default()
-    };
-    owners.fill(&mut header, stat);
-    header.kind = match root::file_type(stat) {
-        FileType::RegularFile => b'0',
-        FileType::Symlink => b'2',
-        FileType::CharacterDevice => b'3',
-        FileType::BlockDevice => b'4',
-        FileType::Directory => b'5',
-        FileType::Fifo => b'6',
-        _ => return Ok(None),
-    };
-    match header.kind {
-        b'0' => header.size_bytes = stat.st_size.unsigned_abs(),
-        b'2' => header.link_name = fs::readlinkat(directory, last, Vec::new())?.into_bytes(),
-        b'3' | b'4' => {
-            (header.device_major, header.device_minor) = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
-        }
-        b'5' => header.name.push(b'/'),
-        _ => {}
-    }
-    if header.kind != b'2' {
-        let capability = root::xattr(directory, last, CAPABILITY)?;
-        header.xattrs = capability.map(|value| (CAPABILITY.into(), value)).into_iter().collect();
-    }
-    Ok(Some(header))
 }
 
 fn failed(operation: &'static str, path: &Path) -> impl FnOnce(Errno) -> BundleError {

@@ -30,6 +30,7 @@ pub mod bundle;
 pub mod chain;
 pub mod changes;
 pub mod compression;
+mod entry;
 pub mod header;
 pub mod pack;
 mod root;

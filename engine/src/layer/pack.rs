@@ -7,7 +7,7 @@
 //!
 //! *Proved by*: `engine/tests/layer/recorded_layers.rs`, which rebuilds recorded uppers and compares headers and diff IDs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -19,12 +19,11 @@ use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::changes::{Change, ChangeKind};
+use super::entry::{self, OwnerNames};
 use super::header::{BLOCK_BYTES, Header, TooLarge, padding_bytes};
 use super::root::{self, Root};
 use super::whiteout::{self, OverlayXattr};
 use crate::image::Digest;
-
-const CAPABILITY: &str = "security.capability";
 
 /// How to pack.
 #[derive(Clone, Copy)]
@@ -112,13 +111,6 @@ struct Packer<'a, W> {
     names: OwnerNames,
     size_bytes: u64,
     entries: u64,
-}
-
-/// Looked up once each: a lookup may read all of /etc/passwd.
-#[derive(Default)]
-struct OwnerNames {
-    users: HashMap<u32, String>,
-    groups: HashMap<u32, String>,
 }
 
 struct Hashed<W> {
@@ -210,43 +202,11 @@ impl<'a, W: Write> Packer<'a, W> {
         path: &Path,
         stat: &Stat,
     ) -> Result<Option<Header>, PackError> {
-        let mut header = Header {
-            name: path.as_os_str().as_bytes().to_vec(),
-            mode: stat.st_mode,
-            uid: stat.st_uid,
-            gid: stat.st_gid,
-            user_name: owner_name(&mut self.names.users, stat.st_uid, self.options.user_name),
-            group_name: owner_name(&mut self.names.groups, stat.st_gid, self.options.group_name),
-            mtime_seconds: stat.st_mtime,
-            ..Header::default()
-        };
-        header.kind = match root::file_type(stat) {
-            FileType::RegularFile => b'0',
-            FileType::Symlink => b'2',
-            FileType::CharacterDevice => b'3',
-            FileType::BlockDevice => b'4',
-            FileType::Directory => b'5',
-            FileType::Fifo => b'6',
-            _ => return Ok(None),
-        };
-        match header.kind {
-            b'0' => header.size_bytes = stat.st_size.unsigned_abs(),
-            b'2' => {
-                let target = fs::readlinkat(directory, name, Vec::new());
-                header.link_name = target.map_err(|errno| io_error("read the link", path, errno))?.into_bytes();
-            }
-            b'3' | b'4' => {
-                (header.device_major, header.device_minor) = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
-            }
-            b'5' => header.name.push(b'/'),
-            _ => {}
-        }
-        if header.kind != b'2' {
-            let capability = root::xattr(directory, name, CAPABILITY);
-            let capability = capability.map_err(|errno| io_error("read the capability of", path, errno))?;
-            header.xattrs = capability.map(|value| (CAPABILITY.into(), value)).into_iter().collect::<BTreeMap<_, _>>();
-        }
-        Ok(Some(header))
+        let header = entry::header(directory, name, path, stat).map_err(|errno| io_error("read", path, errno))?;
+        Ok(header.map(|mut header| {
+            self.names.fill(&mut header, self.options.user_name, self.options.group_name);
+            header
+        }))
     }
 
     /// Makes the second and later names of an inode hard links to the first; true for a first or only name.
@@ -327,10 +287,6 @@ fn opaque_header(directory: &Header) -> Header {
         group_name: directory.group_name.clone(),
         ..Header::default()
     }
-}
-
-fn owner_name(known: &mut HashMap<u32, String>, id: u32, look_up: &dyn Fn(u32) -> Option<String>) -> String {
-    known.entry(id).or_insert_with(|| look_up(id).unwrap_or_default()).clone()
 }
 
 fn io_error(operation: &'static str, path: &Path, errno: Errno) -> PackError {

@@ -15,6 +15,7 @@ use super::zstd::{self, ZstdReader};
 use super::{LayerEvent, LayerToPull, PullError, PullProgress, PullSink, Retries};
 use crate::image::manifest::Descriptor;
 use crate::image::{Digest, DigestReader};
+use crate::layer::chain_id;
 
 /// As many as dockerd downloads at once (`max-concurrent-downloads`).
 const DOWNLOADS_MAX: usize = 3;
@@ -28,10 +29,7 @@ pub(super) fn layers_of(blobs: &[Descriptor], diff_ids: &[Digest]) -> Result<Vec
     let mut parent = None;
     let mut layers = Vec::with_capacity(blobs.len());
     for (index, (blob, diff_id)) in blobs.iter().zip(diff_ids).enumerate() {
-        let chain_id = match &parent {
-            None => diff_id.clone(),
-            Some(parent) => Digest::of(format!("{parent} {diff_id}").as_bytes()),
-        };
+        let chain_id = chain_id(parent.as_ref(), diff_id);
         layers.push(LayerToPull {
             index,
             chain_id: chain_id.clone(),
