@@ -75,8 +75,11 @@ struct Replay {
     #[command(flatten)]
     place: Where,
     /// Wait for Enter after each step
-    #[arg(long)]
+    #[arg(long, conflicts_with = "quiet")]
     step: bool,
+    /// Show only pages that fail, and the table at the end
+    #[arg(long, short)]
+    quiet: bool,
     /// Leave the lab of the page for looking around, and say where it is
     #[arg(long)]
     keep: bool,
@@ -263,7 +266,11 @@ impl Replay {
             again: Some(self.again(page, on)),
             ..ReplayOptions::default()
         };
-        let outcome = replay(page, machine, &mut ConsoleObserver::new(), &options)
+        let mut observer = ConsoleObserver::new();
+        if self.quiet {
+            observer = observer.quiet();
+        }
+        let outcome = replay(page, machine, &mut observer, &options)
             .map_err(anyhow::Error::from)
             .and_then(|report| record.map_or(Ok(()), |record| record.write(&report)).map(|()| report))
             .and_then(|report| {
@@ -274,6 +281,7 @@ impl Replay {
             Ok(report) if report.is_passed() => 0,
             Ok(_) => FAILED,
             Err(error) => {
+                observer.speak();
                 eprintln!("layerlab-lab: {error:#}");
                 eprintln!("{}", machine.engine_log());
                 FAILED

@@ -433,6 +433,18 @@ fn the_console_shows_every_step_and_a_summary() {
 }
 
 #[test]
+fn a_quiet_console_shows_only_a_page_that_fails() {
+    let shown = |page: &str| {
+        let mut console = ConsoleObserver::plain(Vec::new()).quiet();
+        replay(&parse(page), &mut Host::new(), &mut console, &ReplayOptions::default()).unwrap();
+        String::from_utf8(console.into_inner()).unwrap()
+    };
+    assert_eq!(shown("# true\n# true"), "");
+    let failing = shown("# true\n# false\n# true");
+    assert!(failing.contains("   1  # true") && failing.ends_with("step 2 failed, 1 passed, 1 not run\n"), "{failing}");
+}
+
+#[test]
 fn transcripts_are_the_same_from_run_to_run() {
     let page = |a: &str, b: &str, ago: &str, size: &str| {
         format!(

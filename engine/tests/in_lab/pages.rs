@@ -12,7 +12,7 @@ const ALL: [&str; 2] = ["walkthroughs", "cases"];
 
 /// Replays pages; a host that cannot is `wanting` something, and that is said and counted.
 fn replay(options: &[&str], wanting: &str) {
-    let output = lab().arg("replay").args(options).output().unwrap();
+    let output = lab().args(["replay", "--quiet"]).args(options).output().unwrap();
     if output.status.code() == Some(SKIPPED) {
         return skip(wanting, &text(&output));
     }

@@ -1,4 +1,5 @@
-//! Shows a replay on the console: one line a step, a summary at the end, a progress bar on a terminal.
+//! Shows a replay on the console: one line a step, a summary at the end, a progress bar on a terminal. A quiet one shows
+//! only what does not pass.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::ops::ControlFlow;
@@ -21,6 +22,8 @@ pub struct ConsoleObserver<W: Write> {
     section: String,
     host: Host,
     set_up: usize,
+    /// Of a quiet observer: what is shown once something fails.
+    held: Option<Vec<String>>,
 }
 
 impl ConsoleObserver<io::Stdout> {
@@ -42,12 +45,24 @@ impl<W: Write> ConsoleObserver<W> {
     /// Writes plain lines to `out`.
     pub fn plain(out: W) -> Self {
         let input = Box::new(io::BufReader::new(io::stdin()));
-        ConsoleObserver { out, input, bar: None, section: String::new(), host: Host::First, set_up: 0 }
+        ConsoleObserver { out, input, bar: None, section: String::new(), host: Host::First, set_up: 0, held: None }
     }
 
     /// Waits for Enter on `input` instead of standard input.
     pub fn reading(self, input: impl BufRead + 'static) -> Self {
         ConsoleObserver { input: Box::new(input), ..self }
+    }
+
+    /// Shows nothing of a page unless a step of it fails.
+    pub fn quiet(self) -> Self {
+        ConsoleObserver { held: Some(Vec::new()), ..self }
+    }
+
+    /// Shows what was held back, and holds back no more.
+    pub fn speak(&mut self) {
+        for line in self.held.take().unwrap_or_default() {
+            self.print(&line);
+        }
     }
 
     /// What was written to.
@@ -57,6 +72,10 @@ impl<W: Write> ConsoleObserver<W> {
 
     /// A console that cannot be written to any more is no reason to stop.
     fn print(&mut self, line: &str) {
+        if let Some(held) = &mut self.held {
+            held.push(line.to_owned());
+            return;
+        }
         let out = &mut self.out;
         let mut write = || {
             let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -114,6 +133,7 @@ impl<W: Write> Observer for ConsoleObserver<W> {
     }
 
     fn step_failed(&mut self, step: &Step, failure: &Failure) {
+        self.speak();
         self.step_line(step, '✗', "");
         self.print(&format!("\n{failure}\n"));
     }
