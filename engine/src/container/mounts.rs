@@ -21,6 +21,7 @@ use crate::image::RunConfig;
 use crate::layer::{Files, copy_tree};
 use crate::store::Volume;
 use crate::sys::root::Root;
+use crate::sys::reason::reason;
 
 impl Engine {
     /// The mount points of a new container, by their places. Nothing is made yet.
@@ -196,11 +197,4 @@ fn is_empty(directory: &Path) -> Result<bool, EngineError> {
 
 fn make_directories(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
-}
-
-/// What the operating system refused, in Go's words: `permission denied`.
-pub(super) fn reason(error: &io::Error) -> String {
-    error
-        .raw_os_error()
-        .map_or_else(|| error.to_string(), |number| nix::errno::Errno::from_raw(number).desc().to_lowercase())
 }

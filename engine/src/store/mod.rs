@@ -19,6 +19,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use crate::sys::reason::reason;
 
 pub mod atomic;
 pub mod distribution;
@@ -39,7 +40,7 @@ pub use volumes::{Volume, Volumes};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file could not be read or written.
-    #[error("{operation} {}: {source}", .path.display())]
+    #[error("{operation} {}: {}", .path.display(), reason(.source))]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     /// A file does not hold what it must.
     #[error("{} is damaged: {reason}", .path.display())]

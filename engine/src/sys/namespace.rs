@@ -8,6 +8,7 @@ use std::process::Command;
 
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{Gid, Pid, Uid, User};
+use super::reason::reason;
 
 /// Which side of a fork this is.
 pub enum Forked {
@@ -102,7 +103,7 @@ pub enum NamespaceError {
     #[error("{program} refused the range of /etc/subuid and /etc/subgid: {text}")]
     Mapping { program: &'static str, text: String },
     /// The maps could not be written.
-    #[error("cannot write the ID map of the new user namespace: {0}")]
+    #[error("cannot write the ID map of the new user namespace: {}", reason(.0))]
     Map(io::Error),
 }
 
