@@ -11,8 +11,8 @@ use crate::layer::{
     Bundle, BundleError, BundleOptions, Contents, OverlayXattr, Owners, UnpackError, UnpackOptions, decompressed,
     unpack,
 };
-use crate::sys::root::{Root, read_regular};
 use crate::sys::reason::reason;
+use crate::sys::root::{Root, read_regular};
 
 /// What lists the files that are left out.
 const IGNORE_FILE: &str = ".dockerignore";

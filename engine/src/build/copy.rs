@@ -13,8 +13,8 @@ use crate::layer::{
     Bundle, BundleError, BundleOptions, Contents, OverlayXattr, Owners, PACKING_STACK_BYTES, UnpackOptions,
     decompressed, unpack,
 };
-use crate::sys::root::Root;
 use crate::sys::reason::reason;
+use crate::sys::root::Root;
 
 /// How sources are copied.
 pub struct Copy<'a> {

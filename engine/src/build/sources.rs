@@ -10,8 +10,8 @@ use sha2::{Digest as _, Sha256};
 use super::context::Context;
 use super::ignore;
 use crate::layer::content_hash;
-use crate::sys::root::Root;
 use crate::sys::reason::reason;
+use crate::sys::root::Root;
 
 /// Where the files of a COPY come from.
 pub enum Origin<'a> {

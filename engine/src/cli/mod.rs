@@ -123,10 +123,7 @@ fn dispatch_in_group(group: &str, words: &[String], global: GlobalOptions) -> Re
         "-h" => messages::print_line(format_args!("{H_DEPRECATED}\n{help}")).map(|()| SUCCESS),
         flag if flag.starts_with("--") => {
             let flag = flag.split('=').next().unwrap_or(flag);
-            Err(Failure::with_code(
-                format!("unknown flag: {flag}\nSee '{PROGRAM} {group} --help'.\n{help}\n"),
-                REFUSED,
-            ))
+            Err(Failure::with_code(format!("unknown flag: {flag}\nSee '{PROGRAM} {group} --help'.\n{help}\n"), REFUSED))
         }
         _ => Err(Failure::new(help)),
     }

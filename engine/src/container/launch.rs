@@ -14,8 +14,8 @@ use super::bridge::{self, Place};
 use super::program::{Program, ProgramError, become_program};
 use super::rootfs::{self, Bind, Restrictions, RootfsError};
 use crate::sys::namespace::{self, Forked};
-use crate::sys::{mount, process, terminal};
 use crate::sys::reason::reason;
+use crate::sys::{mount, process, terminal};
 
 /// The network a container sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

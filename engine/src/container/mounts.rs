@@ -20,8 +20,8 @@ use crate::driver::DriverError;
 use crate::image::RunConfig;
 use crate::layer::{Files, copy_tree};
 use crate::store::Volume;
-use crate::sys::root::Root;
 use crate::sys::reason::reason;
+use crate::sys::root::Root;
 
 impl Engine {
     /// The mount points of a new container, by their places. Nothing is made yet.

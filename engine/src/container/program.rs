@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Uid};
 use rustix::thread::CapabilitySet;
 
+use crate::sys::reason::reason;
 use crate::sys::root::Root;
 use crate::sys::{capability, namespace, process};
-use crate::sys::reason::reason;
 
 /// The largest number of a user or group (the kernel's own limit is higher; this is libcontainer's).
 const ID_MAX: u32 = i32::MAX.unsigned_abs();

@@ -13,8 +13,8 @@ use super::error::failed;
 use super::{Container, EngineError};
 use crate::sys::mount;
 use crate::sys::namespace;
-use crate::sys::root::Root;
 use crate::sys::reason::reason;
+use crate::sys::root::Root;
 
 /// What went wrong, at which mount.
 #[derive(Debug, thiserror::Error)]

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn what_no_system_has_is_not_known() {
-        for (number, expected) in [(1, true), (16, true), (31, true), (32, false), (34, true), (64, true), (65, false)] {
+        for (number, expected) in [(1, true), (16, true), (31, true), (32, false), (34, true), (64, true), (65, false)]
+        {
             assert_eq!(is_known(number), expected, "{number}");
         }
         assert!(!is_known(-1));

@@ -133,7 +133,10 @@ impl Refusal {
 /// Whether the words of an instruction may be a JSON list.
 fn takes_list(instruction: &grammar::Instruction<'_>) -> bool {
     use grammar::Instruction as G;
-    matches!(instruction, G::Run(_) | G::Copy(_) | G::Add(_) | G::Cmd(_) | G::Entrypoint(_) | G::Volume(_) | G::Shell(_))
+    matches!(
+        instruction,
+        G::Run(_) | G::Copy(_) | G::Add(_) | G::Cmd(_) | G::Entrypoint(_) | G::Volume(_) | G::Shell(_)
+    )
 }
 
 /// Whether `rest` begins, behind its flags, with a JSON list that holds something other than strings.

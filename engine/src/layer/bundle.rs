@@ -19,8 +19,8 @@ use super::entry::{self, OwnerNames};
 use super::header::{BLOCK_BYTES, Header, TooLarge, padding_bytes};
 use super::root;
 use crate::sys::owners::{group_name, user_name};
-use crate::sys::root::Root;
 use crate::sys::reason::reason;
+use crate::sys::root::Root;
 
 /// A tree that cannot be carried. Paths are relative to its root.
 #[derive(Debug, thiserror::Error)]

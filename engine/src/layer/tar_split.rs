@@ -26,11 +26,11 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::sys::reason::reason;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, Digest as Crc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use crate::sys::reason::reason;
 
 mod read;
 mod write;

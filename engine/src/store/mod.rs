@@ -15,11 +15,11 @@
 //! volumes/<name>/_data                                    what a volume holds                   volumes.rs
 //! ```
 
+use crate::sys::reason::reason;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use crate::sys::reason::reason;
 
 pub mod atomic;
 pub mod distribution;

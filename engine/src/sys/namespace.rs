@@ -6,9 +6,9 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 
+use super::reason::reason;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{Gid, Pid, Uid, User};
-use super::reason::reason;
 
 /// Which side of a fork this is.
 pub enum Forked {

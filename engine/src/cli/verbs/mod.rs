@@ -177,7 +177,9 @@ pub fn group_help(group: Option<&str>, about: &str) -> String {
     };
     let below = group.map(|group| format!("{group} ")).unwrap_or_default();
     let list = overview(group);
-    format!("\nUsage:  docker {path}\n\n{about}\n{list}\nRun 'docker {below}COMMAND --help' for more information on a command.")
+    format!(
+        "\nUsage:  docker {path}\n\n{about}\n{list}\nRun 'docker {below}COMMAND --help' for more information on a command."
+    )
 }
 
 #[cfg(test)]
