@@ -163,6 +163,9 @@ impl Driver for Overlay2 {
     }
 
     fn edit(&self, id: &str) -> Result<View, DriverError> {
+        if let Some(view) = merged::attached(&self.layer(id))? {
+            return Ok(view);
+        }
         let overlay = self.writable(id)?;
         if overlay.lower.is_empty() {
             return Ok(View { path: self.layer(id).join("diff"), detached: None });
