@@ -5,7 +5,7 @@ use super::{lab, text};
 /// What all scripts begin with. `slowly` takes its input only after a while, so that whoever writes to it stands still.
 const BEGIN: &str = r#"
 docker pull -q centos >/dev/null
-slowly() { head -c 512; sleep 2; cat; }
+slowly() { sleep 2; cat; touch done; }
 same() { if cmp -s "$1" "$2"; then echo "$3: whole"; else echo "$3: differs"; fi; }
 mkdir /work && cd /work
 "#;
@@ -45,12 +45,12 @@ fn an_image_that_is_removed_while_it_is_saved_goes_at_once_and_its_layers_when_t
 docker save centos > before.tar
 docker save centos | slowly > saved.tar &
 sleep 1
-docker rmi centos | grep -c Deleted
+echo deleted: $(docker rmi centos | grep -c Deleted)
 echo images: $(docker images -q)
 wait
 same before.tar saved.tar save
 docker load -q < saved.tar
-(docker save centos; echo never) | slowly > /dev/null &
+docker save centos | slowly > /dev/null &
 sleep 1
 docker rmi -f centos | grep -c Untagged
 docker load -q < before.tar
@@ -68,17 +68,16 @@ echo notes: $(ls /var/lib/docker/tmp)
 #[test]
 fn the_layers_of_an_image_whose_save_was_killed_go_with_the_next_command() {
     let script = r#"
-docker save centos > saved.tar & 
-wait
-docker save centos | slowly > /dev/null &
+timeout -s KILL 2 docker save centos | (sleep 4; cat) > /dev/null &
 sleep 1
 docker rmi centos >/dev/null
-for p in /proc/[0-9]*; do case "$(tr '\0' ' ' < $p/cmdline 2>/dev/null)" in *"save centos "*) kill -9 ${p#/proc/};; esac; done
+echo kept: $(ls /var/lib/docker/image/overlay2/layerdb/sha256 | wc -l)
+sleep 2
 docker pull -q nosuch 2>/dev/null
 echo chains: $(ls /var/lib/docker/image/overlay2/layerdb/sha256)
 wait
 "#;
-    holds_for_everybody(script, &["chains:"]);
+    holds_for_everybody(script, &["kept: 1", "chains:"]);
 }
 
 #[test]
@@ -137,7 +136,7 @@ docker run -d --name cc --network none centos sleep 1000 >/dev/null
 docker export cc | slowly > exported.tar &
 sleep 1
 docker stop -t 0 cc
-echo state: $(docker inspect -f '{{.State.Running}}' cc) $(jobs -r | grep -c export)
+echo state: $(docker inspect -f '{{.State.Running}}' cc) $(ls done 2>/dev/null)
 docker start cc
 docker export cc > after.tar
 same exported.tar after.tar export
@@ -145,5 +144,5 @@ docker rm -f cc
 wait
 echo mounts: $(grep -c merged /proc/self/mounts)
 "#;
-    holds_for_everybody(script, &["state: false 1", "export: whole", "mounts: 0"]);
+    holds_for_everybody(script, &["state: false", "export: whole", "mounts: 0"]);
 }

@@ -14,7 +14,7 @@ use crate::cli::arguments::{Count, options};
 use crate::cli::copy_paths::{
     absolute, asserts_directory, check_output, destination as destination_at, means_content, place, source as source_at,
 };
-use crate::cli::messages::{Failure, SUCCESS};
+use crate::cli::messages::{Failure, SUCCESS, system_reason};
 use crate::cli::session::Session;
 use crate::container::{ContainerFiles, Engine, EngineError};
 use crate::layer::{Bundle, BundleOptions, Contents, OverlayXattr, Owners, UnpackOptions, unpack};
@@ -106,6 +106,8 @@ fn copy_out(
     }
     let (target, found) = destination_at(shown);
     let (directory, name) = place(&target, found, kind, &base, means_content(path))?;
+    std::fs::metadata(&directory)
+        .map_err(|error| Failure::new(format!("stat {}: {}", directory.display(), system_reason(&error))))?;
     // Docker's client gives everything to the caller, with and without --archive.
     let unpacking =
         UnpackOptions { contents: Contents::Copies, overlay: OverlayXattr::User, owners: Owners::CallerOnly };
