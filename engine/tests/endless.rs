@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "pull/store.rs"]
-#[allow(dead_code, reason = "what a pull is watched with elsewhere")]
-mod store;
+mod transfer;
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,6 +13,8 @@ use std::time::Duration;
 use layerlab_engine::cli::progress::PullLines;
 use layerlab_engine::image::Reference;
 use layerlab_engine::registry::{RegistrySettings, Retries, pull, search, tags};
+
+use transfer::store::Store;
 
 /// An honest registry's client would read so much of an endless answer, if it had no limit.
 const ENDLESS_BYTES: usize = 256 << 20;
@@ -51,7 +51,7 @@ impl Registry {
     fn pull_error(&self) -> String {
         let mut text = Vec::new();
         let lines = PullLines::plain(&mut text);
-        let pulled = pull(&self.reference(), None, &settings(), &store::Store::default(), &lines);
+        let pulled = pull(&self.reference(), None, &settings(), &Store::default(), &lines);
         self.given_up_early();
         pulled.unwrap_err().to_string()
     }

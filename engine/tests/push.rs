@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-#[path = "real_registry/shelf.rs"]
-#[allow(dead_code, reason = "shared with the tests of a real registry")]
-mod shelf;
+mod transfer;
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -17,7 +15,7 @@ use layerlab_scenarios::registry::{
     At, Authentication, Credentials, Fault, Listed, Misbehaviour, Registry, RegistryHandle, RegistryOptions,
 };
 
-use shelf::Shelf;
+use transfer::shelf::Shelf;
 
 /// A registry without images, to which images can be pushed.
 struct Scene {

@@ -8,7 +8,7 @@
 //! *Never*: sends credentials to anyone but the registry they are kept for and the token server that it names, nor to a token
 //! server without encryption when the registry has it; follows a layer's foreign URLs; pushes a layer whose bytes are not
 //! those of its diff ID.
-//! *Proved by*: `engine/tests/pull.rs`, `engine/tests/push.rs`, `engine/tests/endless.rs`, and with a real registry
+//! *Proved by*: `engine/tests/pull`, `engine/tests/push.rs`, `engine/tests/endless.rs`, and with a real registry
 //! `engine/tests/real_registry/main.rs`.
 
 mod authorities;

@@ -154,7 +154,8 @@ fn refused(archive: &[u8]) -> String {
     let root = place.path().join("ours");
     let path = file(place.path(), "archive.tar", archive);
     let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab"));
-    command.arg("--data-root").arg(&root).args(["load", "-i", path.to_str().unwrap()]);
+    command.arg("--data-root").arg(&root).arg("--exec-root").arg(place.path().join("exec"));
+    command.args(["load", "-i", path.to_str().unwrap()]);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     for directory in ["tmp", "image/overlay2/layerdb/sha256", "image/overlay2/imagedb/content/sha256"] {

@@ -7,8 +7,8 @@ use super::{lab, text};
 const STORM: &str = r#"
 echo driver: $(docker info -f '{{.Driver}}')
 hits=0
-hit() { timeout -s KILL "$@" >/dev/null 2>&1; case $? in 124|137) hits=$((hits + 1));; esac; }
-told() { echo killed $1: $hits; hits=0; }
+hit() { timeout -s KILL "$@" >/tmp/said 2>&1; code=$?; case $code in 124|137) hits=$((hits + 1));; *) last="$code $(tail -n 1 /tmp/said)";; esac; }
+told() { test $hits -gt 0 || echo "not killed: $last"; echo killed $1: $hits; hits=0; }
 for i in 1 2 3 4 5 6 7 8 9; do hit 0.0$i docker pull -q httpd; done
 told pulls
 docker pull -q httpd >/dev/null

@@ -11,6 +11,8 @@ use flate2::write::GzEncoder;
 use layerlab_engine::image::Digest;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 
+use crate::transfer::incompressible::tar_of;
+
 /// The layer that a fault befalls.
 const BROKEN: usize = 2;
 
@@ -268,25 +270,6 @@ fn respond(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n");
     [head.as_bytes(), body].concat()
-}
-
-/// A tar with one file whose bytes do not compress.
-fn tar_of(index: usize, size_bytes: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32 + index as u32;
-    let content: Vec<u8> = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as u8
-    })
-    .take(size_bytes)
-    .collect();
-    let mut header = tar::Header::new_ustar();
-    header.set_size(size_bytes as u64);
-    header.set_mode(0o644);
-    let mut builder = tar::Builder::new(Vec::new());
-    builder.append_data(&mut header, format!("file{index}"), &content[..]).unwrap();
-    builder.into_inner().unwrap()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {

@@ -8,13 +8,9 @@
 mod others;
 mod proxy;
 mod server;
-#[allow(dead_code, reason = "shared with the tests of pushing")]
-mod shelf;
 mod token;
-
-#[path = "../pull/store.rs"]
-#[allow(dead_code, reason = "shared with the tests of pulling")]
-mod store;
+#[path = "../transfer/mod.rs"]
+mod transfer;
 
 use std::time::Duration;
 
@@ -26,8 +22,8 @@ use layerlab_engine::registry::{
 
 use proxy::Proxy;
 use server::{Guard, RealRegistry};
-use shelf::Shelf;
-use store::Store;
+use transfer::shelf::Shelf;
+use transfer::store::Store;
 
 fn settings() -> RegistrySettings {
     RegistrySettings { retries: Retries { pause: Duration::ZERO, ..Retries::default() }, ..Default::default() }

@@ -9,7 +9,7 @@ use layerlab_scenarios::skip::skip;
 use serde_json::Value;
 
 use super::server::{Guard, RealRegistry};
-use super::shelf::Shelf;
+use super::transfer::shelf::Shelf;
 use super::{pull_back, pull_layers_back, push_from, settings};
 
 /// Whether the program answers; else a skip.

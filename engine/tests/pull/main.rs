@@ -2,10 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[path = "pull/registry.rs"]
 mod registry;
-#[path = "pull/store.rs"]
-mod store;
+#[path = "../transfer/mod.rs"]
+mod transfer;
 
 use std::net::TcpListener;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use layerlab_engine::image::{Digest, Reference};
 use layerlab_engine::registry::{PullError, Pulled, RegistrySettings, Retries, pull};
 
 use registry::{Auth, FakeRegistry, Fault};
-use store::Store;
+use transfer::store::Store;
 
 fn settings() -> RegistrySettings {
     RegistrySettings { retries: Retries { pause: Duration::ZERO, ..Retries::default() }, ..Default::default() }

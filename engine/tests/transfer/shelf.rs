@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Mutex;
 
+use super::incompressible::tar_of;
 use layerlab_engine::image::Digest;
 use layerlab_engine::layer::chain_ids;
 use layerlab_engine::registry::{ImageToPush, KnownBlob, LayerToPush, PushSource, SinkError};
@@ -105,23 +106,4 @@ impl PushSource for Shelf {
     fn scratch(&self) -> &Path {
         self.scratch.path()
     }
-}
-
-/// A tar with one file whose bytes do not compress.
-fn tar_of(index: usize, size_bytes: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32 + index as u32;
-    let content: Vec<u8> = std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as u8
-    })
-    .take(size_bytes)
-    .collect();
-    let mut header = tar::Header::new_ustar();
-    header.set_size(size_bytes as u64);
-    header.set_mode(0o644);
-    let mut builder = tar::Builder::new(Vec::new());
-    builder.append_data(&mut header, format!("file{index}"), &content[..]).unwrap();
-    builder.into_inner().unwrap()
 }
