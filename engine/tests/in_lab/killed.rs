@@ -27,8 +27,8 @@ for i in 04 06 08 10 12 14 16 20 30 40 50 60; do hit 0.0$i docker build --build-
 told builds
 docker rm base >/dev/null
 for c in $(docker ps -aq); do docker rm -v $c >/dev/null; done
-docker rmi -f httpd >/dev/null
-for i in 02 04 06 08 10 12 14 16 18 20; do hit 0.0$i docker load -i /tmp/httpd.tar; done
+for i in $(docker images -q); do docker rmi -f $i >/dev/null; done
+for i in 02 04 06 08 10 12 14 16 18 20; do hit 0.0$i docker load -i /tmp/httpd.tar; docker rmi -f httpd >/dev/null 2>&1; done
 told loads
 for i in 02 04 06 08 10 12; do hit 0.0$i docker import /tmp/httpd.tar; done
 for i in $(docker images -q); do hit 0.008 docker rmi -f $i; done
