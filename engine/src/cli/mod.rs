@@ -6,6 +6,7 @@
 //! other than through the engine. *Proved by*: `engine/tests/cli.rs`, the tests here, and the replayed pages.
 
 mod arguments;
+mod copy_paths;
 mod filters;
 mod glob;
 mod image_filter;

@@ -150,8 +150,9 @@ impl Engine {
             let intent = self.intend(&[], &chain_ids)?;
             self.store.layers.remove_mount(&container.id)?;
             // The image may have been removed by force while the container still lay on its layers.
-            self.release_layers(mount.parent)?;
-            intent.done()?;
+            if self.release_layers(mount.parent)?.is_all {
+                intent.done()?;
+            }
         }
         if volumes {
             self.remove_anonymous_volumes(container)?;

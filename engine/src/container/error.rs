@@ -84,6 +84,15 @@ pub enum EngineError {
     /// A mount that cannot be.
     #[error("{0}")]
     Mount(String),
+    /// A user who owns what is copied, but is unknown to the host.
+    #[error("getent unable to find entry {0:?} in passwd database")]
+    NoSuchUser(String),
+    /// A file that is to hold others.
+    #[error("extraction point is not a directory")]
+    NotAnExtractionPoint,
+    /// A name below a file.
+    #[error("lstat {}: not a directory", .0)]
+    BelowFile(String),
     /// A volume or a path of the host that a container may only read.
     #[error("mounted volume is marked read-only")]
     ReadOnlyVolume,

@@ -61,6 +61,7 @@ impl Engine {
         {
             return Ok(());
         }
+        let is_attached = client.is_some();
         let log = self.settings.exec_root.join("monitor.log");
         fs::DirBuilder::new()
             .recursive(true)
@@ -83,13 +84,27 @@ impl Engine {
         drop(command);
         let mut report = Vec::new();
         if let Some(mut stdout) = monitor.stdout.take() {
-            stdout.read_to_end(&mut report).map_err(failed("listen to", &self.settings.program))?;
+            let listen = |error| failed("listen to", &self.settings.program)(error);
+            // It lives, and may have to wait for the container's layer: from now on others find the namespace by it.
+            let mut first = [0];
+            let count = stdout.read(&mut first).map_err(listen)?;
+            if (count, first) == (1, *b"L") {
+                drop(self.namespace.lock().unwrap_or_else(PoisonError::into_inner).take());
+            } else {
+                report.extend(&first[..count]);
+            }
+            stdout.read_to_end(&mut report).map_err(listen)?;
+        }
+        // Another command was the first to start it.
+        if report.is_empty()
+            && !is_attached
+            && let Some(monitor) = self.monitor_process(id)?
+            && self.runs_on(id, &monitor)?
+        {
+            return Ok(());
         }
         match report.as_slice() {
-            [b'O', ..] => {
-                drop(self.namespace.lock().unwrap_or_else(PoisonError::into_inner).take());
-                Ok(())
-            }
+            [b'O', ..] => Ok(()),
             [b'E', a, b, c, d, text @ ..] => {
                 let text = String::from_utf8_lossy(text).into_owned();
                 Err(EngineError::Start { text, exit_code: i32::from_be_bytes([*a, *b, *c, *d]) })
@@ -204,15 +219,23 @@ impl Engine {
     /// Removes a container, with `volumes` those of its volumes that nobody gave a name; one that runs only by force.
     pub fn remove_container(&self, id: &str, force: bool, volumes: bool) -> Result<(), EngineError> {
         let container = self.container(id)?;
-        if let Some(monitor) = self.monitor_process(&container.id)? {
-            if force {
-                self.end(&container.id, &monitor)?;
-            } else if self.runs_on(&container.id, &monitor)? {
-                return Err(EngineError::RemoveRunning(container.id));
+        let _held = loop {
+            if let Some(monitor) = self.monitor_process(&container.id)? {
+                if force {
+                    self.end(&container.id, &monitor)?;
+                } else if self.runs_on(&container.id, &monitor)? {
+                    return Err(EngineError::RemoveRunning(container.id));
+                }
             }
-        }
+            match self.own_layer(&container.id) {
+                // Somebody has started it meanwhile.
+                Ok(held) if held.container.config.state.running && self.monitor(&container.id).is_some() => {}
+                // With --rm the monitor has removed it already.
+                Err(EngineError::NoSuchContainer(_)) => return Ok(()),
+                held => break held?,
+            }
+        };
         let _lock = self.store.lock()?;
-        // With --rm the monitor has removed it already.
         match self.load(&container.id) {
             Ok(container) => self.forget(&container, volumes),
             Err(EngineError::NoSuchContainer(_)) => Ok(()),

@@ -18,7 +18,7 @@ use super::config::{ContainerConfig, HostConfig, State, Time, to_docker_json};
 use super::error::failed;
 use super::intent::remove_directory;
 use super::{Engine, EngineError};
-use crate::store::{Lock, StoreError, atomic};
+use crate::store::{Asked, Hold, Lock, StoreError, atomic};
 use crate::sys::presence::Presence;
 use crate::sys::process::Process;
 
@@ -115,7 +115,10 @@ impl Engine {
 
     /// Changes the record of a container as it is now, whatever another process wrote meanwhile.
     pub(super) fn update(&self, id: &str, change: impl FnOnce(&mut Container)) -> Result<Container, EngineError> {
-        let _lock = Lock::exclusive(&self.record_directory(id))?;
+        let directory = self.record_directory(id);
+        let Asked::Held(_lock) = Lock::ask(&directory, Hold::Alone)? else {
+            return Err(EngineError::NoSuchContainer(id.to_owned()));
+        };
         let mut container = self.load(id)?;
         change(&mut container);
         self.save(&container)?;
@@ -137,9 +140,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Leaves a container whose layer somebody uses to the next command: it may be starting just now.
     fn bury(&self, id: &str) -> Result<(), EngineError> {
+        let held = match self.own_layer_now(id) {
+            Ok(Some(held)) => held,
+            // Somebody has removed it meanwhile.
+            Ok(None) | Err(EngineError::NoSuchContainer(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if !held.container.config.state.running || self.monitor(id).is_some() {
+            return Ok(());
+        }
         let now = self.clock.now();
-        let pid = self.load(id)?.config.state.pid;
+        let pid = held.container.config.state.pid;
         if let Some(survivor) = Process::first_of_namespace(Pid::from_raw(pid)) {
             let directory = self.run_directory(id);
             survivor.signal(libc::SIGKILL).map_err(failed("kill what is left of", &directory))?;

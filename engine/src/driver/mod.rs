@@ -108,7 +108,8 @@ pub trait Driver: Send + Sync {
     /// The whole tree of layer `id` with all below it, to read.
     fn view(&self, id: &str) -> Result<View, DriverError>;
 
-    /// The whole tree of layer `id`, to write into it before anybody else uses it.
+    /// The whole tree of layer `id`, to write into it: as it is attached, or mounted alone. Its upper directory must not be
+    /// mounted a second time, so nobody else may use it meanwhile.
     fn edit(&self, id: &str) -> Result<View, DriverError>;
 
     /// What layer `id` changes against `parent`, as `docker diff` lists it.

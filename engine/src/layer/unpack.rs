@@ -37,6 +37,8 @@ pub enum Owners {
     SquashUnmapped,
     /// The caller, whatever is recorded (counted).
     CallerOnly,
+    /// This user and this group, whatever is recorded; one that this user namespace does not map is an error.
+    Given { uid: u32, gid: u32 },
 }
 
 /// What a tar holds.
@@ -314,7 +316,12 @@ impl Layer {
             }
             _ => {}
         };
-        root::remove(place.fd(), place.name, &mut forget).map_err(place.error("replace"))
+        match root::remove(place.fd(), place.name, &mut forget) {
+            Err(Errno::BUSY) => {
+                Err(UnpackError::MountPoint { path: place.path.to_owned(), destination: PathBuf::new() })
+            }
+            removed => removed.map_err(place.error("replace")),
+        }
     }
 
     fn give_attributes(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
@@ -336,7 +343,10 @@ impl Layer {
     }
 
     fn give_owner(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        let (uid, gid) = (entry.uid, entry.gid);
+        let (uid, gid) = match self.options.owners {
+            Owners::Given { uid, gid } => (uid, gid),
+            _ => (entry.uid, entry.gid),
+        };
         if self.options.owners != Owners::CallerOnly {
             let path = || place.path.to_owned();
             match chown(place, Some(uid), Some(gid)) {

@@ -32,7 +32,7 @@ pub mod volumes;
 pub use distribution::Distribution;
 pub use images::Images;
 pub use layers::{Layer, Layers, MountRecord};
-pub use lock::Lock;
+pub use lock::{Asked, Hold, Lock};
 pub use repositories::Repositories;
 pub use volumes::{Volume, Volumes};
 

@@ -42,6 +42,8 @@ pub enum UnpackError {
          image without device nodes", path.display()
     )]
     DeviceRefused { path: PathBuf },
+    #[error("unlinkat {}: device or resource busy", destination.join(path).display())]
+    MountPoint { path: PathBuf, destination: PathBuf },
     #[error("cannot overwrite directory \"{}\" with non-directory \"{}\"", destination.join(path).display(), destination.display())]
     OverDirectory { path: PathBuf, destination: PathBuf },
     #[error("cannot overwrite non-directory \"{}\" with directory \"{}\"", destination.join(path).display(), destination.display())]
@@ -51,8 +53,9 @@ pub enum UnpackError {
 impl UnpackError {
     /// The same error, where it tells of a path, for a root directory that is known to people as `place`.
     pub fn below(mut self, place: &Path) -> UnpackError {
-        if let UnpackError::OverDirectory { destination, .. } | UnpackError::OverNonDirectory { destination, .. } =
-            &mut self
+        if let UnpackError::OverDirectory { destination, .. }
+        | UnpackError::OverNonDirectory { destination, .. }
+        | UnpackError::MountPoint { destination, .. } = &mut self
         {
             place.clone_into(destination);
         }
