@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::messages::Failure;
+use super::messages::{Failure, system_reason};
 use crate::container::detach_keys::{self, DetachKeys};
 use crate::container::{self, Engine, Settings};
 use crate::registry::{RegistrySettings, Retries};
@@ -232,9 +232,9 @@ fn daemon_config(named: Option<&Path>, surroundings: &Surroundings) -> Result<Da
         ))
     };
     match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string())),
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(crate::image::go_json::reason(&error))),
         Err(error) if named.is_none() && is_out_of_reach(&error) => Ok(DaemonConfig::default()),
-        Err(error) => Err(failed(error.to_string())),
+        Err(error) => Err(failed(system_reason(&error))),
     }
 }
 

@@ -12,6 +12,10 @@ use crate::image::go_json;
 const DEPTH_MAX: usize = 100;
 /// What one template, or one function in it, may write.
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
+/// Under this key a line of a listing holds the labels that `.Label "name"` shows; no field is called so.
+pub const LABELS: &str = " labels";
+/// What `.Label` is to the template engine, which knows no methods.
+const LABEL: &str = "label";
 /// How many blanks `pad` puts on one side.
 const BLANKS_MAX: usize = 64 << 10;
 
@@ -201,7 +205,8 @@ fn to_json(value: &Value) -> Json {
 }
 
 /// The functions of Docker's `templates` package beside those of Go itself.
-const FUNCTIONS: [(&str, Func); 9] = [
+const FUNCTIONS: [(&str, Func); 10] = [
+    (LABEL, label),
     ("index", index),
     ("json", json),
     ("split", split),
@@ -214,8 +219,14 @@ const FUNCTIONS: [(&str, Func); 9] = [
 ];
 
 /// Docker's `HeaderFunctions`.
-const HEADING_FUNCTIONS: [(&str, Func); 5] =
-    [("json", unchanged), ("title", unchanged), ("lower", unchanged), ("upper", unchanged), ("truncate", unchanged)];
+const HEADING_FUNCTIONS: [(&str, Func); 6] = [
+    (LABEL, label_heading),
+    ("json", unchanged),
+    ("title", unchanged),
+    ("lower", unchanged),
+    ("upper", unchanged),
+    ("truncate", unchanged),
+];
 
 fn unchanged(arguments: &[Value]) -> Result<Value, FuncError> {
     argument("heading", arguments, 0).cloned()
@@ -225,7 +236,9 @@ fn json(arguments: &[Value]) -> Result<Value, FuncError> {
     let value = to_json(argument("json", arguments, 0)?);
     let text = RENDERED.with_borrow(|rendered| match rendered {
         Some((line, Subject::Line(_))) if *line == value => {
-            go_json::to_vec(line).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            let mut line = line.clone();
+            line.as_object_mut().map(|fields| fields.shift_remove(LABELS));
+            go_json::to_vec(&line).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         }
         Some((document, _)) => serde_json::to_string(find(document, &value).unwrap_or(&value)),
         None => serde_json::to_string(&value),
@@ -250,6 +263,46 @@ fn index(arguments: &[Value]) -> Result<Value, FuncError> {
     match gtmpl_ng::funcs::index(arguments)? {
         Value::NoValue => Ok(Value::from("")),
         found => Ok(found),
+    }
+}
+
+/// `.Label "name"` of the lines that have labels, as a call of a function.
+pub fn with_label_calls(text: &str) -> String {
+    let mut called = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(".Label") {
+        let (before, after) = (&rest[..at], &rest[at + ".Label".len()..]);
+        let starts = before.ends_with([' ', '(', '{', '|', '-', '\t']);
+        let ends = after.starts_with([' ', ')', '}', '|', '\t']);
+        called.push_str(before);
+        called.push_str(if starts && ends { "label ." } else { ".Label" });
+        rest = after;
+    }
+    called + rest
+}
+
+fn label(arguments: &[Value]) -> Result<Value, FuncError> {
+    let name = label_name(arguments)?;
+    let found = match argument(LABEL, arguments, 0)? {
+        Value::Object(fields) => fields.get(LABELS).and_then(|labels| match labels {
+            Value::Object(labels) | Value::Map(labels) => labels.get(name).cloned(),
+            _ => None,
+        }),
+        _ => None,
+    };
+    Ok(found.unwrap_or_else(|| Value::from("")))
+}
+
+/// The last part of the label's name, with blanks for its dashes.
+fn label_heading(arguments: &[Value]) -> Result<Value, FuncError> {
+    let name = label_name(arguments)?;
+    Ok(Value::from(name.rsplit('.').next().unwrap_or_default().replace(['-', '_'], " ")))
+}
+
+fn label_name(arguments: &[Value]) -> Result<&str, FuncError> {
+    match arguments {
+        [_, _] => text_argument(LABEL, arguments, 1),
+        _ => Err(failure(format!("wrong number of args for Label: want 1 got {}", arguments.len().saturating_sub(1)))),
     }
 }
 

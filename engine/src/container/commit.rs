@@ -140,7 +140,7 @@ impl Engine {
                 packing.join().map_err(|_| failed("pack", content)(io::Error::other("the packing thread panicked")))?;
             // When both fail, unpacking broke the pipe.
             let unpacked = unpacked?;
-            Ok((packed?, unpacked.size_bytes))
+            Ok((packed?, self.driver.size_bytes(&unpacked)))
         })
     }
 }

@@ -20,6 +20,7 @@ use crate::driver::DriverError;
 use crate::image::RunConfig;
 use crate::layer::{Files, copy_tree};
 use crate::store::Volume;
+use crate::sys::reason::reason;
 use crate::sys::root::Root;
 
 impl Engine {
@@ -205,11 +206,4 @@ fn is_empty(directory: &Path) -> Result<bool, EngineError> {
 
 fn make_directories(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
-}
-
-/// What the operating system refused, in Go's words: `permission denied`.
-pub(super) fn reason(error: &io::Error) -> String {
-    error
-        .raw_os_error()
-        .map_or_else(|| error.to_string(), |number| nix::errno::Errno::from_raw(number).desc().to_lowercase())
 }

@@ -103,7 +103,10 @@ impl Engine {
         let directory = self.record_directory(&container.id);
         let write = |name: &str, json: serde_json::Result<Vec<u8>>, mode| {
             let path = directory.join(name);
-            let json = json.map_err(|error| StoreError::Damaged { path: path.clone(), reason: error.to_string() })?;
+            let json = json.map_err(|error| StoreError::Damaged {
+                path: path.clone(),
+                reason: crate::image::go_json::reason(&error),
+            })?;
             atomic::write(&path, &json, mode)
         };
         write("hostconfig.json", to_docker_json(&container.host), 0o644)?;
@@ -203,7 +206,10 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Engine
         other => other.map_err(failed("open", path))?,
     };
     let parsed = serde_json::from_slice(&text);
-    Ok(Some(parsed.map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })?))
+    Ok(Some(parsed.map_err(|error| StoreError::Damaged {
+        path: path.to_owned(),
+        reason: crate::image::go_json::reason(&error),
+    })?))
 }
 
 /// Takes the place of the monitor in `directory`; nothing when another has it.

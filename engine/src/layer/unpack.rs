@@ -67,6 +67,8 @@ pub struct UnpackOptions {
 pub struct Unpacked {
     /// Docker's layer size: the lengths of files (hard links once) and of symlink targets.
     pub size_bytes: u64,
+    /// The lengths that the headers tell: of files alone, those that a later entry replaced included.
+    pub told_bytes: u64,
     /// Entries in the tar, whiteouts included.
     pub entries: u64,
     /// Entries that have another owner than the one recorded.
@@ -234,6 +236,7 @@ impl Layer {
             Kind::File => {
                 write_file(place, archive)?;
                 self.done.size_bytes += entry.size_bytes;
+                self.done.told_bytes += entry.size_bytes;
             }
             Kind::Symlink => {
                 fs::symlinkat(OsStr::from_bytes(&entry.link_name), place.fd(), place.name)

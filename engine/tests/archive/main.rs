@@ -204,7 +204,10 @@ fn hostile_and_broken_archives_are_refused_and_leave_nothing() {
     assert!(with(&config(&id), &escaping).contains("lies outside of it"));
     let outside = br#"[{"Config":"../../../../../../etc/passwd","Layers":[]}]"#;
     assert!(refused(&archive(&[("manifest.json", outside)])).ends_with("/etc/passwd: no such file or directory"));
-    assert!(refused(&archive(&[("manifest.json", b"{")])).contains("manifest.json of the archive is not valid JSON"));
+    assert_eq!(refused(&archive(&[("manifest.json", b"{")])), "unexpected EOF");
+    let other = refused(&archive(&[("manifest.json", b"{}")]));
+    assert!(other.starts_with("manifest.json of the archive: ") && other.ends_with("; save the image again"), "{other}");
+    assert!(!refused(&archive(&[("index.json", b"[1,}")])).contains("expected"), "the parser's own words");
     assert!(refused(&archive(&[("repositories", b"{}")])).contains("older than 1.10"));
     assert!(refused(b"junk\n").ends_with("unexpected EOF"));
     let whole = archive(&[("manifest.json", &[b' '; 4000])]);

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::layer::archive::ArchiveError;
+use crate::sys::reason::reason;
 
 /// A layer, or another archive, that cannot be unpacked here. Paths are relative to the root.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error("cannot {operation} {} of the layer: {source}", path.display())]
+    #[error("cannot {operation} {} of the layer: {}", path.display(), reason(.source))]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("the layer names {name:?}, which lies outside of it: do not use this image")]
     Escapes { name: String },
