@@ -16,9 +16,13 @@ pub struct Lease<'e> {
 }
 
 impl Engine {
-    /// Keeps all layers of some images from being removed. To be called under the store's lock; what is given back must not go
-    /// before that lock.
-    pub(super) fn lease<'i>(&self, images: impl IntoIterator<Item = &'i Digest>) -> Result<Lease<'_>, EngineError> {
+    /// Keeps all layers of some images from being removed. `lock` is the store's, and is given up here: what a lease leaves to be
+    /// removed is removed under that lock, so nobody may have both.
+    pub(super) fn lease<'i>(
+        &self,
+        lock: Lock,
+        images: impl IntoIterator<Item = &'i Digest>,
+    ) -> Result<Lease<'_>, EngineError> {
         let mut locks = Vec::new();
         for image in images {
             for chain_id in chain_ids(&self.image_config(image)?.view().rootfs.diff_ids) {
@@ -28,6 +32,7 @@ impl Engine {
                 }
             }
         }
+        drop(lock);
         Ok(Lease { engine: self, locks })
     }
 

@@ -34,19 +34,17 @@ impl Engine {
             let layer = self.store.layers.get(&chain_id)?;
             layers.push(LayerToPush { chain_id, diff_id: layer.diff_id, size_bytes: layer.size_bytes });
         }
-        let lease = self.lease([&id])?;
-        drop(lock);
+        let _lease = self.lease(lock, [&id])?;
         let image = ImageToPush { config: config.raw().to_vec(), layers };
         let source = Source { engine: self, scratch: self.store.data_root().join("tmp") };
         let pushed = registry::push(reference, &image, &self.settings.registry, &source, progress)?;
-        let lock = self.store.lock()?;
+        let _lock = self.store.lock()?;
         let mut names = self.store.repositories()?;
         // An image that was removed meanwhile has no names any more.
         if self.store.images.has(&id) {
             names.set(&repository, &format!("{repository}@{}", pushed.manifest_digest), &id);
             self.store.save_repositories(&names)?;
         }
-        drop((lock, lease));
         Ok(pushed)
     }
 }

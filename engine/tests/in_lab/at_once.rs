@@ -146,3 +146,21 @@ echo mounts: $(grep -c merged /proc/self/mounts)
 "#;
     holds_for_everybody(script, &["state: false", "export: whole", "mounts: 0"]);
 }
+
+#[test]
+fn a_save_that_is_refused_while_an_image_is_removed_keeps_nobody_waiting() {
+    let script = r#"
+printf 'FROM scratch\nLABEL a=b\n' > Dockerfile
+docker build -q -t empty . >/dev/null
+docker save centos | slowly > saved.tar &
+sleep 1
+docker rmi centos >/dev/null
+timeout 20 docker save empty > empty.tar 2> refusal
+echo refused: $? $(cat refusal)
+echo images: $(timeout 20 docker images -q | wc -l) $(ls done 2>/dev/null)
+wait
+echo chains: $(ls /var/lib/docker/image/overlay2/layerdb/sha256)
+"#;
+    let refused = "refused: 1 Error response from daemon: empty export - not implemented";
+    holds_for_everybody(script, &[refused, "images: 1", "chains:"]);
+}
