@@ -16,6 +16,7 @@ use super::messages::{Failure, system_reason};
 use crate::container::detach_keys::{self, DetachKeys};
 use crate::container::{self, Engine, Settings};
 use crate::registry::{RegistrySettings, Retries};
+use crate::sys::reason::reason;
 
 const PROGRAM_DIRECTORY: &str = "layerlab";
 
@@ -195,8 +196,9 @@ impl Surroundings<'_> {
     }
 }
 
-/// A directory of this user alone below one that everybody shares: where state lies that ends with the machine, for a user
-/// whose session has no place for it (cron, su). Somebody else's directory of that name is refused.
+/// A directory of this user alone below one that everybody shares, for a user whose session has no place for running state
+/// (cron, su), as podman has it. Somebody else's directory of that name is refused. A cleaner of old temporary files
+/// (tmpfiles.d(5)) may empty it under a container that has run for days; whoever has such should name an `--exec-root`.
 fn private_directory(shared: &Path) -> Result<PathBuf, Failure> {
     let user = nix::unistd::geteuid();
     let path = shared.join(format!("{PROGRAM_DIRECTORY}-{user}"));
@@ -205,10 +207,10 @@ fn private_directory(shared: &Path) -> Result<PathBuf, Failure> {
         Failure::new(format!("XDG_RUNTIME_DIR is not set, and {path} cannot be used: {why}; name an --exec-root"))
     };
     match fs::DirBuilder::new().mode(0o700).create(&path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(refused(&error.to_string())),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(refused(&reason(&error))),
         _ => {}
     }
-    let found = fs::symlink_metadata(&path).map_err(|error| refused(&error.to_string()))?;
+    let found = fs::symlink_metadata(&path).map_err(|error| refused(&reason(&error)))?;
     match found.is_dir() && found.uid() == user.as_raw() && found.mode() & 0o077 == 0 {
         true => Ok(path),
         false => Err(refused("it is not a directory that is yours alone")),

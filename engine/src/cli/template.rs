@@ -266,19 +266,37 @@ fn index(arguments: &[Value]) -> Result<Value, FuncError> {
     }
 }
 
-/// `.Label "name"` of the lines that have labels, as a call of a function.
+/// `.Label "name"` of the lines that have labels, as a call of a function. Plain text and quoted text stay as they are.
 pub fn with_label_calls(text: &str) -> String {
+    const FIELD: &str = ".Label";
     let mut called = String::with_capacity(text.len());
+    let mut is_action = false;
+    let mut quote = None;
     let mut rest = text;
-    while let Some(at) = rest.find(".Label") {
-        let (before, after) = (&rest[..at], &rest[at + ".Label".len()..]);
-        let starts = before.ends_with([' ', '(', '{', '|', '-', '\t']);
-        let ends = after.starts_with([' ', ')', '}', '|', '\t']);
-        called.push_str(before);
-        called.push_str(if starts && ends { "label ." } else { ".Label" });
-        rest = after;
+    while let Some(next) = rest.chars().next() {
+        let before = called.chars().next_back();
+        let mut taken = next.len_utf8();
+        match quote {
+            Some('"') if next == '\\' => taken += rest[taken..].chars().next().map_or(0, char::len_utf8),
+            Some(open) if next == open => quote = None,
+            Some(_) => {}
+            None if !is_action => is_action = rest.starts_with("{{"),
+            None if rest.starts_with("}}") => is_action = false,
+            None if matches!(next, '"' | '`') => quote = Some(next),
+            None => {
+                let starts = before.is_none_or(|before| " ({|-\t".contains(before));
+                let after = rest.strip_prefix(FIELD).filter(|after| after.starts_with([' ', ')', '}', '|', '\t']));
+                if let Some(after) = after.filter(|_| starts) {
+                    called.push_str("label .");
+                    rest = after;
+                    continue;
+                }
+            }
+        }
+        called.push_str(&rest[..taken]);
+        rest = &rest[taken..];
     }
-    called + rest
+    called
 }
 
 fn label(arguments: &[Value]) -> Result<Value, FuncError> {
@@ -387,6 +405,13 @@ mod tests {
 
     fn rendered(template: &str, document: &Json) -> String {
         Template::parse(template).unwrap().render(document, Subject::Document).unwrap()
+    }
+
+    #[test]
+    fn a_label_is_asked_for_in_actions_only() {
+        let asked =
+            with_label_calls(r#"A .Label is {{.Label "a"}} {{ printf "%s \" .Label ok" (.Label "b") }} {{.Labels}}"#);
+        assert_eq!(asked, r#"A .Label is {{label . "a"}} {{ printf "%s \" .Label ok" (label . "b") }} {{.Labels}}"#);
     }
 
     #[test]
