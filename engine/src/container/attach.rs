@@ -48,7 +48,7 @@ pub enum Attached {
 impl Engine {
     /// Joins a container that runs, until it ends or is left.
     pub fn attach(&self, id: &str, streams: &AttachStreams) -> Result<Attached, EngineError> {
-        let container = self.container(id)?;
+        let (container, _) = self.running(&self.container(id)?.id)?;
         let directory = self.run_directory(&container.id);
         let connected = File::open(&directory).and_then(|opened| UnixStream::connect(short_path(&opened)));
         let mut socket = connected.map_err(|_| EngineError::NotRunning(container.id.clone()))?;
@@ -63,14 +63,15 @@ impl Engine {
 
     /// Starts a container with the caller attached from its first byte; one that runs already is joined as it is.
     pub fn run_attached(&self, id: &str, streams: &AttachStreams) -> Result<Attached, EngineError> {
-        let container = self.container(id)?;
-        if self.monitor(&container.id).is_some() {
-            return self.attach(&container.id, streams);
+        let id = self.container(id)?.id;
+        while !self.runs_already(&id)? {
+            let (socket, monitors) =
+                UnixStream::pair().map_err(failed("open a socket for", &self.run_directory(&id)))?;
+            if self.start_monitor(&id, Some(monitors))? {
+                return self.follow(&id, socket, streams);
+            }
         }
-        let (socket, monitors) =
-            UnixStream::pair().map_err(failed("open a socket for", &self.run_directory(&container.id)))?;
-        self.start_monitor(&container.id, Some(monitors))?;
-        self.follow(&container.id, socket, streams)
+        self.attach(&id, streams)
     }
 
     fn follow(&self, id: &str, socket: UnixStream, streams: &AttachStreams) -> Result<Attached, EngineError> {

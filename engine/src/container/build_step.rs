@@ -3,7 +3,6 @@
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::PoisonError;
 
 use super::commit::Description;
 use super::config::HostConfig;
@@ -43,11 +42,7 @@ impl Engine {
     pub fn run_step(&self, id: &str, show: &mut dyn FnMut(bool, &[u8])) -> Result<i64, EngineError> {
         let broken = |error| failed("talk to the monitor in", &self.run_directory(id))(error);
         let (mut socket, monitors) = UnixStream::pair().map_err(broken)?;
-        // Held on to: the next step starts a container too.
-        let namespace = self.namespace.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let started = self.start_monitor(id, Some(monitors));
-        *self.namespace.lock().unwrap_or_else(PoisonError::into_inner) = namespace;
-        started?;
+        self.start_monitor(id, Some(monitors))?;
         socket.shutdown(Shutdown::Write).map_err(broken)?;
         let mut code = None;
         while let Some(frame) = Frame::read_from(&mut socket).map_err(broken)? {
@@ -63,6 +58,8 @@ impl Engine {
         }
         // The monitor has written everything down before it is gone.
         let waited = self.wait(id)?;
+        // The next step starts a container too.
+        self.keep_others_out()?;
         Ok(code.unwrap_or(waited))
     }
 

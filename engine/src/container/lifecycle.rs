@@ -1,4 +1,4 @@
-//! Starting, stopping and removing containers, and further processes in them.
+//! Starting and removing containers, and further processes in them.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -6,8 +6,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::sync::PoisonError;
-use std::time::Duration;
 
 use nix::unistd::Pid;
 
@@ -16,11 +14,8 @@ use super::exec::{Streams, exec};
 use super::launch::LaunchError;
 use super::monitor::environment;
 use super::program::Program;
-use super::{Container, Engine, EngineError, processes, signal};
+use super::{Container, Engine, EngineError, processes};
 use crate::sys::process::{Process, spawn_detached};
-
-/// How long a container may take to stop before it is killed, unless somebody says otherwise.
-const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Exit codes of a program that is there but cannot run, and of one that is not there.
 const NOT_EXECUTABLE: i32 = 126;
@@ -50,18 +45,26 @@ pub struct ExecSpec {
 impl Engine {
     /// Starts a container and leaves it to itself. One that runs already stays as it is.
     pub fn start(&self, id: &str) -> Result<(), EngineError> {
-        self.start_monitor(&self.container(id)?.id, None)
+        let id = self.container(id)?.id;
+        while !self.runs_already(&id)? {
+            if self.start_monitor(&id, None)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a container runs, when what another command is at with it is over: its start, or its end.
+    pub(super) fn runs_already(&self, id: &str) -> Result<bool, EngineError> {
+        let Some(monitor) = self.monitor_process(id)? else { return Ok(false) };
+        self.let_others_in();
+        self.runs_on(id, &monitor)
     }
 
     /// Starts the monitor of a container, with `client` as the first attached command, and waits until the container's
-    /// program runs or could not be started.
-    pub(super) fn start_monitor(&self, id: &str, client: Option<UnixStream>) -> Result<(), EngineError> {
-        if let Some(monitor) = self.monitor_process(id)?
-            && self.runs_on(id, &monitor)?
-        {
-            return Ok(());
-        }
-        let is_attached = client.is_some();
+    /// program runs or could not be started. Says no when another command was the first to start one.
+    pub(super) fn start_monitor(&self, id: &str, client: Option<UnixStream>) -> Result<bool, EngineError> {
+        self.keep_others_out()?;
         let log = self.settings.exec_root.join("monitor.log");
         fs::DirBuilder::new()
             .recursive(true)
@@ -89,22 +92,15 @@ impl Engine {
             let mut first = [0];
             let count = stdout.read(&mut first).map_err(listen)?;
             if (count, first) == (1, *b"L") {
-                drop(self.namespace.lock().unwrap_or_else(PoisonError::into_inner).take());
+                self.let_others_in();
             } else {
                 report.extend(&first[..count]);
             }
             stdout.read_to_end(&mut report).map_err(listen)?;
         }
-        // Another command was the first to start it.
-        if report.is_empty()
-            && !is_attached
-            && let Some(monitor) = self.monitor_process(id)?
-            && self.runs_on(id, &monitor)?
-        {
-            return Ok(());
-        }
         match report.as_slice() {
-            [b'O', ..] => Ok(()),
+            [b'O', ..] => Ok(true),
+            [b'A'] => Ok(false),
             [b'E', a, b, c, d, text @ ..] => {
                 let text = String::from_utf8_lossy(text).into_owned();
                 Err(EngineError::Start { text, exit_code: i32::from_be_bytes([*a, *b, *c, *d]) })
@@ -116,109 +112,14 @@ impl Engine {
         }
     }
 
-    /// Whether a container with a monitor runs: one that is starting will soon, of one that winds down the monitor will be
-    /// gone.
-    fn runs_on(&self, id: &str, monitor: &Process) -> Result<bool, EngineError> {
-        let pause = Some(Duration::from_millis(10));
-        loop {
-            match self.load(id) {
-                Ok(container) if container.config.state.running => return Ok(true),
-                Ok(_) | Err(EngineError::NoSuchContainer(_)) => {}
-                Err(error) => return Err(error),
-            }
-            if monitor.wait_for_end(pause).map_err(failed("wait for", &self.run_directory(id)))? {
-                return Ok(false);
-            }
-        }
-    }
-
-    /// Waits until a container has ended, and says its exit code.
-    pub fn wait(&self, id: &str) -> Result<i64, EngineError> {
-        let container = self.container(id)?;
-        if let Some(monitor) = self.monitor_process(&container.id)? {
-            monitor.wait_for_end(None).map_err(failed("wait for", &self.run_directory(&container.id)))?;
-        }
-        self.recover()?;
-        Ok(self.container(&container.id)?.config.state.exit_code)
-    }
-
-    /// Asks a container to stop, and kills it when it does not within `timeout` (10 seconds unless the container or the
-    /// caller says otherwise). One that does not run stays as it is.
-    pub fn stop(&self, id: &str, timeout: Option<Duration>) -> Result<(), EngineError> {
-        let container = self.container(id)?;
-        let directory = self.run_directory(&container.id);
-        let Some(monitor) = self.monitor_process(&container.id)? else { return Ok(()) };
-        let config = &container.config.config;
-        let own = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
-        let signal = if config.stop_signal.is_empty() { "SIGTERM" } else { &config.stop_signal };
-        let number = signal::number(signal)?;
-        self.update(&container.id, |container| container.config.has_been_manually_stopped = true)?;
-        let limit = match signal::is_known(number) {
-            true => timeout.or(own).unwrap_or(STOP_TIMEOUT),
-            // There is no asking with a signal that does not exist.
-            false => Duration::ZERO,
-        };
-        if signal::is_known(number) {
-            self.send(&container, number)?;
-        }
-        if !monitor.wait_for_end(Some(limit)).map_err(failed("wait for", &directory))? {
-            self.send(&container, libc::SIGKILL)?;
-            monitor.wait_for_end(None).map_err(failed("wait for", &directory))?;
-        }
-        Ok(())
-    }
-
-    /// Sends a signal, by name or number (SIGKILL when it is empty), to a container's first process.
-    pub fn kill(&self, id: &str, signal: &str) -> Result<(), EngineError> {
-        let number = if signal.is_empty() { libc::SIGKILL } else { signal::number(signal)? };
-        let container = self.container(id)?;
-        if !signal::is_known(number) {
-            return Err(EngineError::UnknownSignal(number));
-        }
-        if !container.config.state.running {
-            return Err(EngineError::NotRunning(container.id));
-        }
-        let monitor = self.monitor_process(&container.id)?;
-        self.send(&container, number)?;
-        if let (libc::SIGKILL, Some(monitor)) = (number, monitor) {
-            monitor.wait_for_end(None).map_err(failed("wait for", &self.run_directory(&container.id)))?;
-        }
-        Ok(())
-    }
-
-    /// Kills a container, one that is only starting as soon as it has a process, and waits for its monitor.
-    fn end(&self, id: &str, monitor: &Process) -> Result<(), EngineError> {
-        let pause = Some(Duration::from_millis(20));
-        loop {
-            match self.load(id) {
-                Ok(container) => self.send(&container, libc::SIGKILL)?,
-                Err(EngineError::NoSuchContainer(_)) => {}
-                Err(error) => return Err(error),
-            }
-            if monitor.wait_for_end(pause).map_err(failed("wait for", &self.run_directory(id)))? {
-                return Ok(());
-            }
-        }
-    }
-
-    fn send(&self, container: &Container, number: i32) -> Result<(), EngineError> {
-        let directory = self.run_directory(&container.id);
-        match Process::first_of_namespace(Pid::from_raw(container.config.state.pid)) {
-            Some(process) => process.signal(number).map_err(failed("signal the container of", &directory)),
-            // It has ended by itself meanwhile.
-            None => Ok(()),
-        }
-    }
-
-    fn monitor_process(&self, id: &str) -> Result<Option<Process>, EngineError> {
-        let Some(pid) = self.monitor(id) else { return Ok(None) };
-        // One that ends between the two lines has done its work.
-        Ok(Process::open(Pid::from_raw(pid)).ok())
-    }
-
     /// Removes a container, with `volumes` those of its volumes that nobody gave a name; one that runs only by force.
     pub fn remove_container(&self, id: &str, force: bool, volumes: bool) -> Result<(), EngineError> {
         let container = self.container(id)?;
+        // With --rm the monitor may have removed it already; otherwise another command has.
+        let gone = || match container.host.auto_remove {
+            true => Ok(()),
+            false => Err(EngineError::NoSuchContainer(id.to_owned())),
+        };
         let _held = loop {
             if let Some(monitor) = self.monitor_process(&container.id)? {
                 if force {
@@ -230,25 +131,21 @@ impl Engine {
             match self.own_layer(&container.id) {
                 // Somebody has started it meanwhile.
                 Ok(held) if held.container.config.state.running && self.monitor(&container.id).is_some() => {}
-                // With --rm the monitor has removed it already.
-                Err(EngineError::NoSuchContainer(_)) => return Ok(()),
+                Err(EngineError::NoSuchContainer(_)) => return gone(),
                 held => break held?,
             }
         };
         let _lock = self.store.lock()?;
         match self.load(&container.id) {
             Ok(container) => self.forget(&container, volumes),
-            Err(EngineError::NoSuchContainer(_)) => Ok(()),
+            Err(EngineError::NoSuchContainer(_)) => gone(),
             Err(error) => Err(error),
         }
     }
 
     /// Runs a further process in a container that runs, and says its exit code. To be called with one thread.
     pub fn exec(&self, id: &str, spec: &ExecSpec) -> Result<i64, EngineError> {
-        let container = self.container(id)?;
-        if !container.config.state.running {
-            return Err(EngineError::NotRunning(container.id));
-        }
+        let (container, _) = self.running(&self.container(id)?.id)?;
         if spec.workdir.as_ref().is_some_and(|directory| !directory.is_empty() && !directory.starts_with('/')) {
             let text = "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown".to_owned();
             return Err(EngineError::Start { text, exit_code: NOT_EXECUTABLE });

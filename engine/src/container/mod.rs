@@ -6,7 +6,7 @@
 //! pages.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use crate::driver::{self, Driver};
 use crate::registry::RegistrySettings;
@@ -57,6 +57,7 @@ mod rootfs;
 mod rootless;
 mod save;
 mod signal;
+mod stop;
 mod stream;
 pub mod top;
 mod volumes;
@@ -105,7 +106,7 @@ pub struct Engine {
     driver: Box<dyn Driver>,
     clock: Box<dyn Clock>,
     entropy: Box<dyn Entropy>,
-    /// Held until a container has been started, by commands that start one.
+    /// Held while no container has been started yet, by commands that start one (`rootless.rs`).
     namespace: Mutex<Option<NamespaceLock>>,
 }
 
@@ -128,11 +129,6 @@ impl Engine {
         };
         engine.recover()?;
         Ok(engine)
-    }
-
-    /// Keeps the lock on the caller's namespace until a container has been started.
-    pub fn keep_until_started(&self, lock: NamespaceLock) {
-        *self.namespace.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
     }
 
     /// What the engine was opened with.

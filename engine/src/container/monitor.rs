@@ -34,8 +34,8 @@ use super::{Container, Engine, EngineError, Settings, rootfs};
 pub(super) const SOCKET: &str = "attach.sock";
 
 /// The monitor's main program. Its standard input is a socket of a first attached command, or `/dev/null`; on its
-/// standard output it says `L` as soon as it is the container's monitor, and then how the start went: `O`, or `E`, four bytes of
-/// exit code, and why.
+/// standard output it says `L` as soon as it is the container's monitor (`A` when another one is), and then how the start went:
+/// `O`, or `E`, four bytes of exit code, and why.
 pub fn main(settings: Settings, id: &str) -> ExitCode {
     let mut report = Some(io::stdout());
     let result = Engine::open(settings).and_then(|engine| engine.supervise(id, &mut report));
@@ -54,7 +54,10 @@ pub fn main(settings: Settings, id: &str) -> ExitCode {
 impl Engine {
     fn supervise(&self, id: &str, report: &mut Option<io::Stdout>) -> Result<(), EngineError> {
         let directory = self.run_directory(id);
-        let Some(_place) = become_monitor(&directory)? else { return Ok(()) };
+        let Some(_place) = become_monitor(&directory)? else {
+            say(report, b"A");
+            return Ok(());
+        };
         say(report, b"L");
         let watched = self.own_layer(id).and_then(|held| self.watch(held, &directory, report));
         let removed = remove_directory(&directory);
@@ -101,7 +104,15 @@ impl Engine {
         }
         let code = exit_code(status);
         tracing::debug!(id, code, "the container has ended");
-        self.note_end(&container, code)?;
+        match self.note_end(&container, code)? {
+            // Nobody who only reads keeps it from having ended.
+            None if container.host.auto_remove => {
+                hub.send(&Frame::Exit(code));
+                return self.remove_ended(self.own_layer(id)?);
+            }
+            Some(held) if container.host.auto_remove => self.remove_ended(held)?,
+            _ => {}
+        }
         hub.send(&Frame::Exit(code));
         Ok(())
     }
@@ -164,23 +175,32 @@ impl Engine {
         Ok(())
     }
 
-    fn note_end(&self, container: &Container, code: i32) -> Result<(), EngineError> {
+    /// Gives back the container's layer unless somebody uses it.
+    fn note_end(&self, container: &Container, code: i32) -> Result<Option<HeldLayer>, EngineError> {
         let id = &container.id;
         self.leave_network(id)?;
         let mount = self.store.layers.mount(id)?;
-        if container.host.auto_remove {
-            let _held = self.own_layer(id)?;
-            self.driver.detach(&mount.mount_id)?;
-            let _lock = self.store.lock()?;
-            return self.forget(container, true);
-        }
         let held = self.own_layer_now(id)?;
         if held.is_some() {
             self.driver.detach(&mount.mount_id)?;
+            if container.host.auto_remove {
+                // It is removed right now.
+                return Ok(held);
+            }
         }
         let now = self.clock.now();
-        self.update(id, |container| container.end(code.into(), now.into()))?;
-        Ok(())
+        self.update(id, |container| {
+            container.end(code.into(), now.into());
+            container.config.state.removal_in_progress = container.host.auto_remove;
+        })?;
+        Ok(held)
+    }
+
+    /// Removes a container that was to go with its end.
+    fn remove_ended(&self, held: HeldLayer) -> Result<(), EngineError> {
+        self.driver.detach(&self.store.layers.mount(&held.container.id)?.mount_id)?;
+        let _lock = self.store.lock()?;
+        self.forget(&held.container, true)
     }
 }
 

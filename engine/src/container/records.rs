@@ -133,7 +133,7 @@ impl Engine {
     /// Sets containers right whose monitor was killed: not running any more, nothing mounted.
     pub(super) fn recover(&self) -> Result<(), EngineError> {
         for container in self.containers()? {
-            if container.config.state.running && self.monitor(&container.id).is_none() {
+            if container.is_watched() && self.monitor(&container.id).is_none() {
                 self.bury(&container.id)?;
             }
         }
@@ -148,7 +148,7 @@ impl Engine {
             Ok(None) | Err(EngineError::NoSuchContainer(_)) => return Ok(()),
             Err(error) => return Err(error),
         };
-        if !held.container.config.state.running || self.monitor(id).is_some() {
+        if !held.container.is_watched() || self.monitor(id).is_some() {
             return Ok(());
         }
         let now = self.clock.now();
@@ -176,6 +176,11 @@ impl Engine {
 }
 
 impl Container {
+    /// Whether it has a monitor, unless that was killed: it runs, or goes with its end (`--rm`) as soon as nobody reads it.
+    fn is_watched(&self) -> bool {
+        self.config.state.running || (self.config.state.removal_in_progress && self.host.auto_remove)
+    }
+
     /// The container has ended.
     pub(super) fn end(&mut self, exit_code: i64, time: Time) {
         self.leave_network();
