@@ -1,0 +1,10 @@
+//! Laws of layered file systems, held against anything that stacks layers, on a real kernel.
+
+pub mod case;
+pub mod generate;
+pub mod machine;
+mod mapping;
+pub mod perform;
+pub mod shrink;
+pub mod subjects;
+pub mod tree;
