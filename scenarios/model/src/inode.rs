@@ -1,6 +1,7 @@
 //! What lies behind a name: a file, a directory, a link or a node, with its attributes.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +27,20 @@ pub struct Time {
     pub nanoseconds: u32,
 }
 
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s {} ns", self.seconds, self.nanoseconds)
+    }
+}
+
 /// When a file's content changed last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stamp {
     /// Somebody set it to this.
     Set(Time),
-    /// The kernel set it, from its own clock, which is none of a model's business.
-    Clock,
+    /// The kernel set it, from its own clock, which is none of a model's business. Each time has a number of its own: as long
+    /// as that is the same, so is the time.
+    Clock(u64),
 }
 
 /// The attributes that every inode has.

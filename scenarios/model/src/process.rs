@@ -94,13 +94,25 @@ impl User {
 impl Machine {
     /// A machine with an empty root directory of mode 0755 that is root's.
     pub fn new(promises: Promises) -> Machine {
-        let root = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Stamp::Clock, xattrs: BTreeMap::new() };
+        let root = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Stamp::Clock(0), xattrs: BTreeMap::new() };
         Machine { union: Union::new(root, promises.links_survive_copy_up), promises, open: HashMap::new() }
     }
 
     /// The tree as it is.
     pub fn union(&self) -> &Union {
         &self.union
+    }
+
+    /// The numbers of the files that are open, sorted.
+    pub fn open_slots(&self) -> Vec<Slot> {
+        let mut slots: Vec<Slot> = self.open.keys().copied().collect();
+        slots.sort_unstable();
+        slots
+    }
+
+    /// What it promises.
+    pub fn promises(&self) -> &Promises {
+        &self.promises
     }
 
     /// Does one thing.
@@ -319,7 +331,7 @@ impl Machine {
                 bits &= !mode::SET_GID;
             }
         }
-        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: Stamp::Clock, xattrs: BTreeMap::new() };
+        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs: BTreeMap::new() };
         let inode = self.union.add(meta, body);
         self.union.name(parent, name, inode);
         self.union.touch(parent);
@@ -420,7 +432,7 @@ impl Machine {
         let directory = self.copied_up(&path)?;
         let directory = &self.union.upper_mut(directory).meta;
         let gid = if directory.mode & mode::SET_GID != 0 { directory.gid } else { user.id() };
-        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: Stamp::Clock, xattrs: BTreeMap::new() };
+        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs: BTreeMap::new() };
         let inode = self.union.add(meta, Body::File(Vec::new()));
         let at = At { layer: self.union.depth(), inode };
         let open = Open { at, path: Vec::new(), access: Access::ReadWrite, append: false, is_linkable: true };
@@ -442,8 +454,10 @@ impl Machine {
         }
         match self.union.at(&open.path) {
             Some(seen) if seen.top() == open.at => self.copied_up(&open.path),
-            // overlayfs: a lower file without a name has no place to be copied to.
-            _ => Err(Errno::NOENT),
+            // overlayfs: the copy of a file that is open, and whose name is gone, is put where the name was, and finds the
+            // whiteout there (`ovl_copy_up_one` of `fs/overlayfs/copy_up.c`).
+            _ if self.union.inode(open.at).is_directory() => Err(Errno::NOTDIR),
+            _ => Err(Errno::EXIST),
         }
     }
 
@@ -885,6 +899,7 @@ impl Machine {
                 self.give_name(&new_path, moving)?;
             }
         }
+        self.follow_copies();
         self.rename_open(&old_path, &new_path, replace);
         Ok(Answer::Done)
     }

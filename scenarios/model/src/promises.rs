@@ -12,6 +12,9 @@ pub struct Promises {
     pub root_is_inherited: bool,
     /// Setting an attribute copies its file up even if it is then refused (`ovl_xattr_set` of `fs/overlayfs/xattrs.c`).
     pub refused_xattrs_copy_up: bool,
+    /// Renaming a directory marks it opaque even if the rename is then refused; it hides nothing (`ovl_rename` of
+    /// `fs/overlayfs/dir.c`).
+    pub refused_renames_mark_opaque: bool,
     /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`.
     pub lower_directories_move: bool,
     /// All names of a lower file stay names of one file when it is changed (overlayfs: `index=on`); else the changed name

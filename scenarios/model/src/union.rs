@@ -58,6 +58,8 @@ pub struct Union {
     upper: Layer,
     /// Where files with several names in a lower layer went, when links survive their copy-up.
     index: Option<HashMap<At, usize>>,
+    /// How often the kernel's clock was read.
+    ticks: u64,
     /// What was copied up since somebody asked: from where, to which inode of the upper layer, by which name.
     moved: Vec<Moved>,
 }
@@ -78,7 +80,7 @@ impl Union {
     /// that is copied up stay names of one file.
     pub fn new(root: Meta, links_survive: bool) -> Union {
         let index = links_survive.then(HashMap::new);
-        Union { lowers: Vec::new(), upper: Layer::with_root(root, Vec::new()), index, moved: Vec::new() }
+        Union { lowers: Vec::new(), upper: Layer::with_root(root, Vec::new()), index, ticks: 0, moved: Vec::new() }
     }
 
     /// How many layers lie below the upper one.
@@ -92,7 +94,7 @@ impl Union {
         let root = At { layer: self.lowers.len(), inode: ROOT };
         let meta = &self.inode(root).meta;
         let (mode, uid, gid) = if root_is_inherited { (meta.mode, meta.uid, meta.gid) } else { (0o755, 0, 0) };
-        let meta = Meta { mode, uid, gid, mtime: Stamp::Clock, xattrs: BTreeMap::new() };
+        let meta = Meta { mode, uid, gid, mtime: self.now(), xattrs: BTreeMap::new() };
         let stack = self.stack(root);
         let full = std::mem::replace(&mut self.upper, Layer::with_root(meta, stack));
         self.lowers.push(Rc::new(full));
@@ -248,7 +250,13 @@ impl Union {
 
     /// Says that the content of the upper `inode` changed now.
     pub fn touch(&mut self, inode: usize) {
-        self.upper.inodes[inode].meta.mtime = Stamp::Clock;
+        self.upper.inodes[inode].meta.mtime = self.now();
+    }
+
+    /// The kernel's time, which is another one each time that it is asked.
+    pub fn now(&mut self) -> Stamp {
+        self.ticks += 1;
+        Stamp::Clock(self.ticks)
     }
 
     /// Whether two names are names of one file to a process: names in the upper layer always are; those in a lower layer

@@ -1,7 +1,6 @@
-//! One case: a stack of layers, used by real system calls and by the model at once, compared after every step.
+//! One case: a stack of layers, used by real system calls and by the model at once, and looked at after every step.
 
-use std::fmt;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use layerlab_model::errno::Errno;
@@ -12,56 +11,46 @@ use rustix::fs::{Mode, OFlags};
 use crate::machine::Host;
 use crate::perform::Performer;
 use crate::subjects::{Stack, Subject, SubjectError};
-use crate::tree::{self, Difference, Tree};
+use crate::tree::{self, Tree};
 
-/// A law that does not hold, or a subject that cannot go on.
-#[derive(Debug)]
-pub enum Broken {
-    /// A step came out otherwise than the model has it.
-    Answer {
-        /// What the model says.
-        expected: Result<Answer, Errno>,
-        /// What the kernel says.
-        actual: Result<Answer, Errno>,
-    },
-    /// The merged tree is another.
-    Merged(Vec<Difference>),
-    /// The upper layer holds something else.
-    Upper(Vec<Difference>),
+/// A case that cannot go on, whatever the laws say.
+#[derive(Debug, thiserror::Error)]
+pub enum CaseError {
     /// The subject failed.
-    Subject(SubjectError),
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
     /// A tree could not be read.
-    Unreadable(rustix::io::Errno),
+    #[error("a tree of the case cannot be read: {0}")]
+    Tree(#[from] rustix::io::Errno),
 }
 
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut list = |what: &str, differences: &[Difference]| {
-            writeln!(f, "{what}:")?;
-            differences.iter().try_for_each(|difference| writeln!(f, "  {difference}"))
-        };
-        match self {
-            Broken::Answer { expected, actual } => {
-                writeln!(f, "the last step should give {expected:?}, gives {actual:?}")
-            }
-            Broken::Merged(differences) => list("the merged tree is another", differences),
-            Broken::Upper(differences) => list("the upper layer is another", differences),
-            Broken::Subject(error) => writeln!(f, "{error}"),
-            Broken::Unreadable(errno) => writeln!(f, "a tree cannot be read: {errno}"),
-        }
-    }
+/// What really is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    /// The merged tree.
+    pub merged: Tree,
+    /// The upper layer, where it lies in a directory of its own.
+    pub upper: Option<Tree>,
 }
 
-impl From<SubjectError> for Broken {
-    fn from(error: SubjectError) -> Broken {
-        Broken::Subject(error)
-    }
-}
-
-impl From<rustix::io::Errno> for Broken {
-    fn from(errno: rustix::io::Errno) -> Broken {
-        Broken::Unreadable(errno)
-    }
+/// A step that was done, with what it did.
+pub struct Moment<'a> {
+    /// The step.
+    pub step: &'a Step,
+    /// What came of it by the model.
+    pub expected: Result<Answer, Errno>,
+    /// What came of it in truth.
+    pub actual: Result<Answer, Errno>,
+    /// What was there before.
+    pub before: &'a View,
+    /// What is there now.
+    pub after: &'a View,
+    /// The model, as it is now.
+    pub model: &'a Machine,
+    /// The directories of the lower layers, the lowest first.
+    pub lowers: &'a [OwnedFd],
+    /// Whether the case ends here.
+    pub is_last: bool,
 }
 
 /// A case under way. The thread it runs in has a root directory of its own, which is the merged tree.
@@ -70,17 +59,28 @@ pub struct Case {
     stack: Box<dyn Stack>,
     performer: Performer,
     merged: Option<OwnedFd>,
+    lowers: Vec<OwnedFd>,
     outside: OwnedFd,
+    before: View,
+    view: View,
 }
 
 impl Case {
     /// Begins in the empty directory `place`; the thread must have been prepared by [`prepare_thread`].
-    pub fn begin(subject: &dyn Subject, host: &Host, place: &Path) -> Result<Case, Broken> {
-        let model = Machine::new(subject.promises(host));
-        let outside = rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        let stack = subject.begin(place)?;
-        let mut case = Case { model, stack, performer: Performer::default(), merged: None, outside };
+    pub fn begin(subject: &dyn Subject, host: &Host, place: &Path) -> Result<Case, CaseError> {
+        let empty = || View { merged: Tree::new(), upper: None };
+        let mut case = Case {
+            model: Machine::new(subject.promises(host)),
+            stack: subject.begin(place)?,
+            performer: Performer::default(),
+            merged: None,
+            lowers: Vec::new(),
+            outside: directory(Path::new("/"))?,
+            before: empty(),
+            view: empty(),
+        };
         case.enter()?;
+        case.view = case.look()?;
         Ok(case)
     }
 
@@ -89,15 +89,16 @@ impl Case {
         &self.model
     }
 
-    fn enter(&mut self) -> Result<(), Broken> {
+    fn enter(&mut self) -> Result<(), CaseError> {
         let merged = self.stack.mount()?;
+        self.lowers = self.stack.lowers().iter().map(|path| directory(path)).collect::<Result<_, _>>()?;
         rustix::process::fchdir(&merged)?;
         rustix::process::chroot(".")?;
         self.merged = Some(merged);
         Ok(())
     }
 
-    fn leave(&mut self) -> Result<(), Broken> {
+    fn leave(&mut self) -> Result<(), CaseError> {
         self.performer.close_all();
         rustix::process::fchdir(&self.outside)?;
         rustix::process::chroot(".")?;
@@ -105,8 +106,8 @@ impl Case {
         Ok(self.stack.unmount()?)
     }
 
-    /// Does one step on both sides and compares.
-    pub fn step(&mut self, step: &Step) -> Result<Result<Answer, Errno>, Broken> {
+    /// Does one step on both sides and looks at what came of it.
+    pub fn step<'a>(&'a mut self, step: &'a Step, is_last: bool) -> Result<Moment<'a>, CaseError> {
         let expected = self.model.step(step);
         let actual = match step.operation {
             Operation::Remount | Operation::Commit => {
@@ -119,45 +120,38 @@ impl Case {
             }
             _ => self.performer.step(step),
         };
-        if expected != actual {
-            return Err(Broken::Answer { expected, actual });
-        }
-        self.compare()?;
-        Ok(actual)
+        let view = self.look()?;
+        self.before = std::mem::replace(&mut self.view, view);
+        let Case { model, lowers, before, view, .. } = self;
+        Ok(Moment { step, expected, actual, before, after: view, model, lowers, is_last })
     }
 
-    fn compare(&self) -> Result<(), Broken> {
-        let union = self.model.union();
-        let Some(merged) = &self.merged else { return Ok(()) };
-        let found = tree::differences(&tree::of_union(union), &tree::of_disk(merged)?);
-        if !found.is_empty() {
-            return Err(Broken::Merged(found));
-        }
-        let Some(upper) = self.stack.upper() else { return Ok(()) };
-        let found = tree::differences(&tree::of_upper(union), &tree::of_disk(upper)?);
-        match found.is_empty() {
-            true => Ok(()),
-            false => Err(Broken::Upper(found)),
-        }
-    }
-
-    /// The merged tree as it is.
-    pub fn merged(&self) -> Option<Tree> {
-        self.merged.as_ref().and_then(|merged| tree::of_disk(merged).ok())
+    fn look(&self) -> Result<View, CaseError> {
+        let merged = self.merged.as_ref().map_or(Ok(Tree::new()), tree::of_disk)?;
+        Ok(View { merged, upper: self.stack.upper().map(|upper: BorrowedFd<'_>| tree::of_disk(upper)).transpose()? })
     }
 }
 
 impl Drop for Case {
     fn drop(&mut self) {
-        if let Err(broken) = self.leave() {
-            eprintln!("layerlab-laws: cannot leave a case: {broken}");
+        if let Err(error) = self.leave() {
+            eprintln!("layerlab-laws: cannot leave a case: {error}");
         }
     }
 }
 
+fn directory(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
+    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+}
+
 /// Gives this thread a root directory, a working directory and a file mode mask of its own, and no groups but its own.
-pub fn prepare_thread() -> nix::Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
+pub fn prepare_thread() -> Result<(), rustix::io::Errno> {
+    let unshared = nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS);
+    unshared.map_err(|errno| rustix::io::Errno::from_raw_os_error(errno as i32))?;
     rustix::process::umask(Mode::empty());
-    rustix::thread::set_thread_groups(&[]).map_err(|errno| nix::errno::Errno::from_raw(errno.raw_os_error()))
+    match rustix::thread::set_thread_groups(&[]) {
+        // A user with a single ID in the namespace may not; then there is no second user either (user_namespaces(7)).
+        Err(rustix::io::Errno::PERM) => Ok(()),
+        set => set,
+    }
 }

@@ -29,7 +29,7 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Weights {
-        Weights { contents: 30, attributes: 20, names: 40, renames: 15, remount: 2, commit: 4 }
+        Weights { contents: 40, attributes: 20, names: 40, renames: 15, remount: 2, commit: 4 }
     }
 }
 
@@ -119,8 +119,15 @@ impl Generator {
         }
     }
 
+    /// The root only now and then: there is always one, and little can be done with it.
     fn anything(&mut self, tree: &Known) -> Text {
-        if self.one_in(10) { self.fresh(tree) } else { self.of(&tree.all) }
+        let not_root = &tree.all[1..];
+        match self.below(12) {
+            0 => self.fresh(tree),
+            1 => self.of(&tree.all),
+            _ if not_root.is_empty() => self.fresh(tree),
+            _ => self.of(not_root),
+        }
     }
 
     fn file(&mut self, tree: &Known) -> Text {
@@ -131,12 +138,17 @@ impl Generator {
         if self.one_in(8) { self.there(tree) } else { self.of(&tree.directories) }
     }
 
-    fn slot(&mut self) -> Slot {
+    /// A slot in which most often a file is open.
+    fn slot(&mut self, tree: &Known) -> Slot {
+        if tree.slots.is_empty() || self.one_in(8) { self.any_slot() } else { self.of(&tree.slots) }
+    }
+
+    fn any_slot(&mut self) -> Slot {
         self.below(SLOTS) as Slot
     }
 
     fn target(&mut self, tree: &Known) -> Target {
-        if self.one_in(5) { Target::Slot(self.slot()) } else { Target::Path(self.anything(tree)) }
+        if self.one_in(5) { Target::Slot(self.slot(tree)) } else { Target::Path(self.anything(tree)) }
     }
 
     fn mode(&mut self) -> u32 {
@@ -161,8 +173,10 @@ impl Generator {
     }
 
     fn contents(&mut self, tree: &Known) -> Operation {
-        let slot = self.slot();
-        match self.below(20) {
+        let slot = self.slot(tree);
+        // Most of what follows needs an open file.
+        let kinds = if tree.slots.is_empty() && !self.one_in(6) { 7 } else { 24 };
+        match self.below(kinds) {
             0..=3 => {
                 let flags = Flags {
                     access: self.access(),
@@ -174,7 +188,7 @@ impl Generator {
                     no_follow: self.one_in(6),
                 };
                 let path = if self.one_in(3) { self.there(tree) } else { self.fresh(tree) };
-                Operation::Open { slot, path, flags, mode: self.create_mode() }
+                Operation::Open { slot: self.any_slot(), path, flags, mode: self.create_mode() }
             }
             4..=6 => {
                 let flags = Flags {
@@ -186,13 +200,13 @@ impl Generator {
                     directory: self.one_in(10),
                     no_follow: self.one_in(6),
                 };
-                Operation::Open { slot, path: self.file(tree), flags, mode: 0 }
+                Operation::Open { slot: self.any_slot(), path: self.file(tree), flags, mode: 0 }
             }
             7..=10 => Operation::Write { slot, offset: self.length(), fill: self.fill() },
             11 | 12 => Operation::Read { slot, offset: self.length(), length: self.length().max(1) },
             13 => Operation::MapWrite { slot, offset: self.length(), fill: self.fill() },
             14 => Operation::CopyRange {
-                from: self.slot(),
+                from: self.slot(tree),
                 from_offset: self.length(),
                 to: slot,
                 to_offset: self.length(),
@@ -208,8 +222,12 @@ impl Generator {
                 let target = if self.one_in(3) { Target::Slot(slot) } else { Target::Path(self.file(tree)) };
                 Operation::Truncate { target, length: self.length() }
             }
-            18 => Operation::OpenUnnamed { slot, path: self.directory(tree), mode: self.create_mode() },
-            _ => Operation::Close { slot },
+            18 => {
+                Operation::OpenUnnamed { slot: self.any_slot(), path: self.directory(tree), mode: self.create_mode() }
+            }
+            19 => Operation::Close { slot },
+            20 | 21 => Operation::Write { slot, offset: self.length(), fill: self.fill() },
+            _ => Operation::MapWrite { slot, offset: 0, fill: Fill { letter: self.of(&LETTERS), length: 1 } },
         }
     }
 
@@ -260,7 +278,7 @@ impl Generator {
                 Operation::Symlink { content, path: self.fresh(tree) }
             }
             8..=10 => Operation::Link { from: self.there(tree), to: self.fresh(tree) },
-            11 => Operation::LinkSlot { slot: self.slot(), to: self.fresh(tree) },
+            11 => Operation::LinkSlot { slot: self.slot(tree), to: self.fresh(tree) },
             12..=15 => Operation::Unlink { path: self.there(tree) },
             16 | 17 => Operation::Rmdir { path: self.directory(tree) },
             18 => Operation::ReadLink { path: self.there(tree) },
@@ -285,11 +303,18 @@ struct Known {
     files: Vec<Text>,
     others: Vec<Text>,
     directories: Vec<Text>,
+    slots: Vec<Slot>,
 }
 
 impl Known {
     fn of(machine: &Machine) -> Known {
-        let mut known = Known { all: Vec::new(), files: Vec::new(), others: Vec::new(), directories: Vec::new() };
+        let mut known = Known {
+            all: Vec::new(),
+            files: Vec::new(),
+            others: Vec::new(),
+            directories: Vec::new(),
+            slots: machine.open_slots(),
+        };
         for (names, seen) in machine.union().walk() {
             let path = names.iter().fold(Text::from("/"), |path, name| path.join(name));
             match &seen {

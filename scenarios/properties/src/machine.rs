@@ -45,6 +45,7 @@ impl Host {
             layers: true,
             root_is_inherited: true,
             refused_xattrs_copy_up: false,
+            refused_renames_mark_opaque: false,
             lower_directories_move: false,
             links_survive_copy_up: false,
             devices: self.has_devices,

@@ -1,105 +1,163 @@
-//! The command `layerlab-laws`: campaigns of cases against a subject.
+//! The command `layerlab-laws`: holds a subject against the laws.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Parser;
-use layerlab_model::operation::Step;
-use layerlab_properties::case::{Broken, Case, prepare_thread};
-use layerlab_properties::generate::{Generator, Weights};
+use layerlab_properties::campaign::{Campaign, Counts, Failure};
+use layerlab_properties::case::prepare_thread;
+use layerlab_properties::laws::{self, Law};
 use layerlab_properties::machine::Host;
-use layerlab_properties::shrink::shortest;
 use layerlab_properties::subjects::{self, Subject};
 
 #[derive(Parser)]
+#[command(name = "layerlab-laws", about = "Holds anything that stacks layers against the laws of layered file systems")]
 struct Cli {
-    /// What is held against the laws
-    #[arg(long, default_value = "plain")]
+    /// Which laws; all when none is given
+    laws: Vec<String>,
+    /// What is held against them
+    #[arg(long, default_value = "layerlab-overlay2")]
     subject: String,
     /// How many cases
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 500, conflicts_with = "minutes")]
     cases: u64,
-    /// How many steps each
+    /// How long, instead of how many cases
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// How many steps a case has
     #[arg(long, default_value_t = 40)]
     steps: usize,
-    /// Where the random numbers begin
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    /// Where the random numbers begin; a fresh one when none is given
+    #[arg(long)]
+    seed: Option<u64>,
     /// The directory below which the layers lie
     #[arg(long, default_value = "/tmp")]
     place: PathBuf,
-    /// Show at most this many failures
-    #[arg(long, default_value_t = 1)]
-    failures: usize,
+    /// How many at once
+    #[arg(long, default_value_t = 2)]
+    threads: u64,
+    /// Show how often each kind of step came out how
+    #[arg(long)]
+    counts: bool,
 }
 
-struct Campaign<'a> {
-    subject: &'a dyn Subject,
-    host: &'a Host,
-    place: PathBuf,
-}
-
-impl Campaign<'_> {
-    fn begin(&self) -> Result<(tempfile::TempDir, Case), Broken> {
-        let place = tempfile::tempdir_in(&self.place).map_err(|_| Broken::Unreadable(rustix::io::Errno::IO))?;
-        let case = Case::begin(self.subject, self.host, place.path())?;
-        Ok((place, case))
-    }
-
-    fn fresh(&self, seed: u64, steps: usize) -> (Vec<Step>, Result<(), Broken>) {
-        let mut generator = Generator::new(seed, Weights::default(), self.host.has_other_user);
-        let mut done = Vec::new();
-        let (_place, mut case) = match self.begin() {
-            Ok(begun) => begun,
-            Err(broken) => return (done, Err(broken)),
-        };
-        for _ in 0..steps {
-            let step = generator.step(case.model());
-            done.push(step.clone());
-            if let Err(broken) = case.step(&step) {
-                return (done, Err(broken));
-            }
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("layerlab-laws: {error:#}");
+            ExitCode::FAILURE
         }
-        (done, Ok(()))
-    }
-
-    fn again(&self, steps: &[Step]) -> Result<(), Broken> {
-        let (_place, mut case) = self.begin()?;
-        steps.iter().try_for_each(|step| case.step(step).map(drop))
     }
 }
 
-fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
-    let subject = subjects::all().into_iter().find(|subject| subject.name() == cli.subject);
-    let subject = subject.with_context(|| format!("no subject {}", cli.subject))?;
+fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
+    let subjects = subjects::all();
+    let subject = subjects.iter().find(|subject| subject.name() == cli.subject);
+    let names = || subjects.iter().map(|subject| subject.name()).collect::<Vec<_>>().join(", ");
+    let subject = subject.with_context(|| format!("there is no subject {}; there are {}", cli.subject, names()))?;
+    let laws = chosen(&cli.laws)?;
     let host = Host::probe();
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
-    prepare_thread()?;
-    let campaign = Campaign { subject: &*subject, host: &host, place: cli.place };
+    if let Some(why) = subject.refusal(&host) {
+        println!("skipped {}: {why}", subject.name());
+        return Ok(ExitCode::from(77));
+    }
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).context("cannot have mounts of its own")?;
+    let campaign =
+        Campaign { subject: &**subject, host: &host, laws: &laws, place: cli.place.clone(), length: cli.steps };
+    let seed = cli.seed.unwrap_or_else(fresh_seed);
     let begun = Instant::now();
-    let (mut steps, mut failures) = (0, 0);
-    for seed in cli.seed..cli.seed + cli.cases {
-        let (done, outcome) = campaign.fresh(seed, cli.steps);
-        steps += done.len();
-        if outcome.is_err() {
-            let shrunk = shortest(&done, |part| campaign.again(part).is_err());
-            println!("seed {seed}, {} steps, shrunk to {}:", done.len(), shrunk.len());
-            for step in &shrunk {
-                println!("  {}", serde_json::to_string(step)?);
-            }
-            match campaign.again(&shrunk) {
-                Err(broken) => println!("{broken}"),
-                Ok(()) => println!("(does not fail again)"),
-            }
-            failures += 1;
-            if failures >= cli.failures {
-                break;
-            }
-        }
+    let shards: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cli.threads)
+            .map(|shard| {
+                let campaign = &campaign;
+                scope.spawn(move || shard_of(cli, campaign, seed, shard, begun))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a shard panicked"))).collect()
+    });
+    let mut counts = Counts::default();
+    let mut failures = Vec::new();
+    for shard in shards {
+        let (counted, failure) = shard?;
+        counts.merge(counted);
+        failures.extend(failure);
+    }
+    failures.sort_by_key(|failure| failure.seed);
+    for failure in &failures {
+        tell(failure, &**subject, &host)?;
+    }
+    if cli.counts {
+        counts.lines().for_each(|line| println!("{line}"));
     }
     let seconds = begun.elapsed().as_secs_f64();
-    println!("{steps} steps in {seconds:.1} s, {:.0} a second", steps as f64 / seconds);
+    let rate = counts.total() as f64 / seconds;
+    println!(
+        "{} on {}: {} steps from seed {seed} in {seconds:.1} s ({rate:.0} a second), {}",
+        subject.name(),
+        cli.place.display(),
+        counts.total(),
+        if failures.is_empty() { "every law held".to_owned() } else { "a law broke".to_owned() }
+    );
+    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn chosen(wanted: &[String]) -> anyhow::Result<Vec<&'static dyn Law>> {
+    if wanted.is_empty() {
+        return Ok(laws::ALL.to_vec());
+    }
+    let names = || laws::ALL.iter().map(|law| law.name()).collect::<Vec<_>>().join(", ");
+    let find = |name: &String| {
+        let law = laws::ALL.iter().copied().find(|law| law.name() == name);
+        law.with_context(|| format!("there is no law {name}; there are {}", names()))
+    };
+    wanted.iter().map(find).collect()
+}
+
+fn fresh_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    now.as_secs() % 1_000_000_000
+}
+
+/// The cases of one thread; it stops at the first that breaks a law.
+fn shard_of(
+    cli: &Cli,
+    campaign: &Campaign<'_>,
+    seed: u64,
+    shard: u64,
+    begun: Instant,
+) -> anyhow::Result<(Counts, Option<Failure>)> {
+    prepare_thread().context("cannot have a root directory of its own")?;
+    let until = cli.minutes.map(|minutes| begun + Duration::from_secs_f64(60.0 * minutes));
+    let mut counts = Counts::default();
+    for case in (shard..).step_by(cli.threads as usize) {
+        if until.map_or(case >= cli.cases, |until| Instant::now() >= until) {
+            break;
+        }
+        if let Err(failure) = campaign.run(seed + case, &mut counts) {
+            return Ok((counts, Some(failure)));
+        }
+    }
+    Ok((counts, None))
+}
+
+fn tell(failure: &Failure, subject: &dyn Subject, host: &Host) -> anyhow::Result<()> {
+    let Failure { seed, length, steps, broken } = failure;
+    let law = broken.law.unwrap_or("the case cannot go on");
+    println!(
+        "{law}: broken by {} (kernel {}), seed {seed}, {length} steps, of which {}:",
+        subject.name(),
+        host.kernel,
+        steps.len()
+    );
+    for step in steps {
+        println!("  {}", serde_json::to_string(step)?);
+    }
+    for finding in &broken.findings {
+        println!("{finding}");
+    }
+    println!();
     Ok(())
 }

@@ -22,8 +22,8 @@ pub struct Facts {
     pub mode: u32,
     /// Owner and group.
     pub owner: (u32, u32),
-    /// When the content changed, if somebody set it.
-    pub mtime: Option<Time>,
+    /// When the content changed.
+    pub mtime: When,
     /// A file's content, a link's target.
     pub content: Vec<u8>,
     /// A device's numbers.
@@ -36,7 +36,21 @@ pub struct Facts {
     pub xattrs: BTreeMap<Text, Vec<u8>>,
     /// Names of overlayfs's private attributes, without their prefix.
     pub marks: Marks,
+    /// Whether its directory lists it with its type (`d_type`), or without any.
+    pub is_listed_as_what_it_is: bool,
 }
+
+/// A time, or which reading of the kernel's clock it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// This.
+    Time(Time),
+    /// The model's n-th reading.
+    Reading(u64),
+}
+
+/// What the readings of the kernel's clock turned out to be: a time that nobody changed stays the same for ever.
+pub type Clock = HashMap<u64, Time>;
 
 /// overlayfs's private attributes: those that decide what the tree is, and the rest, which is its book-keeping.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -86,13 +100,14 @@ fn whiteout() -> Facts {
         kind: 'w',
         mode: 0,
         owner: (0, 0),
-        mtime: None,
+        mtime: When::Time(Time { seconds: 0, nanoseconds: 0 }),
         content: Vec::new(),
         device: (0, 0),
         links: 0,
         identity: (0, 0),
         xattrs: BTreeMap::new(),
         marks: Marks::default(),
+        is_listed_as_what_it_is: true,
     }
 }
 
@@ -112,8 +127,8 @@ fn of_inode(union: &Union, at: At) -> Facts {
         mode: meta.mode,
         owner: (meta.uid, meta.gid),
         mtime: match meta.mtime {
-            Stamp::Set(time) => Some(time),
-            Stamp::Clock => None,
+            Stamp::Set(time) => When::Time(time),
+            Stamp::Clock(reading) => When::Reading(reading),
         },
         content,
         device,
@@ -121,6 +136,7 @@ fn of_inode(union: &Union, at: At) -> Facts {
         identity: (at.layer as u64, at.inode as u64),
         xattrs: meta.xattrs.clone(),
         marks: Marks::default(),
+        is_listed_as_what_it_is: true,
     }
 }
 
@@ -129,15 +145,18 @@ pub fn of_disk(root: impl AsFd) -> Result<Tree, Errno> {
     rustix::process::fchdir(root)?;
     let mut tree = Tree::new();
     let mut names = vec![0; XATTR_BYTES_MAX];
-    let mut open = vec![Text::default()];
-    while let Some(path) = open.pop() {
-        let facts = facts(&path, &mut names)?;
+    let mut open = vec![(Text::default(), FileType::Directory)];
+    while let Some((path, listed)) = open.pop() {
+        let mut facts = facts(&path, &mut names)?;
+        facts.is_listed_as_what_it_is = listed == FileType::Unknown || letter(listed) == letter_of(facts.kind);
         if facts.kind == 'd' {
             let directory = fs::open(at(&path), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
             for entry in Dir::new(directory)? {
-                let name = entry?.file_name().to_bytes().to_vec();
+                let entry = entry?;
+                let name = entry.file_name().to_bytes().to_vec();
                 if name != b"." && name != b".." {
-                    open.push(if path.0.is_empty() { Text(name) } else { path.join(&Text(name)) });
+                    let path = if path.0.is_empty() { Text(name) } else { path.join(&Text(name)) };
+                    open.push((path, entry.file_type()));
                 }
             }
         }
@@ -154,15 +173,8 @@ fn facts(path: &Text, names: &mut [u8]) -> Result<Facts, Errno> {
     let stat = fs::statat(CWD, at(path), AtFlags::SYMLINK_NOFOLLOW)?;
     let device = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
     let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => '-',
-        FileType::Directory => 'd',
-        FileType::Symlink => 'l',
-        FileType::Fifo => 'p',
-        FileType::Socket => 's',
         FileType::CharacterDevice if device == (0, 0) => return Ok(whiteout()),
-        FileType::CharacterDevice => 'c',
-        FileType::BlockDevice => 'b',
-        FileType::Unknown => '?',
+        kind => letter(kind),
     };
     let content = match kind {
         '-' => read(path, stat.st_size as usize)?,
@@ -174,14 +186,33 @@ fn facts(path: &Text, names: &mut [u8]) -> Result<Facts, Errno> {
         kind,
         mode: stat.st_mode & 0o7777,
         owner: (stat.st_uid, stat.st_gid),
-        mtime: Some(Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 }),
+        mtime: When::Time(Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 }),
         content,
         device,
         links: if kind == 'd' { 0 } else { stat.st_nlink },
         identity: (stat.st_dev, stat.st_ino),
         xattrs,
         marks,
+        is_listed_as_what_it_is: true,
     })
+}
+
+fn letter(kind: FileType) -> char {
+    match kind {
+        FileType::RegularFile => '-',
+        FileType::Directory => 'd',
+        FileType::Symlink => 'l',
+        FileType::Fifo => 'p',
+        FileType::Socket => 's',
+        FileType::CharacterDevice => 'c',
+        FileType::BlockDevice => 'b',
+        FileType::Unknown => '?',
+    }
+}
+
+/// A whiteout is a character device to those who do not know better.
+fn letter_of(kind: char) -> char {
+    if kind == 'w' { 'c' } else { kind }
 }
 
 fn read(path: &Text, size_bytes: usize) -> Result<Vec<u8>, Errno> {
@@ -248,8 +279,8 @@ impl fmt::Display for Difference {
     }
 }
 
-/// What of the `actual` tree is not as in `expected`. Times that nobody set are not compared.
-pub fn differences(expected: &Tree, actual: &Tree) -> Vec<Difference> {
+/// What of the `actual` tree is not as in `expected`.
+pub fn differences(expected: &Tree, actual: &Tree, clock: &mut Clock) -> Vec<Difference> {
     let mut found = Vec::new();
     let mut files: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
     let mut back: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
@@ -263,27 +294,16 @@ pub fn differences(expected: &Tree, actual: &Tree) -> Vec<Difference> {
             differ(format!("should be {}, is {}", word(facts.kind), word(real.kind)));
             continue;
         }
-        if facts.mode != real.mode {
-            differ(format!("mode should be {:04o}, is {:04o}", facts.mode, real.mode));
+        if let When::Time(is) = real.mtime {
+            let should = match facts.mtime {
+                When::Time(time) => time,
+                When::Reading(reading) => *clock.entry(reading).or_insert(is),
+            };
+            if is != should {
+                differ(format!("mtime should be {should}, is {is}"));
+            }
         }
-        if facts.owner != real.owner {
-            differ(format!("owner should be {:?}, is {:?}", facts.owner, real.owner));
-        }
-        if facts.mtime.is_some_and(|time| real.mtime != Some(time)) {
-            differ(format!("mtime should be {:?}, is {:?}", facts.mtime, real.mtime));
-        }
-        if facts.content != real.content {
-            differ(format!("should hold {}, holds {}", shown(&facts.content), shown(&real.content)));
-        }
-        if facts.device != real.device {
-            differ(format!("device should be {:?}, is {:?}", facts.device, real.device));
-        }
-        if facts.xattrs != real.xattrs {
-            differ(format!("xattrs should be {:?}, are {:?}", texts(&facts.xattrs), texts(&real.xattrs)));
-        }
-        if facts.links != real.links {
-            differ(format!("should have {} names, has {}", facts.links, real.links));
-        }
+        fields(facts, real).into_iter().for_each(&mut differ);
         for difference in mark_differences(&facts.marks, &real.marks) {
             differ(difference);
         }
@@ -297,6 +317,60 @@ pub fn differences(expected: &Tree, actual: &Tree) -> Vec<Difference> {
     }
     for (path, facts) in actual.iter().filter(|(path, _)| !expected.contains_key(*path)) {
         found.push(Difference { path: path.clone(), what: format!("should not be there ({})", word(facts.kind)) });
+    }
+    found
+}
+
+/// What differs in the facts that need nothing else to be compared.
+fn fields(should: &Facts, is: &Facts) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compare = |what: &str, should: String, is: String| {
+        if should != is {
+            found.push(format!("{what} should be {should}, is {is}"));
+        }
+    };
+    compare("mode", format!("{:04o}", should.mode), format!("{:04o}", is.mode));
+    compare("owner", format!("{:?}", should.owner), format!("{:?}", is.owner));
+    compare("device", format!("{:?}", should.device), format!("{:?}", is.device));
+    compare("number of names", should.links.to_string(), is.links.to_string());
+    if should.content != is.content {
+        compare("content", shown(&should.content), shown(&is.content));
+    }
+    if should.xattrs != is.xattrs {
+        compare("xattrs", format!("{:?}", texts(&should.xattrs)), format!("{:?}", texts(&is.xattrs)));
+    }
+    found
+}
+
+/// What differs between two readings of one tree, in everything that was read.
+pub fn changes(before: &Tree, after: &Tree) -> Vec<Difference> {
+    let device = |tree: &Tree| tree.get(&Text::default()).map(|root| root.identity.0);
+    let (device_before, device_after) = (device(before), device(after));
+    let mut found = Vec::new();
+    for (path, facts) in before {
+        let mut differ = |what: String| found.push(Difference { path: path.clone(), what });
+        let Some(now) = after.get(path) else {
+            differ(format!("{} is gone", word(facts.kind)));
+            continue;
+        };
+        if facts.kind != now.kind {
+            differ(format!("should be {}, is {}", word(facts.kind), word(now.kind)));
+            continue;
+        }
+        fields(facts, now).into_iter().for_each(&mut differ);
+        if facts.mtime != now.mtime {
+            differ(format!("mtime was {:?}, is {:?}", facts.mtime, now.mtime));
+        }
+        if facts.marks != now.marks {
+            differ(format!("marks were {:?}, are {:?}", facts.marks, now.marks));
+        }
+        let is_root_device = (Some(facts.identity.0) == device_before, Some(now.identity.0) == device_after);
+        if facts.identity.1 != now.identity.1 || is_root_device.0 != is_root_device.1 {
+            differ(format!("inode was {:?}, is {:?}", facts.identity, now.identity));
+        }
+    }
+    for (path, facts) in after.iter().filter(|(path, _)| !before.contains_key(*path)) {
+        found.push(Difference { path: path.clone(), what: format!("{} has come", word(facts.kind)) });
     }
     found
 }

@@ -27,7 +27,13 @@ impl Subject for EngineDriver {
 
     fn promises(&self, host: &Host) -> Promises {
         let is_copy = self.name == "vfs";
-        Promises { layers: !is_copy, root_is_inherited: is_copy, refused_xattrs_copy_up: !is_copy, ..host.promises() }
+        Promises {
+            layers: !is_copy,
+            root_is_inherited: is_copy,
+            refused_xattrs_copy_up: !is_copy,
+            refused_renames_mark_opaque: !is_copy,
+            ..host.promises()
+        }
     }
 
     fn refusal(&self, _host: &Host) -> Option<String> {

@@ -47,6 +47,7 @@ impl Subject for Overlay {
     fn promises(&self, host: &Host) -> Promises {
         Promises {
             refused_xattrs_copy_up: true,
+            refused_renames_mark_opaque: true,
             lower_directories_move: self.has(("redirect_dir", "on")),
             links_survive_copy_up: self.has(("index", "on")),
             ..host.promises()
