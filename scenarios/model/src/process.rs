@@ -5,7 +5,7 @@
 //! marked "overlayfs". *Holds*: a refused operation changes nothing. *Proved by*: the laws, with a plain directory as
 //! subject (Linux's own rules) and with every union mount.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
 use crate::inode::{At, Body, Directory, Inode, Meta, Node, Stamp, mode};
@@ -67,6 +67,8 @@ pub struct Machine {
     union: Union,
     promises: Promises,
     open: HashMap<Slot, Open>,
+    /// What was copied up since the mount.
+    copies: HashSet<usize>,
 }
 
 impl User {
@@ -95,7 +97,12 @@ impl Machine {
     /// A machine with an empty root directory of mode 0755 that is root's.
     pub fn new(promises: Promises) -> Machine {
         let root = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Stamp::Clock(0), xattrs: BTreeMap::new() };
-        Machine { union: Union::new(root, promises.links_survive_copy_up), promises, open: HashMap::new() }
+        Machine {
+            union: Union::new(root, promises.links_survive_copy_up),
+            promises,
+            open: HashMap::new(),
+            copies: HashSet::new(),
+        }
     }
 
     /// The tree as it is.
@@ -113,6 +120,17 @@ impl Machine {
     /// What it promises.
     pub fn promises(&self) -> &Promises {
         &self.promises
+    }
+
+    /// Whether nothing is promised about what comes of `step`, so that it is better not done.
+    pub fn promises_nothing_of(&self, step: &Step) -> bool {
+        let at = match &step.operation {
+            Operation::Link { from, .. } => self.walk(step.user, from, false).ok().and_then(|place| place.seen),
+            Operation::LinkSlot { slot, .. } => self.open.get(slot).map(|open| Seen::Other(open.at)),
+            _ => None,
+        };
+        let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
+        !self.promises.copies_can_be_linked && at.is_some_and(|seen| is_copy(seen.top()))
     }
 
     /// Does one thing.
@@ -153,17 +171,22 @@ impl Machine {
             Operation::ReadLink { path } => self.read_link(user, path),
             Operation::List { path } => self.list(user, path),
             Operation::Remount => {
-                self.open.clear();
+                self.unmount();
                 Ok(Answer::Done)
             }
             Operation::Commit => {
-                self.open.clear();
+                self.unmount();
                 if self.promises.layers {
                     self.union.freeze(self.promises.root_is_inherited);
                 }
                 Ok(Answer::Done)
             }
         }
+    }
+
+    fn unmount(&mut self) {
+        self.open.clear();
+        self.copies.clear();
     }
 
     // --- paths ---
@@ -305,6 +328,7 @@ impl Machine {
     /// own (overlayfs, "Non-standard behavior"; not with `index=on`).
     fn follow_copies(&mut self) {
         for moved in self.union.take_moved() {
+            self.copies.insert(moved.to.inode);
             let is_one = self.promises.links_survive_copy_up || self.union.inode(moved.from).links <= 1;
             for open in self.open.values_mut() {
                 if open.at == moved.from && (is_one || open.path == moved.path) {
@@ -391,7 +415,7 @@ impl Machine {
         match &inode.body {
             Body::Symlink(_) => return Err(Errno::LOOP),
             Body::Directory(_) if writes => return Err(Errno::ISDIR),
-            Body::Node(Node::Character { .. } | Node::Block { .. }) if !self.promises.devices => {
+            Body::Node(Node::Character { .. } | Node::Block { .. }) if !self.promises.first_namespace => {
                 return Err(Errno::ACCES);
             }
             _ => {}
@@ -471,9 +495,10 @@ impl Machine {
     /// A write takes capabilities away, and from those without `CAP_FSETID` the bits that give privileges, too
     /// (capabilities(7), `file_remove_privs` of `fs/inode.c`).
     fn remove_privileges(&mut self, user: User, inode: usize) {
+        let keeps_bits = user.has_capabilities() && self.promises.first_namespace;
         let meta = &mut self.union.upper_mut(inode).meta;
         meta.xattrs.remove(&Text::from(CAPABILITY));
-        if !user.has_capabilities() {
+        if !keeps_bits {
             meta.mode &= !mode::SET_UID;
             meta.mode &= !set_gid_to_drop(user, meta);
         }
@@ -667,7 +692,7 @@ impl Machine {
             return if user.has_capabilities() { Ok(()) } else { Err(Errno::PERM) };
         }
         if name.starts_with(b"trusted.") {
-            return if user.has_capabilities() { Ok(()) } else { Err(Errno::PERM) };
+            return if user.has_capabilities() && self.promises.first_namespace { Ok(()) } else { Err(Errno::PERM) };
         }
         if !name.starts_with(b"user.") {
             return Err(Errno::OPNOTSUPP);
@@ -728,7 +753,7 @@ impl Machine {
     fn mknod(&mut self, user: User, path: &Text, node: Node, bits: u32) -> Result<Answer, Errno> {
         let path = self.vacant(user, path)?;
         let is_device = matches!(node, Node::Character { .. } | Node::Block { .. });
-        if is_device && !(user.has_capabilities() && self.promises.devices) {
+        if is_device && !(user.has_capabilities() && self.promises.first_namespace) {
             return Err(Errno::PERM);
         }
         self.make(user, &path, bits, Body::Node(node))?;

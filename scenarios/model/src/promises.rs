@@ -20,8 +20,17 @@ pub struct Promises {
     /// All names of a lower file stay names of one file when it is changed (overlayfs: `index=on`); else the changed name
     /// becomes a file of its own.
     pub links_survive_copy_up: bool,
-    /// Root may make device files and open them; not so in a user namespace.
-    pub devices: bool,
+    /// A file that is copied up can be given another name in the same mount, and both are one file. In a user namespace
+    /// overlayfs cannot keep where a file was copied from and takes the names for two files until the next mount: they show
+    /// two inode numbers, a `chown` by one is not seen by the other, a rename of one to the other fails with `ESTALE`.
+    /// Nothing is promised then, and it is not done.
+    pub copies_can_be_linked: bool,
+    /// A file that was copied up keeps its inode number when it is mounted again; not in a user namespace, for the
+    /// same reason.
+    pub inode_numbers_survive_a_remount: bool,
+    /// Root is root of the first user namespace (user_namespaces(7)): only that makes and opens device files, sets `trusted.`
+    /// attributes, and writes to a file without taking its set-user-ID and set-group-ID bits away.
+    pub first_namespace: bool,
     /// The machine's settings.
     pub protected: Protected,
 }

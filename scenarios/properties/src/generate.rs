@@ -4,7 +4,7 @@
 
 use layerlab_model::inode::{Body, Node, Time};
 use layerlab_model::operation::{Access, Allocate, Before, Fill, Flags, Operation, Replace, Slot, Step, Target, User};
-use layerlab_model::process::Machine;
+use layerlab_model::process::{Machine, OTHER_ID};
 use layerlab_model::text::Text;
 use layerlab_model::union::Seen;
 use proptest::prelude::Rng;
@@ -151,6 +151,10 @@ impl Generator {
         if self.one_in(5) { Target::Slot(self.slot(tree)) } else { Target::Path(self.anything(tree)) }
     }
 
+    fn id(&mut self) -> u32 {
+        if self.has_other_user { self.of(&[0, OTHER_ID]) } else { 0 }
+    }
+
     fn mode(&mut self) -> u32 {
         self.of(&[0o644, 0o600, 0o755, 0o777, 0o700, 0o4755, 0o2755, 0o2745, 0o1777, 0o444, 0o6711, 0o222, 0, 0o2777])
     }
@@ -235,7 +239,7 @@ impl Generator {
         let target = self.target(tree);
         match self.below(10) {
             0..=2 => Operation::Chmod { target, mode: self.mode() },
-            3 | 4 => Operation::Chown { target, uid: self.of(&[0, 1000]), gid: self.of(&[0, 1000]) },
+            3 | 4 => Operation::Chown { target, uid: self.id(), gid: self.id() },
             5 | 6 => {
                 let seconds = self.of(&[0, 1, 1_000_000_000, 1_700_000_000, -1, -100_000, 4_000_000_000]);
                 Operation::SetTime { target, time: Time { seconds, nanoseconds: self.of(&[0, 1, 999_999_999]) } }

@@ -1,7 +1,9 @@
 //! Laws of layered file systems, held against anything that stacks layers, on a real kernel.
 
+pub mod backing;
 pub mod campaign;
 pub mod case;
+pub mod enter;
 pub mod generate;
 pub mod laws;
 pub mod machine;

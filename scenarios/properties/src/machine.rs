@@ -9,8 +9,8 @@ use layerlab_model::promises::{Promises, Protected};
 pub struct Host {
     /// Whether there is a second user to be.
     pub has_other_user: bool,
-    /// Whether device files can be made.
-    pub has_devices: bool,
+    /// Whether root here is root of the machine.
+    pub is_first_namespace: bool,
     /// The kernel's release.
     pub kernel: String,
     protected: Protected,
@@ -18,7 +18,7 @@ pub struct Host {
 
 impl Host {
     /// Asks the kernel.
-    pub fn probe() -> Host {
+    pub fn probe(has_other_user: bool) -> Host {
         let setting = |name: &str| {
             let text = fs::read_to_string(format!("/proc/sys/fs/protected_{name}")).unwrap_or_default();
             text.trim().parse::<u8>().unwrap_or(0)
@@ -32,8 +32,8 @@ impl Host {
             fifos: setting("fifos"),
         };
         Host {
-            has_other_user: true,
-            has_devices: is_first_namespace,
+            has_other_user,
+            is_first_namespace,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
             protected,
         }
@@ -48,7 +48,9 @@ impl Host {
             refused_renames_mark_opaque: false,
             lower_directories_move: false,
             links_survive_copy_up: false,
-            devices: self.has_devices,
+            copies_can_be_linked: true,
+            inode_numbers_survive_a_remount: true,
+            first_namespace: self.is_first_namespace,
             protected: self.protected,
         }
     }

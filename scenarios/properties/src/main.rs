@@ -1,16 +1,21 @@
 //! The command `layerlab-laws`: holds a subject against the laws.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use layerlab_properties::backing::{Backing, BackingError};
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
+use layerlab_properties::enter::in_namespaces;
 use layerlab_properties::laws::{self, Law};
 use layerlab_properties::machine::Host;
 use layerlab_properties::subjects::{self, Subject};
+
+const FAILED: u8 = 1;
+/// As automake and others have it: not run, because this host cannot.
+const SKIPPED: u8 = 77;
 
 #[derive(Parser)]
 #[command(name = "layerlab-laws", about = "Holds anything that stacks layers against the laws of layered file systems")]
@@ -18,8 +23,17 @@ struct Cli {
     /// Which laws; all when none is given
     laws: Vec<String>,
     /// What is held against them
-    #[arg(long, default_value = "layerlab-overlay2")]
-    subject: String,
+    #[arg(long, value_delimiter = ',', default_value = "layerlab-overlay2")]
+    subject: Vec<String>,
+    /// What the layers lie on: tmpfs, ext4, xfs, btrfs (made in a file, by a loop device), or a directory
+    #[arg(long, value_delimiter = ',', default_value = "tmpfs")]
+    backing: Vec<Backing>,
+    /// In a user namespace, as an ordinary user has it, even for root
+    #[arg(long)]
+    rootless: bool,
+    /// A subject or backing that this machine cannot have is an error, not a skip
+    #[arg(long)]
+    require: bool,
     /// How many cases
     #[arg(long, default_value_t = 500, conflicts_with = "minutes")]
     cases: u64,
@@ -32,9 +46,6 @@ struct Cli {
     /// Where the random numbers begin; a fresh one when none is given
     #[arg(long)]
     seed: Option<u64>,
-    /// The directory below which the layers lie
-    #[arg(long, default_value = "/tmp")]
-    place: PathBuf,
     /// How many at once
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -44,29 +55,62 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
-        Ok(status) => status,
+    let cli = Cli::parse();
+    let entered = in_namespaces(cli.rootless, |map| {
+        run(&cli, &Host::probe(map.allows_groups())).unwrap_or_else(|error| {
+            eprintln!("layerlab-laws: {error:#}");
+            FAILED
+        })
+    });
+    match entered {
+        Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("layerlab-laws: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(FAILED)
         }
     }
 }
 
-fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
-    let subjects = subjects::all();
-    let subject = subjects.iter().find(|subject| subject.name() == cli.subject);
-    let names = || subjects.iter().map(|subject| subject.name()).collect::<Vec<_>>().join(", ");
-    let subject = subject.with_context(|| format!("there is no subject {}; there are {}", cli.subject, names()))?;
+/// Every subject on every backing that was asked for; the worst of their statuses.
+fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     let laws = chosen(&cli.laws)?;
-    let host = Host::probe();
-    if let Some(why) = subject.refusal(&host) {
-        println!("skipped {}: {why}", subject.name());
-        return Ok(ExitCode::from(77));
+    let all = subjects::all();
+    let names = || all.iter().map(|subject| subject.name()).collect::<Vec<_>>().join(", ");
+    let mut worst = 0;
+    for name in &cli.subject {
+        let subject = all.iter().find(|subject| subject.name() == *name);
+        let subject = subject.with_context(|| format!("there is no subject {name}; there are {}", names()))?;
+        for backing in &cli.backing {
+            worst = worst.max(held(cli, host, &laws, &**subject, backing)?);
+        }
     }
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).context("cannot have mounts of its own")?;
-    let campaign =
-        Campaign { subject: &**subject, host: &host, laws: &laws, place: cli.place.clone(), length: cli.steps };
+    Ok(worst)
+}
+
+/// One subject on one backing.
+fn held(
+    cli: &Cli,
+    host: &Host,
+    laws: &[&'static dyn Law],
+    subject: &dyn Subject,
+    backing: &Backing,
+) -> anyhow::Result<u8> {
+    let called = format!("{} on {backing}", subject.name());
+    let skipped = |why: &str| match cli.require {
+        true => bail!("{called} is required: {why}"),
+        false => {
+            println!("skipped {called}: {why}");
+            Ok(SKIPPED)
+        }
+    };
+    if let Some(why) = subject.refusal(host) {
+        return skipped(&why);
+    }
+    let place = match backing.make() {
+        Err(BackingError::Unavailable { reason, .. }) => return skipped(&reason),
+        place => place?,
+    };
+    let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
     let seed = cli.seed.unwrap_or_else(fresh_seed);
     let begun = Instant::now();
     let shards: Vec<_> = std::thread::scope(|scope| {
@@ -87,21 +131,19 @@ fn run(cli: &Cli) -> anyhow::Result<ExitCode> {
     }
     failures.sort_by_key(|failure| failure.seed);
     for failure in &failures {
-        tell(failure, &**subject, &host)?;
+        tell(failure, &called, host)?;
     }
     if cli.counts {
         counts.lines().for_each(|line| println!("{line}"));
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let rate = counts.total() as f64 / seconds;
     println!(
-        "{} on {}: {} steps from seed {seed} in {seconds:.1} s ({rate:.0} a second), {}",
-        subject.name(),
-        cli.place.display(),
+        "{called}: {} steps from seed {seed} in {seconds:.1} s ({:.0} a second), {}",
         counts.total(),
-        if failures.is_empty() { "every law held".to_owned() } else { "a law broke".to_owned() }
+        counts.total() as f64 / seconds,
+        if failures.is_empty() { "every law held" } else { "a law broke" }
     );
-    Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if failures.is_empty() { 0 } else { FAILED })
 }
 
 fn chosen(wanted: &[String]) -> anyhow::Result<Vec<&'static dyn Law>> {
@@ -143,15 +185,11 @@ fn shard_of(
     Ok((counts, None))
 }
 
-fn tell(failure: &Failure, subject: &dyn Subject, host: &Host) -> anyhow::Result<()> {
+fn tell(failure: &Failure, called: &str, host: &Host) -> anyhow::Result<()> {
     let Failure { seed, length, steps, broken } = failure;
-    let law = broken.law.unwrap_or("the case cannot go on");
-    println!(
-        "{law}: broken by {} (kernel {}), seed {seed}, {length} steps, of which {}:",
-        subject.name(),
-        host.kernel,
-        steps.len()
-    );
+    let law = broken.law.unwrap_or("a case that cannot go on");
+    println!("{law}: broken by {called}, kernel {}", host.kernel);
+    println!("seed {seed}, {length} steps, of which {} are needed:", steps.len());
     for step in steps {
         println!("  {}", serde_json::to_string(step)?);
     }

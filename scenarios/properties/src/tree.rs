@@ -282,8 +282,6 @@ impl fmt::Display for Difference {
 /// What of the `actual` tree is not as in `expected`.
 pub fn differences(expected: &Tree, actual: &Tree, clock: &mut Clock) -> Vec<Difference> {
     let mut found = Vec::new();
-    let mut files: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
-    let mut back: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
     for (path, facts) in expected {
         let mut differ = |what: String| found.push(Difference { path: path.clone(), what });
         let Some(real) = actual.get(path) else {
@@ -307,16 +305,26 @@ pub fn differences(expected: &Tree, actual: &Tree, clock: &mut Clock) -> Vec<Dif
         for difference in mark_differences(&facts.marks, &real.marks) {
             differ(difference);
         }
-        if facts.kind != 'd' && facts.kind != 'w' {
-            let is_same = *files.entry(facts.identity).or_insert(real.identity) == real.identity
-                && *back.entry(real.identity).or_insert(facts.identity) == facts.identity;
-            if !is_same {
-                differ("is not one file with the names it should be one with, or with others".to_owned());
-            }
-        }
     }
     for (path, facts) in actual.iter().filter(|(path, _)| !expected.contains_key(*path)) {
         found.push(Difference { path: path.clone(), what: format!("should not be there ({})", word(facts.kind)) });
+    }
+    found
+}
+
+/// Which paths of both trees are names of one file in one tree and not in the other.
+pub fn link_differences(expected: &Tree, actual: &Tree) -> Vec<Difference> {
+    let mut there: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
+    let mut back: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
+    let mut found = Vec::new();
+    for (path, facts) in expected.iter().filter(|(_, facts)| facts.kind != 'd' && facts.kind != 'w') {
+        let Some(real) = actual.get(path) else { continue };
+        let is_same = *there.entry(facts.identity).or_insert(real.identity) == real.identity
+            && *back.entry(real.identity).or_insert(facts.identity) == facts.identity;
+        if !is_same {
+            let what = "is not one file with the names it should be one with, or with others".to_owned();
+            found.push(Difference { path: path.clone(), what });
+        }
     }
     found
 }
@@ -342,8 +350,17 @@ fn fields(should: &Facts, is: &Facts) -> Vec<String> {
     found
 }
 
+/// Whether inode numbers must be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inodes {
+    /// They must.
+    Compared,
+    /// They may change.
+    Ignored,
+}
+
 /// What differs between two readings of one tree, in everything that was read.
-pub fn changes(before: &Tree, after: &Tree) -> Vec<Difference> {
+pub fn changes(before: &Tree, after: &Tree, inodes: Inodes) -> Vec<Difference> {
     let device = |tree: &Tree| tree.get(&Text::default()).map(|root| root.identity.0);
     let (device_before, device_after) = (device(before), device(after));
     let mut found = Vec::new();
@@ -365,7 +382,8 @@ pub fn changes(before: &Tree, after: &Tree) -> Vec<Difference> {
             differ(format!("marks were {:?}, are {:?}", facts.marks, now.marks));
         }
         let is_root_device = (Some(facts.identity.0) == device_before, Some(now.identity.0) == device_after);
-        if facts.identity.1 != now.identity.1 || is_root_device.0 != is_root_device.1 {
+        let is_same = facts.identity.1 == now.identity.1 && is_root_device.0 == is_root_device.1;
+        if inodes == Inodes::Compared && !is_same {
             differ(format!("inode was {:?}, is {:?}", facts.identity, now.identity));
         }
     }

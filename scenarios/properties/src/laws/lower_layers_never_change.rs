@@ -5,7 +5,7 @@ use layerlab_model::operation::Operation;
 
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;
-use crate::tree::{self, Tree};
+use crate::tree::{self, Inodes, Tree};
 
 pub static LAW: LowerLayers = LowerLayers;
 
@@ -36,7 +36,7 @@ impl Watch for Watching {
             let now = tree::of_disk(layer).map_err(|errno| vec![format!("layer {number} cannot be read: {errno}")])?;
             match self.layers.get(number) {
                 Some(before) => {
-                    let changes = tree::changes(before, &now);
+                    let changes = tree::changes(before, &now, Inodes::Compared);
                     found.extend(changes.iter().map(|change| format!("layer {number}: {change}")));
                 }
                 None => self.layers.push(now),

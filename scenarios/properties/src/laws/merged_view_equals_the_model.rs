@@ -31,6 +31,8 @@ impl Watch for Watching {
             return Err(vec![format!("the last step should give {:?}, gives {:?}", moment.expected, moment.actual)]);
         }
         let expected = tree::of_union(moment.model.union());
-        verdict(tree::differences(&expected, &moment.after.merged, &mut self.clock).iter().map(ToString::to_string))
+        let found = tree::differences(&expected, &moment.after.merged, &mut self.clock);
+        let links = tree::link_differences(&expected, &moment.after.merged);
+        verdict(found.iter().chain(&links).map(ToString::to_string))
     }
 }

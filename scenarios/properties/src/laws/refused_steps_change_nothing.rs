@@ -4,7 +4,7 @@ use layerlab_model::operation::Operation;
 
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;
-use crate::tree::{self, Tree};
+use crate::tree::{self, Inodes, Tree};
 
 pub static LAW: Refused = Refused;
 
@@ -33,14 +33,14 @@ impl Watch for Watching {
         let merged = match copies_up {
             // A copy-up by itself shows nowhere but in the number of names of a file that had several.
             true => Vec::new(),
-            false => tree::changes(&moment.before.merged, &moment.after.merged),
+            false => tree::changes(&moment.before.merged, &moment.after.merged, Inodes::Compared),
         };
         let upper = match (&moment.before.upper, &moment.after.upper) {
             (Some(before), Some(after)) if promises.refused_renames_mark_opaque && is_rename(moment) => {
                 let free = tree::of_upper(moment.model.union());
-                tree::changes(&without_free_marks(before, &free), &without_free_marks(after, &free))
+                tree::changes(&without_free_marks(before, &free), &without_free_marks(after, &free), Inodes::Compared)
             }
-            (Some(before), Some(after)) if !copies_up => tree::changes(before, after),
+            (Some(before), Some(after)) if !copies_up => tree::changes(before, after, Inodes::Compared),
             _ => Vec::new(),
         };
         let merged = merged.iter().map(|change| format!("refused with {:?}, and yet {change}", moment.actual));

@@ -6,7 +6,7 @@ use layerlab_model::operation::Operation;
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
-use crate::tree;
+use crate::tree::{self, Inodes};
 
 pub static LAW: Remount = Remount;
 
@@ -33,9 +33,13 @@ impl Watch for Watching {
         if moment.step.operation != Operation::Remount {
             return Ok(());
         }
-        let merged = tree::changes(&moment.before.merged, &moment.after.merged);
+        let inodes = match moment.model.promises().inode_numbers_survive_a_remount {
+            true => Inodes::Compared,
+            false => Inodes::Ignored,
+        };
+        let merged = tree::changes(&moment.before.merged, &moment.after.merged, inodes);
         let upper = match (&moment.before.upper, &moment.after.upper) {
-            (Some(before), Some(after)) => tree::changes(before, after),
+            (Some(before), Some(after)) => tree::changes(before, after, Inodes::Compared),
             _ => Vec::new(),
         };
         let merged = merged.iter().map(|change| format!("after the remount {change}"));

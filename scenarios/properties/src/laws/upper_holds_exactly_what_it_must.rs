@@ -28,6 +28,8 @@ impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         let Some(upper) = &moment.after.upper else { return Ok(()) };
         let expected = tree::of_upper(moment.model.union());
-        verdict(tree::differences(&expected, upper, &mut self.clock).iter().map(|found| format!("upper: {found}")))
+        let found = tree::differences(&expected, upper, &mut self.clock);
+        let links = tree::link_differences(&expected, upper);
+        verdict(found.iter().chain(&links).map(|found| format!("upper: {found}")))
     }
 }

@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use layerlab_engine::sys::namespace;
 use layerlab_model::promises::Promises;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{
@@ -46,6 +47,8 @@ impl Subject for Overlay {
 
     fn promises(&self, host: &Host) -> Promises {
         Promises {
+            copies_can_be_linked: host.is_first_namespace,
+            inode_numbers_survive_a_remount: host.is_first_namespace,
             refused_xattrs_copy_up: true,
             refused_renames_mark_opaque: true,
             lower_directories_move: self.has(("redirect_dir", "on")),
@@ -92,7 +95,13 @@ impl Mounted {
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         let context = context.as_fd();
         fsconfig_set_string(context, "source", "overlay")?;
-        for (name, value) in self.options {
+        let is_user_namespace = namespace::is_user_namespace();
+        if is_user_namespace {
+            fsconfig_set_flag(context, "userxattr")?;
+        }
+        // With `userxattr` the kernel takes a word about these for a contradiction, and they are off.
+        let is_fixed = |name: &str| is_user_namespace && ["metacopy", "redirect_dir"].contains(&name);
+        for (name, value) in self.options.iter().filter(|(name, _)| !is_fixed(name)) {
             match *value {
                 "" => fsconfig_set_flag(context, *name)?,
                 value => fsconfig_set_string(context, *name, value)?,
