@@ -9,7 +9,7 @@ use layerlab_model::process::Machine;
 use rustix::fs::{Mode, OFlags};
 
 use crate::machine::Host;
-use crate::perform::Performer;
+use crate::perform::Hands;
 use crate::subjects::{Stack, Subject, SubjectError};
 use crate::tree::{self, Tree};
 
@@ -57,7 +57,7 @@ pub struct Moment<'a> {
 pub struct Case {
     model: Machine,
     stack: Box<dyn Stack>,
-    performer: Performer,
+    hands: Box<dyn Hands>,
     merged: Option<OwnedFd>,
     lowers: Vec<OwnedFd>,
     outside: OwnedFd,
@@ -72,7 +72,7 @@ impl Case {
         let mut case = Case {
             model: Machine::new(subject.promises(host)),
             stack: subject.begin(place)?,
-            performer: Performer::default(),
+            hands: subject.hands(),
             merged: None,
             lowers: Vec::new(),
             outside: directory(Path::new("/"))?,
@@ -99,7 +99,7 @@ impl Case {
     }
 
     fn leave(&mut self) -> Result<(), CaseError> {
-        self.performer.close_all();
+        self.hands.close_all();
         rustix::process::fchdir(&self.outside)?;
         rustix::process::chroot(".")?;
         self.merged = None;
@@ -118,7 +118,7 @@ impl Case {
                 self.enter()?;
                 Ok(Answer::Done)
             }
-            _ => self.performer.step(step),
+            _ => self.hands.step(step),
         };
         let view = self.look()?;
         self.before = std::mem::replace(&mut self.view, view);

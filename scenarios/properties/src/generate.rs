@@ -2,6 +2,8 @@
 //!
 //! Names come from a small alphabet, so that collisions are common; a few are as odd as names can be.
 
+use std::collections::BTreeSet;
+
 use layerlab_model::inode::{Body, Node, Time};
 use layerlab_model::operation::{Access, Allocate, Before, Fill, Flags, Operation, Replace, Slot, Step, Target, User};
 use layerlab_model::process::{Machine, OTHER_ID};
@@ -46,6 +48,8 @@ pub struct Generator {
     random: TestRng,
     weights: Weights,
     has_other_user: bool,
+    /// What was there once: names that come back over what lies below are where layers go wrong.
+    seen: BTreeSet<Text>,
 }
 
 impl Generator {
@@ -53,7 +57,7 @@ impl Generator {
     pub fn new(seed: u64, weights: Weights, has_other_user: bool) -> Generator {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        Generator { random: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes), weights, has_other_user }
+        Generator { random: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes), weights, has_other_user, seen: BTreeSet::new() }
     }
 
     fn below(&mut self, bound: u32) -> u32 {
@@ -72,6 +76,7 @@ impl Generator {
     pub fn step(&mut self, machine: &Machine) -> Step {
         let user = if self.has_other_user && self.one_in(4) { User::Other } else { User::Root };
         let tree = Known::of(machine);
+        self.seen.extend(tree.all.iter().cloned());
         let Weights { contents, attributes, names, renames, remount, commit } = self.weights;
         let mut drawn = self.below(contents + attributes + names + renames + remount + commit);
         let mut is = |weight: u32| {
@@ -105,6 +110,12 @@ impl Generator {
 
     /// A path that most often is free.
     fn fresh(&mut self, tree: &Known) -> Text {
+        if self.one_in(3) {
+            let gone: Vec<Text> = self.seen.iter().filter(|path| !tree.all.contains(path)).cloned().collect();
+            if !gone.is_empty() {
+                return self.of(&gone);
+            }
+        }
         let directory = self.of(&tree.directories);
         let name = self.name();
         directory.join(&name)
@@ -284,6 +295,7 @@ impl Generator {
             8..=10 => Operation::Link { from: self.there(tree), to: self.fresh(tree) },
             11 => Operation::LinkSlot { slot: self.slot(tree), to: self.fresh(tree) },
             12..=15 => Operation::Unlink { path: self.there(tree) },
+            16 | 17 if !tree.empty.is_empty() && !self.one_in(4) => Operation::Rmdir { path: self.of(&tree.empty) },
             16 | 17 => Operation::Rmdir { path: self.directory(tree) },
             18 => Operation::ReadLink { path: self.there(tree) },
             _ => Operation::List { path: self.directory(tree) },
@@ -307,6 +319,7 @@ struct Known {
     files: Vec<Text>,
     others: Vec<Text>,
     directories: Vec<Text>,
+    empty: Vec<Text>,
     slots: Vec<Slot>,
 }
 
@@ -317,10 +330,17 @@ impl Known {
             files: Vec::new(),
             others: Vec::new(),
             directories: Vec::new(),
+            empty: Vec::new(),
             slots: machine.open_slots(),
         };
         for (names, seen) in machine.union().walk() {
             let path = names.iter().fold(Text::from("/"), |path, name| path.join(name));
+            if let Seen::Directory(stack) = &seen
+                && !names.is_empty()
+                && machine.union().names(stack).is_empty()
+            {
+                known.empty.push(path.clone());
+            }
             match &seen {
                 Seen::Directory(_) if names.len() < DEPTH_MAX => known.directories.push(path.clone()),
                 Seen::Directory(_) => {}

@@ -26,7 +26,16 @@ use crate::mapping;
 /// Room for one entry with the longest name, and little more (`getdents64(2)`).
 const LIST_BUFFER_BYTES: usize = 288;
 
-/// The open files of a case.
+/// Whoever does the steps of a case; what is open stays open between them.
+pub trait Hands {
+    /// Does `step`; what comes back is in the model's words.
+    fn step(&mut self, step: &Step) -> Result<Answer, Errno>;
+
+    /// Closes everything.
+    fn close_all(&mut self);
+}
+
+/// Does them as they are.
 #[derive(Default)]
 pub struct Performer {
     open: HashMap<Slot, OwnedFd>,
@@ -34,9 +43,8 @@ pub struct Performer {
 
 type Done = Result<Answer, rustix::io::Errno>;
 
-impl Performer {
-    /// Does `step`; what comes back is in the model's words.
-    pub fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
+impl Hands for Performer {
+    fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
         let result = match step.user {
             User::Root => self.perform(&step.operation),
             User::Other => as_other(|| self.perform(&step.operation)),
@@ -44,11 +52,12 @@ impl Performer {
         result.map_err(|errno| Errno(errno.raw_os_error()))
     }
 
-    /// Closes everything.
-    pub fn close_all(&mut self) {
+    fn close_all(&mut self) {
         self.open.clear();
     }
+}
 
+impl Performer {
     fn slot(&self, slot: Slot) -> Result<&OwnedFd, rustix::io::Errno> {
         self.open.get(&slot).ok_or(rustix::io::Errno::BADF)
     }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use layerlab_model::promises::Promises;
 
 use crate::machine::Host;
+use crate::perform::{Hands, Performer};
 
 mod drivers;
 mod overlay;
@@ -46,6 +47,11 @@ pub trait Subject: Sync {
 
     /// Why this machine cannot run it, if so.
     fn refusal(&self, host: &Host) -> Option<String>;
+
+    /// Who does the steps in its merged tree.
+    fn hands(&self) -> Box<dyn Hands> {
+        Box::new(Performer::default())
+    }
 
     /// Begins a stack of one empty layer below the empty directory `place`.
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError>;
