@@ -5,10 +5,12 @@
 //! anything of this workspace, or touches a disk. *Proved by*: its own tests, and the laws, which hold it against a plain
 //! directory and a kernel.
 
+pub mod changes;
 pub mod errno;
 pub mod inode;
 pub mod operation;
 pub mod process;
 pub mod promises;
+pub mod store;
 pub mod text;
 pub mod union;

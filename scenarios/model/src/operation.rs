@@ -196,6 +196,30 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// Every path in it that is walked along.
+    pub fn paths_mut(&mut self) -> Vec<&mut Text> {
+        match self {
+            Operation::Open { path, .. }
+            | Operation::OpenUnnamed { path, .. }
+            | Operation::Mkdir { path, .. }
+            | Operation::Mknod { path, .. }
+            | Operation::Symlink { path, .. }
+            | Operation::Unlink { path }
+            | Operation::Rmdir { path }
+            | Operation::ReadLink { path }
+            | Operation::List { path }
+            | Operation::LinkSlot { to: path, .. }
+            | Operation::Truncate { target: Target::Path(path), .. }
+            | Operation::Chmod { target: Target::Path(path), .. }
+            | Operation::Chown { target: Target::Path(path), .. }
+            | Operation::SetTime { target: Target::Path(path), .. }
+            | Operation::SetXattr { target: Target::Path(path), .. }
+            | Operation::RemoveXattr { target: Target::Path(path), .. } => vec![path],
+            Operation::Link { from, to } | Operation::Rename { from, to, .. } => vec![from, to],
+            _ => Vec::new(),
+        }
+    }
+
     /// The word for it in counts and tables.
     pub fn word(&self) -> &'static str {
         match self {

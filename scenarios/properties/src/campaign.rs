@@ -10,7 +10,8 @@ use crate::case::{Case, CaseError};
 use crate::generate::{Generator, Weights};
 use crate::laws::{Law, Watch};
 use crate::machine::Host;
-use crate::shrink::shortest;
+use crate::shrink::simplest;
+use crate::simplify::proposals;
 use crate::subjects::Subject;
 
 /// How often each kind of step came out how.
@@ -18,7 +19,8 @@ use crate::subjects::Subject;
 pub struct Counts(BTreeMap<&'static str, BTreeMap<String, u64>>);
 
 impl Counts {
-    fn add(&mut self, step: &Step, result: &Result<Answer, Errno>) {
+    /// Counts one step.
+    pub fn add(&mut self, step: &Step, result: &Result<Answer, Errno>) {
         let outcome = match result {
             Ok(_) => "ok".to_owned(),
             Err(errno) => errno.to_string(),
@@ -131,7 +133,7 @@ impl Campaign<'_> {
         let length = steps.len();
         let law = broken.law;
         let breaks = |part: &[Step]| self.replay(part).is_err_and(|broken| broken.law == law);
-        let shrunk = shortest(&steps, breaks);
+        let shrunk = simplest(&steps, proposals, breaks);
         let broken = self.replay(&shrunk).err().unwrap_or_else(|| Broken {
             findings: [&["this does not fail each time".to_owned()], &broken.findings[..]].concat(),
             ..broken

@@ -2,7 +2,7 @@
 //!
 //! Names come from a small alphabet, so that collisions are common; a few are as odd as names can be.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use layerlab_model::inode::{Body, Node, Time};
 use layerlab_model::operation::{Access, Allocate, Before, Fill, Flags, Operation, Replace, Slot, Step, Target, User};
@@ -38,6 +38,10 @@ impl Default for Weights {
 const NAMES: [&[u8]; 5] = [b"a", b"b", b"c", b"d", b"e"];
 const LETTERS: [char; 6] = ['u', 'v', 'w', 'x', 'y', 'z'];
 const SLOTS: u32 = 3;
+/// One step in so many begins to replace something.
+const PLAN_EVERY: u32 = 40;
+/// The most paths that are replaced at once.
+const REPLACED_MAX: usize = 5;
 const DEPTH_MAX: usize = 4;
 const XATTRS: [&str; 4] = ["user.one", "user.two", "trusted.three", "security.capability"];
 /// `cap_net_bind_service=ep` (`struct vfs_cap_data`, revision 2).
@@ -50,6 +54,8 @@ pub struct Generator {
     has_other_user: bool,
     /// What was there once: names that come back over what lies below are where layers go wrong.
     seen: BTreeSet<Text>,
+    /// Steps that are already decided.
+    planned: VecDeque<Operation>,
 }
 
 impl Generator {
@@ -57,7 +63,13 @@ impl Generator {
     pub fn new(seed: u64, weights: Weights, has_other_user: bool) -> Generator {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());
-        Generator { random: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes), weights, has_other_user, seen: BTreeSet::new() }
+        Generator {
+            random: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes),
+            weights,
+            has_other_user,
+            seen: BTreeSet::new(),
+            planned: VecDeque::new(),
+        }
     }
 
     fn below(&mut self, bound: u32) -> u32 {
@@ -77,6 +89,12 @@ impl Generator {
         let user = if self.has_other_user && self.one_in(4) { User::Other } else { User::Root };
         let tree = Known::of(machine);
         self.seen.extend(tree.all.iter().cloned());
+        if self.planned.is_empty() && self.one_in(PLAN_EVERY) {
+            self.plan_replacement(&tree);
+        }
+        if let Some(operation) = self.planned.pop_front() {
+            return Step { user: User::Root, operation };
+        }
         let Weights { contents, attributes, names, renames, remount, commit } = self.weights;
         let mut drawn = self.below(contents + attributes + names + renames + remount + commit);
         let mut is = |weight: u32| {
@@ -94,6 +112,41 @@ impl Generator {
         };
         let user = if matches!(operation, Operation::LinkSlot { .. }) { User::Root } else { user };
         Step { user, operation }
+    }
+
+    /// Something with all that is in it makes room for something else of the same name: what lies below must not come back.
+    fn plan_replacement(&mut self, tree: &Known) {
+        let top = self.of(&tree.all);
+        let mut all: Vec<&Text> = tree.all.iter().filter(|path| is_within(path, &top)).collect();
+        if top.as_bytes() == b"/" || all.len() > REPLACED_MAX {
+            return;
+        }
+        // Deepest first.
+        all.sort();
+        for path in all.into_iter().rev() {
+            self.planned.push_back(match tree.others.contains(path) {
+                true => Operation::Unlink { path: path.clone() },
+                false => Operation::Rmdir { path: path.clone() },
+            });
+        }
+        let flags = Flags {
+            access: Access::Write,
+            create: true,
+            exclusive: true,
+            truncate: false,
+            append: false,
+            directory: false,
+            no_follow: false,
+        };
+        let new = match self.below(4) {
+            0 => Operation::Open { slot: self.any_slot(), path: top, flags, mode: self.create_mode() },
+            1 => Operation::Symlink { content: Text::from("a"), path: top },
+            _ => Operation::Mkdir { path: top, mode: 0o755 },
+        };
+        self.planned.push_back(new);
+        if self.one_in(2) {
+            self.planned.push_back(Operation::Commit);
+        }
     }
 
     fn name(&mut self) -> Text {
@@ -311,6 +364,11 @@ impl Generator {
         };
         Operation::Rename { from: self.anything(tree), to, replace }
     }
+}
+
+/// Whether `path` is `top` or below it.
+fn is_within(path: &Text, top: &Text) -> bool {
+    path.as_bytes().strip_prefix(top.as_bytes()).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// The paths there are, by kind.

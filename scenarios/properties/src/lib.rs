@@ -3,6 +3,7 @@
 pub mod backing;
 pub mod campaign;
 pub mod case;
+pub mod counterexample;
 pub mod enter;
 pub mod generate;
 pub mod laws;
@@ -10,5 +11,7 @@ pub mod machine;
 mod mapping;
 pub mod perform;
 pub mod shrink;
+pub mod sim;
+pub mod simplify;
 pub mod subjects;
 pub mod tree;

@@ -8,6 +8,7 @@ use clap::Parser;
 use layerlab_properties::backing::{Backing, BackingError};
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
+use layerlab_properties::counterexample::{self, Counterexample};
 use layerlab_properties::enter::in_namespaces;
 use layerlab_properties::laws::{self, Law};
 use layerlab_properties::machine::Host;
@@ -111,6 +112,7 @@ fn held(
         place => place?,
     };
     let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
+    let again = known(&campaign, backing)?;
     let seed = cli.seed.unwrap_or_else(fresh_seed);
     let begun = Instant::now();
     let shards: Vec<_> = std::thread::scope(|scope| {
@@ -131,7 +133,7 @@ fn held(
     }
     failures.sort_by_key(|failure| failure.seed);
     for failure in &failures {
-        tell(failure, &called, host)?;
+        tell(failure, subject, backing, host)?;
     }
     if cli.counts {
         counts.lines().for_each(|line| println!("{line}"));
@@ -143,7 +145,31 @@ fn held(
         counts.total() as f64 / seconds,
         if failures.is_empty() { "every law held" } else { "a law broke" }
     );
-    Ok(if failures.is_empty() { 0 } else { FAILED })
+    Ok(if failures.is_empty() && again == 0 { 0 } else { FAILED })
+}
+
+/// Runs what failed before, in a thread of its own; how many still fail. What holds now is forgotten.
+fn known(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize> {
+    let kept = counterexample::kept(&campaign.subject.name()).context("cannot read what failed before")?;
+    let mut still = 0;
+    for (path, kept) in kept.iter().filter(|(_, kept)| kept.backing == backing.to_string()) {
+        let replayed = std::thread::scope(|scope| {
+            let replay = || prepare_thread().map(|()| campaign.replay(&kept.steps));
+            scope.spawn(replay).join().map_err(|_| anyhow::anyhow!("{} cannot be replayed", path.display()))
+        })??;
+        match replayed {
+            Err(broken) => {
+                still += 1;
+                println!("still broken: {} ({})", broken.law.unwrap_or("cannot go on"), path.display());
+            }
+            Ok(()) => {
+                println!("holds now: {} ({}), forgotten", kept.law.as_deref().unwrap_or("goes on"), path.display());
+                std::fs::remove_file(path)?;
+                let _ = std::fs::remove_file(path.with_extension("sh"));
+            }
+        }
+    }
+    Ok(still)
 }
 
 fn chosen(wanted: &[String]) -> anyhow::Result<Vec<&'static dyn Law>> {
@@ -185,17 +211,28 @@ fn shard_of(
     Ok((counts, None))
 }
 
-fn tell(failure: &Failure, called: &str, host: &Host) -> anyhow::Result<()> {
+fn tell(failure: &Failure, subject: &dyn Subject, backing: &Backing, host: &Host) -> anyhow::Result<()> {
     let Failure { seed, length, steps, broken } = failure;
     let law = broken.law.unwrap_or("a case that cannot go on");
-    println!("{law}: broken by {called}, kernel {}", host.kernel);
-    println!("seed {seed}, {length} steps, of which {} are needed:", steps.len());
+    println!("{law}: broken by {} on {backing}, kernel {}", subject.name(), host.kernel);
+    println!("seed {seed}, {length} steps, of which {} show it:", steps.len());
     for step in steps {
-        println!("  {}", serde_json::to_string(step)?);
+        println!("  {step}");
     }
     for finding in &broken.findings {
         println!("{finding}");
     }
-    println!();
+    let kept = Counterexample {
+        law: broken.law.map(str::to_owned),
+        subject: subject.name(),
+        backing: backing.to_string(),
+        kernel: host.kernel.clone(),
+        seed: *seed,
+        steps: steps.clone(),
+        findings: broken.findings.clone(),
+    };
+    let [json, script] = kept.keep(subject.mount_options().as_deref()).context("cannot keep the counterexample")?;
+    println!("kept, and run first next time: {}", json.display());
+    println!("without this code: {}\n", script.display());
     Ok(())
 }

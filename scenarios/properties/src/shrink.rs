@@ -25,6 +25,24 @@ pub fn shortest<T: Clone>(steps: &[T], mut fails: impl FnMut(&[T]) -> bool) -> V
     }
 }
 
+/// The shortest part of `steps` that fails, simplified: whatever `proposals` has of it that still fails takes its place, and
+/// is made shorter again.
+pub fn simplest<T: Clone>(
+    steps: &[T],
+    proposals: impl Fn(&[T]) -> Vec<Vec<T>>,
+    mut fails: impl FnMut(&[T]) -> bool,
+) -> Vec<T> {
+    let mut kept = shortest(steps, &mut fails);
+    // Each round makes one thing simpler; there are few things in a case that is short.
+    for _ in 0..8 * (kept.len() + 1) {
+        match proposals(&kept).into_iter().find(|proposal| fails(proposal)) {
+            Some(simpler) => kept = shortest(&simpler, &mut fails),
+            None => break,
+        }
+    }
+    kept
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

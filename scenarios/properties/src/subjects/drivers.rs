@@ -42,6 +42,10 @@ impl Subject for EngineDriver {
         None
     }
 
+    fn mount_options(&self) -> Option<String> {
+        (self.name == "overlay2").then(|| "index=off,metacopy=off,redirect_dir=off".to_owned())
+    }
+
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         let driver = driver::open(Some(self.name), place).map_err(SubjectError::of("open driver on", place))?;
         let mut stack = Layers { driver, place: place.to_owned(), ids: Vec::new(), upper: None, view: None };

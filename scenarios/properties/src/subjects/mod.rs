@@ -48,6 +48,11 @@ pub trait Subject: Sync {
     /// Why this machine cannot run it, if so.
     fn refusal(&self, host: &Host) -> Option<String>;
 
+    /// The options with which the kernel's own overlayfs, mounted by hand, does the same; none where it is no overlayfs.
+    fn mount_options(&self) -> Option<String> {
+        None
+    }
+
     /// Who does the steps in its merged tree.
     fn hands(&self) -> Box<dyn Hands> {
         Box::new(Performer::default())

@@ -61,6 +61,10 @@ impl Subject for Overlay {
         None
     }
 
+    fn mount_options(&self) -> Option<String> {
+        Some(self.options.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(","))
+    }
+
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         let mut mounted = Mounted { place: place.to_owned(), options: self.options, layers: 0, upper: None };
         let work = place.join("work");
