@@ -14,7 +14,7 @@ const RANKS: [(&str, &[&str]); 11] = [
     ("layer", &["image", "sys"]),
     ("driver", &["image", "layer", "sys", "world"]),
     ("registry", &["image", "layer", "sys"]),
-    ("store", &["image"]),
+    ("store", &["image", "sys"]),
     ("container", &["dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
     ("build", &["container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
     ("cli", &["build", "container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),

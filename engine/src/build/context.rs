@@ -11,6 +11,7 @@ use crate::layer::{
     Bundle, BundleError, BundleOptions, Contents, OverlayXattr, Owners, UnpackError, UnpackOptions, decompressed,
     unpack,
 };
+use crate::sys::reason::reason;
 use crate::sys::root::{Root, read_regular};
 
 /// What lists the files that are left out.
@@ -22,7 +23,7 @@ const BLOCK_BYTES: u64 = 512;
 /// A context that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ContextError {
-    #[error("error checking context: '{operation} {}: {source}'", path.display())]
+    #[error("error checking context: '{operation} {}: {}'", path.display(), reason(.source))]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("error checking context: no permission to read from '{}'", .0.display())]
     Forbidden(PathBuf),
@@ -30,7 +31,7 @@ pub enum ContextError {
     Ignore(String),
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    #[error("the context cannot be read: {0}")]
+    #[error("the context cannot be read: {}", reason(.0))]
     Archive(io::Error),
     #[error("the context is no tar that can be unpacked: {0}")]
     Unpack(#[from] UnpackError),

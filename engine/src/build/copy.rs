@@ -13,6 +13,7 @@ use crate::layer::{
     Bundle, BundleError, BundleOptions, Contents, OverlayXattr, Owners, PACKING_STACK_BYTES, UnpackOptions,
     decompressed, unpack,
 };
+use crate::sys::reason::reason;
 use crate::sys::root::Root;
 
 /// How sources are copied.
@@ -32,15 +33,23 @@ impl Copy<'_> {
     /// Copies all sources below `tree`. The error is a reason.
     pub fn carry_out(&self, tree: &Path) -> Result<(), String> {
         let failed = |error: String| format!("failed to copy files: {error}");
-        let root = Root::open(tree).map_err(|error| failed(error.to_string()))?;
+        let root = Root::open(tree).map_err(|error| failed(reason(&error)))?;
         self.sources.iter().try_for_each(|source| self.copy(source, &root).map_err(failed))
     }
 
     fn copy(&self, source: &Source, root: &Root) -> Result<(), String> {
-        let resolved = root.resolve(Path::new(self.destination)).map_err(|error| error.to_string())?;
+        let resolved = root.resolve(Path::new(self.destination)).map_err(|error| reason(&error))?;
         let destination = resolved.as_path();
+        let above = destination.ancestors().skip(1).filter(|above| !above.as_os_str().is_empty());
+        if above.into_iter().any(|above| matches!(root.kind(above), Ok(Some(kind)) if kind != FileType::Directory)) {
+            return Err(format!("lstat /{}: not a directory", destination.display()));
+        }
         let place = |path: &Path| {
-            self.make_directories(root, path).map_err(|error| format!("mkdir /{}: {error}", path.display()))
+            let made = self.make_directories(root, path);
+            made.map_err(|error| {
+                let what = if source.is_directory { "copy" } else { "create new" };
+                format!("failed to {what} directory: mkdir /{}: {}", path.display(), reason(&error))
+            })
         };
         if source.is_directory {
             return self
@@ -60,7 +69,7 @@ impl Copy<'_> {
         let (parent, name) = whole.parent().zip(whole.file_name()).ok_or("the destination is no file")?;
         let kind = self.origin.tree().open_at(&source.path, OFlags::PATH, Mode::empty());
         let kind = kind.and_then(|file| Ok(FileType::from_raw_mode(rustix::fs::fstat(&file)?.st_mode)));
-        let is_regular = kind.map_err(|error| error.to_string())? == FileType::RegularFile;
+        let is_regular = kind.map_err(|error| reason(&error))? == FileType::RegularFile;
         self.carry(&place(parent)?, |bundle| {
             if is_regular {
                 bundle.add_file(self.origin.tree(), &source.path, Path::new(name))
@@ -76,7 +85,7 @@ impl Copy<'_> {
         directory: &OwnedFd,
         fill: impl FnOnce(&mut Bundle<'_, io::PipeWriter>) -> Result<(), BundleError> + Send,
     ) -> Result<(), String> {
-        let (mut reader, writer) = io::pipe().map_err(|error| error.to_string())?;
+        let (mut reader, writer) = io::pipe().map_err(|error| reason(&error))?;
         let leaves_out = |path: &Path| self.origin.leaves_out(path);
         let options = BundleOptions { owner: self.owner, leaves_out: &leaves_out };
         thread::scope(|scope| {
@@ -86,7 +95,7 @@ impl Copy<'_> {
                 fill(&mut bundle)?;
                 bundle.finish().map(drop)
             });
-            let packing = packing.map_err(|error| error.to_string())?;
+            let packing = packing.map_err(|error| reason(&error))?;
             let unpacked = self.take_out(&mut reader, directory);
             drop(reader);
             let packed = packing.join().map_err(|_| "the packing thread panicked".to_owned())?;
@@ -108,11 +117,11 @@ impl Copy<'_> {
     /// A source as a tar, when it is one.
     fn archive(&self, source: &Source) -> Result<Option<Box<dyn Read>>, String> {
         let opened = self.origin.tree().open_at(&source.path, OFlags::RDONLY | OFlags::NONBLOCK, Mode::empty());
-        let mut file = File::from(opened.map_err(|error| error.to_string())?);
+        let mut file = File::from(opened.map_err(|error| reason(&error))?);
         // What cannot be decompressed is no archive to dockerd: it is copied as it is.
         let is_archive = decompressed(&file).is_ok_and(is_tar);
-        file.rewind().map_err(|error| error.to_string())?;
-        if is_archive { decompressed(file).map(Some).map_err(|error| error.to_string()) } else { Ok(None) }
+        file.rewind().map_err(|error| reason(&error))?;
+        if is_archive { decompressed(file).map(Some).map_err(|error| reason(&error)) } else { Ok(None) }
     }
 
     /// Makes a directory and those above it as far as they are missing; new ones get the owner of the copies.
@@ -149,7 +158,7 @@ pub fn owner(text: &str, tree: Option<&Path>) -> Result<(u32, u32), String> {
         [user, group] => (*user, *group),
         _ => return Err(failed(format!("invalid chown string format: {text}"))),
     };
-    let root = tree.map(Root::open).transpose().map_err(|error| failed(error.to_string()))?;
+    let root = tree.map(Root::open).transpose().map_err(|error| failed(reason(&error)))?;
     let number = |name: &str, file: &str, what: &str| {
         if let Ok(number) = name.parse::<u32>() {
             return Ok(number);
@@ -160,7 +169,7 @@ pub fn owner(text: &str, tree: Option<&Path>) -> Result<(u32, u32), String> {
             Some(Ok(table)) => table,
             Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Some(Err(error)) => {
-                return Err(failed(format!("can't find {id} for {what} {name}: read /etc/{file}: {error}")));
+                return Err(failed(format!("can't find {id} for {what} {name}: read /etc/{file}: {}", reason(&error))));
             }
         };
         let table = String::from_utf8_lossy(&table).into_owned();

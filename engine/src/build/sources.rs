@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 use super::context::Context;
 use super::ignore;
 use crate::layer::content_hash;
+use crate::sys::reason::reason;
 use crate::sys::root::Root;
 
 /// Where the files of a COPY come from.
@@ -81,7 +82,7 @@ impl Origin<'_> {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return Err(missing());
             }
-            other => other.map_err(|error| format!("stat {shown}: {error}"))?,
+            other => other.map_err(|error| format!("stat {shown}: {}", reason(&error)))?,
         };
         let is_directory = kind == FileType::Directory;
         let hash = if is_directory { self.hash_of_directory(&path)? } else { format!("file:{}", self.hash(&path)?) };
@@ -99,7 +100,8 @@ impl Origin<'_> {
         for (name, is_directory) in self.children(path)? {
             let child = path.join(&name);
             let shown = child.to_string_lossy().into_owned();
-            if !self.leaves_out(&child) && ignore::fits(pattern, &shown)? {
+            // What is no pattern fits nothing, as in dockerd.
+            if !self.leaves_out(&child) && ignore::fits(pattern, &shown).unwrap_or(false) {
                 found.push(self.source(&shown)?);
             }
             if is_directory {
@@ -111,7 +113,7 @@ impl Origin<'_> {
 
     /// Names in a directory, in order, and which of them are directories themselves.
     fn children(&self, path: &Path) -> Result<Vec<(std::ffi::OsString, bool)>, String> {
-        let failed = |error: io::Error| format!("open {}: {error}", path.display());
+        let failed = |error: io::Error| format!("open {}: {}", path.display(), reason(&error));
         let directory = self.tree().open_at(path, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).map_err(failed)?;
         let mut children = Vec::new();
         for entry in rustix::fs::Dir::read_from(&directory).map_err(|errno| failed(errno.into()))? {

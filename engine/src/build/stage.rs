@@ -90,7 +90,6 @@ impl<'a> Builder<'a> {
     /// The steps up to the target, with those that options add.
     fn chosen(&self, mut steps: Vec<Step>) -> Result<Vec<Step>, BuildError> {
         if let Some(target) = &self.spec.target {
-            let mut stages = 0;
             let mut found = None;
             for (place, step) in steps.iter().enumerate() {
                 let Instruction::From { stage, .. } = &step.instruction else { continue };
@@ -98,10 +97,8 @@ impl<'a> Builder<'a> {
                     steps.truncate(place);
                     break;
                 }
-                let is_meant = stage.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(target))
-                    || target.parse() == Ok(stages);
+                let is_meant = stage.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(target));
                 found = is_meant.then_some(place);
-                stages += 1;
             }
             if found.is_none() {
                 return Err(BuildError::Refused(format!("failed to reach build target {target} in Dockerfile")));
@@ -413,10 +410,12 @@ impl<'a> Builder<'a> {
     fn origin_image(&mut self, from: &str) -> Result<Digest, BuildError> {
         let invalid = |reason: &str| BuildError::step(format!("invalid from flag value {from}: {reason}"));
         let by_name = self.done.iter().find(|(name, _)| name.as_deref() == Some(&from.to_lowercase()));
-        let image = match (by_name, from.parse::<usize>()) {
+        let image = match (by_name, from.parse::<i64>()) {
             (Some((_, image)), _) => image,
-            (None, Ok(number)) if number == self.done.len() => return Err(invalid("refers to current build stage")),
-            (None, Ok(number)) => match self.done.get(number) {
+            (None, Ok(number)) if usize::try_from(number) == Ok(self.done.len()) => {
+                return Err(invalid("refers to current build stage"));
+            }
+            (None, Ok(number)) => match usize::try_from(number).ok().and_then(|number| self.done.get(number)) {
                 Some((_, image)) => image,
                 None => return Err(invalid("index out of bounds")),
             },

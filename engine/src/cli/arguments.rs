@@ -133,10 +133,14 @@ fn as_docker_reads(command: Command) -> Command {
     let takes_all = command.get_positionals().any(|arg| matches!(arg.get_action(), ArgAction::Append));
     let command =
         if takes_all { command } else { command.arg(Arg::new(EXCESS).num_args(0..).action(ArgAction::Append)) };
-    command
-        .no_binary_name(true)
-        .args_override_self(true)
-        .mut_args(|arg| if is_switch(&arg) { switch(arg) } else { arg })
+    command.no_binary_name(true).args_override_self(true).mut_args(|arg| match () {
+        () if is_switch(&arg) => switch(arg),
+        // The word after such a flag is its value, whatever it looks like.
+        () if arg.get_action().takes_values() && !arg.is_positional() && !arg.is_require_equals_set() => {
+            arg.allow_hyphen_values(true)
+        }
+        () => arg,
+    })
 }
 
 /// Where a command line goes on with one of somebody else, options end at the first argument: `--` is put behind it.

@@ -26,13 +26,10 @@ impl Filters {
         created: impl Fn(&str) -> Result<Timestamp, Failure>,
     ) -> Result<Filters, Failure> {
         let mut sorted = Filters { references: pattern.map(str::to_owned).into_iter().collect(), ..Filters::default() };
+        let mut dangling = Vec::new();
         for Filter { kind, value } in filters {
             match kind.as_str() {
-                "dangling" => match value.as_str() {
-                    "true" | "1" => sorted.dangling = Some(true),
-                    "false" | "0" => sorted.dangling = Some(false),
-                    other => return Err(invalid(&format!("dangling=[{other}]"))),
-                },
+                "dangling" => dangling.push(value.as_str()),
                 "reference" => sorted.references.push(value.clone()),
                 "before" => sorted.before = Some(created(value)?),
                 "since" => sorted.since = Some(created(value)?),
@@ -40,6 +37,12 @@ impl Filters {
                 other => return Err(invalid(other)),
             }
         }
+        sorted.dangling = match dangling[..] {
+            [] => None,
+            _ if dangling.contains(&"true") => Some(true),
+            _ if dangling.contains(&"false") => Some(false),
+            _ => return Err(invalid(&format!("dangling=[{}]", dangling.join(" ")))),
+        };
         Ok(sorted)
     }
 
@@ -129,11 +132,12 @@ mod tests {
 
     #[test]
     fn images_are_chosen_as_dockerd_chooses_them() {
-        let rows: [(&[&str], Option<&str>, bool, &str); 9] = [
+        let rows: [(&[&str], Option<&str>, bool, &str); 10] = [
             (&[], None, false, "ubuntu:latest,u2:v1 base:1 -"),
             (&[], None, true, "ubuntu:latest,u2:v1 - base:1 -"),
             (&["dangling=true"], None, false, "-"),
             (&["dangling=false"], None, false, "ubuntu:latest,u2:v1 base:1"),
+            (&["dangling=false", "dangling=true", "dangling=1"], None, false, "-"),
             (&["before=x"], None, false, "base:1"),
             (&["since=x"], None, false, "ubuntu:latest,u2:v1"),
             (&[], Some("u*"), false, "ubuntu:latest,u2:v1"),
@@ -149,6 +153,7 @@ mod tests {
     fn what_makes_no_sense_is_refused_in_dockers_words() {
         let refused = |texts: &[&str]| filters(texts, None).unwrap_err().text;
         assert_eq!(refused(&["dangling=x"]), "Error response from daemon: Invalid filter 'dangling=[x]'");
+        assert_eq!(refused(&["dangling=1"]), "Error response from daemon: Invalid filter 'dangling=[1]'");
         assert_eq!(refused(&["nope=x"]), "Error response from daemon: Invalid filter 'nope'");
         let broken = filters(&[], Some("[")).unwrap();
         let images = vec![image("a", 1, &["a:1"], None)];

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::messages::Failure;
 use super::table;
-use super::template::{Subject, Template, TemplateError};
+use super::template::{Subject, Template, TemplateError, with_label_calls};
 
 const TABLE: &str = "table";
 
@@ -25,7 +25,7 @@ impl Listing {
 
     /// What Docker does with the containers' templates before it asks for any: tries them on one that has nothing.
     pub fn check(&self, format: &str) -> Result<(), Failure> {
-        let template = Template::parse(&unescaped(format.strip_prefix(TABLE).unwrap_or(format)));
+        let template = self.parse(&unescaped(format.strip_prefix(TABLE).unwrap_or(format)));
         let template =
             template.map_err(|error| Failure::new(format!("failed to parse template: {}", error.reason())))?;
         let nothing: Map<String, Value> =
@@ -39,17 +39,28 @@ impl Listing {
         }
     }
 
+    fn parse(&self, text: &str) -> Result<Template, TemplateError> {
+        Template::parse(&self.readable(text))
+    }
+
+    /// Lines with labels have a method for one of them.
+    fn readable(&self, text: &str) -> String {
+        let has_labels = self.headings.iter().any(|(field, _)| *field == "Labels");
+        if has_labels { with_label_calls(text) } else { text.to_owned() }
+    }
+
     fn table(&self, row: &str, lines: &[Map<String, Value>]) -> Result<String, TemplateError> {
         let row = unescaped(row);
         let headings = self.headings.iter().map(|(field, heading)| ((*field).to_owned(), Value::from(*heading)));
         let headings: Map<String, Value> = headings.collect();
         let body = self.lines(&row, lines)?;
-        let head = Template::parse_heading(&row)?.render(&Value::from(headings), Subject::Line(self.kind))?;
+        let head =
+            Template::parse_heading(&self.readable(&row))?.render(&Value::from(headings), Subject::Line(self.kind))?;
         Ok(format!("{head}\n{body}"))
     }
 
     fn lines(&self, row: &str, lines: &[Map<String, Value>]) -> Result<String, TemplateError> {
-        let template = Template::parse(row)?;
+        let template = self.parse(row)?;
         let render = |line: &Map<String, Value>| template.render(&Value::from(line.clone()), Subject::Line(self.kind));
         lines.iter().map(|line| Ok(render(line)? + "\n")).collect()
     }
@@ -71,6 +82,7 @@ fn failed(error: TemplateError) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::template::LABELS;
     use serde_json::json;
 
     const IMAGES: Listing =
@@ -101,5 +113,21 @@ d6a446a305a9   127.0.0.1:5000/library/bash
         assert!(failure.text.ends_with("can't evaluate field Nope in type *formatter.imageContext"), "{failure:?}");
         assert_eq!(failure.exit_code, 1);
         assert_eq!(IMAGES.render("{{nope}}", &lines()).unwrap_err().exit_code, 1);
+    }
+
+    #[test]
+    fn a_label_is_shown_by_its_name() {
+        let listing = Listing { kind: "*formatter.ContainerContext", headings: &[("ID", "ID"), ("Labels", "LABELS")] };
+        let line = json!({"ID": "ab", "Labels": "a=b", LABELS: {"a": "b", "x.y-z": "c"}}).as_object().unwrap().clone();
+        for (format, expected) in [
+            (r#"{{.Label "a"}}|{{.Label "no"}}|"#, "b||\n"),
+            (r#"{{if eq (.Label "a") "b"}}yes{{end}} {{.Labels}}"#, "yes a=b\n"),
+            (r#"table {{.Label "x.y-z"}}\t{{.ID}}"#, "y z       ID\nc         ab\n"),
+            ("{{json .}}", "{\"ID\":\"ab\",\"Labels\":\"a=b\"}\n"),
+        ] {
+            assert_eq!(listing.render(format, std::slice::from_ref(&line)).unwrap(), expected, "{format}");
+        }
+        let failure = listing.render("{{.Label}}", &[line]).unwrap_err();
+        assert!(failure.text.ends_with("wrong number of args for Label: want 1 got 0"), "{failure:?}");
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use crate::container::EngineError;
+pub use crate::sys::reason::reason as system_reason;
 
 /// The name people type; its messages are compared byte for byte, so it is never the name of our own file.
 pub const PROGRAM: &str = "docker";
@@ -114,14 +115,6 @@ pub fn unknown_verb(word: &str) -> Failure {
     Failure::new(format!("{PROGRAM}: '{word}' is not a docker command.\nSee '{PROGRAM} --help'"))
 }
 
-/// What the operating system refused, in Go's form: `no such file or directory`.
-pub fn system_reason(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.split(" (os error").next().unwrap_or_default();
-    let mut characters = text.chars();
-    characters.next().map(|first| first.to_lowercase().chain(characters).collect()).unwrap_or_default()
-}
-
 /// Opens a file that is to be read as an archive.
 pub fn open_archive(path: &str) -> Result<std::fs::File, Failure> {
     let opened = std::fs::File::open(path).and_then(|file| Ok((file.metadata()?.is_dir(), file)));
@@ -145,7 +138,7 @@ pub fn print(text: &str) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::said(READER_GONE),
-        _ => Failure::new(format!("write /dev/stdout: {error}")),
+        _ => Failure::new(format!("write /dev/stdout: {}", system_reason(&error))),
     })
 }
 

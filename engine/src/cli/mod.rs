@@ -6,6 +6,7 @@
 //! other than through the engine. *Proved by*: `engine/tests/cli.rs`, the tests here, and the replayed pages.
 
 mod arguments;
+mod copy_paths;
 mod filters;
 mod glob;
 mod image_filter;
@@ -26,6 +27,7 @@ mod session;
 mod table;
 mod template;
 mod tree;
+mod trust;
 mod units;
 mod verbs;
 mod volume_filter;
@@ -36,11 +38,14 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser};
 
 use arguments::{Count, Usage, Words};
-use messages::{FAILED, Failure, SUCCESS};
+use messages::{Failure, PROGRAM, REFUSED, SUCCESS};
 
 use crate::sys::process;
 use session::{GlobalOptions, Session, Surroundings};
 use verbs::Verb;
+
+/// What Docker says of a letter that once asked for help.
+const H_DEPRECATED: &str = "Flag shorthand -h has been deprecated, please use --help";
 
 /// What is said of the whole.
 const ABOUT: &str = "A laboratory for container storage: a minimal but real engine with Docker's words";
@@ -81,6 +86,10 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(words: &[String]) -> Result<u8, Failure> {
+    if words == ["-h"] {
+        messages::print_line(H_DEPRECATED)?;
+        return dispatch(&["--help".to_owned()]);
+    }
     let usage = Usage { name: "", synopsis: "[OPTIONS] COMMAND", about: ABOUT, count: Count::Any };
     let line: CommandLine = match usage.read(CommandLine::command(), words)? {
         Words::Options(matches) => arguments::options(&matches)?,
@@ -89,12 +98,10 @@ fn dispatch(words: &[String]) -> Result<u8, Failure> {
     if line.version {
         return messages::print_line(format_args!("layerlab version {}", env!("CARGO_PKG_VERSION"))).map(|()| SUCCESS);
     }
-    let Some(verb) = line.verb else {
-        return Err(Failure::with_code(
-            format!("\nUsage:  docker [OPTIONS] COMMAND\n\n{ABOUT}\n{}", verbs::overview(None)),
-            SUCCESS,
-        ));
-    };
+    let Some(verb) = line.verb else { return Err(Failure::with_code(verbs::group_help(None, ABOUT), SUCCESS)) };
+    if verb == "help" {
+        return help_about(&line.words);
+    }
     if let Some(group) = verbs::group(&verb) {
         return dispatch_in_group(group, &line.words, line.global);
     }
@@ -105,15 +112,35 @@ fn dispatch(words: &[String]) -> Result<u8, Failure> {
 }
 
 fn dispatch_in_group(group: &str, words: &[String], global: GlobalOptions) -> Result<u8, Failure> {
-    let found = words.split_first().and_then(|(verb, rest)| Some((verbs::find(&format!("{group} {verb}"))?, rest)));
-    match found {
-        Some(((name, verb), rest)) => carry_out(name, verb, rest, global),
-        None => {
-            let help = format!("\nUsage:  docker {group} COMMAND\n\nManage {group}s\n{}", verbs::overview(Some(group)));
-            let asked = words.is_empty() || words.iter().any(|word| word == "--help");
-            Err(Failure::with_code(help, if asked { SUCCESS } else { FAILED }))
-        }
+    let Some((word, rest)) = words.split_first() else {
+        return Err(Failure::with_code(verbs::group_help(Some(group), ""), SUCCESS));
+    };
+    if let Some((name, verb)) = verbs::find(&format!("{group} {word}")) {
+        return carry_out(name, verb, rest, global);
     }
+    let help = verbs::group_help(Some(group), "");
+    match word.as_str() {
+        "--help" => messages::print_line(&help).map(|()| SUCCESS),
+        "-h" => messages::print_line(format_args!("{H_DEPRECATED}\n{help}")).map(|()| SUCCESS),
+        flag if flag.starts_with("--") => {
+            let flag = flag.split('=').next().unwrap_or(flag);
+            Err(Failure::with_code(format!("unknown flag: {flag}\nSee '{PROGRAM} {group} --help'.\n{help}\n"), REFUSED))
+        }
+        _ => Err(Failure::new(help)),
+    }
+}
+
+/// `docker help image ls` is `docker image ls --help`.
+fn help_about(words: &[String]) -> Result<u8, Failure> {
+    let mut asked = words.to_vec();
+    asked.push("--help".to_owned());
+    let is_known = match words {
+        [] => true,
+        [group] if verbs::group(group).is_some() => true,
+        [group, verb, ..] if verbs::group(group).is_some() => verbs::find(&format!("{group} {verb}")).is_some(),
+        [verb, ..] => verbs::find(verb).is_some(),
+    };
+    if is_known { dispatch(&asked) } else { Err(Failure::new(format!("unknown help topic: {}", words.join(" ")))) }
 }
 
 fn carry_out(name: &str, verb: &Verb, words: &[String], global: GlobalOptions) -> Result<u8, Failure> {

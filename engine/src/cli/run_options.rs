@@ -1,10 +1,11 @@
 //! The options that `run` and `create` share, and the container that they describe.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::env;
 
 use super::arguments::{label, variable, whole_number};
 use super::messages::{Failure, run_refused};
+use super::trust::Trust;
 use super::{mounts, ports, pulling};
 use crate::container::config::{HostConfig, MountSpec, PortMap};
 use crate::container::{Container, CreateSpec, Engine, EngineError};
@@ -63,6 +64,8 @@ pub struct RunOptions {
     /// Working directory inside the container
     #[arg(short, long, value_name = "string")]
     workdir: Option<String>,
+    #[command(flatten)]
+    trust: Trust,
     image: Option<String>,
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     command: Vec<String>,
@@ -73,8 +76,10 @@ impl RunOptions {
     pub fn spec(&self, is_detached: bool) -> Result<CreateSpec, String> {
         let mut port_bindings = PortMap::new();
         self.publish.iter().try_for_each(|port| ports::publish(port, &mut port_bindings).map_err(|e| e.to_string()))?;
-        let (anonymous, binds): (Vec<String>, Vec<String>) =
-            self.volume.iter().cloned().partition(|volume| mounts::is_anonymous(volume));
+        // Docker's client keeps them in a map: what is said twice counts once.
+        let mut said = HashSet::new();
+        let volumes = self.volume.iter().filter(|volume| said.insert(*volume)).cloned();
+        let (anonymous, binds): (Vec<String>, Vec<String>) = volumes.partition(|volume| mounts::is_anonymous(volume));
         let run = RunConfig {
             hostname: self.hostname.clone().unwrap_or_default(),
             user: self.user.clone().unwrap_or_default(),
@@ -109,7 +114,8 @@ impl RunOptions {
             }
             host.network_mode.clone_from(network);
         }
-        Ok(CreateSpec { image: self.image().to_owned(), name: self.name.clone(), run, host })
+        let name = self.name.clone().filter(|name| !name.is_empty());
+        Ok(CreateSpec { image: self.image().to_owned(), name, run, host })
     }
 
     fn image(&self) -> &str {
@@ -128,6 +134,7 @@ impl RunOptions {
     pub fn create(&self, verb: &str, engine: &Engine, is_detached: bool) -> Result<Container, CreateError> {
         let spec = self.spec(is_detached).map_err(|reason| CreateError::Wrong(run_refused(verb, &reason)))?;
         let reference = reference_of(&spec.image).map_err(|error| CreateError::Refused(error.to_string()))?;
+        self.trust.refuse().map_err(|reason| CreateError::Refused(format!("Error: {reason}")))?;
         let (container, warnings) = match (engine.create(spec.clone()), reference) {
             (Err(EngineError::NoSuchImage(_)), Some(reference)) => {
                 pulling::pull_missing(engine, &reference)?;

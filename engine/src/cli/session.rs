@@ -7,14 +7,16 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::messages::Failure;
+use super::messages::{Failure, system_reason};
 use crate::container::detach_keys::{self, DetachKeys};
 use crate::container::{self, Engine, Settings};
 use crate::registry::{RegistrySettings, Retries};
+use crate::sys::reason::reason;
 
 const PROGRAM_DIRECTORY: &str = "layerlab";
 
@@ -24,7 +26,7 @@ pub struct GlobalOptions {
     /// Root directory of persistent state (default /var/lib/docker, or $XDG_DATA_HOME/layerlab of an ordinary user)
     #[arg(long, value_name = "string")]
     pub data_root: Option<PathBuf>,
-    /// Root directory of running state (default /run/layerlab, or $XDG_RUNTIME_DIR/layerlab of an ordinary user)
+    /// Root directory of running state (default /run/layerlab; of an ordinary user $XDG_RUNTIME_DIR/layerlab, else $TMPDIR/layerlab-UID)
     #[arg(long, value_name = "string")]
     pub exec_root: Option<PathBuf>,
     /// Configuration file of dockerd, read for what applies (default /etc/docker/daemon.json)
@@ -174,9 +176,10 @@ impl Surroundings<'_> {
         if self.is_root {
             return Ok(Path::new("/run").join(PROGRAM_DIRECTORY));
         }
-        let runtime = self.path("XDG_RUNTIME_DIR");
-        let runtime = runtime.ok_or_else(|| Failure::new("XDG_RUNTIME_DIR is not set; name an --exec-root"))?;
-        Ok(runtime.join(PROGRAM_DIRECTORY))
+        match self.path("XDG_RUNTIME_DIR") {
+            Some(runtime) => Ok(runtime.join(PROGRAM_DIRECTORY)),
+            None => private_directory(&self.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp"))),
+        }
     }
 
     /// Where the authorities of registries are, which Docker takes from beside `daemon.json`.
@@ -190,6 +193,27 @@ impl Surroundings<'_> {
         }
         let config_home = self.path("XDG_CONFIG_HOME").or_else(|| Some(self.path("HOME")?.join(".config")))?;
         Some(config_home.join("docker/daemon.json"))
+    }
+}
+
+/// A directory of this user alone below one that everybody shares, for a user whose session has no place for running state
+/// (cron, su), as podman has it. Somebody else's directory of that name is refused. A cleaner of old temporary files
+/// (tmpfiles.d(5)) may empty it under a container that has run for days; whoever has such should name an `--exec-root`.
+fn private_directory(shared: &Path) -> Result<PathBuf, Failure> {
+    let user = nix::unistd::geteuid();
+    let path = shared.join(format!("{PROGRAM_DIRECTORY}-{user}"));
+    let refused = |why: &str| {
+        let path = path.display();
+        Failure::new(format!("XDG_RUNTIME_DIR is not set, and {path} cannot be used: {why}; name an --exec-root"))
+    };
+    match fs::DirBuilder::new().mode(0o700).create(&path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(refused(&reason(&error))),
+        _ => {}
+    }
+    let found = fs::symlink_metadata(&path).map_err(|error| refused(&reason(&error)))?;
+    match found.is_dir() && found.uid() == user.as_raw() && found.mode() & 0o077 == 0 {
+        true => Ok(path),
+        false => Err(refused("it is not a directory that is yours alone")),
     }
 }
 
@@ -210,9 +234,9 @@ fn daemon_config(named: Option<&Path>, surroundings: &Surroundings) -> Result<Da
         ))
     };
     match fs::read(&path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string())),
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(crate::image::go_json::reason(&error))),
         Err(error) if named.is_none() && is_out_of_reach(&error) => Ok(DaemonConfig::default()),
-        Err(error) => Err(failed(error.to_string())),
+        Err(error) => Err(failed(system_reason(&error))),
     }
 }
 
@@ -222,6 +246,8 @@ fn is_out_of_reach(error: &io::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn session(options: GlobalOptions, is_root: bool, variables: &[(&str, &str)]) -> Result<Session, Failure> {
@@ -246,8 +272,21 @@ mod tests {
         let user = session(options.clone(), false, &[("HOME", "/home/u"), ("XDG_RUNTIME_DIR", "/run/user/7")]).unwrap();
         assert_eq!(user.data_root, Path::new("/home/u/.local/share/layerlab"));
         assert_eq!(user.exec_root, Path::new("/run/user/7/layerlab"));
-        let failure = session(options, false, &[("HOME", "/home/u")]).unwrap_err();
-        assert!(failure.text.contains("--exec-root"), "{failure:?}");
+    }
+
+    #[test]
+    fn without_a_runtime_directory_a_user_has_a_private_one_among_the_temporary_files() {
+        let (_file, options) = with_file("{}");
+        let shared = tempfile::tempdir().unwrap();
+        let variables = [("HOME", "/home/u"), ("TMPDIR", shared.path().to_str().unwrap())];
+        let path = shared.path().join(format!("layerlab-{}", nix::unistd::geteuid()));
+        for _ in 0..2 {
+            assert_eq!(session(options.clone(), false, &variables).unwrap().exec_root, path);
+        }
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let failure = session(options, false, &variables).unwrap_err();
+        assert!(failure.text.contains("yours alone") && failure.text.contains("--exec-root"), "{failure:?}");
     }
 
     #[test]

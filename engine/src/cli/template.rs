@@ -12,6 +12,10 @@ use crate::image::go_json;
 const DEPTH_MAX: usize = 100;
 /// What one template, or one function in it, may write.
 const OUTPUT_BYTES_MAX: usize = 64 << 20;
+/// Under this key a line of a listing holds the labels that `.Label "name"` shows; no field is called so.
+pub const LABELS: &str = " labels";
+/// What `.Label` is to the template engine, which knows no methods.
+const LABEL: &str = "label";
 /// How many blanks `pad` puts on one side.
 const BLANKS_MAX: usize = 64 << 10;
 
@@ -201,7 +205,8 @@ fn to_json(value: &Value) -> Json {
 }
 
 /// The functions of Docker's `templates` package beside those of Go itself.
-const FUNCTIONS: [(&str, Func); 9] = [
+const FUNCTIONS: [(&str, Func); 10] = [
+    (LABEL, label),
     ("index", index),
     ("json", json),
     ("split", split),
@@ -214,8 +219,14 @@ const FUNCTIONS: [(&str, Func); 9] = [
 ];
 
 /// Docker's `HeaderFunctions`.
-const HEADING_FUNCTIONS: [(&str, Func); 5] =
-    [("json", unchanged), ("title", unchanged), ("lower", unchanged), ("upper", unchanged), ("truncate", unchanged)];
+const HEADING_FUNCTIONS: [(&str, Func); 6] = [
+    (LABEL, label_heading),
+    ("json", unchanged),
+    ("title", unchanged),
+    ("lower", unchanged),
+    ("upper", unchanged),
+    ("truncate", unchanged),
+];
 
 fn unchanged(arguments: &[Value]) -> Result<Value, FuncError> {
     argument("heading", arguments, 0).cloned()
@@ -225,7 +236,9 @@ fn json(arguments: &[Value]) -> Result<Value, FuncError> {
     let value = to_json(argument("json", arguments, 0)?);
     let text = RENDERED.with_borrow(|rendered| match rendered {
         Some((line, Subject::Line(_))) if *line == value => {
-            go_json::to_vec(line).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+            let mut line = line.clone();
+            line.as_object_mut().map(|fields| fields.shift_remove(LABELS));
+            go_json::to_vec(&line).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
         }
         Some((document, _)) => serde_json::to_string(find(document, &value).unwrap_or(&value)),
         None => serde_json::to_string(&value),
@@ -250,6 +263,64 @@ fn index(arguments: &[Value]) -> Result<Value, FuncError> {
     match gtmpl_ng::funcs::index(arguments)? {
         Value::NoValue => Ok(Value::from("")),
         found => Ok(found),
+    }
+}
+
+/// `.Label "name"` of the lines that have labels, as a call of a function. Plain text and quoted text stay as they are.
+pub fn with_label_calls(text: &str) -> String {
+    const FIELD: &str = ".Label";
+    let mut called = String::with_capacity(text.len());
+    let mut is_action = false;
+    let mut quote = None;
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let before = called.chars().next_back();
+        let mut taken = next.len_utf8();
+        match quote {
+            Some('"') if next == '\\' => taken += rest[taken..].chars().next().map_or(0, char::len_utf8),
+            Some(open) if next == open => quote = None,
+            Some(_) => {}
+            None if !is_action => is_action = rest.starts_with("{{"),
+            None if rest.starts_with("}}") => is_action = false,
+            None if matches!(next, '"' | '`') => quote = Some(next),
+            None => {
+                let starts = before.is_none_or(|before| " ({|-\t".contains(before));
+                let after = rest.strip_prefix(FIELD).filter(|after| after.starts_with([' ', ')', '}', '|', '\t']));
+                if let Some(after) = after.filter(|_| starts) {
+                    called.push_str("label .");
+                    rest = after;
+                    continue;
+                }
+            }
+        }
+        called.push_str(&rest[..taken]);
+        rest = &rest[taken..];
+    }
+    called
+}
+
+fn label(arguments: &[Value]) -> Result<Value, FuncError> {
+    let name = label_name(arguments)?;
+    let found = match argument(LABEL, arguments, 0)? {
+        Value::Object(fields) => fields.get(LABELS).and_then(|labels| match labels {
+            Value::Object(labels) | Value::Map(labels) => labels.get(name).cloned(),
+            _ => None,
+        }),
+        _ => None,
+    };
+    Ok(found.unwrap_or_else(|| Value::from("")))
+}
+
+/// The last part of the label's name, with blanks for its dashes.
+fn label_heading(arguments: &[Value]) -> Result<Value, FuncError> {
+    let name = label_name(arguments)?;
+    Ok(Value::from(name.rsplit('.').next().unwrap_or_default().replace(['-', '_'], " ")))
+}
+
+fn label_name(arguments: &[Value]) -> Result<&str, FuncError> {
+    match arguments {
+        [_, _] => text_argument(LABEL, arguments, 1),
+        _ => Err(failure(format!("wrong number of args for Label: want 1 got {}", arguments.len().saturating_sub(1)))),
     }
 }
 
@@ -334,6 +405,13 @@ mod tests {
 
     fn rendered(template: &str, document: &Json) -> String {
         Template::parse(template).unwrap().render(document, Subject::Document).unwrap()
+    }
+
+    #[test]
+    fn a_label_is_asked_for_in_actions_only() {
+        let asked =
+            with_label_calls(r#"A .Label is {{.Label "a"}} {{ printf "%s \" .Label ok" (.Label "b") }} {{.Labels}}"#);
+        assert_eq!(asked, r#"A .Label is {{label . "a"}} {{ printf "%s \" .Label ok" (label . "b") }} {{.Labels}}"#);
     }
 
     #[test]

@@ -20,7 +20,7 @@ impl Filters {
                 return Err(invalid(kind));
             }
             if kind == "dangling" && truth(value).is_none() {
-                return Err(invalid(&format!("{kind}={value}")));
+                return Err(invalid(&format!("{kind}=[{value}]")));
             }
             sorted.0.entry(kind.clone()).or_default().push(value.clone());
         }
@@ -78,6 +78,6 @@ mod tests {
             assert_eq!(fits(&texts), expected, "{texts:?}");
         }
         let wrong = Filters::new(&[filter("dangling=maybe").unwrap()], &["dangling"]).unwrap_err();
-        assert_eq!(wrong.text, "Error response from daemon: Invalid filter 'dangling=maybe'");
+        assert_eq!(wrong.text, "Error response from daemon: Invalid filter 'dangling=[maybe]'");
     }
 }

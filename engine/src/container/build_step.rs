@@ -68,6 +68,7 @@ impl Engine {
 
     /// Makes an image of what a step's container changed.
     pub fn commit_step(&self, container: &Container, step: StepImage) -> Result<Digest, EngineError> {
+        let _held = self.share_layer(&container.id)?;
         let mount = self.store.layers.mount(&container.id)?;
         let staging = Staging::new(self.store.data_root())?;
         let content = staging.layer(0)?;

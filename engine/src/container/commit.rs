@@ -41,20 +41,21 @@ pub(super) struct Description<'a> {
 impl Engine {
     /// What a container changed against its image, parents before children.
     pub fn diff(&self, id: &str) -> Result<Vec<Change>, EngineError> {
-        let container = self.container(id)?;
-        let mount = self.store.layers.mount(&container.id)?;
+        let held = self.share_layer(&self.container(id)?.id)?;
+        let mount = self.store.layers.mount(&held.container.id)?;
         Ok(self.driver.changes(&mount.mount_id, &mount.init_id)?)
     }
 
     /// Makes an image of a container and says its ID.
     pub fn commit(&self, id: &str, spec: &CommitSpec) -> Result<Digest, EngineError> {
-        let container = self.container(id)?;
+        let held = self.share_layer(&self.container(id)?.id)?;
+        let container = &held.container;
         let base_id: Digest =
             container.config.image.parse().map_err(|_| EngineError::NoSuchImage(container.config.image.clone()))?;
         let base = self.image_config(&base_id)?;
         let mut config = container.config.config.clone();
         change::apply(&spec.changes, &mut config)?;
-        let paused = if spec.pause && container.config.state.running { Some(self.pause(&container)?) } else { None };
+        let paused = if spec.pause && container.config.state.running { Some(self.pause(container)?) } else { None };
         let mount = self.store.layers.mount(&container.id)?;
         let description = Description {
             container: &container.id,
@@ -139,7 +140,7 @@ impl Engine {
                 packing.join().map_err(|_| failed("pack", content)(io::Error::other("the packing thread panicked")))?;
             // When both fail, unpacking broke the pipe.
             let unpacked = unpacked?;
-            Ok((packed?, unpacked.size_bytes))
+            Ok((packed?, self.driver.size_bytes(&unpacked)))
         })
     }
 }

@@ -7,9 +7,8 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use super::config::{ContainerConfig, EndpointSettings, HostConfig};
 use super::error::failed;
 use super::intent::remove_directory;
-use super::lifecycle::signal_number;
 use super::network::joined;
-use super::{Container, Engine, EngineError, names, rootfs};
+use super::{Container, Engine, EngineError, names, rootfs, signal};
 use crate::image::Digest;
 use crate::image::config::RunConfig;
 use crate::store::MountRecord;
@@ -44,7 +43,7 @@ impl Engine {
         name: Option<String>,
     ) -> Result<(Container, Vec<String>), EngineError> {
         if !run.stop_signal.is_empty() {
-            signal_number(&run.stop_signal)?;
+            signal::number(&run.stop_signal)?;
         }
         let image = image_id.map(|id| self.image_config(id)).transpose()?;
         let defaults = image.as_ref().and_then(|image| image.view().config.clone()).unwrap_or_default();
@@ -151,8 +150,9 @@ impl Engine {
             let intent = self.intend(&[], &chain_ids)?;
             self.store.layers.remove_mount(&container.id)?;
             // The image may have been removed by force while the container still lay on its layers.
-            self.release_layers(mount.parent)?;
-            intent.done()?;
+            if self.release_layers(mount.parent)?.is_all {
+                intent.done()?;
+            }
         }
         if volumes {
             self.remove_anonymous_volumes(container)?;

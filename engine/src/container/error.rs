@@ -3,12 +3,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::load::LoadError;
+use super::load::{LoadError, tar_reason};
 use crate::driver::DriverError;
 use crate::image::config::ConfigError;
 use crate::image::reference::ReferenceError;
+use crate::layer::UnpackError;
 use crate::registry::{PullError, PushError};
 use crate::store::StoreError;
+use crate::sys::reason::reason;
 
 /// A refusal. Its text is what dockerd answers, without the prefix `Error response from daemon: `.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,9 @@ pub enum EngineError {
     /// Not a signal.
     #[error("Invalid signal: {0}")]
     InvalidSignal(String),
+    /// A number that no signal has here.
+    #[error("The linux daemon does not support signal {}", i64::from(*.0).cast_unsigned())]
+    UnknownSignal(i32),
     /// A change that a commit cannot apply.
     #[error("{0}")]
     Change(String),
@@ -79,6 +84,15 @@ pub enum EngineError {
     /// A mount that cannot be.
     #[error("{0}")]
     Mount(String),
+    /// A user who owns what is copied, but is unknown to the host.
+    #[error("getent unable to find entry {0:?} in passwd database")]
+    NoSuchUser(String),
+    /// A file that is to hold others.
+    #[error("extraction point is not a directory")]
+    NotAnExtractionPoint,
+    /// A name below a file.
+    #[error("lstat {}: not a directory", .0)]
+    BelowFile(String),
     /// A volume or a path of the host that a container may only read.
     #[error("mounted volume is marked read-only")]
     ReadOnlyVolume,
@@ -101,10 +115,10 @@ pub enum EngineError {
     #[error("open {}: no such file or directory", .path.display())]
     Missing { path: PathBuf },
     /// What is made here cannot be written as JSON.
-    #[error("cannot write JSON: {0}")]
+    #[error("cannot write JSON: {}", crate::image::go_json::reason(.0))]
     Json(serde_json::Error),
     /// Whoever takes an archive does not take it.
-    #[error("cannot write the archive: {0}")]
+    #[error("cannot write the archive: {}", reason(.0))]
     Output(io::Error),
     /// An archive that cannot be loaded.
     #[error(transparent)]
@@ -138,15 +152,15 @@ pub enum EngineError {
     Push(#[from] PushError),
     /// Taking a layer in.
     #[error(transparent)]
-    Unpack(#[from] crate::layer::UnpackError),
+    Unpack(#[from] UnpackError),
     /// Taking the files in that are copied into a container.
-    #[error("Error processing tar file(exit status 1): {0}")]
-    CopyIn(crate::layer::UnpackError),
+    #[error("Error processing tar file(exit status 1): {}", unpack_reason(.0))]
+    CopyIn(UnpackError),
     /// Namespaces for an ordinary user.
     #[error(transparent)]
     Namespace(#[from] crate::sys::namespace::NamespaceError),
     /// A file or a process.
-    #[error("{operation} {}: {source}", .path.display())]
+    #[error("{operation} {}: {}", .path.display(), reason(.source))]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
 }
 
@@ -157,6 +171,14 @@ impl EngineError {
             EngineError::Start { exit_code, .. } => *exit_code,
             _ => 125,
         }
+    }
+}
+
+/// Go's words for a stream that is no tar, ours for what a tar may not hold.
+fn unpack_reason(error: &UnpackError) -> String {
+    match error {
+        UnpackError::Archive(archive) => tar_reason(archive),
+        other => other.to_string(),
     }
 }
 

@@ -12,8 +12,8 @@ use crate::sys::owners::{group_name, user_name};
 impl Engine {
     /// Writes the file system of a container, running or not, as a tar.
     pub fn export(&self, id: &str, out: &mut dyn Write) -> Result<(), EngineError> {
-        let container = self.container(id)?;
-        let view = self.driver.view(&self.store.layers.mount(&container.id)?.mount_id)?;
+        let held = self.share_layer(&self.container(id)?.id)?;
+        let view = self.driver.view(&self.store.layers.mount(&held.container.id)?.mount_id)?;
         let options = PackOptions { overlay: self.driver.marks(), user_name: &user_name, group_name: &group_name };
         pack(view.path(), &options, out).map_err(DriverError::from)?;
         Ok(())

@@ -55,7 +55,7 @@ impl Engine {
             diff_id,
             parent: None,
             cache_id: String::new(),
-            size_bytes: unpacked.size_bytes,
+            size_bytes: self.driver.size_bytes(&unpacked),
         };
         let _lock = self.store.lock()?;
         self.sweep()?;

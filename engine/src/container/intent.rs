@@ -2,7 +2,8 @@
 //! it is, and nothing that somebody else made is ever taken for it.
 //!
 //! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>`, `chain <chain ID>` (the topmost first) and `volume <name>`. An intent
-//! exists only while the store's lock is held; one that is seen by the next holder of the lock was left by a process that is gone.
+//! exists only while the store's lock is held; one that is seen by the next holder of the lock was left by a process that is gone,
+//! or names layers that somebody still read when they were to be removed (`lease.rs`).
 
 use std::fs;
 use std::io;
@@ -51,7 +52,8 @@ impl Engine {
         Ok(Intent { path })
     }
 
-    /// Removes what killed commands left half done: layers nobody refers to, and mounts and directories without a container.
+    /// Removes what killed commands left half done, and what could not be removed yet: layers nobody refers to, and mounts and
+    /// directories without a container.
     /// To be called under the store's lock.
     pub(super) fn sweep(&self) -> Result<(), EngineError> {
         let place = self.store.data_root().join("tmp");
@@ -59,9 +61,15 @@ impl Engine {
         let left = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
         for path in left.map(|entry| entry.path()) {
             let text = fs::read_to_string(&path).map_err(failed("open", &path))?;
-            tracing::warn!(intent = %path.display(), "a command was killed; what it left is removed");
-            text.lines().try_for_each(|line| self.undo(line))?;
-            Intent { path }.done()?;
+            tracing::info!(intent = %path.display(), "what was left to be removed is removed");
+            // What lies below a layer that somebody reads stays too.
+            let mut is_done = true;
+            for line in text.lines() {
+                is_done = is_done && self.undo(line)?;
+            }
+            if is_done {
+                Intent { path }.done()?;
+            }
         }
         self.store.layers.sweep()?;
         for (container, mount) in self.store.layers.mounts()? {
@@ -86,18 +94,28 @@ impl Engine {
         entries.flatten().map(|entry| entry.path()).filter(is_left).try_for_each(|path| remove_directory(&path))
     }
 
-    fn undo(&self, line: &str) -> Result<(), EngineError> {
+    /// Whether nothing of this line is left to be undone.
+    fn undo(&self, line: &str) -> Result<bool, EngineError> {
         match line.split_once(' ') {
-            Some(("cache", id)) if !self.is_referred_to(id)? => Ok(self.driver.remove(id)?),
-            Some(("chain", hex)) => match Digest::from_hex(hex) {
-                Ok(top) if self.store.layers.has(&top) => self.release_layers(Some(top)).map(drop),
-                _ => Ok(()),
-            },
-            Some(("volume", name)) if is_name(name) && !self.volume_users()?.contains_key(name) => {
-                Ok(self.store.volumes.remove(name)?)
+            Some(("cache", id)) if !self.is_referred_to(id)? => self.driver.remove(id)?,
+            Some(("chain", hex)) => {
+                if let Some(top) = Digest::from_hex(hex).ok().filter(|top| self.store.layers.has(top)) {
+                    return Ok(self.release_layers(Some(top))?.is_all);
+                }
             }
-            _ => Ok(()),
+            Some(("volume", name)) if is_name(name) && !self.volume_users()?.contains_key(name) => {
+                self.store.volumes.remove(name)?;
+            }
+            _ => {}
         }
+        Ok(true)
+    }
+
+    /// Whether something is noted. Without the store's lock it may be what another command does just now.
+    pub(super) fn has_intents(&self) -> Result<bool, EngineError> {
+        let place = self.store.data_root().join("tmp");
+        let entries = fs::read_dir(&place).map_err(failed("list", &place))?.flatten();
+        Ok(entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)))
     }
 
     fn is_referred_to(&self, cache_id: &str) -> Result<bool, EngineError> {

@@ -11,10 +11,10 @@ use nix::sched::CloneFlags;
 use nix::unistd::Pid;
 
 use super::bridge::{self, Place};
-use super::mounts::reason;
 use super::program::{Program, ProgramError, become_program};
 use super::rootfs::{self, Bind, Restrictions, RootfsError};
 use crate::sys::namespace::{self, Forked};
+use crate::sys::reason::reason;
 use crate::sys::{mount, process, terminal};
 
 /// The network a container sees.
@@ -79,7 +79,7 @@ pub struct LaunchError {
 
 impl From<io::Error> for LaunchError {
     fn from(error: io::Error) -> LaunchError {
-        LaunchError { text: error.to_string(), exit_code: 125 }
+        LaunchError { text: reason(&error), exit_code: 125 }
     }
 }
 
@@ -133,7 +133,7 @@ pub fn launch(launch: &Launch, connect: impl FnOnce(Pid) -> io::Result<()>) -> R
         drop(control);
         nix::sys::wait::waitpid(pid, None).map_err(io::Error::from)?;
         return Err(LaunchError {
-            text: format!("failed to connect the container to the bridge: {error}"),
+            text: format!("failed to connect the container to the bridge: {}", reason(&error)),
             exit_code: 125,
         });
     }

@@ -1,29 +1,32 @@
-//! Starting, stopping and removing containers, further processes in them, and what they wrote.
+//! Starting, stopping and removing containers, and further processes in them.
 
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::process::{Command, Stdio};
-use std::str::FromStr;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use super::error::failed;
 use super::exec::{Streams, exec};
-use super::log::{self, LogLine};
+use super::launch::LaunchError;
 use super::monitor::environment;
 use super::program::Program;
-use super::{Container, Engine, EngineError};
+use super::{Container, Engine, EngineError, processes, signal};
 use crate::sys::process::{Process, spawn_detached};
 
 /// How long a container may take to stop before it is killed, unless somebody says otherwise.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Exit codes of a program that is there but cannot run, and of one that is not there.
+const NOT_EXECUTABLE: i32 = 126;
+const NOT_FOUND: i32 = 127;
+const NO_DIRECTORY: &str = ": Are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host \
+                            path exists and is the expected type";
 
 /// A further process for a running container.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +61,7 @@ impl Engine {
         {
             return Ok(());
         }
+        let is_attached = client.is_some();
         let log = self.settings.exec_root.join("monitor.log");
         fs::DirBuilder::new()
             .recursive(true)
@@ -80,13 +84,27 @@ impl Engine {
         drop(command);
         let mut report = Vec::new();
         if let Some(mut stdout) = monitor.stdout.take() {
-            stdout.read_to_end(&mut report).map_err(failed("listen to", &self.settings.program))?;
+            let listen = |error| failed("listen to", &self.settings.program)(error);
+            // It lives, and may have to wait for the container's layer: from now on others find the namespace by it.
+            let mut first = [0];
+            let count = stdout.read(&mut first).map_err(listen)?;
+            if (count, first) == (1, *b"L") {
+                drop(self.namespace.lock().unwrap_or_else(PoisonError::into_inner).take());
+            } else {
+                report.extend(&first[..count]);
+            }
+            stdout.read_to_end(&mut report).map_err(listen)?;
+        }
+        // Another command was the first to start it.
+        if report.is_empty()
+            && !is_attached
+            && let Some(monitor) = self.monitor_process(id)?
+            && self.runs_on(id, &monitor)?
+        {
+            return Ok(());
         }
         match report.as_slice() {
-            [b'O', ..] => {
-                drop(self.namespace.lock().unwrap_or_else(PoisonError::into_inner).take());
-                Ok(())
-            }
+            [b'O', ..] => Ok(()),
             [b'E', a, b, c, d, text @ ..] => {
                 let text = String::from_utf8_lossy(text).into_owned();
                 Err(EngineError::Start { text, exit_code: i32::from_be_bytes([*a, *b, *c, *d]) })
@@ -133,9 +151,16 @@ impl Engine {
         let config = &container.config.config;
         let own = config.stop_timeout.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
         let signal = if config.stop_signal.is_empty() { "SIGTERM" } else { &config.stop_signal };
+        let number = signal::number(signal)?;
         self.update(&container.id, |container| container.config.has_been_manually_stopped = true)?;
-        self.send(&container, signal_number(signal)?)?;
-        let limit = timeout.or(own).unwrap_or(STOP_TIMEOUT);
+        let limit = match signal::is_known(number) {
+            true => timeout.or(own).unwrap_or(STOP_TIMEOUT),
+            // There is no asking with a signal that does not exist.
+            false => Duration::ZERO,
+        };
+        if signal::is_known(number) {
+            self.send(&container, number)?;
+        }
         if !monitor.wait_for_end(Some(limit)).map_err(failed("wait for", &directory))? {
             self.send(&container, libc::SIGKILL)?;
             monitor.wait_for_end(None).map_err(failed("wait for", &directory))?;
@@ -143,10 +168,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Sends a signal, by name or number, to a container's first process.
+    /// Sends a signal, by name or number (SIGKILL when it is empty), to a container's first process.
     pub fn kill(&self, id: &str, signal: &str) -> Result<(), EngineError> {
+        let number = if signal.is_empty() { libc::SIGKILL } else { signal::number(signal)? };
         let container = self.container(id)?;
-        let number = signal_number(signal)?;
+        if !signal::is_known(number) {
+            return Err(EngineError::UnknownSignal(number));
+        }
         if !container.config.state.running {
             return Err(EngineError::NotRunning(container.id));
         }
@@ -191,15 +219,23 @@ impl Engine {
     /// Removes a container, with `volumes` those of its volumes that nobody gave a name; one that runs only by force.
     pub fn remove_container(&self, id: &str, force: bool, volumes: bool) -> Result<(), EngineError> {
         let container = self.container(id)?;
-        if let Some(monitor) = self.monitor_process(&container.id)? {
-            if force {
-                self.end(&container.id, &monitor)?;
-            } else if self.runs_on(&container.id, &monitor)? {
-                return Err(EngineError::RemoveRunning(container.id));
+        let _held = loop {
+            if let Some(monitor) = self.monitor_process(&container.id)? {
+                if force {
+                    self.end(&container.id, &monitor)?;
+                } else if self.runs_on(&container.id, &monitor)? {
+                    return Err(EngineError::RemoveRunning(container.id));
+                }
             }
-        }
+            match self.own_layer(&container.id) {
+                // Somebody has started it meanwhile.
+                Ok(held) if held.container.config.state.running && self.monitor(&container.id).is_some() => {}
+                // With --rm the monitor has removed it already.
+                Err(EngineError::NoSuchContainer(_)) => return Ok(()),
+                held => break held?,
+            }
+        };
         let _lock = self.store.lock()?;
-        // With --rm the monitor has removed it already.
         match self.load(&container.id) {
             Ok(container) => self.forget(&container, volumes),
             Err(EngineError::NoSuchContainer(_)) => Ok(()),
@@ -212,6 +248,10 @@ impl Engine {
         let container = self.container(id)?;
         if !container.config.state.running {
             return Err(EngineError::NotRunning(container.id));
+        }
+        if spec.workdir.as_ref().is_some_and(|directory| !directory.is_empty() && !directory.starts_with('/')) {
+            let text = "OCI runtime exec failed: exec failed: Cwd must be an absolute path: unknown".to_owned();
+            return Err(EngineError::Start { text, exit_code: NOT_EXECUTABLE });
         }
         let mut env = environment(&container);
         if spec.tty && !env.iter().any(|entry| entry.starts_with("TERM=")) {
@@ -233,42 +273,34 @@ impl Engine {
             tty: spec.tty && !spec.detach,
             detached: spec.detach,
         };
-        let code =
-            exec(Pid::from_raw(container.config.state.pid), &program, streams).map_err(|error| EngineError::Start {
-                text: match error.exit_code {
-                    126 | 127 => format!(
-                        "OCI runtime exec failed: exec failed: unable to start container process: {error}: unknown"
-                    ),
-                    _ => error.to_string(),
-                },
-                exit_code: error.exit_code,
-            })?;
-        Ok(code.into())
-    }
-
-    /// Everything a container wrote, in order.
-    pub fn logs(&self, id: &str) -> Result<Vec<LogLine>, EngineError> {
-        let path = self.container(id)?.config.log_path;
-        log::read(Path::new(&path)).map_err(failed("read", Path::new(&path)))
+        let code = exec(Pid::from_raw(container.config.state.pid), &program, streams);
+        Ok(code.map_err(exec_failed)?.into())
     }
 
     /// Stops all processes of a container until the value is dropped.
     pub(super) fn pause(&self, container: &Container) -> Result<Paused, EngineError> {
-        let namespace = |pid: &str| fs::read_link(Path::new("/proc").join(pid).join("ns/pid")).ok();
-        let own = namespace(&container.config.state.pid.to_string());
         let mut paused = Paused { processes: Vec::new() };
-        let processes = fs::read_dir("/proc").map_err(failed("list", Path::new("/proc")))?.flatten();
-        for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok()) {
-            if own.is_some()
-                && namespace(&pid.to_string()) == own
-                && let Ok(process) = Process::open(Pid::from_raw(pid))
-            {
-                process.signal(libc::SIGSTOP).map_err(failed("pause", Path::new("/proc")))?;
+        for directory in processes::directories(container)? {
+            let pid = directory.file_name().and_then(|name| name.to_str()?.parse().ok()).map(Pid::from_raw);
+            if let Some(Ok(process)) = pid.map(Process::open) {
+                process.signal(libc::SIGSTOP).map_err(failed("pause", &directory))?;
                 paused.processes.push(process);
             }
         }
         Ok(paused)
     }
+}
+
+/// dockerd's words around those of runc, with its advice about what is no directory.
+fn exec_failed(error: LaunchError) -> EngineError {
+    let text = match error.exit_code {
+        NOT_EXECUTABLE | NOT_FOUND => {
+            let advice = if error.text.contains("not a directory") { NO_DIRECTORY } else { "" };
+            format!("OCI runtime exec failed: exec failed: unable to start container process: {error}: unknown{advice}")
+        }
+        _ => error.text,
+    };
+    EngineError::Start { text, exit_code: error.exit_code }
 }
 
 /// Processes that stand still while this value lives.
@@ -283,29 +315,5 @@ impl Drop for Paused {
                 tracing::error!(%error, "a paused process could not be continued");
             }
         }
-    }
-}
-
-/// The number of a signal given as `SIGTERM`, `term` or `15`.
-pub(super) fn signal_number(signal: &str) -> Result<i32, EngineError> {
-    let invalid = || EngineError::InvalidSignal(signal.to_owned());
-    if let Ok(number) = signal.parse::<i32>() {
-        return if (1..=64).contains(&number) { Ok(number) } else { Err(invalid()) };
-    }
-    let name = signal.to_ascii_uppercase();
-    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-    Signal::from_str(&name).map(|signal| signal as i32).map_err(|_| invalid())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signals_are_known_by_name_and_number() {
-        for text in ["SIGWINCH", "winch", "28"] {
-            assert_eq!(signal_number(text).unwrap(), libc::SIGWINCH);
-        }
-        assert_eq!(signal_number("NOPE").unwrap_err().to_string(), "Invalid signal: NOPE");
     }
 }

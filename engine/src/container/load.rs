@@ -7,16 +7,19 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use serde::de::IgnoredAny;
+
 use super::incoming::{Incoming, Section};
 use super::intent::Intent;
 use super::pull::Staging;
 use super::{Engine, EngineError};
 use crate::image::docker_archive::{MANIFEST, ManifestItem, REPOSITORIES};
 use crate::image::manifest::{Manifest, Platform};
-use crate::image::{Digest, ImageConfig, Reference, oci_layout};
+use crate::image::{Digest, ImageConfig, Reference, go_json, oci_layout};
 use crate::layer::archive::ArchiveError;
 use crate::layer::{chain_ids, decompressed};
 use crate::store::Layer;
+use crate::sys::reason::reason;
 
 /// An archive that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +32,7 @@ pub enum LoadError {
     Stream(#[source] io::Error),
     #[error("open {}: no such file or directory", path.display())]
     Missing { path: PathBuf },
-    #[error("{name} of the archive is not valid JSON: {source}")]
+    #[error("{}", json_reason(.name, .source))]
     Json { name: String, source: serde_json::Error },
     #[error("{name} of the archive is larger than {limit_bytes} bytes: the archive is damaged or hostile")]
     TooLarge { name: String, limit_bytes: u64 },
@@ -52,11 +55,21 @@ pub enum LoadError {
 }
 
 /// Go's words for what our own reader finds.
-fn tar_reason(error: &ArchiveError) -> String {
+pub(super) fn tar_reason(error: &ArchiveError) -> String {
     match error {
         ArchiveError::Truncated { .. } => "unexpected EOF".to_owned(),
         ArchiveError::Malformed { .. } => "archive/tar: invalid tar header".to_owned(),
+        ArchiveError::Read { source, .. } => stream_reason(source),
         other => other.to_string(),
+    }
+}
+
+/// Go's words for JSON that ends too early.
+fn json_reason(name: &str, source: &serde_json::Error) -> String {
+    match source.is_eof() {
+        true if source.column() == 0 => "EOF".to_owned(),
+        true => "unexpected EOF".to_owned(),
+        false => format!("{name} of the archive: {}; save the image again", go_json::reason(source)),
     }
 }
 
@@ -64,7 +77,7 @@ fn tar_reason(error: &ArchiveError) -> String {
 fn stream_reason(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "unexpected EOF".to_owned(),
-        _ => error.to_string(),
+        _ => reason(error),
     }
 }
 
@@ -173,7 +186,7 @@ impl Engine {
                 diff_id: diff_id.clone(),
                 parent: below,
                 cache_id: String::new(),
-                size_bytes: unpacked.size_bytes,
+                size_bytes: self.driver.size_bytes(&unpacked),
             };
             staged.push(Staged { layer, content });
         }
@@ -317,7 +330,9 @@ fn blob(archive: &Incoming, digest: &Digest) -> Result<Vec<u8>, LoadError> {
 }
 
 fn json<T: serde::de::DeserializeOwned>(name: &str, text: &[u8]) -> Result<T, LoadError> {
-    serde_json::from_slice(text).map_err(|source| json_error(name, source))
+    // What is no JSON at all is told before what is JSON of another kind.
+    let first = |source| serde_json::from_slice::<IgnoredAny>(text).err().unwrap_or(source);
+    serde_json::from_slice(text).map_err(|source| json_error(name, first(source)))
 }
 
 fn json_error(name: &str, source: serde_json::Error) -> LoadError {

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::config::Time;
 use serde::{Deserialize, Serialize};
@@ -88,26 +88,49 @@ impl LogWriter {
     }
 }
 
-/// Every record of the log at `path`; a log that was never written is empty. A line that a crash cut off is passed over.
-pub fn read(path: &Path) -> io::Result<Vec<LogLine>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other?,
-    };
-    let mut records = Vec::new();
-    for line in io::BufReader::new(file).split(b'\n') {
-        match serde_json::from_slice(&line?) {
-            Ok(record) => records.push(record),
-            Err(error) => tracing::warn!(path = %path.display(), %error, "a line of the log is damaged"),
-        }
+/// Reads a log piece by piece, as it grows.
+#[derive(Debug)]
+pub struct LogReader {
+    path: PathBuf,
+    read_bytes: u64,
+}
+
+impl LogReader {
+    /// A reader at the beginning of the log at `path`; one that was never written is empty.
+    pub fn new(path: impl Into<PathBuf>) -> LogReader {
+        LogReader { path: path.into(), read_bytes: 0 }
     }
-    Ok(records)
+
+    /// The records that were written since the last call. One that a crash cut off is passed over, the one that is being
+    /// written comes with the next call.
+    pub fn read(&mut self) -> io::Result<Vec<LogLine>> {
+        let mut file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        file.seek(io::SeekFrom::Start(self.read_bytes))?;
+        let mut file = io::BufReader::new(file);
+        let (mut records, mut line) = (Vec::new(), Vec::new());
+        while file.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
+            self.read_bytes += line.len() as u64;
+            match serde_json::from_slice(&line) {
+                Ok(record) => records.push(record),
+                Err(error) => tracing::warn!(path = %self.path.display(), %error, "a line of the log is damaged"),
+            }
+            line.clear();
+        }
+        Ok(records)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sys::random::SystemClock;
+
+    fn read(path: &Path) -> io::Result<Vec<LogLine>> {
+        LogReader::new(path).read()
+    }
 
     #[test]
     fn lines_are_kept_whole_however_they_arrive() {
@@ -142,5 +165,23 @@ mod tests {
         LogWriter::open(&path, Stream::Stdout).unwrap().write(b"three\n", &SystemClock).unwrap();
         let texts: Vec<String> = read(&path).unwrap().into_iter().map(|line| line.text).collect();
         assert_eq!(texts, ["one\n", "three\n"]);
+    }
+
+    #[test]
+    fn a_reader_goes_on_where_it_stopped() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("x-json.log");
+        let mut reader = LogReader::new(&path);
+        let mut texts = || reader.read().unwrap().into_iter().map(|line| line.text).collect::<Vec<_>>();
+        assert!(texts().is_empty());
+        let mut log = LogWriter::open(&path, Stream::Stdout).unwrap();
+        log.write(b"one\n", &SystemClock).unwrap();
+        assert_eq!(texts(), ["one\n"]);
+        let mut file = fs::OpenOptions::new().append(true).open(&path).unwrap();
+        let (half, rest) = (r#"{"log":"two\n","stream":"std"#, "out\",\"time\":\"2026-11-21T01:25:53Z\"}\n");
+        file.write_all(half.as_bytes()).unwrap();
+        assert!(texts().is_empty());
+        file.write_all(rest.as_bytes()).unwrap();
+        assert_eq!(texts(), ["two\n"]);
     }
 }

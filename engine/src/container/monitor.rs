@@ -2,8 +2,8 @@
 //!
 //! *Why*: there is no daemon, and somebody must hold the log, the terminal, the published ports and the exit code after
 //! the command that started the container is gone. *Holds*: the state on disk says "running" only while this process
-//! lives; whoever sees its end (or the exit frame) finds the state written and nothing mounted. *Never*: more than one
-//! thread before the container's first process exists.
+//! lives; whoever sees its end (or the exit frame) finds the state written, and nothing mounted unless somebody was using the
+//! mount just then (`layer_lock.rs`). *Never*: more than one thread before the container's first process exists.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -20,6 +20,7 @@ use super::exec::exit_code;
 use super::hub::{Hub, pump};
 use super::intent::remove_directory;
 use super::launch::{self, Launch, Launched, Network};
+use super::layer_lock::HeldLayer;
 use super::log::Stream;
 use super::network::{Connection, listen_all};
 use super::program::Program;
@@ -33,7 +34,8 @@ use super::{Container, Engine, EngineError, Settings, rootfs};
 pub(super) const SOCKET: &str = "attach.sock";
 
 /// The monitor's main program. Its standard input is a socket of a first attached command, or `/dev/null`; on its
-/// standard output it says how the start went: `O`, or `E`, four bytes of exit code, and why.
+/// standard output it says `L` as soon as it is the container's monitor, and then how the start went: `O`, or `E`, four bytes of
+/// exit code, and why.
 pub fn main(settings: Settings, id: &str) -> ExitCode {
     let mut report = Some(io::stdout());
     let result = Engine::open(settings).and_then(|engine| engine.supervise(id, &mut report));
@@ -53,18 +55,16 @@ impl Engine {
     fn supervise(&self, id: &str, report: &mut Option<io::Stdout>) -> Result<(), EngineError> {
         let directory = self.run_directory(id);
         let Some(_place) = become_monitor(&directory)? else { return Ok(()) };
-        let watched = self.load(id).and_then(|container| self.watch(&container, &directory, report));
+        say(report, b"L");
+        let watched = self.own_layer(id).and_then(|held| self.watch(held, &directory, report));
         let removed = remove_directory(&directory);
         watched.and(removed)
     }
 
-    /// From the start of a container to its end. Whatever fails, nothing stays mounted and nothing runs.
-    fn watch(
-        &self,
-        container: &Container,
-        directory: &Path,
-        report: &mut Option<io::Stdout>,
-    ) -> Result<(), EngineError> {
+    /// From the start of a container, whose layer is held until it runs, to its end. Whatever fails, nothing stays mounted
+    /// and nothing runs.
+    fn watch(&self, held: HeldLayer, directory: &Path, report: &mut Option<io::Stdout>) -> Result<(), EngineError> {
+        let container = &held.container.clone();
         let id = &container.id;
         let (launched, listener, published, connection) = match self.start_container(container, directory) {
             Ok(started) => started,
@@ -76,7 +76,7 @@ impl Engine {
         let pid = launched.pid;
         let noted = self.update(id, |container| note_start(container, &launched, &published, self.clock.now()));
         let container = match noted {
-            Ok(container) => container,
+            Ok(noted) => noted,
             Err(error) => {
                 let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
                 let _ = nix::sys::wait::waitpid(pid, None);
@@ -84,6 +84,7 @@ impl Engine {
                 return Err(error);
             }
         };
+        drop(held);
         let hub = Hub::start(&container, launched.stdin, launched.terminal, listener);
         let log = PathBuf::from(&container.config.log_path);
         let pumps = [(Some(launched.stdout), Stream::Stdout), (launched.stderr, Stream::Stderr)];
@@ -115,12 +116,10 @@ impl Engine {
         let has_ports = matches!(network, Network::Own(_) | Network::Bridged(_));
         let published = if has_ports { listen_all(container)? } else { Vec::new() };
         let files = self.write_files(container, network)?;
-        let mut binds = self.binds(container)?;
-        // One of the caller's hides ours of the same name.
-        let ours =
-            files.into_iter().filter(|ours| binds.iter().all(|bind| bind.target != ours.target)).collect::<Vec<_>>();
-        binds.extend(ours);
+        let binds = self.binds_and(container, files)?;
         let mount = self.store.layers.mount(&container.id)?;
+        // What a monitor that was killed, or whose container ended while somebody used its mount, has left.
+        self.driver.detach(&mount.mount_id)?;
         let rootfs = self.driver.attach(&mount.mount_id)?;
         let listener = listen(directory)?;
         let program = program_of(container);
@@ -166,22 +165,37 @@ impl Engine {
     }
 
     fn note_end(&self, container: &Container, code: i32) -> Result<(), EngineError> {
-        self.leave_network(&container.id)?;
-        self.driver.detach(&self.store.layers.mount(&container.id)?.mount_id)?;
+        let id = &container.id;
+        self.leave_network(id)?;
+        let mount = self.store.layers.mount(id)?;
         if container.host.auto_remove {
+            let _held = self.own_layer(id)?;
+            self.driver.detach(&mount.mount_id)?;
             let _lock = self.store.lock()?;
             return self.forget(container, true);
         }
+        let held = self.own_layer_now(id)?;
+        if held.is_some() {
+            self.driver.detach(&mount.mount_id)?;
+        }
         let now = self.clock.now();
-        self.update(&container.id, |container| container.end(code.into(), now.into()))?;
+        self.update(id, |container| container.end(code.into(), now.into()))?;
         Ok(())
     }
 }
 
+/// Tells whoever waits for the start; one that went away meanwhile loses nothing.
+fn say(report: &mut Option<io::Stdout>, word: &[u8]) {
+    if let Some(report) = report {
+        let _ = report.write_all(word).and_then(|()| report.flush());
+    }
+}
+
 fn say_started(report: &mut Option<io::Stdout>) -> Result<(), EngineError> {
-    let Some(mut report) = report.take() else { return Ok(()) };
-    // A caller that went away meanwhile loses nothing: the container runs.
-    let _ = report.write_all(b"O").and_then(|()| report.flush());
+    say(report, b"O");
+    if report.take().is_none() {
+        return Ok(());
+    }
     // The caller waits for the end of this stream.
     let silence = File::options().write(true).open("/dev/null");
     silence.and_then(|silence| Ok(rustix::stdio::dup2_stdout(silence)?)).map_err(failed("open", Path::new("/dev/null")))

@@ -20,6 +20,7 @@ use crate::driver::DriverError;
 use crate::image::RunConfig;
 use crate::layer::{Files, copy_tree};
 use crate::store::Volume;
+use crate::sys::reason::reason;
 use crate::sys::root::Root;
 
 impl Engine {
@@ -135,9 +136,18 @@ impl Engine {
         }
     }
 
+    /// [`Engine::binds`], and those of `files` whose places are not taken by them.
+    pub(super) fn binds_and(&self, container: &Container, files: Vec<Bind>) -> Result<Vec<Bind>, EngineError> {
+        let mut binds = self.binds(container)?;
+        let is_free = |file: &Bind| binds.iter().all(|bind| bind.target != file.target);
+        let files: Vec<Bind> = files.into_iter().filter(is_free).collect();
+        binds.extend(files);
+        Ok(binds)
+    }
+
     /// What is bound into a container, outer places first. A path of the host that is missing is made, unless it has to be
     /// there.
-    pub(super) fn binds(&self, container: &Container) -> Result<Vec<Bind>, EngineError> {
+    fn binds(&self, container: &Container) -> Result<Vec<Bind>, EngineError> {
         let mut points: Vec<&MountPoint> = container.config.mount_points.values().collect();
         points.sort_by_key(|point| point.destination.matches('/').count());
         points.into_iter().map(|point| self.bind(point)).collect()
@@ -196,11 +206,4 @@ fn is_empty(directory: &Path) -> Result<bool, EngineError> {
 
 fn make_directories(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o755).create(path)
-}
-
-/// What the operating system refused, in Go's words: `permission denied`.
-pub(super) fn reason(error: &io::Error) -> String {
-    error
-        .raw_os_error()
-        .map_or_else(|| error.to_string(), |number| nix::errno::Errno::from_raw(number).desc().to_lowercase())
 }

@@ -149,6 +149,11 @@ impl Engine {
         Ok(self.files_of(container))
     }
 
+    /// Those of the files that are there: a container that was never started has none.
+    pub(super) fn written_files(&self, container: &Container) -> Vec<Bind> {
+        self.files_of(container).into_iter().filter(|file| file.source.is_file()).collect()
+    }
+
     /// The files of the container's record, or of that of the container whose network it has.
     fn files_of(&self, container: &Container) -> Vec<Bind> {
         let config = &container.config;

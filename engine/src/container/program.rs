@@ -9,8 +9,12 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Uid};
 use rustix::thread::CapabilitySet;
 
+use crate::sys::reason::reason;
 use crate::sys::root::Root;
 use crate::sys::{capability, namespace, process};
+
+/// The largest number of a user or group (the kernel's own limit is higher; this is libcontainer's).
+const ID_MAX: u32 = i32::MAX.unsigned_abs();
 
 /// What is to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,14 +38,17 @@ pub enum ProgramError {
     /// A user or group that the container's files do not know.
     #[error("unable to find {kind} {name}: no matching entries in {file} file")]
     Unknown { kind: &'static str, name: String, file: &'static str },
+    /// A number that no user or group may have.
+    #[error("uids and gids must be in range 0-{ID_MAX}")]
+    Range,
     /// A user without a number in this user namespace.
     #[error("user {uid} is not mapped here: install uidmap and get a range in /etc/subuid and /etc/subgid")]
     Unmapped { uid: u32 },
     /// The working directory is not there or is none.
-    #[error("chdir to cwd (\"{path}\") set in config.json failed: {source}")]
+    #[error("chdir to cwd (\"{path}\") set in config.json failed: {}", reason(source))]
     Directory { path: String, source: io::Error },
     /// Another step failed.
-    #[error("{step}: {source}")]
+    #[error("{step}: {}", reason(source))]
     Step { step: &'static str, source: io::Error },
 }
 
@@ -148,15 +155,20 @@ impl Identity {
         let entry = passwd.iter().find(|fields| fields[0] == user || fields.get(2).is_some_and(|uid| uid == user));
         let number = |text: &str| text.parse::<u32>().ok();
         let field = |index: usize| entry.and_then(|fields| fields.get(index)).map(String::as_str);
-        let unknown = |kind, name: &str, file| ProgramError::Unknown { kind, name: name.to_owned(), file };
-        let uid = field(2).and_then(number).or_else(|| number(user)).ok_or_else(|| unknown("user", user, "passwd"))?;
+        let uid = match field(2).and_then(number) {
+            Some(uid) => uid,
+            None => in_range(user)?.ok_or_else(|| unknown("user", user, "passwd"))?,
+        };
         let group_table = table("/etc/group", "read /etc/group", group.unwrap_or("0"))?;
         let gid = match group {
             None => field(3).and_then(number).unwrap_or(0),
             Some(group) => {
                 let found =
                     group_table.iter().find(|fields| fields[0] == group).and_then(|fields| number(fields.get(2)?));
-                found.or_else(|| number(group)).ok_or_else(|| unknown("group", group, "group"))?
+                match found {
+                    Some(gid) => gid,
+                    None => in_range(group)?.ok_or_else(|| unknown("group", group, "group"))?,
+                }
             }
         };
         let name = field(0).unwrap_or_default().to_owned();
@@ -185,6 +197,17 @@ impl Identity {
         let kept = if self.uid == 0 { capability::CONTAINER_DEFAULT } else { CapabilitySet::empty() };
         capability::set_to(kept).map_err(step("drop capabilities"))
     }
+}
+
+fn unknown(kind: &'static str, name: &str, file: &'static str) -> ProgramError {
+    ProgramError::Unknown { kind, name: name.to_owned(), file }
+}
+
+/// The number that `text` is; nothing when it is a name.
+fn in_range(text: &str) -> Result<Option<u32>, ProgramError> {
+    let Ok(number) = text.parse::<i64>() else { return Ok(None) };
+    let number = u32::try_from(number).ok().filter(|number| *number <= ID_MAX);
+    number.map(Some).ok_or(ProgramError::Range)
 }
 
 /// The lines of a colon-separated file in which `wanted` is looked up; a missing file has none. One that cannot be read has
@@ -224,6 +247,10 @@ mod tests {
         assert_eq!(identity.groups, [54321], "groups without members are nobody's");
         let unknown = Identity::find("nosuchuser").map(|_| ()).unwrap_err();
         assert_eq!(unknown.to_string(), "unable to find user nosuchuser: no matching entries in passwd file");
+        for beyond in ["-1", "2147483648", "0:-1", "99999999999"] {
+            let refused = Identity::find(beyond).map(|_| ()).unwrap_err();
+            assert_eq!(refused.to_string(), "uids and gids must be in range 0-2147483647");
+        }
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl PullSink for Sink<'_> {
         if unpacked.xattrs_lost > 0 {
             tracing::warn!(layer = %layer.blob, unpacked.xattrs_lost, "extended attributes were refused and are lost");
         }
-        lock(&self.unpacked).push((layer.index, unpacked.size_bytes));
+        lock(&self.unpacked).push((layer.index, self.engine.driver.size_bytes(&unpacked)));
         Ok(())
     }
 

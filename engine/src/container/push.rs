@@ -25,6 +25,7 @@ impl Engine {
     /// Pushes the image called `reference`, which has a tag, to the registry that the name says.
     pub fn push(&self, reference: &Reference, progress: &dyn PushProgress) -> Result<Pushed, EngineError> {
         let repository = reference.familiar_name();
+        let lock = self.store.lock()?;
         let id = self.store.repositories()?.get(&repository, &reference.familiar()).cloned();
         let id = id.ok_or_else(|| EngineError::NoSuchTag(reference.familiar()))?;
         let config = self.image_config(&id)?;
@@ -33,13 +34,19 @@ impl Engine {
             let layer = self.store.layers.get(&chain_id)?;
             layers.push(LayerToPush { chain_id, diff_id: layer.diff_id, size_bytes: layer.size_bytes });
         }
+        let lease = self.lease([&id])?;
+        drop(lock);
         let image = ImageToPush { config: config.raw().to_vec(), layers };
         let source = Source { engine: self, scratch: self.store.data_root().join("tmp") };
         let pushed = registry::push(reference, &image, &self.settings.registry, &source, progress)?;
-        let _lock = self.store.lock()?;
+        let lock = self.store.lock()?;
         let mut names = self.store.repositories()?;
-        names.set(&repository, &format!("{repository}@{}", pushed.manifest_digest), &id);
-        self.store.save_repositories(&names)?;
+        // An image that was removed meanwhile has no names any more.
+        if self.store.images.has(&id) {
+            names.set(&repository, &format!("{repository}@{}", pushed.manifest_digest), &id);
+            self.store.save_repositories(&names)?;
+        }
+        drop((lock, lease));
         Ok(pushed)
     }
 }

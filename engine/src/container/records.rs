@@ -18,7 +18,7 @@ use super::config::{ContainerConfig, HostConfig, State, Time, to_docker_json};
 use super::error::failed;
 use super::intent::remove_directory;
 use super::{Engine, EngineError};
-use crate::store::{Lock, StoreError, atomic};
+use crate::store::{Asked, Hold, Lock, StoreError, atomic};
 use crate::sys::presence::Presence;
 use crate::sys::process::Process;
 
@@ -103,7 +103,10 @@ impl Engine {
         let directory = self.record_directory(&container.id);
         let write = |name: &str, json: serde_json::Result<Vec<u8>>, mode| {
             let path = directory.join(name);
-            let json = json.map_err(|error| StoreError::Damaged { path: path.clone(), reason: error.to_string() })?;
+            let json = json.map_err(|error| StoreError::Damaged {
+                path: path.clone(),
+                reason: crate::image::go_json::reason(&error),
+            })?;
             atomic::write(&path, &json, mode)
         };
         write("hostconfig.json", to_docker_json(&container.host), 0o644)?;
@@ -112,7 +115,10 @@ impl Engine {
 
     /// Changes the record of a container as it is now, whatever another process wrote meanwhile.
     pub(super) fn update(&self, id: &str, change: impl FnOnce(&mut Container)) -> Result<Container, EngineError> {
-        let _lock = Lock::exclusive(&self.record_directory(id))?;
+        let directory = self.record_directory(id);
+        let Asked::Held(_lock) = Lock::ask(&directory, Hold::Alone)? else {
+            return Err(EngineError::NoSuchContainer(id.to_owned()));
+        };
         let mut container = self.load(id)?;
         change(&mut container);
         self.save(&container)?;
@@ -134,9 +140,19 @@ impl Engine {
         Ok(())
     }
 
+    /// Leaves a container whose layer somebody uses to the next command: it may be starting just now.
     fn bury(&self, id: &str) -> Result<(), EngineError> {
+        let held = match self.own_layer_now(id) {
+            Ok(Some(held)) => held,
+            // Somebody has removed it meanwhile.
+            Ok(None) | Err(EngineError::NoSuchContainer(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if !held.container.config.state.running || self.monitor(id).is_some() {
+            return Ok(());
+        }
         let now = self.clock.now();
-        let pid = self.load(id)?.config.state.pid;
+        let pid = held.container.config.state.pid;
         if let Some(survivor) = Process::first_of_namespace(Pid::from_raw(pid)) {
             let directory = self.run_directory(id);
             survivor.signal(libc::SIGKILL).map_err(failed("kill what is left of", &directory))?;
@@ -190,7 +206,10 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Engine
         other => other.map_err(failed("open", path))?,
     };
     let parsed = serde_json::from_slice(&text);
-    Ok(Some(parsed.map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })?))
+    Ok(Some(parsed.map_err(|error| StoreError::Damaged {
+        path: path.to_owned(),
+        reason: crate::image::go_json::reason(&error),
+    })?))
 }
 
 /// Takes the place of the monitor in `directory`; nothing when another has it.

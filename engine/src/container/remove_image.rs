@@ -19,6 +19,14 @@ pub enum RemovedImage {
     Deleted(Digest),
 }
 
+/// Layers that nothing needs any more.
+pub(super) struct Released {
+    /// Those that went, by chain ID, the topmost first.
+    pub removed: Vec<Digest>,
+    /// None is left because somebody reads it.
+    pub is_all: bool,
+}
+
 /// Why an image cannot go.
 struct Conflict {
     /// Force does not help.
@@ -134,8 +142,11 @@ impl Engine {
         let intent = self.intend(&[], &chain)?;
         self.store.images.remove(image)?;
         removed.push(RemovedImage::Deleted(image.clone()));
-        removed.extend(self.release_layers(self.top_layer(&config))?.into_iter().map(RemovedImage::Deleted));
-        intent.done()?;
+        let released = self.release_layers(self.top_layer(&config))?;
+        removed.extend(released.removed.into_iter().map(RemovedImage::Deleted));
+        if released.is_all {
+            intent.done()?;
+        }
         match parent {
             Some(parent) if self.store.images.has(&parent) => self.delete(names, &parent, false, true, removed),
             _ => Ok(()),
@@ -181,17 +192,20 @@ impl Engine {
         Ok(children)
     }
 
-    /// Deletes the layers from `top` down to the first that an image or a container still needs.
-    pub(super) fn release_layers(&self, top: Option<Digest>) -> Result<Vec<Digest>, EngineError> {
+    /// Deletes the layers from `top` down to the first that an image or a container still needs, or that somebody reads.
+    pub(super) fn release_layers(&self, top: Option<Digest>) -> Result<Released, EngineError> {
         let needed = self.needed_layers()?;
         let mut removed = Vec::new();
         let mut next = top;
         while let Some(chain_id) = next.filter(|chain_id| !needed.contains(chain_id)) {
+            if self.is_leased(&chain_id)? {
+                return Ok(Released { removed, is_all: false });
+            }
             next = self.store.layers.get(&chain_id)?.parent;
             self.drop_layer(&chain_id)?;
             removed.push(chain_id);
         }
-        Ok(removed)
+        Ok(Released { removed, is_all: true })
     }
 
     /// Deletes one layer: its record first, so that no record ever names a directory that is gone.

@@ -10,17 +10,17 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
 
 use super::error::failed;
-use super::mounts::reason;
 use super::{Container, EngineError};
 use crate::sys::mount;
 use crate::sys::namespace;
+use crate::sys::reason::reason;
 use crate::sys::root::Root;
 
 /// What went wrong, at which mount.
 #[derive(Debug, thiserror::Error)]
 pub enum RootfsError {
     /// One of those that every container has.
-    #[error("{what}: {source}")]
+    #[error("{what}: {}", reason(.source))]
     Own { what: String, source: io::Error },
     /// One that somebody asked for.
     #[error(

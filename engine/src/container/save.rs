@@ -41,7 +41,13 @@ impl Engine {
     /// Writes the images called `names` to `out`. A repository's name alone means all its tags. Nothing is written before
     /// all names and all layers are known to be here.
     pub fn save_images(&self, names: &[String], out: &mut dyn Write) -> Result<(), EngineError> {
-        let members = self.members(&self.chosen(names)?)?;
+        let (members, _lease) = {
+            let _lock = self.store.lock()?;
+            let chosen = self.chosen(names)?;
+            let images = chosen.iter().map(|image| &image.id);
+            let lease = self.lease(images)?;
+            (self.members(&chosen)?, lease)
+        };
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
         for (name, (mtime_seconds, member)) in &members {
             self.write_member(name, *mtime_seconds, member, &mut out)?;

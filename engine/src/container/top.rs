@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use nix::unistd::{SysconfVar, sysconf};
 
 use super::error::failed;
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, processes};
 use crate::sys::owners;
 
 /// Titles and rows of a table of processes.
@@ -75,7 +75,6 @@ impl Engine {
             return Err(EngineError::NotRunning(container.id));
         }
         let columns = columns(options)?;
-        let proc = Path::new("/proc");
         let uptime = fs::read_to_string("/proc/uptime").map_err(failed("open", Path::new("/proc/uptime")))?;
         let ticks = sysconf(SysconfVar::CLK_TCK).ok().flatten().and_then(|ticks| u64::try_from(ticks).ok());
         let machine = Machine {
@@ -83,16 +82,9 @@ impl Engine {
             uptime_seconds: uptime.split(['.', ' ']).next().and_then(|text| text.parse().ok()).unwrap_or(0),
             now: self.clock.now(),
         };
-        let namespace = |pid: &str| fs::read_link(proc.join(pid).join("ns/pid")).ok();
-        let own = namespace(&container.config.state.pid.to_string());
-        let mut processes = Vec::new();
-        for entry in fs::read_dir(proc).map_err(failed("list", proc))?.flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            // One that ends meanwhile is gone from the list, too.
-            if own.is_some() && namespace(&name) == own {
-                processes.extend(Process::read(&entry.path()));
-            }
-        }
+        // One that ends meanwhile is gone from the list, too.
+        let mut processes: Vec<Process> =
+            processes::directories(&container)?.iter().filter_map(|process| Process::read(process)).collect();
         processes.sort_by_key(|process| process.pid);
         Ok(ProcessTable {
             titles: columns.iter().map(|(_, title)| (*title).to_owned()).collect(),

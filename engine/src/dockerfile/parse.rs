@@ -130,9 +130,32 @@ impl Refusal {
     }
 }
 
+/// Whether the words of an instruction may be a JSON list.
+fn takes_list(instruction: &grammar::Instruction<'_>) -> bool {
+    use grammar::Instruction as G;
+    matches!(
+        instruction,
+        G::Run(_) | G::Copy(_) | G::Add(_) | G::Cmd(_) | G::Entrypoint(_) | G::Volume(_) | G::Shell(_)
+    )
+}
+
+/// Whether `rest` begins, behind its flags, with a JSON list that holds something other than strings.
+fn is_list_of_others(rest: &str) -> bool {
+    let mut rest = rest.trim_start();
+    while let Some((_, behind)) = rest.split_once(char::is_whitespace).filter(|_| rest.starts_with("--")) {
+        rest = behind.trim_start();
+    }
+    let first = serde_json::Deserializer::from_str(rest).into_iter::<Vec<serde_json::Value>>().next();
+    matches!(first, Some(Ok(list)) if list.iter().any(|item| !item.is_string()))
+}
+
 /// `rest` is what follows the instruction's name, in one line.
 fn read(instruction: grammar::Instruction<'_>, rest: &str, escape: char) -> Result<Instruction, Refusal> {
     use grammar::Instruction as G;
+    if takes_list(&instruction) && is_list_of_others(rest) {
+        let reason = "when using JSON array syntax, arrays must be comprised of strings only";
+        return Err(Refusal::Anywhere(reason.to_owned()));
+    }
     let setting = |setting| Ok(Instruction::Setting(setting));
     match instruction {
         G::From(from) => {
@@ -158,6 +181,8 @@ fn read(instruction: grammar::Instruction<'_>, rest: &str, escape: char) -> Resu
         }
         G::Copy(copy) => {
             let [owner, from] = flags(&copy.options, ["chown", "from"])?;
+            // From nowhere is from the context.
+            let from = from.filter(|from| !from.is_empty());
             transfer("COPY", copy.src.into_iter().collect(), copy.dest.value.into_owned(), owner, from)
         }
         G::Add(add) => {

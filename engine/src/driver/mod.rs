@@ -7,8 +7,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::layer::{Change, OverlayXattr, Packed};
+use crate::layer::{Change, OverlayXattr, Packed, Unpacked};
 use crate::sys::overlay::DetachedOverlay;
+use crate::sys::reason::reason;
 
 mod files;
 pub mod known;
@@ -23,7 +24,7 @@ pub use known::{Availability, KNOWN, survey};
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// A system call failed.
-    #[error("{operation} {}: {source}", .path.display())]
+    #[error("{operation} {}: {}", .path.display(), reason(.source))]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     /// Reading or writing the tar of a layer failed.
     #[error(transparent)]
@@ -107,7 +108,8 @@ pub trait Driver: Send + Sync {
     /// The whole tree of layer `id` with all below it, to read.
     fn view(&self, id: &str) -> Result<View, DriverError>;
 
-    /// The whole tree of layer `id`, to write into it before anybody else uses it.
+    /// The whole tree of layer `id`, to write into it: as it is attached, or mounted alone. Its upper directory must not be
+    /// mounted a second time, so nobody else may use it meanwhile.
     fn edit(&self, id: &str) -> Result<View, DriverError>;
 
     /// What layer `id` changes against `parent`, as `docker diff` lists it.
@@ -122,6 +124,11 @@ pub trait Driver: Send + Sync {
 
     /// Bytes of the regular files that belong to layer `id` alone.
     fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError>;
+
+    /// The size that the books give a layer that was unpacked so: what its headers tell, unless the driver measures.
+    fn size_bytes(&self, unpacked: &Unpacked) -> u64 {
+        unpacked.told_bytes
+    }
 
     /// Removes layer `id`; what is gone already is no error.
     fn remove(&self, id: &str) -> Result<(), DriverError>;

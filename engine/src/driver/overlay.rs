@@ -144,6 +144,9 @@ impl Driver for Overlay {
     }
 
     fn edit(&self, id: &str) -> Result<View, DriverError> {
+        if let Some(view) = merged::attached(&self.layer(id))? {
+            return Ok(view);
+        }
         match self.lower_id(id)? {
             Some(lower_id) => merged::detached(&self.writable(id, &lower_id), &self.layer(id)),
             None => Ok(View { path: self.root(id), detached: None }),

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::files::{self, exists_is_fine, failed, gone_is_fine, make_directory, write};
 use super::merged::{self, MERGED};
 use super::{Driver, DriverError, GraphData, View};
-use crate::layer::{Change, OverlayXattr, Packed, changes, pack};
+use crate::layer::{Change, OverlayXattr, Packed, Unpacked, changes, pack};
 use crate::sys::namespace;
 use crate::sys::overlay::Overlay;
 use crate::sys::random::KernelEntropy;
@@ -87,11 +87,12 @@ impl Overlay2 {
         Ok(())
     }
 
+    /// The layer knows its short name before that is there: whoever is killed in between leaves nothing that cannot be found.
     fn link(&self, id: &str) -> Result<(), DriverError> {
         let link = KernelEntropy.link_id();
+        write(&self.layer(id).join("link"), link.as_bytes(), 0o644)?;
         let path = self.home.join("l").join(&link);
-        symlink(Path::new("..").join(id).join("diff"), &path).map_err(failed("symlink", &path))?;
-        write(&self.layer(id).join("link"), link.as_bytes(), 0o644)
+        symlink(Path::new("..").join(id).join("diff"), &path).map_err(failed("symlink", &path))
     }
 
     /// The overlay of a layer with its own directory writable.
@@ -163,6 +164,9 @@ impl Driver for Overlay2 {
     }
 
     fn edit(&self, id: &str) -> Result<View, DriverError> {
+        if let Some(view) = merged::attached(&self.layer(id))? {
+            return Ok(view);
+        }
         let overlay = self.writable(id)?;
         if overlay.lower.is_empty() {
             return Ok(View { path: self.layer(id).join("diff"), detached: None });
@@ -188,10 +192,17 @@ impl Driver for Overlay2 {
         files::size_below(&diff).map_err(failed("measure", &diff))
     }
 
+    /// dockerd measures the directory here, where a symbolic link is as long as its target; its other drivers add up headers.
+    fn size_bytes(&self, unpacked: &Unpacked) -> u64 {
+        unpacked.size_bytes
+    }
+
     fn remove(&self, id: &str) -> Result<(), DriverError> {
         self.detach(id)?;
         let directory = self.layer(id);
-        if let Ok(link) = self.read(id, "link") {
+        if let Ok(link) = self.read(id, "link")
+            && !link.is_empty()
+        {
             let path = self.home.join("l").join(link);
             fs::remove_file(&path).or_else(gone_is_fine).map_err(failed("remove", &path))?;
         }
@@ -241,6 +252,17 @@ mod tests {
         assert!(driver.read("a", "lower").is_err());
         assert!(driver.layer("b").join("committed").exists());
         assert!(!driver.layer("c").join("committed").exists());
+    }
+
+    #[test]
+    fn a_layer_whose_making_was_cut_off_can_be_removed() {
+        let (_root, driver) = driver();
+        for made in ["", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"] {
+            driver.lay_out("a", None).unwrap();
+            fs::write(driver.layer("a").join("link"), made).unwrap();
+            driver.remove("a").unwrap();
+            assert!(driver.all().unwrap().is_empty() && driver.home.join("l").exists());
+        }
     }
 
     #[test]

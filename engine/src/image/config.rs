@@ -21,11 +21,11 @@ pub struct ImageConfig {
 /// Bytes that are no image configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("image configuration {id} is not valid JSON: {source}")]
+    #[error("image configuration {id}: {}", go_json::reason(source))]
     Parse { id: Digest, source: serde_json::Error },
     #[error("invalid rootfs in image configuration {id}: expected type \"layers\", found {found:?}")]
     RootFs { id: Digest, found: String },
-    #[error("cannot write an image configuration: {0}")]
+    #[error("cannot write an image configuration: {}", go_json::reason(.0))]
     Write(#[from] serde_json::Error),
 }
 

@@ -4,6 +4,7 @@ use std::io;
 
 use serde::Serialize;
 use serde_json::Serializer;
+use serde_json::error::Category;
 use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 
 /// `value` as compact JSON in which `<`, `>`, `&`, U+2028 and U+2029 are escaped, as `json.Marshal` does.
@@ -13,6 +14,22 @@ pub fn to_vec<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     value.serialize(&mut Serializer::with_formatter(&mut bytes, GoFormatter))?;
     Ok(bytes)
+}
+
+/// Why JSON could not be read, in Go's words where it ends too early, and with the place where it goes wrong otherwise.
+pub fn reason(error: &serde_json::Error) -> String {
+    let (line, column, text) = (error.line(), error.column(), error.to_string());
+    let text = text.split(" at line ").next().unwrap_or_default();
+    match error.classify() {
+        Category::Eof => "unexpected end of JSON input".to_owned(),
+        Category::Syntax => format!("no valid JSON in line {line}, column {column}"),
+        // The parser's own words name types of this program.
+        Category::Data if ["invalid type", "missing field", "unknown "].iter().any(|own| text.starts_with(own)) => {
+            format!("in line {line}, column {column} it holds something else than belongs there")
+        }
+        Category::Data => text.to_owned(),
+        Category::Io => "it cannot be read".to_owned(),
+    }
 }
 
 struct GoFormatter;

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use super::Digest;
+use super::{Digest, go_json};
 
 /// Media types of Docker's formats and OCI's.
 pub mod media_type {
@@ -84,7 +84,7 @@ pub struct Platform {
 /// Bytes that are no manifest, or an image this engine cannot hold.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
-    #[error("manifest {digest} is not valid JSON: {source}")]
+    #[error("manifest {digest}: {}", go_json::reason(source))]
     Parse { digest: Digest, source: serde_json::Error },
     #[error("manifest {digest} has schema version {version}: push the image again with a client of this decade")]
     SchemaVersion { digest: Digest, version: u64 },
@@ -388,7 +388,7 @@ mod tests {
             (r#"{"schemaVersion":1,"fsLayers":[]}"#.to_owned(), "schema version 1"),
             (r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#.to_owned(), "ambiguous"),
             (r#"{"schemaVersion":2,"mediaType":"text/x"}"#.to_owned(), "text/x"),
-            ("<html>".to_owned(), "not valid JSON"),
+            ("<html>".to_owned(), "no valid JSON"),
             (image(media_type::OCI_MANIFEST, "application/vnd.helm"), "Encountered remote \"application/vnd.helm\""),
         ];
         for (raw, expected) in rows {

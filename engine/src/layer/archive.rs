@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use super::header::{BLOCK_BYTES, checksums, field, padding_bytes};
 use super::tar_split::Recorder;
+use crate::sys::reason::reason;
 
 /// The largest extended header that is taken into memory, as in Docker's tar-split.
 const EXTENDED_HEADER_LIMIT_BYTES: u64 = 1 << 20;
@@ -59,7 +60,7 @@ pub struct Entry {
 /// A stream that is not a whole, well-formed tar. Offsets are bytes from the start of the stream.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchiveError {
-    #[error("cannot read the layer tar at byte {offset}: {source}")]
+    #[error("cannot read the layer tar at byte {offset}: {}", reason(.source))]
     Read { offset: u64, source: io::Error },
     #[error("the layer tar ends at byte {offset}, in the middle of {inside}: fetch the layer again")]
     Truncated { offset: u64, inside: String },
@@ -69,7 +70,7 @@ pub enum ArchiveError {
         "the layer tar holds {name:?} as {what}, which is not supported: rebuild the image without it (tar without --sparse)"
     )]
     Unsupported { name: String, what: String },
-    #[error("cannot note how the layer tar was made: {0}")]
+    #[error("cannot note how the layer tar was made: {}", reason(.0))]
     Record(#[source] io::Error),
 }
 

@@ -19,12 +19,13 @@ use super::entry::{self, OwnerNames};
 use super::header::{BLOCK_BYTES, Header, TooLarge, padding_bytes};
 use super::root;
 use crate::sys::owners::{group_name, user_name};
+use crate::sys::reason::reason;
 use crate::sys::root::Root;
 
 /// A tree that cannot be carried. Paths are relative to its root.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    #[error("{operation} {}: {source}", path.display())]
+    #[error("{operation} {}: {}", path.display(), reason(.source))]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("{} cannot be carried: {source}", path.display())]
     Header { path: PathBuf, source: TooLarge },

@@ -19,6 +19,7 @@ use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::root;
+use crate::sys::reason::reason;
 
 /// The letter in front of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,7 +59,7 @@ impl fmt::Display for Change {
 
 /// A tree that cannot be compared.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {} while comparing two trees: {source}", path.display())]
+#[error("cannot {operation} {} while comparing two trees: {}", path.display(), reason(.source))]
 pub struct ChangesError {
     operation: &'static str,
     path: PathBuf,

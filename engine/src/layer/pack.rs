@@ -24,6 +24,7 @@ use super::header::{BLOCK_BYTES, Header, TooLarge, padding_bytes};
 use super::root::{self, Root};
 use super::whiteout::{self, OverlayXattr};
 use crate::image::Digest;
+use crate::sys::reason::reason;
 
 /// How to pack.
 #[derive(Clone, Copy)]
@@ -52,9 +53,9 @@ pub struct Packed {
 /// An upper that cannot be packed. Paths are relative to it.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
-    #[error("cannot {operation} {} of the layer: {source}", path.display())]
+    #[error("cannot {operation} {} of the layer: {}", path.display(), reason(.source))]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
-    #[error("cannot write the layer tar: {0}")]
+    #[error("cannot write the layer tar: {}", reason(.0))]
     Write(#[source] io::Error),
     #[error("{} changed its size while it was packed: stop or pause the container and try again", path.display())]
     Changing { path: PathBuf },

@@ -26,6 +26,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::sys::reason::reason;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use crc_fast::{CrcAlgorithm, Digest as Crc};
@@ -46,17 +47,17 @@ const SEGMENT: u8 = 2;
 /// A layer tar that cannot be put together again.
 #[derive(Debug, thiserror::Error)]
 pub enum TarSplitError {
-    #[error("cannot read {FILE_NAME}: {0}")]
+    #[error("cannot read {FILE_NAME}: {}", reason(.0))]
     Read(#[source] io::Error),
     #[error("{FILE_NAME} is damaged at entry {position}: {reason}: fetch the image again")]
     Damaged { position: u64, reason: String },
     #[error("duplicates of file paths not supported: {FILE_NAME} names {name:?} twice")]
     Duplicate { name: String },
-    #[error("open {}: {source}", path.display())]
+    #[error("open {}: {}", path.display(), reason(.source))]
     Open { path: PathBuf, source: io::Error },
     #[error("file integrity checksum failed for {name:?}")]
     Checksum { name: String },
-    #[error("cannot write the layer tar: {0}")]
+    #[error("cannot write the layer tar: {}", reason(.0))]
     Write(#[source] io::Error),
 }
 

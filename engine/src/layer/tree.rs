@@ -15,10 +15,11 @@ use rustix::io::Errno;
 
 use super::root;
 use super::whiteout::{self, OverlayXattr};
+use crate::sys::reason::reason;
 
 /// A tree that could not be copied or changed. Paths are relative to it.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {operation} {} of the layer: {source}", path.display())]
+#[error("cannot {operation} {} of the layer: {}", path.display(), reason(.source))]
 pub struct TreeError {
     operation: &'static str,
     path: PathBuf,

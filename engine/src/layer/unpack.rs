@@ -37,6 +37,8 @@ pub enum Owners {
     SquashUnmapped,
     /// The caller, whatever is recorded (counted).
     CallerOnly,
+    /// This user and this group, whatever is recorded; one that this user namespace does not map is an error.
+    Given { uid: u32, gid: u32 },
 }
 
 /// What a tar holds.
@@ -65,6 +67,8 @@ pub struct UnpackOptions {
 pub struct Unpacked {
     /// Docker's layer size: the lengths of files (hard links once) and of symlink targets.
     pub size_bytes: u64,
+    /// The lengths that the headers tell: of files alone, those that a later entry replaced included.
+    pub told_bytes: u64,
     /// Entries in the tar, whiteouts included.
     pub entries: u64,
     /// Entries that have another owner than the one recorded.
@@ -232,6 +236,7 @@ impl Layer {
             Kind::File => {
                 write_file(place, archive)?;
                 self.done.size_bytes += entry.size_bytes;
+                self.done.told_bytes += entry.size_bytes;
             }
             Kind::Symlink => {
                 fs::symlinkat(OsStr::from_bytes(&entry.link_name), place.fd(), place.name)
@@ -311,7 +316,12 @@ impl Layer {
             }
             _ => {}
         };
-        root::remove(place.fd(), place.name, &mut forget).map_err(place.error("replace"))
+        match root::remove(place.fd(), place.name, &mut forget) {
+            Err(Errno::BUSY) => {
+                Err(UnpackError::MountPoint { path: place.path.to_owned(), destination: PathBuf::new() })
+            }
+            removed => removed.map_err(place.error("replace")),
+        }
     }
 
     fn give_attributes(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
@@ -333,7 +343,10 @@ impl Layer {
     }
 
     fn give_owner(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        let (uid, gid) = (entry.uid, entry.gid);
+        let (uid, gid) = match self.options.owners {
+            Owners::Given { uid, gid } => (uid, gid),
+            _ => (entry.uid, entry.gid),
+        };
         if self.options.owners != Owners::CallerOnly {
             let path = || place.path.to_owned();
             match chown(place, Some(uid), Some(gid)) {

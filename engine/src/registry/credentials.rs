@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::PullError;
+use crate::image::go_json;
+use crate::sys::reason::reason;
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +49,9 @@ pub(super) fn look_up(path: Option<&Path>, key: &str) -> Result<Credentials, Pul
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Credentials::Anonymous),
-        Err(error) => return Err(failed(error.to_string())),
+        Err(error) => return Err(failed(reason(&error))),
     };
-    let config: ClientConfig = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
+    let config: ClientConfig = serde_json::from_slice(&bytes).map_err(|error| failed(go_json::reason(&error)))?;
     let entry = config.auths.iter().find(|(name, _)| host_of(name) == host_of(key));
     let Some((name, auth)) = entry else { return Ok(Credentials::Anonymous) };
     decode(auth).ok_or_else(|| failed(format!("the auth of {name:?} is not base64 of user:password")))
@@ -66,9 +68,9 @@ impl CredentialsFile {
     pub fn open(path: &Path) -> Result<CredentialsFile, PullError> {
         let failed = |reason: String| PullError::Credentials { path: path.to_owned(), reason };
         let document = match fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?,
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(go_json::reason(&error)))?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => Map::new(),
-            Err(error) => return Err(failed(error.to_string())),
+            Err(error) => return Err(failed(reason(&error))),
         };
         Ok(CredentialsFile { path: path.to_owned(), document })
     }

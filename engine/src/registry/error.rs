@@ -7,6 +7,7 @@ use super::SinkError;
 use crate::image::Digest;
 use crate::image::config::ConfigError;
 use crate::image::manifest::{ManifestError, PlatformError};
+use crate::sys::reason::reason;
 
 /// Why an image could not be pulled. Nothing of it is registered.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +18,7 @@ pub enum PullError {
     Mirror { url: String },
     #[error("cannot read credentials from {path}: {reason}", path = path.display())]
     Credentials { path: PathBuf, reason: String },
-    #[error("cannot start the network thread: {0}")]
+    #[error("cannot start the network thread: {}", reason(.0))]
     Reactor(#[from] io::Error),
 
     #[error("cannot use {path}: {reason}", path = path.display())]
@@ -101,7 +102,7 @@ pub enum PullError {
         "layer {digest} is compressed with {format}, which is not supported: push the image with gzip or zstd layers"
     )]
     Compression { digest: Digest, format: &'static str },
-    #[error("layer {digest} cannot be decompressed: {source}")]
+    #[error("layer {digest} cannot be decompressed: {}", reason(.source))]
     Decompress { digest: Digest, source: io::Error },
     /// The sink could not take the layer.
     #[error("failed to register layer: {source}")]

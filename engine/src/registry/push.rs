@@ -17,6 +17,7 @@ use super::{
 };
 use crate::image::manifest::media_type;
 use crate::image::{Digest, Reference};
+use crate::sys::reason::reason;
 
 /// As many as dockerd uploads at once (`max-concurrent-uploads`).
 const UPLOADS_MAX: usize = 5;
@@ -30,7 +31,7 @@ pub enum PushError {
     Source { layer: Digest, source: SinkError },
     #[error("cannot read layer {layer}: what is on disk packs to {found}, so it is not the layer that the image names")]
     DiffId { layer: Digest, found: Digest },
-    #[error("cannot keep compressed layers: {0}")]
+    #[error("cannot keep compressed layers: {}", reason(.0))]
     Scratch(std::io::Error),
     #[error("cannot remember where layers are: {0}")]
     Books(SinkError),

@@ -8,6 +8,7 @@ use super::conversation::Conversation;
 use super::endpoint::Transport;
 use super::reactor::Reactor;
 use super::{PullError, RegistrySettings, authorities, endpoint};
+use crate::image::go_json;
 
 /// One repository that was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -36,7 +37,7 @@ pub enum SearchError {
     NotTrusted { url: String, host: String, source: Box<PullError> },
     #[error("Unexpected status code {0}")]
     Status(u16),
-    #[error("the answer is no list of repositories: {0}")]
+    #[error("the answer is no list of repositories: {}", go_json::reason(.0))]
     Answer(serde_json::Error),
 }
 

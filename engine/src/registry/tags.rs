@@ -56,7 +56,7 @@ fn tags_at(conversation: &Conversation, reference: &Reference) -> Result<Vec<Str
         left_bytes -= body.len();
         let page: Page = serde_json::from_slice(&body).map_err(|error| PullError::Registry {
             code: "unexpected answer".to_owned(),
-            message: error.to_string(),
+            message: crate::image::go_json::reason(&error),
         })?;
         tags.extend(page.tags.unwrap_or_default());
         match next {

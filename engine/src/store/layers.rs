@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{StoreError, atomic, failed, make_directory};
+use super::{Asked, Hold, Lock, StoreError, atomic, failed, make_directory};
 use crate::image::Digest;
 
 /// The file from which a layer's tar can be put together.
@@ -168,6 +168,16 @@ impl Layers {
         fs::rename(aside.path(), place).map_err(failed("rename", place))?;
         let _ = aside.keep();
         atomic::sync_directory(place.parent().unwrap_or(place)).map_err(failed("sync", place))
+    }
+
+    /// Asks for the lock on a container's own layer; it goes with the mount's record.
+    pub fn ask_for_mount(&self, container: &str, hold: Hold) -> Result<Asked, StoreError> {
+        Lock::ask(&self.mounts.join(container), hold)
+    }
+
+    /// Asks for the lock on the layer `chain_id`.
+    pub fn ask_for(&self, chain_id: &Digest, hold: Hold) -> Result<Asked, StoreError> {
+        Lock::ask(&self.chains.join(chain_id.hex()), hold)
     }
 
     /// Forgets the mount of a container.

@@ -15,6 +15,7 @@
 //! volumes/<name>/_data                                    what a volume holds                   volumes.rs
 //! ```
 
+use crate::sys::reason::reason;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
@@ -31,7 +32,7 @@ pub mod volumes;
 pub use distribution::Distribution;
 pub use images::Images;
 pub use layers::{Layer, Layers, MountRecord};
-pub use lock::Lock;
+pub use lock::{Asked, Hold, Lock};
 pub use repositories::Repositories;
 pub use volumes::{Volume, Volumes};
 
@@ -39,7 +40,7 @@ pub use volumes::{Volume, Volumes};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A file could not be read or written.
-    #[error("{operation} {}: {source}", .path.display())]
+    #[error("{operation} {}: {}", .path.display(), reason(.source))]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     /// A file does not hold what it must.
     #[error("{} is damaged: {reason}", .path.display())]

@@ -20,13 +20,17 @@ pub struct Repositories {
 impl Repositories {
     pub(super) fn load(path: &Path) -> Result<Repositories, StoreError> {
         let text = fs::read(path).map_err(failed("open", path))?;
-        serde_json::from_slice(&text)
-            .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })
+        serde_json::from_slice(&text).map_err(|error| StoreError::Damaged {
+            path: path.to_owned(),
+            reason: crate::image::go_json::reason(&error),
+        })
     }
 
     pub(super) fn save(&self, path: &Path) -> Result<(), StoreError> {
-        let text = serde_json::to_vec(self)
-            .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })?;
+        let text = serde_json::to_vec(self).map_err(|error| StoreError::Damaged {
+            path: path.to_owned(),
+            reason: crate::image::go_json::reason(&error),
+        })?;
         atomic::write(path, &text, 0o600)
     }
 

@@ -68,7 +68,10 @@ impl Volumes {
         if let Some(labels) = labels {
             let path = directory.join(LABELS);
             let json = serde_json::to_vec(labels);
-            let json = json.map_err(|error| StoreError::Damaged { path: path.clone(), reason: error.to_string() })?;
+            let json = json.map_err(|error| StoreError::Damaged {
+                path: path.clone(),
+                reason: crate::image::go_json::reason(&error),
+            })?;
             atomic::write(&path, &json, 0o644)?;
         }
         make_directory(&self.data(name), 0o755)
@@ -148,7 +151,9 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreE
         other => other.map_err(failed("open", path))?,
     };
     let parsed = serde_json::from_slice(&text);
-    parsed.map(Some).map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: error.to_string() })
+    parsed
+        .map(Some)
+        .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: crate::image::go_json::reason(&error) })
 }
 
 #[cfg(test)]

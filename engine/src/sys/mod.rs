@@ -13,5 +13,6 @@ pub mod owners;
 pub mod presence;
 pub mod process;
 pub mod random;
+pub mod reason;
 pub mod root;
 pub mod terminal;

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::process::Command;
 
+use super::reason::reason;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::unistd::{Gid, Pid, Uid, User};
 
@@ -102,7 +103,7 @@ pub enum NamespaceError {
     #[error("{program} refused the range of /etc/subuid and /etc/subgid: {text}")]
     Mapping { program: &'static str, text: String },
     /// The maps could not be written.
-    #[error("cannot write the ID map of the new user namespace: {0}")]
+    #[error("cannot write the ID map of the new user namespace: {}", reason(.0))]
     Map(io::Error),
 }
 

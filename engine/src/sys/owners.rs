@@ -7,6 +7,11 @@ pub fn user_name(uid: u32) -> Option<String> {
     User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name)
 }
 
+/// The user and the group of the user called `name`, from the host's passwd.
+pub fn user_called(name: &str) -> Option<(u32, u32)> {
+    User::from_name(name).ok().flatten().map(|user| (user.uid.as_raw(), user.gid.as_raw()))
+}
+
 /// The name of group `gid`, from the host's group file.
 pub fn group_name(gid: u32) -> Option<String> {
     Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name)

@@ -154,7 +154,8 @@ fn refused(archive: &[u8]) -> String {
     let root = place.path().join("ours");
     let path = file(place.path(), "archive.tar", archive);
     let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab"));
-    command.arg("--data-root").arg(&root).args(["load", "-i", path.to_str().unwrap()]);
+    command.arg("--data-root").arg(&root).arg("--exec-root").arg(place.path().join("exec"));
+    command.args(["load", "-i", path.to_str().unwrap()]);
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     for directory in ["tmp", "image/overlay2/layerdb/sha256", "image/overlay2/imagedb/content/sha256"] {
@@ -203,7 +204,13 @@ fn hostile_and_broken_archives_are_refused_and_leave_nothing() {
     assert!(with(&config(&id), &escaping).contains("lies outside of it"));
     let outside = br#"[{"Config":"../../../../../../etc/passwd","Layers":[]}]"#;
     assert!(refused(&archive(&[("manifest.json", outside)])).ends_with("/etc/passwd: no such file or directory"));
-    assert!(refused(&archive(&[("manifest.json", b"{")])).contains("manifest.json of the archive is not valid JSON"));
+    assert_eq!(refused(&archive(&[("manifest.json", b"{")])), "unexpected EOF");
+    let other = refused(&archive(&[("manifest.json", b"{}")]));
+    assert!(
+        other.starts_with("manifest.json of the archive: ") && other.ends_with("; save the image again"),
+        "{other}"
+    );
+    assert!(!refused(&archive(&[("index.json", b"[1,}")])).contains("expected"), "the parser's own words");
     assert!(refused(&archive(&[("repositories", b"{}")])).contains("older than 1.10"));
     assert!(refused(b"junk\n").ends_with("unexpected EOF"));
     let whole = archive(&[("manifest.json", &[b' '; 4000])]);

@@ -7,8 +7,8 @@ use super::{lab, text};
 const STORM: &str = r#"
 echo driver: $(docker info -f '{{.Driver}}')
 hits=0
-hit() { timeout -s KILL "$@" >/dev/null 2>&1; case $? in 124|137) hits=$((hits + 1));; esac; }
-told() { echo killed $1: $hits; hits=0; }
+hit() { timeout -s KILL "$@" >/tmp/said 2>&1; code=$?; case $code in 124|137) hits=$((hits + 1));; *) last="$code $(tail -n 1 /tmp/said)";; esac; }
+told() { test $hits -gt 0 || echo "not killed: $last"; echo killed $1: $hits; hits=0; }
 for i in 1 2 3 4 5 6 7 8 9; do hit 0.0$i docker pull -q httpd; done
 told pulls
 docker pull -q httpd >/dev/null
@@ -27,8 +27,8 @@ for i in 04 06 08 10 12 14 16 20 30 40 50 60; do hit 0.0$i docker build --build-
 told builds
 docker rm base >/dev/null
 for c in $(docker ps -aq); do docker rm -v $c >/dev/null; done
-docker rmi -f httpd >/dev/null
-for i in 02 04 06 08 10 12 14 16 18 20; do hit 0.0$i docker load -i /tmp/httpd.tar; done
+for i in $(docker images -q); do docker rmi -f $i >/dev/null; done
+for i in 02 04 06 08 10 12 14 16 18 20; do hit 0.0$i docker load -i /tmp/httpd.tar; docker rmi -f httpd >/dev/null 2>&1; done
 told loads
 for i in 02 04 06 08 10 12; do hit 0.0$i docker import /tmp/httpd.tar; done
 for i in $(docker images -q); do hit 0.008 docker rmi -f $i; done

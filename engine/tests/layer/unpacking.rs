@@ -128,7 +128,7 @@ fn a_whiteout_takes_back_what_the_layer_itself_put_there() {
     let tar = Tar::new().dir("d/", 0o755).file("d/f", "four").file("g", "seven77").file(".wh.d", "").end();
     let done = unpacked(&tar, place.path()).unwrap();
     assert!(is_whiteout(&place.path().join("d")));
-    assert_eq!(done, Unpacked { size_bytes: 7, entries: 4, ..Unpacked::default() });
+    assert_eq!(done, Unpacked { size_bytes: 7, told_bytes: 11, entries: 4, ..Unpacked::default() });
 }
 
 #[test]

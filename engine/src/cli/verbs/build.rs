@@ -13,6 +13,7 @@ use crate::cli::arguments::{Count, label, options, truth, variable};
 use crate::cli::messages::{Failure, REFUSED, SUCCESS, print_line, system_reason};
 use crate::cli::progress::Silent;
 use crate::cli::session::Session;
+use crate::cli::trust::Trust;
 use crate::cli::{pulling, units};
 use crate::container::{Engine, Staging};
 use crate::image::Reference;
@@ -76,6 +77,8 @@ struct Options {
     /// Set the target build stage to build.
     #[arg(long, value_name = "string")]
     target: Option<String>,
+    #[command(flatten)]
+    trust: Trust,
     path: Option<String>,
 }
 
@@ -98,6 +101,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         return Err(Failure::new("invalid argument: can't use stdin for both build context and dockerfile"));
     }
     refuse_remote(&path)?;
+    options.trust.refuse().map_err(|reason| Failure::new(format!("Error: {reason}")))?;
     let engine = session.engine_to_start()?;
     let prepared = if path == STDIN { from_stdin(file, &engine) } else { from_directory(&path, file) };
     let Prepared { context, dockerfile, name } = prepared?;
@@ -119,7 +123,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         dockerfile_name: name,
         arguments: arguments(&options.build_arg),
         labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
-        target: options.target,
+        target: options.target.filter(|target| !target.is_empty()),
         names: options.tag,
         no_cache: options.no_cache,
         remove: options.rm,
@@ -238,7 +242,7 @@ fn absolute(directory: &Path, file: &str) -> PathBuf {
 
 /// A tar, or a Dockerfile without any files.
 fn from_stdin(file: Option<&str>, engine: &Engine) -> Result<Prepared, Failure> {
-    let unread = |error: io::Error| unprepared(format!("failed to read context from STDIN: {error}"));
+    let unread = |error: io::Error| unprepared(format!("failed to read context from STDIN: {}", system_reason(&error)));
     let mut head = Vec::new();
     io::stdin().lock().take(TAR_HEADER_BYTES).read_to_end(&mut head).map_err(unread)?;
     let name = file.unwrap_or(DOCKERFILE).to_owned();

@@ -1,7 +1,8 @@
 //! `docker cp`: copies files between a container and this host.
 
-use std::fs;
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -10,9 +11,12 @@ use rustix::fs::FileType;
 
 use super::Verb;
 use crate::cli::arguments::{Count, options};
-use crate::cli::messages::{Failure, SUCCESS};
+use crate::cli::copy_paths::{
+    absolute, asserts_directory, check_output, destination as destination_at, means_content, place, source as source_at,
+};
+use crate::cli::messages::{Failure, SUCCESS, system_reason};
 use crate::cli::session::Session;
-use crate::container::{ContainerFiles, EngineError};
+use crate::container::{ContainerFiles, Engine, EngineError};
 use crate::layer::{Bundle, BundleOptions, Contents, OverlayXattr, Owners, UnpackOptions, unpack};
 use crate::sys::root::Root;
 
@@ -41,19 +45,20 @@ struct Options {
 }
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
-    let source = options.source.unwrap_or_default();
-    let destination = options.destination.unwrap_or_default();
+    let source = options.source.clone().unwrap_or_default();
+    let destination = options.destination.clone().unwrap_or_default();
+    if source.is_empty() {
+        return Err(Failure::new("source can not be empty"));
+    }
+    if destination.is_empty() {
+        return Err(Failure::new("destination can not be empty"));
+    }
     match (in_container(&source), in_container(&destination)) {
         (Some(_), Some(_)) => Err(Failure::new("copying between containers is not supported")),
         (None, None) => Err(Failure::new("must specify at least one container source")),
-        (Some((container, path)), None) => {
-            let files = open(session, container, path, false)?;
-            copy_out(&files, container, path, &destination, options.follow_link, options.archive)
-        }
-        (None, Some((container, path))) => {
-            let files = open(session, container, path, true)?;
-            copy_in(&files, container, path, &source, options.follow_link, options.archive)
-        }
+        (Some((container, path)), None) => copy_out(session, container, path, &destination, &options),
+        (None, Some((container, path))) if source == STREAM => stream_in(&session.engine()?, container, path, &options),
+        (None, Some((container, path))) => copy_in(&session.engine()?, container, path, &source, &options),
     }?;
     Ok(SUCCESS)
 }
@@ -64,13 +69,6 @@ fn in_container(text: &str) -> Option<(&str, &str)> {
     (!container.is_empty() && !container.starts_with(['/', '.'])).then_some((container, path))
 }
 
-fn open(session: &Session, container: &str, path: &str, to_write: bool) -> Result<ContainerFiles, Failure> {
-    session.engine()?.files(container, to_write).map_err(|error| match error {
-        EngineError::NoSuchContainer(_) => missing(container, path),
-        other => Failure::from(other),
-    })
-}
-
 fn missing(container: &str, path: impl std::fmt::Display) -> Failure {
     Failure::new(format!("Error: No such container:path: {container}:{path}"))
 }
@@ -79,146 +77,132 @@ fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::new(error.to_string())
 }
 
-/// `dir/.` means what is in the directory, and a slash at the end that it must be one.
-struct Wanted {
-    path: PathBuf,
-    only_content: bool,
-    must_be_directory: bool,
-}
-
-fn wanted(text: &str) -> Wanted {
-    let only_content = text == "." || text.ends_with("/.");
-    Wanted { path: PathBuf::from(text), only_content, must_be_directory: text.ends_with('/') || only_content }
-}
-
 fn copy_out(
-    files: &ContainerFiles,
+    session: &Session,
     container: &str,
     path: &str,
     destination: &str,
-    follow: bool,
-    keeps_owners: bool,
+    options: &Options,
 ) -> Result<(), Failure> {
-    let source = wanted(path);
-    let kind = files.kind(&source.path, follow || source.must_be_directory).ok_or_else(|| missing(container, path))?;
-    let base = source.path.file_name().map_or_else(PathBuf::new, PathBuf::from);
-    if destination == STREAM {
-        return files.read(&source.path, &base, follow, io::stdout().lock()).map_err(failed);
+    let follow = options.follow_link;
+    let shown = absolute(destination)?;
+    if destination != STREAM {
+        check_output(&shown)?;
     }
-    let (directory, name) = place(Path::new(destination), destination, kind, &base, source.only_content, |path| {
-        fs::metadata(path).ok().map(|meta| FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&meta)))
+    if path.is_empty() {
+        return Err(Failure::new("Error response from daemon: bad parameter: pathcannot be empty"));
+    }
+    let files = session.engine()?.files(container, false).map_err(|error| match error {
+        EngineError::NoSuchContainer(_) => missing(container, path),
+        other => Failure::from(other),
     })?;
-    if name.as_os_str().is_empty() && !directory.exists() {
-        fs::create_dir(&directory).map_err(failed)?;
+    let source = Path::new(path);
+    let named = files.named(path)?;
+    let kind = if follow || asserts_directory(path) { named.and(files.kind(source, true)) } else { named };
+    let kind = kind.ok_or_else(|| missing(container, path))?;
+    let base = source.file_name().map_or_else(PathBuf::new, PathBuf::from);
+    if destination == STREAM {
+        return files.read(source, &base, follow, io::stdout().lock()).map_err(failed);
     }
-    let shown: PathBuf = std::path::absolute(&directory).unwrap_or_else(|_| directory.clone()).components().collect();
-    if !directory.exists() {
-        return Err(Failure::new(format!(
-            "invalid output path: directory {:?} does not exist",
-            shown.display().to_string()
-        )));
-    }
-    let owners = if keeps_owners { Owners::AsRecorded } else { Owners::CallerOnly };
+    let (target, found) = destination_at(shown);
+    let (directory, name) = place(&target, found, kind, &base, means_content(path))?;
+    std::fs::metadata(&directory)
+        .map_err(|error| Failure::new(format!("stat {}: {}", directory.display(), system_reason(&error))))?;
+    // Docker's client gives everything to the caller, with and without --archive.
+    let unpacking =
+        UnpackOptions { contents: Contents::Copies, overlay: OverlayXattr::User, owners: Owners::CallerOnly };
     carry(
-        |writer| files.read(&source.path, &name, follow, writer).map_err(failed),
-        |reader| {
-            let options = UnpackOptions { contents: Contents::Copies, overlay: OverlayXattr::User, owners };
-            unpack(reader, &directory, &options).map(drop).map_err(|error| failed(error.below(&shown)))
-        },
+        |writer| files.read(source, &name, follow, writer).map_err(failed),
+        |reader| unpack(reader, &directory, &unpacking).map(drop).map_err(|error| failed(error.below(&directory))),
     )
 }
 
-fn copy_in(
-    files: &ContainerFiles,
+/// A path in a container that something is copied to: a link at its end is followed once, as Docker's client does.
+fn target_in(
+    files: Option<&ContainerFiles>,
     container: &str,
     path: &str,
-    source: &str,
-    follow: bool,
-    keeps_owners: bool,
-) -> Result<(), Failure> {
-    let target = Path::new(path);
-    if source == STREAM {
-        return match files.kind(target, true) {
-            Some(FileType::Directory) => files.write(target, io::stdin().lock()).map_err(Failure::from),
-            _ => Err(Failure::new(format!("destination \"{container}:{path}\" must be a directory"))),
+) -> Result<(String, Option<FileType>), Failure> {
+    let Some(files) = files.filter(|_| !path.is_empty()) else { return Ok((path.to_owned(), None)) };
+    let look = |path: &str| files.named(path).ok().flatten();
+    let (mut target, mut found) = (path.to_owned(), look(path));
+    if found == Some(FileType::Symlink)
+        && let Some(link) = files.link_target(Path::new(path))
+    {
+        target = link.display().to_string();
+        found = look(&target);
+    }
+    match found {
+        Some(FileType::CharacterDevice | FileType::BlockDevice) => Err(Failure::new(format!(
+            "destination \"{container}:{path}\" must be a directory or a regular file: got a device"
+        ))),
+        found => Ok((target, found)),
+    }
+}
+
+/// The files of a container to write to; nothing when there is no such container, which is told last.
+fn to_write(engine: &Engine, container: &str) -> Result<Option<ContainerFiles>, Failure> {
+    match engine.files(container, true) {
+        Err(EngineError::NoSuchContainer(_)) => Ok(None),
+        files => Ok(Some(files?)),
+    }
+}
+
+/// Takes an archive from the standard input. One that comes through a pipe is first written to disk: whoever writes it may need
+/// the container's files too, and would wait for this command as this for it.
+fn stream_in(engine: &Engine, container: &str, path: &str, options: &Options) -> Result<(), Failure> {
+    let refused = || Failure::new(format!("destination \"{container}:{path}\" must be a directory"));
+    let mut input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+    if !input.metadata().map_err(failed)?.is_file() {
+        let files = match engine.files(container, false) {
+            Err(EngineError::NoSuchContainer(_)) => return Err(refused()),
+            files => files?,
         };
-    }
-    let from = wanted(source);
-    let looked = if follow || from.must_be_directory { fs::metadata(source) } else { fs::symlink_metadata(source) };
-    let shown = std::path::absolute(source).unwrap_or_else(|_| from.path.clone());
-    let meta = looked.map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Failure::new(format!("lstat {}: no such file or directory", shown.display())),
-        _ => Failure::new(format!("lstat {}: {error}", shown.display())),
-    })?;
-    let kind = FileType::from_raw_mode(std::os::unix::fs::MetadataExt::mode(&meta));
-    let real = fs::canonicalize(source).unwrap_or_else(|_| shown.clone());
-    let base = shown.file_name().map_or_else(PathBuf::new, PathBuf::from);
-    let (directory, name) = place(target, path, kind, &base, from.only_content, |path| files.kind(path, true))?;
-    if files.kind(&directory, true) != Some(FileType::Directory) {
-        if name.as_os_str().is_empty() {
-            make_directory(files, container, &directory)?;
-        } else {
-            return Err(missing(container, directory.display()));
+        if target_in(Some(&files), container, path)?.1 != Some(FileType::Directory) {
+            return Err(refused());
         }
+        drop(files);
+        input = spooled(input, engine)?;
     }
-    // A file that is no link is what it leads to; a link stays one unless it is to be followed.
-    let opened = if kind == FileType::Symlink { shown } else { real };
-    let (parent, last) = match opened.parent().zip(opened.file_name()) {
+    let files = to_write(engine, container)?.ok_or_else(refused)?;
+    match target_in(Some(&files), container, path)? {
+        (target, Some(FileType::Directory)) => {
+            Ok(files.write(Path::new(&target), input, files.owners(options.archive, false)?)?)
+        }
+        _ => Err(refused()),
+    }
+}
+
+/// What comes through a pipe, as a nameless file.
+fn spooled(mut input: File, engine: &Engine) -> Result<File, Failure> {
+    let mut file = tempfile::tempfile_in(engine.settings().data_root.join("tmp")).map_err(failed)?;
+    io::copy(&mut input, &mut file).and_then(|_| file.rewind()).map_err(failed)?;
+    Ok(file)
+}
+
+fn copy_in(engine: &Engine, container: &str, path: &str, source: &str, options: &Options) -> Result<(), Failure> {
+    let files = to_write(engine, container)?;
+    let (target, found) = target_in(files.as_ref(), container, path)?;
+    let from = source_at(source, options.follow_link)?;
+    let (directory, name) = place(&target, found, from.kind, &from.base, from.only_content)?;
+    let shown = if directory.as_os_str().is_empty() { Path::new("/") } else { &directory };
+    let files = files.ok_or_else(|| missing(container, shown.display()))?;
+    if files.kind(&directory, true).is_none() {
+        return Err(missing(container, shown.display()));
+    }
+    let owners = files.owners(options.archive, true)?;
+    let (parent, last) = match from.path.parent().zip(from.path.file_name()) {
         Some((parent, last)) => (parent.to_owned(), PathBuf::from(last)),
         None => (PathBuf::from("/"), PathBuf::new()),
     };
     let tree = Root::open(&parent).map_err(failed)?;
-    let owner = (!keeps_owners).then_some((0, 0));
     carry(
         |writer| {
-            let mut bundle = Bundle::new(writer, BundleOptions { owner, leaves_out: &|_| false });
+            let mut bundle = Bundle::new(writer, BundleOptions { owner: None, leaves_out: &|_| false });
             bundle.add(&tree, &last, &name).and_then(|()| bundle.finish()).map(drop).map_err(failed)
         },
-        |reader| files.write(&directory, reader).map_err(Failure::from),
+        |reader| Ok(files.write(&directory, reader, owners)?),
     )
-}
-
-/// Makes one directory in a container whose parent is there.
-fn make_directory(files: &ContainerFiles, container: &str, path: &Path) -> Result<(), Failure> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    if files.kind(parent, true) != Some(FileType::Directory) {
-        return Err(missing(container, parent.display()));
-    }
-    let scratch = tempfile::tempdir().map_err(failed)?;
-    let name = path.file_name().unwrap_or_default();
-    fs::create_dir(scratch.path().join(name)).map_err(failed)?;
-    let tree = Root::open(scratch.path()).map_err(failed)?;
-    let mut bundle = Bundle::new(Vec::new(), BundleOptions { owner: Some((0, 0)), leaves_out: &|_| false });
-    bundle.add(&tree, Path::new(name), Path::new(name)).map_err(failed)?;
-    files.write(parent, bundle.finish().map_err(failed)?.as_slice()).map_err(Failure::from)
-}
-
-/// The directory that is written to, and the name that what is copied gets there; an empty name means its content only.
-fn place(
-    target: &Path,
-    text: &str,
-    kind: FileType,
-    base: &Path,
-    only_content: bool,
-    look: impl Fn(&Path) -> Option<FileType>,
-) -> Result<(PathBuf, PathBuf), Failure> {
-    let is_directory = kind == FileType::Directory;
-    let must_be_directory = text.ends_with('/') || text == "." || text.ends_with("/.");
-    match look(target) {
-        Some(FileType::Directory) => {
-            let name = if only_content { PathBuf::new() } else { base.to_owned() };
-            Ok((target.to_owned(), name))
-        }
-        Some(_) if is_directory => Err(Failure::new("cannot copy directory")),
-        Some(_) if must_be_directory => Err(Failure::new("not a directory")),
-        None if is_directory => Ok((target.to_owned(), PathBuf::new())),
-        None if must_be_directory => Err(Failure::new("no such directory")),
-        _ => {
-            let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let name = target.file_name().map_or_else(|| base.to_owned(), PathBuf::from);
-            Ok((parent.to_owned(), name))
-        }
-    }
 }
 
 /// Lets one side write a tar while the other reads it.
@@ -247,22 +231,5 @@ mod tests {
         assert_eq!(in_container("./a:b"), None);
         assert_eq!(in_container("/a:b"), None);
         assert_eq!(in_container("file"), None);
-    }
-
-    #[test]
-    fn where_a_copy_goes_follows_dockers_rules() {
-        let look = |path: &Path| match path.to_str() {
-            Some("/dir") => Some(FileType::Directory),
-            Some("/file") => Some(FileType::RegularFile),
-            _ => None,
-        };
-        let to = |text: &str, kind, only| place(Path::new(text), text, kind, Path::new("x"), only, look);
-        let at = |directory: &str, name: &str| (PathBuf::from(directory), PathBuf::from(name));
-        assert_eq!(to("/dir", FileType::RegularFile, false).unwrap(), at("/dir", "x"));
-        assert_eq!(to("/dir", FileType::Directory, true).unwrap(), at("/dir", ""));
-        assert_eq!(to("/file", FileType::RegularFile, false).unwrap(), at("/", "file"));
-        assert_eq!(to("/new", FileType::Directory, false).unwrap(), at("/new", ""));
-        assert_eq!(to("/file", FileType::Directory, false).unwrap_err().text, "cannot copy directory");
-        assert_eq!(to("/new/", FileType::RegularFile, false).unwrap_err().text, "no such directory");
     }
 }

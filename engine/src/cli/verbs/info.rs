@@ -5,6 +5,7 @@ use std::fs;
 use std::thread::available_parallelism;
 
 use clap::{CommandFactory, Parser};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::Verb;
@@ -29,6 +30,8 @@ const OS_RELEASE: &str = "/etc/os-release";
 /// What dockerd says of the legacy driver.
 const DEPRECATED_DRIVER: &str =
     "WARNING: the overlay storage-driver is deprecated, and will be removed in a future release.";
+/// Where images without the name of a registry are searched, and logged in to.
+const INDEX: &str = "https://index.docker.io/v1/";
 const UNKNOWN_SYSTEM: &str = "Linux";
 
 #[derive(Parser)]
@@ -157,7 +160,7 @@ impl Facts {
 
     fn document(&self) -> Value {
         let options: &[&str] = if self.is_rootless { &["name=rootless"] } else { &[] };
-        json!({
+        let mut document = json!({
             "Containers": self.running + self.paused + self.stopped,
             "ContainersRunning": self.running,
             "ContainersPaused": self.paused,
@@ -178,8 +181,45 @@ impl Facts {
             "Name": self.host,
             "ServerVersion": crate::VERSION,
             "SecurityOptions": options,
-        })
+        });
+        if let (Some(fields), Value::Object(unvaried)) = (document.as_object_mut(), unvaried()) {
+            fields.extend(unvaried);
+        }
+        document
     }
+}
+
+/// What is the same of every engine of this kind: what dockerd can be told to do, and this one does not do.
+fn unvaried() -> Value {
+    json!({
+        "Plugins": {"Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": null, "Log": ["json-file"]},
+        // No container of this engine is limited.
+        "MemoryLimit": false,
+        "SwapLimit": false,
+        "KernelMemory": false,
+        "CPUShares": false,
+        "CPUSet": false,
+        "PidsLimit": false,
+        "OomKillDisable": false,
+        "CgroupDriver": "none",
+        "CgroupVersion": "1",
+        "SystemTime": Timestamp::now().to_string(),
+        "NEventsListener": 0,
+        "IndexServerAddress": INDEX,
+        "NoProxy": "",
+        "Labels": [],
+        "ExperimentalBuild": false,
+        "ClusterStore": "",
+        "ClusterAdvertise": "",
+        "DefaultRuntime": "runc",
+        "Swarm": {"NodeID": "", "NodeAddr": "", "LocalNodeState": "inactive", "ControlAvailable": false, "Error": "", "RemoteManagers": null},
+        "LiveRestoreEnabled": false,
+        "Isolation": "",
+        "ProductLicense": "",
+        "GenericResources": [],
+        "DefaultAddressPools": [],
+        "Warnings": [],
+    })
 }
 
 /// What is said of a storage driver on this machine.

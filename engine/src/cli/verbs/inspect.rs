@@ -31,7 +31,11 @@ pub static CONTAINER_VERB: Verb = Verb {
     names: &["container inspect"],
     synopsis: "[OPTIONS] CONTAINER [CONTAINER...]",
     about: "Display detailed information on one or more containers",
-    run: |session, matches| run(session, Options { kind: Some(CONTAINER.to_owned()), ..options(matches)? }),
+    command: ContainerOptions::command,
+    run: |session, matches| {
+        let ContainerOptions { format, size, names } = options(matches)?;
+        show(session, format, CONTAINER, size, &names)
+    },
     ..INSPECT
 };
 
@@ -39,7 +43,11 @@ pub static IMAGE_VERB: Verb = Verb {
     names: &["image inspect"],
     synopsis: "[OPTIONS] IMAGE [IMAGE...]",
     about: "Display detailed information on one or more images",
-    run: |session, matches| run(session, Options { kind: Some(IMAGE.to_owned()), ..options(matches)? }),
+    command: ImageOptions::command,
+    run: |session, matches| {
+        let ImageOptions { format, names } = options(matches)?;
+        show(session, format, IMAGE, false, &names)
+    },
     ..INSPECT
 };
 
@@ -54,6 +62,25 @@ struct Options {
     /// Return JSON for specified type
     #[arg(long = "type", value_name = "string")]
     kind: Option<String>,
+    names: Vec<String>,
+}
+
+#[derive(Parser)]
+struct ContainerOptions {
+    /// Format the output using the given Go template
+    #[arg(short, long, value_name = "string")]
+    format: Option<String>,
+    /// Display total file sizes
+    #[arg(short, long)]
+    size: bool,
+    names: Vec<String>,
+}
+
+#[derive(Parser)]
+struct ImageOptions {
+    /// Format the output using the given Go template
+    #[arg(short, long, value_name = "string")]
+    format: Option<String>,
     names: Vec<String>,
 }
 
@@ -111,8 +138,15 @@ fn rendered(template: &Template, found: &[Value], failures: &mut Vec<String>) ->
 
 /// A container by that name, or else an image, or else a volume, unless only one kind is asked for.
 fn inspect(engine: &Engine, name: &str, kind: &str, with_size: bool) -> Result<Value, Failure> {
+    let warned = |kind: &str, value: Value| {
+        if with_size {
+            eprintln!("WARNING: --size ignored for {kind}");
+        }
+        value
+    };
+    let volume = |missing| volume(engine, name, missing).map(|value| warned(VOLUME, value));
     if kind == VOLUME {
-        return volume(engine, name, VOLUME);
+        return volume(VOLUME);
     }
     if kind != IMAGE {
         match container(engine, name, with_size) {
@@ -123,11 +157,11 @@ fn inspect(engine: &Engine, name: &str, kind: &str, with_size: bool) -> Result<V
         }
     }
     match engine.image(name) {
-        Ok(image) => inspection::image(&image).map_err(unwritable),
-        Err(EngineError::NoSuchImage(_)) if kind != IMAGE => volume(engine, name, "object"),
+        Ok(image) => inspection::image(&image).map(|value| warned(IMAGE, value)).map_err(unwritable),
+        Err(EngineError::NoSuchImage(_)) if kind != IMAGE => volume("object"),
         Err(EngineError::NoSuchImage(_)) => Err(Failure::missing(IMAGE, name)),
         // Words that cannot name an image may still have been meant for something else.
-        Err(EngineError::Reference(_)) if kind != IMAGE => volume(engine, name, "object"),
+        Err(EngineError::Reference(_)) if kind != IMAGE => volume("object"),
         Err(EngineError::Reference(_)) if name.is_empty() => Err(Failure::missing(IMAGE, name)),
         Err(EngineError::Reference(reason)) => {
             Err(Failure::new(format!("Error response from daemon: no such image: {name}: {reason}")))

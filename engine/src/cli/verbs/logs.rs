@@ -8,10 +8,10 @@ use clap::{CommandFactory, Parser};
 
 use super::Verb;
 use crate::cli::arguments::{Count, options};
-use crate::cli::messages::{self, Failure, SUCCESS};
+use crate::cli::messages::{self, Failure, SUCCESS, system_reason};
 use crate::cli::session::Session;
-use crate::container::log::{LogLine, Stream};
-use crate::container::{Engine, EngineError};
+use crate::container::EngineError;
+use crate::container::log::{LogLine, LogReader, Stream};
 
 /// How often a log that is followed is looked at.
 const FOLLOW_PAUSE: Duration = Duration::from_millis(100);
@@ -43,29 +43,28 @@ struct Options {
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let name = options.name.unwrap_or_default();
     let engine = session.engine()?;
-    let lines = logs(&engine, &name)?;
-    let mut shown = lines.len();
+    let container = engine.container(&name).map_err(|error| Failure::about_container(&error, &name))?;
+    let mut log = LogReader::new(&container.config.log_path);
+    let lines = more(&mut log)?;
     tail(&lines, &options.tail).iter().try_for_each(|line| show(line, options.timestamps))?;
-    let mut is_running = options.follow;
-    while is_running {
+    let mut goes_on = options.follow && container.config.state.running;
+    while goes_on {
         // Asked before the log is read: what is written before the end is then in it.
-        is_running = match engine.container(&name) {
-            Ok(container) => container.config.state.running,
-            Err(EngineError::NoSuchContainer(_)) => break,
+        goes_on = match engine.container(&container.id) {
+            Ok(now) => now.config.state.running && now.config.state.started_at == container.config.state.started_at,
+            Err(EngineError::NoSuchContainer(_)) => return Ok(SUCCESS),
             Err(error) => return Err(error.into()),
         };
-        let lines = logs(&engine, &name)?;
-        lines[shown.min(lines.len())..].iter().try_for_each(|line| show(line, options.timestamps))?;
-        shown = lines.len();
-        if is_running {
+        more(&mut log)?.iter().try_for_each(|line| show(line, options.timestamps))?;
+        if goes_on {
             thread::sleep(FOLLOW_PAUSE);
         }
     }
     Ok(SUCCESS)
 }
 
-fn logs(engine: &Engine, name: &str) -> Result<Vec<LogLine>, Failure> {
-    engine.logs(name).map_err(|error| Failure::about_container(&error, name))
+fn more(log: &mut LogReader) -> Result<Vec<LogLine>, Failure> {
+    log.read().map_err(|error| Failure::new(format!("Error response from daemon: {}", system_reason(&error))))
 }
 
 /// The last lines of a log; what is no number means all, as in Docker.

@@ -169,6 +169,19 @@ pub fn overview(group: Option<&str>) -> String {
     format!("\nCommands:\n{}", lines.concat())
 }
 
+/// What is said when no verb is named, without the last newline: of a group, or of the whole, which is `about` something.
+pub fn group_help(group: Option<&str>, about: &str) -> String {
+    let (path, about) = match group {
+        Some(group) => (format!("{group} COMMAND"), format!("Manage {group}s")),
+        None => ("[OPTIONS] COMMAND".to_owned(), about.to_owned()),
+    };
+    let below = group.map(|group| format!("{group} ")).unwrap_or_default();
+    let list = overview(group);
+    format!(
+        "\nUsage:  docker {path}\n\n{about}\n{list}\nRun 'docker {below}COMMAND --help' for more information on a command."
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,6 +11,7 @@ use crate::cli::listing::{self, Listing};
 use crate::cli::messages::{Failure, SUCCESS, print};
 use crate::cli::ps_filter::Filters;
 use crate::cli::session::Session;
+use crate::cli::template::LABELS;
 use crate::cli::{ports, units};
 use crate::container::config::{ContainerConfig, LOCAL, State};
 use crate::container::{Container, Engine};
@@ -153,7 +154,8 @@ fn line(config: &ContainerConfig, image: String, size: String, no_trunc: bool, n
         ("State", config.state.status().to_owned()),
         ("Status", status(&config.state, now)),
     ];
-    fields.into_iter().map(|(field, value)| (field.to_owned(), json!(value))).collect()
+    let fields = fields.into_iter().map(|(field, value)| (field.to_owned(), json!(value)));
+    fields.chain([(LABELS.to_owned(), json!(config.config.labels))]).collect()
 }
 
 /// Path and arguments; an argument with blanks is put between quotes, nothing is escaped.

@@ -7,6 +7,7 @@ use crate::cli::arguments::{Count, options};
 use crate::cli::messages::{Failure, SUCCESS, print_line};
 use crate::cli::pulling;
 use crate::cli::session::Session;
+use crate::cli::trust::Trust;
 use crate::image::Reference;
 use crate::image::manifest::Platform;
 
@@ -25,9 +26,8 @@ struct Options {
     /// Download all tagged images in the repository
     #[arg(short, long)]
     all_tags: bool,
-    /// Skip image verification (this engine verifies digests, and knows no other trust)
-    #[arg(long)]
-    disable_content_trust: bool,
+    #[command(flatten)]
+    trust: Trust,
     /// Set platform if server is multi-platform capable
     #[arg(long, value_name = "string")]
     platform: Option<String>,
@@ -43,6 +43,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     if options.all_tags && !reference.is_name_only() {
         return Err(Failure::new("tag can't be used with --all-tags/-a"));
     }
+    options.trust.refuse().map_err(|reason| Failure::new(format!("Error: {reason}")))?;
     if reference.is_name_only() && !options.all_tags && !options.quiet {
         print_line("Using default tag: latest")?;
     }

@@ -7,6 +7,7 @@ use crate::cli::arguments::{Count, options};
 use crate::cli::messages::{Failure, SUCCESS, print_line};
 use crate::cli::pushing;
 use crate::cli::session::Session;
+use crate::cli::trust::Trust;
 use crate::image::Reference;
 
 pub static VERB: Verb = Verb {
@@ -24,9 +25,8 @@ struct Options {
     /// Push all tagged images in the repository
     #[arg(short, long)]
     all_tags: bool,
-    /// Skip image signing (this engine signs nothing)
-    #[arg(long)]
-    disable_content_trust: bool,
+    #[command(flatten)]
+    trust: Trust,
     /// Suppress verbose output
     #[arg(short, long)]
     quiet: bool,
@@ -41,6 +41,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     if given.digest().is_some() {
         return Err(Failure::new("cannot push a digest reference"));
     }
+    options.trust.refuse().map_err(|reason| Failure::new(format!("Error: {reason}")))?;
     let engine = session.engine()?;
     let reference = if options.all_tags { given.clone() } else { given.clone().with_default_tag() };
     if reference != given && !options.quiet {

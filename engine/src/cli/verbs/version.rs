@@ -21,6 +21,9 @@ pub static VERB: Verb = Verb {
     run: |_, matches| run(options(matches)?),
 };
 
+/// The version of Docker's API that has this command line's words.
+const API: &str = "1.41";
+
 #[derive(Parser)]
 struct Options {
     /// Format the output using the given Go template
@@ -49,9 +52,23 @@ fn in_template_of_version(text: &str) -> String {
     text.replacen("template: :", "template: version:", 1).replacen("executing \"\"", "executing \"version\"", 1)
 }
 
+/// Docker's fields. There is no API between client and server here, but the words are those of [`API`]; what there is not, such
+/// as a version of Go, is empty.
 fn document() -> Value {
-    let part = json!({"Version": VERSION, "Os": consts::OS, "Arch": architecture()});
-    json!({"Client": part, "Server": part})
+    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    let engine = json!({"Name": "Engine", "Version": VERSION, "Details": {}});
+    json!({
+        "Client": {
+            "Platform": {"Name": ""}, "Version": VERSION, "APIVersion": API, "DefaultAPIVersion": API, "GitCommit": "",
+            "GoVersion": "", "Os": consts::OS, "Arch": architecture(), "BuildTime": "", "Context": "default",
+            "Experimental": false,
+        },
+        "Server": {
+            "Platform": {"Name": ""}, "Components": [engine], "Version": VERSION, "APIVersion": API, "MinAPIVersion": API,
+            "GitCommit": "", "GoVersion": "", "Os": consts::OS, "Arch": architecture(), "KernelVersion": kernel,
+            "Experimental": false, "BuildTime": "",
+        },
+    })
 }
 
 /// The architecture in Go's words.

@@ -11,6 +11,7 @@ use crate::cli::filters::{Filter, filter};
 use crate::cli::listing::Listing;
 use crate::cli::messages::{Failure, SUCCESS, print};
 use crate::cli::session::Session;
+use crate::cli::template::LABELS;
 use crate::cli::volume_filter::Filters;
 use crate::container::Volume;
 use crate::container::config::LOCAL;
@@ -83,7 +84,8 @@ fn line(volume: &Volume) -> Map<String, Value> {
         ("Scope", LOCAL.to_owned()),
         ("Size", UNKNOWN.to_owned()),
     ];
-    fields.into_iter().map(|(field, value)| (field.to_owned(), json!(value))).collect()
+    let fields = fields.into_iter().map(|(field, value)| (field.to_owned(), json!(value)));
+    fields.chain([(LABELS.to_owned(), json!(volume.labels))]).collect()
 }
 
 /// Numbers within names by their value: `v2` before `v10`.

@@ -66,7 +66,7 @@ fn for_each_line(
             return Err(TarSplitError::Damaged { position, reason: "an endless line".to_owned() });
         }
         let line: Line = serde_json::from_slice(&text)
-            .map_err(|error| TarSplitError::Damaged { position, reason: error.to_string() })?;
+            .map_err(|error| TarSplitError::Damaged { position, reason: crate::image::go_json::reason(&error) })?;
         if line.kind == FILE && !names.insert(cleaned(line.name())) {
             return Err(TarSplitError::Duplicate { name: shown(&line) });
         }

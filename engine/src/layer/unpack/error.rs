@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use crate::layer::archive::ArchiveError;
+use crate::sys::reason::reason;
 
 /// A layer, or another archive, that cannot be unpacked here. Paths are relative to the root.
 #[derive(Debug, thiserror::Error)]
 pub enum UnpackError {
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    #[error("cannot {operation} {} of the layer: {source}", path.display())]
+    #[error("cannot {operation} {} of the layer: {}", path.display(), reason(.source))]
     Io { operation: &'static str, path: PathBuf, source: io::Error },
     #[error("the layer names {name:?}, which lies outside of it: do not use this image")]
     Escapes { name: String },
@@ -41,6 +42,8 @@ pub enum UnpackError {
          image without device nodes", path.display()
     )]
     DeviceRefused { path: PathBuf },
+    #[error("unlinkat {}: device or resource busy", destination.join(path).display())]
+    MountPoint { path: PathBuf, destination: PathBuf },
     #[error("cannot overwrite directory \"{}\" with non-directory \"{}\"", destination.join(path).display(), destination.display())]
     OverDirectory { path: PathBuf, destination: PathBuf },
     #[error("cannot overwrite non-directory \"{}\" with directory \"{}\"", destination.join(path).display(), destination.display())]
@@ -50,8 +53,9 @@ pub enum UnpackError {
 impl UnpackError {
     /// The same error, where it tells of a path, for a root directory that is known to people as `place`.
     pub fn below(mut self, place: &Path) -> UnpackError {
-        if let UnpackError::OverDirectory { destination, .. } | UnpackError::OverNonDirectory { destination, .. } =
-            &mut self
+        if let UnpackError::OverDirectory { destination, .. }
+        | UnpackError::OverNonDirectory { destination, .. }
+        | UnpackError::MountPoint { destination, .. } = &mut self
         {
             place.clone_into(destination);
         }
