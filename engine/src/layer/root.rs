@@ -153,7 +153,7 @@ pub(super) fn xattr(directory: BorrowedFd<'_>, name: &OsStr, xattr: &str) -> Res
 pub(super) fn xattr_names(directory: BorrowedFd<'_>, name: &OsStr) -> Result<Vec<String>, Errno> {
     let path = through_proc(directory, name);
     loop {
-        let size = match fs::llistxattr(&path, &mut [0_u8; 0][..]) {
+        let size = match fs::llistxattr_query(&path) {
             Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
             size => size?,
         };

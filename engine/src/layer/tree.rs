@@ -242,6 +242,25 @@ mod tests {
     }
 
     #[test]
+    fn a_full_copy_has_every_xattr() {
+        let place = scene();
+        let (from, to) = (place.path().join("from"), place.path().join("to"));
+        let set = |path: &Path, name: &str| rustix::fs::setxattr(path, name, b"value", rustix::fs::XattrFlags::empty());
+        for path in [&from, &from.join("a"), &from.join("d")] {
+            match set(path, "user.one").and_then(|()| set(path, "user.two")) {
+                Err(Errno::OPNOTSUPP) => return,
+                set => set.unwrap(),
+            }
+        }
+        copy_tree(&from, &to, Files::Copied).unwrap();
+        for (path, name) in [(&to, "user.two"), (&to.join("a"), "user.one"), (&to.join("d"), "user.two")] {
+            let mut value = [0; 8];
+            let length = rustix::fs::getxattr(path, name, &mut value[..]).unwrap();
+            assert_eq!(&value[..length], b"value");
+        }
+    }
+
+    #[test]
     fn a_full_copy_shares_nothing_and_keeps_link_groups() {
         let place = scene();
         let (from, to) = (place.path().join("from"), place.path().join("to"));
