@@ -366,7 +366,7 @@ impl Machine {
 
     fn open(&mut self, user: User, slot: Slot, path: &Text, flags: Flags, bits: u32) -> Result<Answer, Errno> {
         self.open.remove(&slot);
-        let is_followed = !flags.no_follow && !(flags.create && flags.exclusive);
+        let is_followed = !(flags.no_follow || flags.create && flags.exclusive);
         let place = self.walk(user, path, is_followed)?;
         let Some(seen) = place.seen.clone() else {
             if !flags.create {

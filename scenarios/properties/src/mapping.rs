@@ -1,4 +1,4 @@
-//! A write through a shared mapping of a file: the one place of this package that needs `unsafe`.
+//! A write through a shared mapping of a file.
 
 use std::os::fd::BorrowedFd;
 use std::ptr;

@@ -39,7 +39,8 @@ impl Subject for EngineDriver {
     }
 
     fn refusal(&self, _host: &Host) -> Option<String> {
-        None
+        // Below a layer with an upper directory nothing can lie: what is committed goes through a tar into a whole tree.
+        (self.name == "overlay").then(|| "layers of Docker's legacy driver are not stacked by themselves".to_owned())
     }
 
     fn mount_options(&self) -> Option<String> {
