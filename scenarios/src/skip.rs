@@ -13,10 +13,24 @@ pub const SKIPS_VARIABLE: &str = "LAYERLAB_SKIPS";
 /// What may not be missing, separated by commas.
 pub const REQUIRE_VARIABLE: &str = "LAYERLAB_REQUIRE";
 
-/// What a test can want of a host: to be root, labs for ordinary users, a dockerd, the source documents, a bash, and the
-/// programs of these names.
-const WANTS: &[&str] =
-    &["root", "user", "docker", "documents", "bash", "chromium", "docker-registry", "podman", "skopeo", "zsh", "fish"];
+/// What a test can want of a host: to be root, labs for ordinary users, a dockerd, the source documents, a bash, the
+/// programs of these names, and file systems in a file.
+const WANTS: &[&str] = &[
+    "root",
+    "user",
+    "docker",
+    "documents",
+    "bash",
+    "chromium",
+    "docker-registry",
+    "podman",
+    "skopeo",
+    "zsh",
+    "fish",
+    "ext4",
+    "xfs",
+    "btrfs",
+];
 
 /// Says that a test, or a part of one, is left out for want of `wanting` (one of the words above).
 ///

@@ -3,9 +3,11 @@
 mod call;
 mod ci;
 mod fmt;
+mod laws;
 mod lint;
 mod replay;
 mod shell;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -17,7 +19,8 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 6] = [&replay::VERB, &shell::VERB, &test::VERB, &fmt::VERB, &lint::VERB, &ci::VERB];
+const VERBS: [&Verb; 8] =
+    [&replay::VERB, &shell::VERB, &laws::VERB, &sim::VERB, &test::VERB, &fmt::VERB, &lint::VERB, &ci::VERB];
 
 const USAGE: u8 = 2;
 

@@ -110,6 +110,11 @@ pub fn survey(data_root: &Path) -> Vec<(&'static str, Availability)> {
 }
 
 impl Known {
+    /// Whether this engine has the driver, whatever this machine can do.
+    pub fn is_built_in(&self) -> bool {
+        self.open.is_some()
+    }
+
     pub(super) fn availability(&self, data_root: &Path) -> Availability {
         let about = (self.about)(data_root);
         match self.open {

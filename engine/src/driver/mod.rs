@@ -149,7 +149,7 @@ pub fn open(name: Option<&str>, data_root: &Path) -> Result<Box<dyn Driver>, Dri
     };
     let refused = |why: String| DriverError::Unsupported(format!("error initializing graphdriver: {why}"));
     let names =
-        || KNOWN.iter().filter(|known| known.open.is_some()).map(|known| known.name).collect::<Vec<_>>().join(", ");
+        || KNOWN.iter().filter(|known| known.is_built_in()).map(|known| known.name).collect::<Vec<_>>().join(", ");
     let choose = || format!("; this engine has {}: choose one with --storage-driver or in daemon.json", names());
     let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
         return Err(refused(format!("driver not supported: {name:?} is unknown{}", choose())));

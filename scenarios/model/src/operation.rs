@@ -1,0 +1,288 @@
+//! What a process does to a file tree, and an engine to its layers: the words of every case.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::inode::{Node, Time};
+use crate::text::Text;
+
+/// Who does something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum User {
+    /// User and group 0 with every capability.
+    Root,
+    /// User and group 1000 without any.
+    Other,
+}
+
+/// An open file of a case, by number.
+pub type Slot = u8;
+
+/// How a file is opened (`open(2)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Flags {
+    /// `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
+    pub access: Access,
+    /// `O_CREAT`
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub create: bool,
+    /// `O_EXCL`
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub exclusive: bool,
+    /// `O_TRUNC`
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncate: bool,
+    /// `O_APPEND`
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub append: bool,
+    /// `O_DIRECTORY`
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub directory: bool,
+    /// `O_NOFOLLOW`
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_follow: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// What an open file is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Access {
+    /// `O_RDONLY`
+    Read,
+    /// `O_WRONLY`
+    Write,
+    /// `O_RDWR`
+    ReadWrite,
+}
+
+impl Access {
+    /// Whether it may be read from.
+    pub fn reads(self) -> bool {
+        self != Access::Write
+    }
+
+    /// Whether it may be written to.
+    pub fn writes(self) -> bool {
+        self != Access::Read
+    }
+}
+
+/// A file by its name or by an open one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Target {
+    /// What the path leads to, symbolic links followed.
+    Path(Text),
+    /// What is open.
+    Slot(Slot),
+}
+
+/// Bytes to write: one letter, many times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Fill {
+    /// The letter.
+    pub letter: char,
+    /// How many.
+    pub length: u32,
+}
+
+impl Fill {
+    /// The bytes.
+    pub fn bytes(self) -> Vec<u8> {
+        vec![self.letter as u8; self.length as usize]
+    }
+}
+
+/// What `rename` does about a name that is there (`renameat2(2)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Replace {
+    /// Replaces it.
+    Yes,
+    /// Refuses (`RENAME_NOREPLACE`).
+    No,
+    /// Both change places (`RENAME_EXCHANGE`).
+    Exchange,
+}
+
+/// What `fallocate(2)` does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Allocate {
+    /// Gets room, and makes the file longer.
+    Extend,
+    /// Gets room behind the end (`FALLOC_FL_KEEP_SIZE`).
+    KeepSize,
+    /// Makes a hole (`FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE`).
+    Punch,
+}
+
+/// Whether an extended attribute must be there before (`setxattr(2)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Before {
+    /// Either way.
+    Any,
+    /// It must not (`XATTR_CREATE`).
+    Absent,
+    /// It must (`XATTR_REPLACE`).
+    Present,
+}
+
+/// One thing done.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the fields are the arguments of the system call")]
+pub enum Operation {
+    /// `open(2)`; what was open in the slot is closed before.
+    Open { slot: Slot, path: Text, flags: Flags, mode: u32 },
+    /// `open(2)` with `O_TMPFILE` for reading and writing: a file without a name.
+    OpenUnnamed { slot: Slot, path: Text, mode: u32 },
+    /// `close(2)`
+    Close { slot: Slot },
+    /// `pwrite(2)`; at the end, if opened so.
+    Write { slot: Slot, offset: u32, fill: Fill },
+    /// `pread(2)`
+    Read { slot: Slot, offset: u32, length: u32 },
+    /// A write to a shared mapping of the file, within its size.
+    MapWrite { slot: Slot, offset: u32, fill: Fill },
+    /// `copy_file_range(2)`
+    CopyRange { from: Slot, from_offset: u32, to: Slot, to_offset: u32, length: u32 },
+    /// `fallocate(2)`
+    Allocate { slot: Slot, how: Allocate, offset: u32, length: u32 },
+    /// `truncate(2)`, `ftruncate(2)`
+    Truncate { target: Target, length: u32 },
+    /// `chmod(2)`, `fchmod(2)`
+    Chmod { target: Target, mode: u32 },
+    /// `lchown(2)`, `fchown(2)`
+    Chown { target: Target, uid: u32, gid: u32 },
+    /// `utimensat(2)`, `futimens(2)` with both times the same.
+    SetTime { target: Target, time: Time },
+    /// `setxattr(2)`, `fsetxattr(2)`
+    SetXattr { target: Target, name: Text, value: Text, before: Before },
+    /// `removexattr(2)`, `fremovexattr(2)`
+    RemoveXattr { target: Target, name: Text },
+    /// `mkdir(2)`
+    Mkdir { path: Text, mode: u32 },
+    /// `mknod(2)`
+    Mknod { path: Text, node: Node, mode: u32 },
+    /// `symlink(2)`
+    Symlink { content: Text, path: Text },
+    /// `link(2)`
+    Link { from: Text, to: Text },
+    /// `linkat(2)` of an open file.
+    LinkSlot { slot: Slot, to: Text },
+    /// `renameat2(2)`
+    Rename { from: Text, to: Text, replace: Replace },
+    /// `unlink(2)`
+    Unlink { path: Text },
+    /// `rmdir(2)`
+    Rmdir { path: Text },
+    /// `readlink(2)`
+    ReadLink { path: Text },
+    /// `open(2)` and `getdents(2)` with room for about one entry at a time.
+    List { path: Text },
+    /// Unmounts, forgets all cached names and mounts again. Open files are closed before.
+    Remount,
+    /// The upper layer becomes a lower one and an empty one lies on top. Open files are closed before.
+    Commit,
+}
+
+impl Operation {
+    /// Every path in it that is walked along.
+    pub fn paths_mut(&mut self) -> Vec<&mut Text> {
+        match self {
+            Operation::Open { path, .. }
+            | Operation::OpenUnnamed { path, .. }
+            | Operation::Mkdir { path, .. }
+            | Operation::Mknod { path, .. }
+            | Operation::Symlink { path, .. }
+            | Operation::Unlink { path }
+            | Operation::Rmdir { path }
+            | Operation::ReadLink { path }
+            | Operation::List { path }
+            | Operation::LinkSlot { to: path, .. }
+            | Operation::Truncate { target: Target::Path(path), .. }
+            | Operation::Chmod { target: Target::Path(path), .. }
+            | Operation::Chown { target: Target::Path(path), .. }
+            | Operation::SetTime { target: Target::Path(path), .. }
+            | Operation::SetXattr { target: Target::Path(path), .. }
+            | Operation::RemoveXattr { target: Target::Path(path), .. } => vec![path],
+            Operation::Link { from, to } | Operation::Rename { from, to, .. } => vec![from, to],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The word for it in counts and tables.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Operation::Open { flags, .. } if flags.create => "create",
+            Operation::Open { .. } => "open",
+            Operation::OpenUnnamed { .. } => "open-unnamed",
+            Operation::Close { .. } => "close",
+            Operation::Write { .. } => "write",
+            Operation::Read { .. } => "read",
+            Operation::MapWrite { .. } => "map-write",
+            Operation::CopyRange { .. } => "copy-range",
+            Operation::Allocate { .. } => "allocate",
+            Operation::Truncate { .. } => "truncate",
+            Operation::Chmod { .. } => "chmod",
+            Operation::Chown { .. } => "chown",
+            Operation::SetTime { .. } => "set-time",
+            Operation::SetXattr { .. } => "set-xattr",
+            Operation::RemoveXattr { .. } => "remove-xattr",
+            Operation::Mkdir { .. } => "mkdir",
+            Operation::Mknod { .. } => "mknod",
+            Operation::Symlink { .. } => "symlink",
+            Operation::Link { .. } => "link",
+            Operation::LinkSlot { .. } => "link-slot",
+            Operation::Rename { replace: Replace::Exchange, .. } => "exchange",
+            Operation::Rename { .. } => "rename",
+            Operation::Unlink { .. } => "unlink",
+            Operation::Rmdir { .. } => "rmdir",
+            Operation::ReadLink { .. } => "readlink",
+            Operation::List { .. } => "list",
+            Operation::Remount => "remount",
+            Operation::Commit => "commit",
+        }
+    }
+}
+
+/// An operation and who does it: a line of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Step {
+    /// Who.
+    pub user: User,
+    /// What.
+    #[serde(flatten)]
+    pub operation: Operation,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.user == User::Other {
+            f.write_str("as 1000: ")?;
+        }
+        write!(f, "{:?}", self.operation)
+    }
+}
+
+/// What a process learns from an operation that succeeds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// That it is done.
+    Done,
+    /// How many bytes were written or copied.
+    Count(u64),
+    /// What was read.
+    Bytes(Vec<u8>),
+    /// The names in a directory, sorted.
+    Names(Vec<Text>),
+}

@@ -1,0 +1,49 @@
+//! What a subject promises beyond the common rules: each is a documented choice, never an excuse found afterwards.
+
+use serde::{Deserialize, Serialize};
+
+/// What a union mount, and the machine it is on, do where systems differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promises {
+    /// There are layers at all: a plain directory has none, and a commit changes nothing.
+    pub layers: bool,
+    /// The root directory of a new layer has mode and owner of the one below; else it is root's, mode 0755. Docker's
+    /// `overlay2` makes it so (`create` of moby's `overlay2.go`); containers-storage inherits.
+    pub root_is_inherited: bool,
+    /// Setting an attribute copies its file up even if it is then refused (`ovl_xattr_set` of `fs/overlayfs/xattrs.c`).
+    pub refused_xattrs_copy_up: bool,
+    /// Renaming a directory marks it opaque even if the rename is then refused; it hides nothing (`ovl_rename` of
+    /// `fs/overlayfs/dir.c`).
+    pub refused_renames_mark_opaque: bool,
+    /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`.
+    pub lower_directories_move: bool,
+    /// All names of a lower file stay names of one file when it is changed (overlayfs: `index=on`); else the changed name
+    /// becomes a file of its own.
+    pub links_survive_copy_up: bool,
+    /// A file that is copied up can be given another name in the same mount, and both are one file. In a user namespace
+    /// overlayfs cannot keep where a file was copied from and takes the names for two files until the next mount: they show
+    /// two inode numbers, a `chown` by one is not seen by the other, a rename of one to the other fails with `ESTALE`.
+    /// Nothing is promised then, and it is not done.
+    pub copies_can_be_linked: bool,
+    /// A file that was copied up keeps its inode number when it is mounted again; not in a user namespace, for the
+    /// same reason.
+    pub inode_numbers_survive_a_remount: bool,
+    /// Root is root of the first user namespace (user_namespaces(7)): only that makes and opens device files, sets `trusted.`
+    /// attributes, and writes to a file without taking its set-user-ID and set-group-ID bits away.
+    pub first_namespace: bool,
+    /// The machine's settings.
+    pub protected: Protected,
+}
+
+/// `/proc/sys/fs/protected_*` (proc_sys_fs(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Protected {
+    /// Strangers' links in shared directories are not followed.
+    pub symlinks: bool,
+    /// Strangers' files get no further names.
+    pub hardlinks: bool,
+    /// Strangers' files in shared directories are not opened to be created: 0, 1 or 2.
+    pub regular: u8,
+    /// The same for named pipes.
+    pub fifos: u8,
+}

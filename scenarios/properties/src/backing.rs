@@ -1,0 +1,120 @@
+//! File systems for layers to lie on, made for the occasion and gone with this process's mounts.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+
+/// Sparse; what `mkfs.xfs` wants at least is 300 MiB.
+const IMAGE_BYTES: u64 = 512 << 20;
+
+/// Where layers lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backing {
+    /// A file system in memory.
+    Tmpfs,
+    /// A file system of this type in a file, by a loop device.
+    Loop(&'static str),
+    /// An existing directory, whatever it is on.
+    Directory(PathBuf),
+}
+
+/// The types that are made in a file.
+pub const LOOP_TYPES: [&str; 3] = ["ext4", "xfs", "btrfs"];
+
+impl FromStr for Backing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Backing, String> {
+        if text == "tmpfs" {
+            return Ok(Backing::Tmpfs);
+        }
+        if let Some(kind) = LOOP_TYPES.iter().find(|kind| **kind == text) {
+            return Ok(Backing::Loop(kind));
+        }
+        match Path::new(text).is_absolute() {
+            true => Ok(Backing::Directory(PathBuf::from(text))),
+            false => Err(format!("the backings are tmpfs, {}, or an absolute path", LOOP_TYPES.join(", "))),
+        }
+    }
+}
+
+impl fmt::Display for Backing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Backing::Tmpfs => f.write_str("tmpfs"),
+            Backing::Loop(kind) => f.write_str(kind),
+            Backing::Directory(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A file system that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BackingError {
+    /// This machine cannot have it.
+    #[error("{backing} is not to be had: {reason}")]
+    Unavailable {
+        /// Which.
+        backing: String,
+        /// What is missing, and how to get it.
+        reason: String,
+    },
+    /// It should be possible and failed.
+    #[error("cannot make a place on {backing}: {source}")]
+    Io {
+        /// Which.
+        backing: String,
+        /// What failed.
+        source: io::Error,
+    },
+}
+
+impl Backing {
+    /// A directory on it. Call this in a mount namespace of one's own; the file system ends with that.
+    pub fn make(&self) -> Result<tempfile::TempDir, BackingError> {
+        let failed = |source| BackingError::Io { backing: self.to_string(), source };
+        match self {
+            Backing::Directory(path) => {
+                tempfile::Builder::new().prefix("layerlab-laws-").tempdir_in(path).map_err(failed)
+            }
+            Backing::Tmpfs => {
+                let place = tempfile::tempdir().map_err(failed)?;
+                self.mount(&["-t", "tmpfs", "layerlab-laws"], place.path())?;
+                Ok(place)
+            }
+            Backing::Loop(kind) => {
+                let place = tempfile::tempdir().map_err(failed)?;
+                let image = tempfile::NamedTempFile::new().map_err(failed)?;
+                File::set_len(image.as_file(), IMAGE_BYTES).map_err(failed)?;
+                let quiet = if *kind == "ext4" { ["-q", "-F"] } else { ["-q", "-f"] };
+                self.run(Command::new(format!("mkfs.{kind}")).args(quiet).arg(image.path()))?;
+                let image_path = image.path().to_string_lossy().into_owned();
+                // The loop device keeps the file for as long as it is mounted.
+                self.mount(&["-t", kind, "-o", "loop", &image_path], place.path())?;
+                Ok(place)
+            }
+        }
+    }
+
+    fn mount(&self, options: &[&str], place: &Path) -> Result<(), BackingError> {
+        self.run(Command::new("mount").args(options).arg(place))?;
+        fs::set_permissions(place, std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .map_err(|source| BackingError::Io { backing: self.to_string(), source })
+    }
+
+    fn run(&self, command: &mut Command) -> Result<(), BackingError> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        let unavailable = |reason| BackingError::Unavailable { backing: self.to_string(), reason };
+        match command.output() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(unavailable(format!(
+                "{program} is not installed (Debian: e2fsprogs, xfsprogs, btrfs-progs, util-linux)"
+            ))),
+            Err(source) => Err(BackingError::Io { backing: self.to_string(), source }),
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(unavailable(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()))),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! A case that broke a law, kept: as JSON that is run first next time, and as a script that shows it without this code.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use layerlab_model::inode::Node;
+use layerlab_model::operation::{Access, Allocate, Before, Flags, Operation, Replace, Step, Target, User};
+use layerlab_model::process::OTHER_ID;
+use layerlab_model::text::Text;
+use layerlab_scenarios::lab::prepare::cache;
+use serde::{Deserialize, Serialize};
+
+/// What is kept of a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counterexample {
+    /// The law that it breaks; none when the case could not go on.
+    pub law: Option<String>,
+    /// The subject.
+    pub subject: String,
+    /// What its layers lay on.
+    pub backing: String,
+    /// The kernel it was found on.
+    pub kernel: String,
+    /// What it was drawn from.
+    pub seed: u64,
+    /// How to show it.
+    pub steps: Vec<Step>,
+    /// What was not as it should be.
+    pub findings: Vec<String>,
+}
+
+/// Where those of a subject are kept: `layerlab/laws/SUBJECT` in the target directory.
+pub fn directory(subject: &str) -> PathBuf {
+    cache().join("laws").join(subject)
+}
+
+/// What is kept of a subject, sorted by file name. A file that is none of ours is passed over.
+pub fn kept(subject: &str) -> io::Result<Vec<(PathBuf, Counterexample)>> {
+    let entries = match fs::read_dir(directory(subject)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path)?;
+        Ok(serde_json::from_str(&text).ok().map(|counterexample| (path, counterexample)))
+    };
+    paths.into_iter().map(read).filter_map(Result::transpose).collect()
+}
+
+impl Counterexample {
+    /// Writes JSON and script into [`directory`]; `mount_options` are overlayfs's, none for a plain directory. The paths of both.
+    pub fn keep(&self, mount_options: Option<&str>) -> io::Result<[PathBuf; 2]> {
+        let directory = directory(&self.subject);
+        fs::create_dir_all(&directory)?;
+        let stem = format!("{}-{}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
+        let path = |extension: &str| directory.join(format!("{stem}.{extension}"));
+        fs::write(path("json"), serde_json::to_string_pretty(self)?)?;
+        fs::write(path("sh"), self.script(mount_options))?;
+        fs::set_permissions(path("sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok([path("json"), path("sh")])
+    }
+
+    /// A shell script that does the steps on the kernel's own overlayfs (or in a plain directory) and shows what comes of them.
+    /// It needs root, python3 and util-linux.
+    pub fn script(&self, mount_options: Option<&str>) -> String {
+        let mut text = String::from("#!/bin/sh\n");
+        let law = self.law.as_deref().unwrap_or("a case that cannot go on");
+        let _ = writeln!(text, "# {law}: broken by {} on {}, kernel {}.", self.subject, self.backing, self.kernel);
+        for line in self.findings.iter().flat_map(|finding| finding.lines()) {
+            let _ = writeln!(text, "#   {line}");
+        }
+        text += BEGINNING;
+        let _ = writeln!(text, "options='{}'", mount_options.unwrap_or_default());
+        let _ = writeln!(text, "is_overlay={}", if mount_options.is_some() { "yes" } else { "no" });
+        text += FUNCTIONS;
+        let mut parts = self.steps.split_inclusive(|step| is_end_of_mount(&step.operation)).peekable();
+        while let Some(part) = parts.next() {
+            text += "enter\nsteps <<'END'\n";
+            let (steps, end) = match part.split_last() {
+                Some((last, steps)) if is_end_of_mount(&last.operation) => (steps, Some(&last.operation)),
+                _ => (part, None),
+            };
+            for step in steps {
+                let user = if step.user == User::Other { OTHER_ID } else { 0 };
+                let _ = writeln!(text, "do({user}, {:?}, lambda: {})", step.operation.word(), python(&step.operation));
+            }
+            text += "END\n";
+            match end {
+                Some(Operation::Commit) => text += "leave\ncommit\n",
+                Some(_) => text += "leave\n",
+                None => {}
+            }
+            if parts.peek().is_none() && end.is_some() {
+                text += "enter\n";
+            }
+        }
+        text + "show\nleave\n"
+    }
+}
+
+fn is_end_of_mount(operation: &Operation) -> bool {
+    matches!(operation, Operation::Remount | Operation::Commit)
+}
+
+const BEGINNING: &str = r#"# Needs root, python3 and util-linux; everything it makes is gone afterwards.
+set -eu
+[ "${1:-}" = inside ] || exec unshare --mount -- "$0" inside
+place=$(mktemp -d)
+mount -t tmpfs -o mode=755 none "$place"
+trap 'cd /; umount -R "$place"; rmdir "$place"' EXIT
+layer=0
+mkdir "$place/none" "$place/0" "$place/work" "$place/merged"
+"#;
+
+const FUNCTIONS: &str = r#"lowers() { i=$((layer - 1)); while [ $i -ge 0 ]; do printf %s: "$place/$i"; i=$((i - 1)); done; }
+enter() {
+    [ $is_overlay = yes ] || { mount --bind "$place/0" "$place/merged"; return; }
+    lower=$(lowers); lower=${lower:-$place/none}
+    mount -t overlay overlay -o "$options,lowerdir=${lower%:},upperdir=$place/$layer,workdir=$place/work" "$place/merged"
+}
+leave() { umount "$place/merged"; }
+commit() {
+    [ $is_overlay = yes ] || return 0
+    echo "-- the upper layer becomes a lower one"; layer=$((layer + 1)); mkdir -m 755 "$place/$layer"
+}
+show() {
+    for tree in merged "$layer"; do
+        echo "-- $tree"; (cd "$place/$tree"; find . -printf '%M %U:%G %s bytes %n names %P -> %l\n'; getfattr -R -h -d -m - . 2>/dev/null || :)
+    done
+}
+steps() {
+    { cat <<'PYTHON'
+import ctypes, errno, fcntl, mmap, os, stat, sys
+libc, slots = ctypes.CDLL(None, use_errno=True), {}
+def call(name, *arguments):
+    result = getattr(libc, name)(*arguments)
+    if result < 0: raise OSError(ctypes.get_errno(), name)
+    return result
+def do(user, word, step):
+    os.setresgid(-1, user, -1); os.setresuid(-1, user, -1)
+    try: print("ok    ", word, step() or "")
+    except OSError as error: print(errno.errorcode[error.errno].ljust(6), word)
+    except KeyError: print("EBADF ", word)
+    finally: os.setresuid(-1, 0, -1); os.setresgid(-1, 0, -1)
+def opened(slot, path, flags, mode):
+    slots.pop(slot, None)
+    file = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, mode)
+    if stat.S_ISREG(os.fstat(file).st_mode) or stat.S_ISDIR(os.fstat(file).st_mode): slots[slot] = file
+def mapped(file, offset, data):
+    if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDWR: raise OSError(errno.EACCES, "not for both")
+    if offset + len(data) > os.fstat(file).st_size: raise OSError(errno.EINVAL, "beyond the end")
+    with mmap.mmap(file, 0) as memory: memory[offset:offset + len(data)] = data
+at = -100
+os.chroot("MERGED"); os.chdir("/"); os.umask(0); os.setgroups([])
+PYTHON
+    cat; } | sed "s|\"MERGED\"|\"$place/merged\"|" | python3 -
+}
+"#;
+
+fn bytes(text: &Text) -> String {
+    let shown: String = text.as_bytes().iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    match text.as_bytes().iter().all(|byte| byte.is_ascii_graphic() && !b"'\\".contains(byte)) {
+        true => format!("b'{text}'"),
+        false => format!("b'{shown}'"),
+    }
+}
+
+fn file(target: &Target) -> String {
+    match target {
+        Target::Path(path) => bytes(path),
+        Target::Slot(slot) => format!("slots[{slot}]"),
+    }
+}
+
+fn open_flags(flags: &Flags) -> String {
+    let access = match flags.access {
+        Access::Read => "os.O_RDONLY",
+        Access::Write => "os.O_WRONLY",
+        Access::ReadWrite => "os.O_RDWR",
+    };
+    let rest = [
+        (flags.create, "os.O_CREAT"),
+        (flags.exclusive, "os.O_EXCL"),
+        (flags.truncate, "os.O_TRUNC"),
+        (flags.append, "os.O_APPEND"),
+        (flags.directory, "os.O_DIRECTORY"),
+        (flags.no_follow, "os.O_NOFOLLOW"),
+    ];
+    let rest = rest.iter().filter(|(is, _)| *is).map(|(_, name)| *name);
+    std::iter::once(access).chain(rest).collect::<Vec<_>>().join(" | ")
+}
+
+/// The operation as a Python expression.
+fn python(operation: &Operation) -> String {
+    match operation {
+        Operation::Open { slot, path, flags, mode } => {
+            format!("opened({slot}, {}, {}, 0o{mode:o})", bytes(path), open_flags(flags))
+        }
+        Operation::OpenUnnamed { slot, path, mode } => {
+            format!("opened({slot}, {}, os.O_TMPFILE | os.O_RDWR, 0o{mode:o})", bytes(path))
+        }
+        Operation::Close { slot } => format!("os.close(slots.pop({slot}))"),
+        Operation::Write { slot, offset, fill } => {
+            format!("os.pwrite(slots[{slot}], b'{}' * {}, {offset})", fill.letter, fill.length)
+        }
+        Operation::Read { slot, offset, length } => format!("os.pread(slots[{slot}], {length}, {offset})"),
+        Operation::MapWrite { slot, offset, fill } => {
+            format!("mapped(slots[{slot}], {offset}, b'{}' * {})", fill.letter, fill.length)
+        }
+        Operation::CopyRange { from, from_offset, to, to_offset, length } => {
+            format!("os.copy_file_range(slots[{from}], slots[{to}], {length}, {from_offset}, {to_offset})")
+        }
+        Operation::Allocate { slot, how, offset, length } => {
+            let how = match how {
+                Allocate::Extend => 0,
+                Allocate::KeepSize => 1,
+                Allocate::Punch => 3,
+            };
+            let offset = format!("ctypes.c_long({offset}), ctypes.c_long({length})");
+            format!("call('fallocate', slots[{slot}], {how}, {offset})")
+        }
+        Operation::Truncate { target, length } => format!("os.truncate({}, {length})", file(target)),
+        Operation::Chmod { target, mode } => format!("os.chmod({}, 0o{mode:o})", file(target)),
+        Operation::Chown { target: Target::Path(path), uid, gid } => {
+            format!("os.lchown({}, {uid}, {gid})", bytes(path))
+        }
+        Operation::Chown { target, uid, gid } => format!("os.chown({}, {uid}, {gid})", file(target)),
+        Operation::SetTime { target, time } => {
+            let time = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
+            format!("os.utime({}, ns=({time}, {time}))", file(target))
+        }
+        Operation::SetXattr { target, name, value, before } => {
+            let before = match before {
+                Before::Any => "0",
+                Before::Absent => "os.XATTR_CREATE",
+                Before::Present => "os.XATTR_REPLACE",
+            };
+            format!("os.setxattr({}, {}, {}, {before})", file(target), bytes(name), bytes(value))
+        }
+        Operation::RemoveXattr { target, name } => format!("os.removexattr({}, {})", file(target), bytes(name)),
+        Operation::Mkdir { path, mode } => format!("os.mkdir({}, 0o{mode:o})", bytes(path)),
+        Operation::Mknod { path, node, mode } => {
+            let (kind, device) = match node {
+                Node::Fifo => ("stat.S_IFIFO", (0, 0)),
+                Node::Socket => ("stat.S_IFSOCK", (0, 0)),
+                Node::Character { major, minor } => ("stat.S_IFCHR", (*major, *minor)),
+                Node::Block { major, minor } => ("stat.S_IFBLK", (*major, *minor)),
+            };
+            format!("os.mknod({}, {kind} | 0o{mode:o}, os.makedev{device:?})", bytes(path))
+        }
+        Operation::Symlink { content, path } => format!("os.symlink({}, {})", bytes(content), bytes(path)),
+        Operation::Link { from, to } => format!("os.link({}, {}, follow_symlinks=False)", bytes(from), bytes(to)),
+        Operation::LinkSlot { slot, to } => {
+            format!("call('linkat', slots[{slot}], b'', at, {}, 0x1000)", bytes(to))
+        }
+        Operation::Rename { from, to, replace } => {
+            let flags = match replace {
+                Replace::Yes => 0,
+                Replace::No => 1,
+                Replace::Exchange => 2,
+            };
+            format!("call('renameat2', at, {}, at, {}, {flags})", bytes(from), bytes(to))
+        }
+        Operation::Unlink { path } => format!("os.unlink({})", bytes(path)),
+        Operation::Rmdir { path } => format!("os.rmdir({})", bytes(path)),
+        Operation::ReadLink { path } => format!("os.readlink({})", bytes(path)),
+        Operation::List { path } => format!("sorted(os.listdir({}))", bytes(path)),
+        Operation::Remount | Operation::Commit => "None".to_owned(),
+    }
+}

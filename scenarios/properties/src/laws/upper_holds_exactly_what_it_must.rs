@@ -1,0 +1,35 @@
+//! `upper layer = what the model changed`: the names, whiteouts, opaque marks and redirects that must be there, and no others.
+//! overlayfs's book-keeping (origin, impure, nlink, uuid) may be there.
+
+use super::{Law, Verdict, Watch, verdict};
+use crate::case::Moment;
+use crate::tree::{self, Clock};
+
+pub static LAW: Upper = Upper;
+
+pub struct Upper;
+
+impl Law for Upper {
+    fn name(&self) -> &'static str {
+        "upper-holds-exactly-what-it-must"
+    }
+
+    fn watch(&self) -> Box<dyn Watch> {
+        Box::new(Watching::default())
+    }
+}
+
+#[derive(Default)]
+struct Watching {
+    clock: Clock,
+}
+
+impl Watch for Watching {
+    fn after(&mut self, moment: &Moment<'_>) -> Verdict {
+        let Some(upper) = &moment.after.upper else { return Ok(()) };
+        let expected = tree::of_upper(moment.model.union());
+        let found = tree::differences(&expected, upper, &mut self.clock);
+        let links = tree::link_differences(&expected, upper);
+        verdict(found.iter().chain(&links).map(|found| format!("upper: {found}")))
+    }
+}

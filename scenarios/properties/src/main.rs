@@ -1,0 +1,245 @@
+//! The command `layerlab-laws`: holds a subject against the laws.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Parser;
+use layerlab_properties::backing::{Backing, BackingError};
+use layerlab_properties::campaign::{Campaign, Counts, Failure};
+use layerlab_properties::case::prepare_thread;
+use layerlab_properties::counterexample::{self, Counterexample};
+use layerlab_properties::enter::in_namespaces;
+use layerlab_properties::laws::{self, Law};
+use layerlab_properties::machine::Host;
+use layerlab_properties::subjects::{self, Subject};
+
+const FAILED: u8 = 1;
+/// As automake and others have it: not run, because this host cannot.
+const SKIPPED: u8 = 77;
+
+#[derive(Parser)]
+#[command(name = "layerlab-laws", about = "Holds anything that stacks layers against the laws of layered file systems")]
+struct Cli {
+    /// Which laws; all when none is given
+    laws: Vec<String>,
+    /// What is held against them
+    #[arg(long, value_delimiter = ',', default_value = "layerlab-overlay2")]
+    subject: Vec<String>,
+    /// What the layers lie on: tmpfs, ext4, xfs, btrfs (made in a file, by a loop device), or a directory
+    #[arg(long, value_delimiter = ',', default_value = "tmpfs")]
+    backing: Vec<Backing>,
+    /// In a user namespace, as an ordinary user has it, even for root
+    #[arg(long)]
+    rootless: bool,
+    /// A subject or backing that this machine cannot have is an error, not a skip
+    #[arg(long)]
+    require: bool,
+    /// How many cases
+    #[arg(long, default_value_t = 500, conflicts_with = "minutes")]
+    cases: u64,
+    /// How long, instead of how many cases
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// How many steps a case has
+    #[arg(long, default_value_t = 40)]
+    steps: usize,
+    /// Where the random numbers begin; a fresh one when none is given
+    #[arg(long)]
+    seed: Option<u64>,
+    /// How many at once
+    #[arg(long, default_value_t = 2)]
+    threads: u64,
+    /// Show how often each kind of step came out how
+    #[arg(long)]
+    counts: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let entered = in_namespaces(cli.rootless, |map| {
+        run(&cli, &Host::probe(map.allows_groups())).unwrap_or_else(|error| {
+            eprintln!("layerlab-laws: {error:#}");
+            FAILED
+        })
+    });
+    match entered {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("layerlab-laws: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+/// Every subject on every backing that was asked for: fails if one does, is skipped if all are.
+fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
+    let laws = chosen(&cli.laws)?;
+    let all = subjects::all();
+    let names = || all.iter().map(|subject| subject.name()).collect::<Vec<_>>().join(", ");
+    let mut statuses = Vec::new();
+    for name in &cli.subject {
+        let subject = all.iter().find(|subject| subject.name() == *name);
+        let subject = subject.with_context(|| format!("there is no subject {name}; there are {}", names()))?;
+        for backing in &cli.backing {
+            statuses.push(held(cli, host, &laws, &**subject, backing)?);
+        }
+    }
+    let has = |status| statuses.contains(&status);
+    Ok(if has(FAILED) {
+        FAILED
+    } else if has(0) {
+        0
+    } else {
+        SKIPPED
+    })
+}
+
+/// One subject on one backing.
+fn held(
+    cli: &Cli,
+    host: &Host,
+    laws: &[&'static dyn Law],
+    subject: &dyn Subject,
+    backing: &Backing,
+) -> anyhow::Result<u8> {
+    let called = format!("{} on {backing}", subject.name());
+    let skipped = |why: &str| match cli.require {
+        true => bail!("{called} is required: {why}"),
+        false => {
+            println!("skipped {called}: {why}");
+            Ok(SKIPPED)
+        }
+    };
+    if let Some(why) = subject.refusal(host) {
+        return skipped(&why);
+    }
+    let place = match backing.make() {
+        Err(BackingError::Unavailable { reason, .. }) => return skipped(&reason),
+        place => place?,
+    };
+    let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
+    let again = known(&campaign, backing)?;
+    let seed = cli.seed.unwrap_or_else(fresh_seed);
+    let begun = Instant::now();
+    let shards: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..cli.threads)
+            .map(|shard| {
+                let campaign = &campaign;
+                scope.spawn(move || shard_of(cli, campaign, seed, shard, begun))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a shard panicked"))).collect()
+    });
+    let mut counts = Counts::default();
+    let mut failures = Vec::new();
+    for shard in shards {
+        let (counted, failure) = shard?;
+        counts.merge(counted);
+        failures.extend(failure);
+    }
+    failures.sort_by_key(|failure| failure.seed);
+    for failure in &failures {
+        tell(failure, subject, backing, host)?;
+    }
+    if cli.counts {
+        counts.lines().for_each(|line| println!("{line}"));
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    println!(
+        "{called}: {} steps from seed {seed} in {seconds:.1} s ({:.0} a second), {}",
+        counts.total(),
+        counts.total() as f64 / seconds,
+        if failures.is_empty() { "every law held" } else { "a law broke" }
+    );
+    Ok(if failures.is_empty() && again == 0 { 0 } else { FAILED })
+}
+
+/// Runs what failed before, in a thread of its own; how many still fail. What holds now is forgotten.
+fn known(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize> {
+    let kept = counterexample::kept(&campaign.subject.name()).context("cannot read what failed before")?;
+    let mut still = 0;
+    for (path, kept) in kept.iter().filter(|(_, kept)| kept.backing == backing.to_string()) {
+        let replayed = std::thread::scope(|scope| {
+            let replay = || prepare_thread().map(|()| campaign.replay(&kept.steps));
+            scope.spawn(replay).join().map_err(|_| anyhow::anyhow!("{} cannot be replayed", path.display()))
+        })??;
+        match replayed {
+            Err(broken) => {
+                still += 1;
+                println!("still broken: {} ({})", broken.law.unwrap_or("cannot go on"), path.display());
+            }
+            Ok(()) => {
+                println!("holds now: {} ({}), forgotten", kept.law.as_deref().unwrap_or("goes on"), path.display());
+                std::fs::remove_file(path)?;
+                let _ = std::fs::remove_file(path.with_extension("sh"));
+            }
+        }
+    }
+    Ok(still)
+}
+
+fn chosen(wanted: &[String]) -> anyhow::Result<Vec<&'static dyn Law>> {
+    if wanted.is_empty() {
+        return Ok(laws::ALL.to_vec());
+    }
+    let names = || laws::ALL.iter().map(|law| law.name()).collect::<Vec<_>>().join(", ");
+    let find = |name: &String| {
+        let law = laws::ALL.iter().copied().find(|law| law.name() == name);
+        law.with_context(|| format!("there is no law {name}; there are {}", names()))
+    };
+    wanted.iter().map(find).collect()
+}
+
+fn fresh_seed() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    now.as_secs() % 1_000_000_000
+}
+
+/// The cases of one thread; it stops at the first that breaks a law.
+fn shard_of(
+    cli: &Cli,
+    campaign: &Campaign<'_>,
+    seed: u64,
+    shard: u64,
+    begun: Instant,
+) -> anyhow::Result<(Counts, Option<Failure>)> {
+    prepare_thread().context("cannot have a root directory of its own")?;
+    let until = cli.minutes.map(|minutes| begun + Duration::from_secs_f64(60.0 * minutes));
+    let mut counts = Counts::default();
+    for case in (shard..).step_by(cli.threads as usize) {
+        if until.map_or(case >= cli.cases, |until| Instant::now() >= until) {
+            break;
+        }
+        if let Err(failure) = campaign.run(seed + case, &mut counts) {
+            return Ok((counts, Some(failure)));
+        }
+    }
+    Ok((counts, None))
+}
+
+fn tell(failure: &Failure, subject: &dyn Subject, backing: &Backing, host: &Host) -> anyhow::Result<()> {
+    let Failure { seed, length, steps, broken } = failure;
+    let law = broken.law.unwrap_or("a case that cannot go on");
+    println!("{law}: broken by {} on {backing}, kernel {}", subject.name(), host.kernel);
+    println!("seed {seed}, {length} steps, of which {} show it:", steps.len());
+    for step in steps {
+        println!("  {step}");
+    }
+    for finding in &broken.findings {
+        println!("{finding}");
+    }
+    let kept = Counterexample {
+        law: broken.law.map(str::to_owned),
+        subject: subject.name(),
+        backing: backing.to_string(),
+        kernel: host.kernel.clone(),
+        seed: *seed,
+        steps: steps.clone(),
+        findings: broken.findings.clone(),
+    };
+    let [json, script] = kept.keep(subject.mount_options().as_deref()).context("cannot keep the counterexample")?;
+    println!("kept, and run first next time: {}", json.display());
+    println!("without this code: {}\n", script.display());
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! A write through a shared mapping of a file.
+
+use std::os::fd::BorrowedFd;
+use std::ptr;
+
+use rustix::fs::{FileType, fstat};
+use rustix::io::Errno;
+use rustix::mm::{MapFlags, MsyncFlags, ProtFlags, mmap, msync, munmap};
+use rustix::param::page_size;
+
+/// Writes `bytes` at `offset` of `file` by memory. Beyond its end nothing is written (`EINVAL`): the kernel would send a
+/// signal.
+pub fn write(file: BorrowedFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+    let stat = fstat(file)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    if is_file && offset + bytes.len() as u64 > stat.st_size as u64 && may_map(file) {
+        return Err(Errno::INVAL);
+    }
+    let start = offset / page_size() as u64 * page_size() as u64;
+    let skipped = (offset - start) as usize;
+    let length = skipped + bytes.len();
+    // SAFETY: the mapping is new, this function's own, and lives until `munmap`; the file is as long as is written, and
+    // nobody else has it while a case runs.
+    unsafe {
+        let memory = mmap(ptr::null_mut(), length, ProtFlags::WRITE, MapFlags::SHARED, file, start)?;
+        ptr::copy_nonoverlapping(bytes.as_ptr(), memory.cast::<u8>().add(skipped), bytes.len());
+        msync(memory, length, MsyncFlags::SYNC)?;
+        munmap(memory, length)
+    }
+}
+
+/// Whether the kernel would map it: it must be open for both.
+fn may_map(file: BorrowedFd) -> bool {
+    rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::RDWR))
+}

@@ -1,0 +1,151 @@
+//! Campaigns over the model alone: the algebra of layers, without root or a kernel, a million steps a minute and more.
+//!
+//! After every new layer: the layers applied one after the other give the merged tree; what walking two trees finds turns
+//! the one into the other; images share exactly the layers whose chain IDs are equal; counting references removes exactly
+//! what nothing reaches.
+
+use layerlab_model::changes::{self, Flat, Leaf};
+use layerlab_model::operation::{Operation, Step};
+use layerlab_model::process::Machine;
+use layerlab_model::promises::Promises;
+use layerlab_model::store::{Id, Store, digest};
+
+use crate::campaign::Counts;
+use crate::generate::{Generator, Weights};
+use crate::shrink::shortest;
+
+/// A law of the algebra that does not hold, and the shortest steps to show it.
+#[derive(Debug)]
+pub struct Refuted {
+    /// What does not hold.
+    pub law: &'static str,
+    /// How to show it.
+    pub steps: Vec<Step>,
+}
+
+/// What every subject promises who promises all.
+fn promises() -> Promises {
+    Promises {
+        layers: true,
+        root_is_inherited: true,
+        refused_xattrs_copy_up: false,
+        refused_renames_mark_opaque: false,
+        lower_directories_move: false,
+        links_survive_copy_up: false,
+        copies_can_be_linked: true,
+        inode_numbers_survive_a_remount: true,
+        first_namespace: true,
+        protected: Default::default(),
+    }
+}
+
+/// Draws the case of `seed`, of `length` steps.
+pub fn run(seed: u64, length: usize, counts: &mut Counts) -> Result<(), Refuted> {
+    let weights = Weights { commit: 12, remount: 0, ..Weights::default() };
+    let mut generator = Generator::new(seed, weights, true);
+    let mut world = World::new();
+    let mut steps = Vec::new();
+    for _ in 0..length {
+        let step = generator.step(&world.machine);
+        steps.push(step.clone());
+        if let Err(law) = world.step(&step, counts) {
+            let fails = |part: &[Step]| replay(part) == Err(law);
+            return Err(Refuted { law, steps: shortest(&steps, fails) });
+        }
+    }
+    Ok(())
+}
+
+/// Runs steps that are known; the law that does not hold, if so.
+pub fn replay(steps: &[Step]) -> Result<(), &'static str> {
+    let mut world = World::new();
+    steps.iter().try_for_each(|step| world.step(step, &mut Counts::default()))
+}
+
+struct World {
+    machine: Machine,
+    /// The merged tree when the last layer was begun.
+    below: Flat,
+    /// The tree that the frozen layers give when they are applied one after the other.
+    applied: Flat,
+    store: Store,
+    diff_ids: Vec<Id>,
+}
+
+impl World {
+    fn new() -> World {
+        let machine = Machine::new(promises());
+        let below = changes::flat(machine.union());
+        World { machine, applied: below.clone(), below, store: Store::default(), diff_ids: Vec::new() }
+    }
+
+    fn step(&mut self, step: &Step, counts: &mut Counts) -> Result<(), &'static str> {
+        let is_commit = step.operation == Operation::Commit;
+        if is_commit {
+            self.before_commit()?;
+        }
+        counts.add(step, &self.machine.step(step));
+        if is_commit {
+            self.after_commit()?;
+        }
+        Ok(())
+    }
+
+    fn before_commit(&mut self) -> Result<(), &'static str> {
+        let merged = changes::flat(self.machine.union());
+        let layer = changes::diff(self.machine.union());
+        self.applied = changes::apply(&layer, &self.applied);
+        if !changes::are_same(&self.applied, &merged) {
+            return Err("the layers, applied one after the other, give the merged tree");
+        }
+        let walked = changes::difference(&self.below, &merged);
+        if !changes::are_same(&changes::apply(&walked, &self.below), &merged) {
+            return Err("what walking two trees finds turns the one into the other");
+        }
+        let said: Vec<_> = changes::letters(&layer, &self.below).into_iter().map(|(_, names)| names).collect();
+        let is_known = |names| said.contains(names) || said.iter().any(|above| names.starts_with(above));
+        // A file whose names are torn apart by a copy-up looks changed by any of them, not only by the one that was.
+        let face = |tree: &Flat, names| tree.get(names).map(|leaf: &Leaf| (leaf.meta.clone(), leaf.content.clone()));
+        let is_torn = |names| face(&self.below, names) == face(&merged, names);
+        let walked = changes::letters(&walked, &self.below);
+        if !walked.iter().all(|(_, names)| is_torn(names) || is_known(names)) {
+            return Err("every change that walking finds is in the layer");
+        }
+        self.diff_ids.push(digest(format!("{layer:?}").as_bytes()));
+        self.below = merged;
+        Ok(())
+    }
+
+    fn after_commit(&mut self) -> Result<(), &'static str> {
+        // The new layer's root has no attributes but mode and owner.
+        self.below = changes::flat(self.machine.union());
+        let root = self.below.get(&Vec::new()).cloned();
+        self.applied.extend(root.map(|root| (Vec::new(), root)));
+        let name = digest(format!("{:?}", self.diff_ids).as_bytes());
+        self.store.add(name, &self.diff_ids);
+        if self.diff_ids.len().is_multiple_of(3) {
+            let oldest = self.store.images().next().cloned();
+            oldest.map(|image| self.store.remove(&image));
+        }
+        match self.store.layers() == self.store.reachable().iter().collect() {
+            true => Ok(()),
+            false => Err("the layers that are kept are those that an image reaches"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_algebra_of_layers_holds() {
+        let mut counts = Counts::default();
+        for seed in 0..400 {
+            if let Err(refuted) = run(seed, 60, &mut counts) {
+                let steps: Vec<String> = refuted.steps.iter().map(ToString::to_string).collect();
+                panic!("seed {seed}: it does not hold that {}:\n{}", refuted.law, steps.join("\n"));
+            }
+        }
+    }
+}

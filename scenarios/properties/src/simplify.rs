@@ -1,0 +1,72 @@
+//! Makes a case easier to read without making it shorter: nearer paths, plainer steps, one user.
+//!
+//! Each proposal is the whole case with one thing simpler; the shrinker keeps those that still fail.
+
+use std::collections::BTreeSet;
+
+use layerlab_model::operation::{Access, Flags, Operation, Step, User};
+use layerlab_model::text::Text;
+
+/// Names for what is renamed; the generator knows them.
+const PLAIN: [&str; 5] = ["/a", "/b", "/c", "/d", "/e"];
+
+/// Cases that are simpler than `steps` in one thing each.
+pub fn proposals(steps: &[Step]) -> Vec<Vec<Step>> {
+    let paths: BTreeSet<Text> = steps.iter().flat_map(|step| paths(step).into_iter()).collect();
+    let mut proposals = Vec::new();
+    for from in paths.iter().filter(|path| !PLAIN.iter().any(|plain| path.as_bytes() == plain.as_bytes())) {
+        let free = PLAIN.iter().map(|plain| Text::from(*plain)).find(|plain| !paths.contains(plain));
+        proposals.extend(free.map(|to| steps.iter().map(|step| moved(step, from, &to)).collect()));
+    }
+    for (at, step) in steps.iter().enumerate() {
+        for plainer in plainer(step) {
+            let mut steps = steps.to_vec();
+            steps[at] = plainer;
+            proposals.push(steps);
+        }
+    }
+    proposals
+}
+
+fn paths(step: &Step) -> Vec<Text> {
+    step.operation.clone().paths_mut().into_iter().map(|path| path.clone()).collect()
+}
+
+/// The step with everything at and below `from` at and below `to`.
+fn moved(step: &Step, from: &Text, to: &Text) -> Step {
+    let mut step = step.clone();
+    for path in step.operation.paths_mut() {
+        let rest = path.as_bytes().strip_prefix(from.as_bytes());
+        if let Some(rest) = rest.filter(|rest| rest.is_empty() || rest.starts_with(b"/")) {
+            *path = Text([to.as_bytes(), rest].concat());
+        }
+    }
+    step
+}
+
+fn plainer(step: &Step) -> Vec<Step> {
+    let mut found = Vec::new();
+    if step.user == User::Other {
+        found.push(Step { user: User::Root, operation: step.operation.clone() });
+    }
+    let flags = Flags {
+        access: Access::Write,
+        create: true,
+        exclusive: false,
+        truncate: false,
+        append: false,
+        directory: false,
+        no_follow: false,
+    };
+    let create = |path: &Text| Operation::Open { slot: 0, path: path.clone(), flags, mode: 0o644 };
+    let plain = match &step.operation {
+        Operation::Link { to, .. } | Operation::LinkSlot { to, .. } => Some(create(to)),
+        Operation::Mknod { path, .. } | Operation::Symlink { path, .. } => Some(create(path)),
+        Operation::Open { path, flags, .. } if flags.create => Some(create(path)),
+        Operation::Mkdir { path, .. } => Some(Operation::Mkdir { path: path.clone(), mode: 0o755 }),
+        _ => None,
+    };
+    found.extend(plain.map(|operation| Step { user: step.user, operation }));
+    found.retain(|plainer| plainer != step);
+    found
+}

@@ -1,0 +1,434 @@
+//! A tree as it is compared: every path with everything that can be known about what is there.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::os::fd::AsFd;
+
+use layerlab_model::inode::{At, Body, Inode, Node, Stamp, Time};
+use layerlab_model::text::Text;
+use layerlab_model::union::{Mark, Through, Union};
+use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+/// Longest list of names of extended attributes, and longest value, that the kernel gives.
+const XATTR_BYTES_MAX: usize = 64 << 10;
+
+/// What is behind a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// As in `ls`: `-dlpscb`; `w` for a whiteout.
+    pub kind: char,
+    /// The twelve bits below the type.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// When the content changed.
+    pub mtime: When,
+    /// A file's content, a link's target.
+    pub content: Vec<u8>,
+    /// A device's numbers.
+    pub device: (u32, u32),
+    /// Names in its layer; 0 where that says nothing.
+    pub links: u64,
+    /// Which file it is: names of one file have the same.
+    pub identity: (u64, u64),
+    /// Extended attributes by their full names, overlayfs's private ones apart.
+    pub xattrs: BTreeMap<Text, Vec<u8>>,
+    /// Names of overlayfs's private attributes, without their prefix.
+    pub marks: Marks,
+    /// Whether its directory lists it with its type (`d_type`), or without any.
+    pub is_listed_as_what_it_is: bool,
+}
+
+/// A time, or which reading of the kernel's clock it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// This.
+    Time(Time),
+    /// The model's n-th reading.
+    Reading(u64),
+}
+
+/// What the readings of the kernel's clock turned out to be: a time that nobody changed stays the same for ever.
+pub type Clock = HashMap<u64, Time>;
+
+/// overlayfs's private attributes: those that decide what the tree is, and the rest, which is its book-keeping.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Marks {
+    /// Nothing shows through.
+    pub opaque: bool,
+    /// Something else shows through.
+    pub redirect: bool,
+    /// The content lies elsewhere.
+    pub metacopy: bool,
+    /// An opaque mark would change nothing.
+    pub opaque_is_free: bool,
+    /// Anything that is none of overlayfs's attributes.
+    pub unknown: Vec<Text>,
+}
+
+/// All paths of a tree, the root as an empty one.
+pub type Tree = BTreeMap<Text, Facts>;
+
+/// What the merged tree of the model is.
+pub fn of_union(union: &Union) -> Tree {
+    let path = |names: &[Text]| Text(names.iter().map(Text::as_bytes).collect::<Vec<_>>().join(&b'/'));
+    union.walk().into_iter().map(|(names, seen)| (path(&names), of_inode(union, seen.top()))).collect()
+}
+
+/// What the upper layer of the model is.
+pub fn of_upper(union: &Union) -> Tree {
+    let path = |names: &[Text]| Text(names.iter().map(Text::as_bytes).collect::<Vec<_>>().join(&b'/'));
+    let facts = |mark: Mark| match mark {
+        Mark::Whiteout => whiteout(),
+        Mark::Other { at } => of_inode(union, at),
+        Mark::Directory { at, through } => {
+            let marks = Marks {
+                opaque: through == Through::Opaque,
+                opaque_is_free: through == Through::Nothing,
+                redirect: through == Through::Redirect,
+                ..Marks::default()
+            };
+            Facts { marks, ..of_inode(union, at) }
+        }
+    };
+    union.upper_marks().into_iter().map(|(names, mark)| (path(&names), facts(mark))).collect()
+}
+
+fn whiteout() -> Facts {
+    Facts {
+        kind: 'w',
+        mode: 0,
+        owner: (0, 0),
+        mtime: When::Time(Time { seconds: 0, nanoseconds: 0 }),
+        content: Vec::new(),
+        device: (0, 0),
+        links: 0,
+        identity: (0, 0),
+        xattrs: BTreeMap::new(),
+        marks: Marks::default(),
+        is_listed_as_what_it_is: true,
+    }
+}
+
+fn of_inode(union: &Union, at: At) -> Facts {
+    let Inode { meta, body, links } = union.inode(at);
+    let (kind, content, device) = match body {
+        Body::File(bytes) => ('-', bytes.clone(), (0, 0)),
+        Body::Directory(_) => ('d', Vec::new(), (0, 0)),
+        Body::Symlink(target) => ('l', target.0.clone(), (0, 0)),
+        Body::Node(Node::Fifo) => ('p', Vec::new(), (0, 0)),
+        Body::Node(Node::Socket) => ('s', Vec::new(), (0, 0)),
+        Body::Node(Node::Character { major, minor }) => ('c', Vec::new(), (*major, *minor)),
+        Body::Node(Node::Block { major, minor }) => ('b', Vec::new(), (*major, *minor)),
+    };
+    Facts {
+        kind,
+        mode: meta.mode,
+        owner: (meta.uid, meta.gid),
+        mtime: match meta.mtime {
+            Stamp::Set(time) => When::Time(time),
+            Stamp::Clock(reading) => When::Reading(reading),
+        },
+        content,
+        device,
+        links: if kind == 'd' { 0 } else { u64::from(*links) },
+        identity: (at.layer as u64, at.inode as u64),
+        xattrs: meta.xattrs.clone(),
+        marks: Marks::default(),
+        is_listed_as_what_it_is: true,
+    }
+}
+
+/// What really is below `root`. The thread's working directory is `root` afterwards.
+pub fn of_disk(root: impl AsFd) -> Result<Tree, Errno> {
+    rustix::process::fchdir(root)?;
+    let mut tree = Tree::new();
+    let mut names = vec![0; XATTR_BYTES_MAX];
+    let mut open = vec![(Text::default(), FileType::Directory)];
+    while let Some((path, listed)) = open.pop() {
+        let mut facts = facts(&path, &mut names)?;
+        facts.is_listed_as_what_it_is = listed == FileType::Unknown || letter(listed) == letter_of(facts.kind);
+        if facts.kind == 'd' {
+            let directory = fs::open(at(&path), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+            for entry in Dir::new(directory)? {
+                let entry = entry?;
+                let name = entry.file_name().to_bytes().to_vec();
+                if name != b"." && name != b".." {
+                    let path = if path.0.is_empty() { Text(name) } else { path.join(&Text(name)) };
+                    open.push((path, entry.file_type()));
+                }
+            }
+        }
+        tree.insert(path, facts);
+    }
+    Ok(tree)
+}
+
+fn at(path: &Text) -> &[u8] {
+    if path.0.is_empty() { b"." } else { &path.0 }
+}
+
+fn facts(path: &Text, names: &mut [u8]) -> Result<Facts, Errno> {
+    let stat = fs::statat(CWD, at(path), AtFlags::SYMLINK_NOFOLLOW)?;
+    let device = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
+    let kind = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::CharacterDevice if device == (0, 0) => return Ok(whiteout()),
+        kind => letter(kind),
+    };
+    let content = match kind {
+        '-' => read(path, stat.st_size as usize)?,
+        'l' => fs::readlink(at(path), Vec::new())?.into_bytes(),
+        _ => Vec::new(),
+    };
+    let (xattrs, marks) = attributes(path, names)?;
+    Ok(Facts {
+        kind,
+        mode: stat.st_mode & 0o7777,
+        owner: (stat.st_uid, stat.st_gid),
+        mtime: When::Time(Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 }),
+        content,
+        device,
+        links: if kind == 'd' { 0 } else { stat.st_nlink },
+        identity: (stat.st_dev, stat.st_ino),
+        xattrs,
+        marks,
+        is_listed_as_what_it_is: true,
+    })
+}
+
+fn letter(kind: FileType) -> char {
+    match kind {
+        FileType::RegularFile => '-',
+        FileType::Directory => 'd',
+        FileType::Symlink => 'l',
+        FileType::Fifo => 'p',
+        FileType::Socket => 's',
+        FileType::CharacterDevice => 'c',
+        FileType::BlockDevice => 'b',
+        FileType::Unknown => '?',
+    }
+}
+
+/// A whiteout is a character device to those who do not know better.
+fn letter_of(kind: char) -> char {
+    if kind == 'w' { 'c' } else { kind }
+}
+
+fn read(path: &Text, size_bytes: usize) -> Result<Vec<u8>, Errno> {
+    let file = fs::open(at(path), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    let mut bytes = vec![0; size_bytes + 1];
+    let mut filled = 0;
+    loop {
+        match rustix::io::read(&file, &mut bytes[filled..])? {
+            0 => break,
+            count => filled += count,
+        }
+        if filled == bytes.len() {
+            bytes.resize(2 * filled, 0);
+        }
+    }
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+fn attributes(path: &Text, names: &mut [u8]) -> Result<(BTreeMap<Text, Vec<u8>>, Marks), Errno> {
+    let length = match fs::llistxattr(at(path), &mut *names) {
+        Err(Errno::OPNOTSUPP) => 0,
+        length => length?,
+    };
+    let (mut xattrs, mut marks) = (BTreeMap::new(), Marks::default());
+    let all: Vec<Vec<u8>> = names[..length].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
+    for name in all.iter().filter(|name| !name.is_empty()) {
+        let private = [&b"trusted.overlay."[..], b"user.overlay."].iter().find_map(|prefix| name.strip_prefix(*prefix));
+        match private {
+            Some(b"opaque") => marks.opaque = true,
+            Some(b"redirect") => marks.redirect = true,
+            Some(b"metacopy") => marks.metacopy = true,
+            Some(b"origin" | b"impure" | b"nlink" | b"uuid" | b"upper") => {}
+            Some(_) => marks.unknown.push(Text(name.clone())),
+            None => {
+                let mut value = vec![0; 4096];
+                let length = match fs::lgetxattr(at(path), &name[..], &mut value[..]) {
+                    Err(Errno::RANGE) => {
+                        value.resize(XATTR_BYTES_MAX, 0);
+                        fs::lgetxattr(at(path), &name[..], &mut value[..])?
+                    }
+                    length => length?,
+                };
+                value.truncate(length);
+                xattrs.insert(Text(name.clone()), value);
+            }
+        }
+    }
+    Ok((xattrs, marks))
+}
+
+/// Why two trees are not the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Where.
+    pub path: Text,
+    /// What.
+    pub what: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}: {}", self.path, self.what)
+    }
+}
+
+/// What of the `actual` tree is not as in `expected`.
+pub fn differences(expected: &Tree, actual: &Tree, clock: &mut Clock) -> Vec<Difference> {
+    let mut found = Vec::new();
+    for (path, facts) in expected {
+        let mut differ = |what: String| found.push(Difference { path: path.clone(), what });
+        let Some(real) = actual.get(path) else {
+            differ(format!("should be there ({})", word(facts.kind)));
+            continue;
+        };
+        if facts.kind != real.kind {
+            differ(format!("should be {}, is {}", word(facts.kind), word(real.kind)));
+            continue;
+        }
+        if let When::Time(is) = real.mtime {
+            let should = match facts.mtime {
+                When::Time(time) => time,
+                When::Reading(reading) => *clock.entry(reading).or_insert(is),
+            };
+            if is != should {
+                differ(format!("mtime should be {should}, is {is}"));
+            }
+        }
+        fields(facts, real).into_iter().for_each(&mut differ);
+        for difference in mark_differences(&facts.marks, &real.marks) {
+            differ(difference);
+        }
+    }
+    for (path, facts) in actual.iter().filter(|(path, _)| !expected.contains_key(*path)) {
+        found.push(Difference { path: path.clone(), what: format!("should not be there ({})", word(facts.kind)) });
+    }
+    found
+}
+
+/// Which paths of both trees are names of one file in one tree and not in the other.
+pub fn link_differences(expected: &Tree, actual: &Tree) -> Vec<Difference> {
+    let mut there: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
+    let mut back: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
+    let mut found = Vec::new();
+    for (path, facts) in expected.iter().filter(|(_, facts)| facts.kind != 'd' && facts.kind != 'w') {
+        let Some(real) = actual.get(path) else { continue };
+        let is_same = *there.entry(facts.identity).or_insert(real.identity) == real.identity
+            && *back.entry(real.identity).or_insert(facts.identity) == facts.identity;
+        if !is_same {
+            let what = "is not one file with the names it should be one with, or with others".to_owned();
+            found.push(Difference { path: path.clone(), what });
+        }
+    }
+    found
+}
+
+/// What differs in the facts that need nothing else to be compared.
+fn fields(should: &Facts, is: &Facts) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut compare = |what: &str, should: String, is: String| {
+        if should != is {
+            found.push(format!("{what} should be {should}, is {is}"));
+        }
+    };
+    compare("mode", format!("{:04o}", should.mode), format!("{:04o}", is.mode));
+    compare("owner", format!("{:?}", should.owner), format!("{:?}", is.owner));
+    compare("device", format!("{:?}", should.device), format!("{:?}", is.device));
+    compare("number of names", should.links.to_string(), is.links.to_string());
+    if should.content != is.content {
+        compare("content", shown(&should.content), shown(&is.content));
+    }
+    if should.xattrs != is.xattrs {
+        compare("xattrs", format!("{:?}", texts(&should.xattrs)), format!("{:?}", texts(&is.xattrs)));
+    }
+    found
+}
+
+/// Whether inode numbers must be the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Inodes {
+    /// They must.
+    Compared,
+    /// They may change.
+    Ignored,
+}
+
+/// What differs between two readings of one tree, in everything that was read.
+pub fn changes(before: &Tree, after: &Tree, inodes: Inodes) -> Vec<Difference> {
+    let device = |tree: &Tree| tree.get(&Text::default()).map(|root| root.identity.0);
+    let (device_before, device_after) = (device(before), device(after));
+    let mut found = Vec::new();
+    for (path, facts) in before {
+        let mut differ = |what: String| found.push(Difference { path: path.clone(), what });
+        let Some(now) = after.get(path) else {
+            differ(format!("{} is gone", word(facts.kind)));
+            continue;
+        };
+        if facts.kind != now.kind {
+            differ(format!("should be {}, is {}", word(facts.kind), word(now.kind)));
+            continue;
+        }
+        fields(facts, now).into_iter().for_each(&mut differ);
+        if facts.mtime != now.mtime {
+            differ(format!("mtime was {:?}, is {:?}", facts.mtime, now.mtime));
+        }
+        if facts.marks != now.marks {
+            differ(format!("marks were {:?}, are {:?}", facts.marks, now.marks));
+        }
+        let is_root_device = (Some(facts.identity.0) == device_before, Some(now.identity.0) == device_after);
+        let is_same = facts.identity.1 == now.identity.1 && is_root_device.0 == is_root_device.1;
+        if inodes == Inodes::Compared && !is_same {
+            differ(format!("inode was {:?}, is {:?}", facts.identity, now.identity));
+        }
+    }
+    for (path, facts) in after.iter().filter(|(path, _)| !before.contains_key(*path)) {
+        found.push(Difference { path: path.clone(), what: format!("{} has come", word(facts.kind)) });
+    }
+    found
+}
+
+fn mark_differences(expected: &Marks, actual: &Marks) -> Vec<String> {
+    let mut found = Vec::new();
+    if expected.opaque != actual.opaque && !(expected.opaque_is_free && actual.opaque) {
+        found.push(format!("should {}be marked opaque", if expected.opaque { "" } else { "not " }));
+    }
+    if expected.redirect != actual.redirect {
+        found.push(format!("should {}have a redirect", if expected.redirect { "" } else { "not " }));
+    }
+    if expected.metacopy != actual.metacopy {
+        found.push(format!("should {}be without content of its own", if expected.metacopy { "" } else { "not " }));
+    }
+    found.extend(actual.unknown.iter().map(|name| format!("has the attribute {name}")));
+    found
+}
+
+fn word(kind: char) -> &'static str {
+    match kind {
+        '-' => "a file",
+        'd' => "a directory",
+        'l' => "a symbolic link",
+        'p' => "a named pipe",
+        's' => "a socket",
+        'c' => "a character device",
+        'b' => "a block device",
+        'w' => "a whiteout",
+        _ => "something unknown",
+    }
+}
+
+fn texts(xattrs: &BTreeMap<Text, Vec<u8>>) -> BTreeMap<&Text, Text> {
+    xattrs.iter().map(|(name, value)| (name, Text(value.clone()))).collect()
+}
+
+/// Bytes as runs of letters: `x*5 y*3`.
+fn shown(bytes: &[u8]) -> String {
+    let runs = bytes.chunk_by(|one, other| one == other);
+    let text: Vec<String> = runs.map(|run| format!("{}*{}", Text(vec![run[0]]), run.len())).take(12).collect();
+    if text.is_empty() { "nothing".to_owned() } else { text.join(" ") }
+}

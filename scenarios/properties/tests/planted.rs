@@ -1,0 +1,298 @@
+//! Faults planted for the occasion are found by the law that is about them, and shown in at most six steps.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::fs;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use layerlab_model::errno::Errno;
+use layerlab_model::operation::{Answer, Operation, Replace, Step, Target};
+use layerlab_model::promises::Promises;
+use layerlab_properties::campaign::{Campaign, Counts, Failure};
+use layerlab_properties::case::prepare_thread;
+use layerlab_properties::laws;
+use layerlab_properties::machine::Host;
+use layerlab_properties::perform::{Hands, Performer};
+use layerlab_properties::subjects::{self, Stack, Subject, SubjectError};
+use layerlab_scenarios::skip::skip;
+
+/// How many steps may be needed to show a fault; an opaque mark takes seven to be made and missed.
+const STEPS_MAX: usize = 7;
+/// How many cases may be needed to find one.
+const CASES_MAX: u64 = 2000;
+
+/// Something done otherwise than asked: another step in its place, or none, which then seems to succeed.
+type Wrong = fn(&Step) -> Option<Vec<Operation>>;
+/// Something done to the upper directory before it becomes a lower layer.
+type Spoil = fn(&Path);
+
+struct Faulty<'a> {
+    inner: &'a dyn Subject,
+    wrong: Wrong,
+    spoil: Spoil,
+}
+
+struct WrongHands {
+    inner: Performer,
+    wrong: Wrong,
+}
+
+struct Spoilt {
+    inner: Box<dyn Stack>,
+    spoil: Spoil,
+}
+
+impl Subject for Faulty<'_> {
+    fn name(&self) -> String {
+        format!("faulty {}", self.inner.name())
+    }
+
+    fn promises(&self, host: &Host) -> Promises {
+        self.inner.promises(host)
+    }
+
+    fn refusal(&self, host: &Host) -> Option<String> {
+        self.inner.refusal(host)
+    }
+
+    fn hands(&self) -> Box<dyn Hands> {
+        Box::new(WrongHands { inner: Performer::default(), wrong: self.wrong })
+    }
+
+    fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
+        Ok(Box::new(Spoilt { inner: self.inner.begin(place)?, spoil: self.spoil }))
+    }
+}
+
+impl Hands for WrongHands {
+    fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
+        match (self.wrong)(step) {
+            None => self.inner.step(step),
+            Some(instead) => {
+                for operation in instead {
+                    self.inner.step(&Step { user: step.user, operation })?;
+                }
+                Ok(Answer::Done)
+            }
+        }
+    }
+
+    fn close_all(&mut self) {
+        self.inner.close_all();
+    }
+}
+
+impl Stack for Spoilt {
+    fn mount(&mut self) -> Result<OwnedFd, SubjectError> {
+        self.inner.mount()
+    }
+
+    fn unmount(&mut self) -> Result<(), SubjectError> {
+        self.inner.unmount()
+    }
+
+    fn upper(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.upper()
+    }
+
+    fn lowers(&self) -> Vec<PathBuf> {
+        self.inner.lowers()
+    }
+
+    fn commit(&mut self) -> Result<(), SubjectError> {
+        if let Some(upper) = self.inner.upper() {
+            (self.spoil)(Path::new(&format!("/proc/self/fd/{}/", upper.as_raw_fd())));
+        }
+        self.inner.commit()
+    }
+}
+
+fn nothing_wrong(_: &Step) -> Option<Vec<Operation>> {
+    None
+}
+
+fn nothing_spoilt(_: &Path) {}
+
+/// Everything below `directory`, deepest first.
+fn below(directory: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.symlink_metadata().unwrap().is_dir() {
+            found.extend(below(&path));
+        }
+        found.push(path);
+    }
+    found
+}
+
+/// The first failure of overlayfs with a fault; `None` when this machine cannot be asked.
+fn found(wrong: Wrong, spoil: Spoil) -> Option<Failure> {
+    if !rustix::process::geteuid().is_root() {
+        skip("root", "faults are planted in overlay mounts");
+        return None;
+    }
+    let host = Host::probe(true);
+    let all = subjects::all();
+    let inner = all.iter().find(|subject| subject.name() == "overlay").unwrap();
+    let faulty = Faulty { inner: &**inner, wrong, spoil };
+    std::thread::scope(|scope| {
+        let search = || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+            prepare_thread().unwrap();
+            let place = tempfile::tempdir_in("/dev/shm").unwrap();
+            let campaign = Campaign {
+                subject: &faulty,
+                host: &host,
+                laws: &laws::ALL,
+                place: place.path().to_owned(),
+                length: 40,
+            };
+            let mut counts = Counts::default();
+            let failure = (1..CASES_MAX).find_map(|seed| campaign.run(seed, &mut counts).err());
+            Some(failure.expect("a fault that no case finds"))
+        };
+        scope.spawn(search).join().unwrap()
+    })
+}
+
+fn is_shown(name: &str, wrong: Wrong, spoil: Spoil) {
+    let Some(failure) = found(wrong, spoil) else { return };
+    let text: Vec<String> = failure.steps.iter().map(ToString::to_string).collect();
+    assert!(failure.steps.len() <= STEPS_MAX, "{name}: {} steps\n{}", text.len(), text.join("\n"));
+    assert!(failure.broken.law.is_some(), "{name}: {:?}", failure.broken);
+}
+
+#[test]
+fn without_a_fault_nothing_is_found() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("root", "faults are planted in overlay mounts");
+    }
+    let found = std::panic::catch_unwind(|| found(nothing_wrong, nothing_spoilt));
+    assert!(found.is_err(), "something was found: {:?}", found.unwrap());
+}
+
+#[test]
+fn a_chmod_that_loses_a_bit() {
+    let wrong: Wrong = |step| match &step.operation {
+        Operation::Chmod { target, mode } => {
+            Some(vec![Operation::Chmod { target: target.clone(), mode: mode & !0o4000 }])
+        }
+        _ => None,
+    };
+    is_shown("chmod", wrong, nothing_spoilt);
+}
+
+#[test]
+fn an_exchange_that_moves_one_way() {
+    let wrong: Wrong = |step| match &step.operation {
+        Operation::Rename { from, to, replace: Replace::Exchange } => {
+            Some(vec![Operation::Rename { from: from.clone(), to: to.clone(), replace: Replace::Yes }])
+        }
+        _ => None,
+    };
+    is_shown("exchange", wrong, nothing_spoilt);
+}
+
+#[test]
+fn a_truncate_that_only_shortens() {
+    let wrong: Wrong = |step| match &step.operation {
+        Operation::Truncate { target: Target::Path(_), length: 4097.. } => Some(Vec::new()),
+        _ => None,
+    };
+    is_shown("truncate", wrong, nothing_spoilt);
+}
+
+#[test]
+fn an_unlink_that_does_nothing() {
+    let wrong: Wrong = |step| matches!(step.operation, Operation::Unlink { .. }).then(Vec::new);
+    is_shown("unlink", wrong, nothing_spoilt);
+}
+
+#[test]
+fn an_attribute_that_is_set_empty() {
+    let wrong: Wrong = |step| match &step.operation {
+        Operation::SetXattr { target, name, before, .. } if name.as_bytes().starts_with(b"user.") => {
+            let (target, name) = (target.clone(), name.clone());
+            Some(vec![Operation::SetXattr { target, name, value: Default::default(), before: *before }])
+        }
+        _ => None,
+    };
+    is_shown("xattr", wrong, nothing_spoilt);
+}
+
+#[test]
+fn a_commit_that_forgets_whiteouts() {
+    let spoil: Spoil = |upper| {
+        for path in below(upper) {
+            let meta = path.symlink_metadata().unwrap();
+            if meta.file_type().is_char_device() && meta.rdev() == 0 {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    };
+    is_shown("whiteouts", nothing_wrong, spoil);
+}
+
+#[test]
+fn a_commit_that_forgets_opaque_marks() {
+    let spoil: Spoil = |upper| {
+        for path in below(upper) {
+            let _ = rustix::fs::lremovexattr(&path, "trusted.overlay.opaque");
+        }
+    };
+    is_shown("opaque", nothing_wrong, spoil);
+}
+
+#[test]
+fn a_commit_that_forgets_the_sticky_bit() {
+    let spoil: Spoil = |upper| {
+        for path in below(upper) {
+            let meta = path.symlink_metadata().unwrap();
+            if meta.is_dir() {
+                fs::set_permissions(&path, fs::Permissions::from_mode(meta.mode() & 0o6777)).unwrap();
+            }
+        }
+    };
+    is_shown("sticky", nothing_wrong, spoil);
+}
+
+#[test]
+fn a_commit_that_forgets_capabilities() {
+    let spoil: Spoil = |upper| {
+        for path in below(upper) {
+            let _ = rustix::fs::lremovexattr(&path, "security.capability");
+        }
+    };
+    is_shown("capabilities", nothing_wrong, spoil);
+}
+
+#[test]
+fn a_commit_that_breaks_links() {
+    let spoil: Spoil = |upper| {
+        for path in below(upper) {
+            let meta = path.symlink_metadata().unwrap();
+            if meta.is_file() && meta.nlink() > 1 {
+                let copy = path.with_file_name("copy");
+                fs::copy(&path, &copy).unwrap();
+                let _ = std::os::unix::fs::chown(&copy, Some(meta.uid()), Some(meta.gid()));
+                fs::rename(&copy, &path).unwrap();
+            }
+        }
+    };
+    is_shown("links", nothing_wrong, spoil);
+}
+
+#[test]
+fn a_commit_that_empties_files() {
+    let spoil: Spoil = |upper| {
+        for path in below(upper) {
+            if path.symlink_metadata().unwrap().is_file() {
+                fs::OpenOptions::new().write(true).truncate(true).open(&path).unwrap();
+            }
+        }
+    };
+    is_shown("contents", nothing_wrong, spoil);
+}

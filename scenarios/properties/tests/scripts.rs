@@ -1,0 +1,89 @@
+//! The script that a counterexample is told as does what the case did: the same steps come out the same.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::process::Command;
+
+use layerlab_model::operation::{Operation, Step};
+use layerlab_properties::case::{Case, prepare_thread};
+use layerlab_properties::counterexample::Counterexample;
+use layerlab_properties::generate::{Generator, Weights};
+use layerlab_properties::machine::Host;
+use layerlab_properties::subjects::{self, Subject};
+use layerlab_scenarios::skip::skip;
+
+const CASES: u64 = 12;
+const LENGTH: usize = 60;
+
+fn script_of(subject: &dyn Subject, steps: Vec<Step>) -> String {
+    let kept = Counterexample {
+        law: Some("none".into()),
+        subject: subject.name(),
+        backing: "tmpfs".into(),
+        kernel: String::new(),
+        seed: 0,
+        steps,
+        findings: vec!["nothing".into()],
+    };
+    kept.script(subject.mount_options().as_deref())
+}
+
+/// What each step of the case of `seed` gave, by the word that the script has for it.
+fn done(subject: &dyn Subject, host: &Host, seed: u64) -> (Vec<Step>, Vec<String>) {
+    let place = tempfile::tempdir_in("/dev/shm").unwrap();
+    let mut case = Case::begin(subject, host, place.path()).unwrap();
+    let mut generator = Generator::new(seed, Weights::default(), true);
+    let (mut steps, mut outcomes) = (Vec::new(), Vec::new());
+    for _ in 0..LENGTH {
+        let step = generator.step(case.model());
+        let actual = case.step(&step, false).unwrap().actual;
+        if !matches!(step.operation, Operation::Remount | Operation::Commit) {
+            let outcome = actual.err().map_or("ok".to_owned(), |errno| errno.to_string());
+            outcomes.push(format!("{outcome} {}", step.operation.word()));
+        }
+        steps.push(step);
+    }
+    (steps, outcomes)
+}
+
+fn comes_out_the_same(name: &'static str) {
+    if !rustix::process::geteuid().is_root() {
+        return skip("root", "the script of a counterexample mounts");
+    }
+    let search = move || {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        prepare_thread().unwrap();
+        let host = Host::probe(true);
+        let all = subjects::all();
+        let subject = all.iter().find(|subject| subject.name() == name).unwrap();
+        (0..CASES)
+            .map(|seed| done(&**subject, &host, seed))
+            .map(|(steps, done)| (script_of(&**subject, steps), done))
+            .collect::<Vec<_>>()
+    };
+    for (script, outcomes) in std::thread::spawn(search).join().unwrap() {
+        let file = tempfile::Builder::new().suffix(".sh").tempfile().unwrap();
+        std::fs::write(file.path(), &script).unwrap();
+        std::fs::set_permissions(file.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let path = file.into_temp_path();
+        let output = Command::new(&path).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let steps = text.lines().take_while(|line| *line != "-- merged").filter(|line| !line.starts_with("--"));
+        let steps: Vec<String> =
+            steps.map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}\n{text}\n{script}");
+        assert_eq!(steps, outcomes, "{said}\n{script}");
+        assert!(text.contains("-- merged\n"), "{text}");
+    }
+}
+
+#[test]
+fn steps_come_out_the_same_in_a_plain_directory() {
+    comes_out_the_same("plain");
+}
+
+#[test]
+fn steps_come_out_the_same_in_an_overlay() {
+    comes_out_the_same("overlay");
+}
