@@ -37,7 +37,7 @@ impl Engine {
         let id = self.container(name)?.id;
         match self.open_files(&id, to_write) {
             // The place of a volume is missing in a container that was never started: it has to be made.
-            Err(EngineError::Mount(_)) if !to_write => self.open_files(&id, true),
+            Err(EngineError::Bind(error)) if !to_write && error.is_read_only() => self.open_files(&id, true),
             opened => opened,
         }
     }
@@ -65,7 +65,7 @@ impl Engine {
         namespace::mount_unseen().map_err(failed("leave the mounts around", &place))?;
         view.mount_on(&place)?;
         let root = Root::open(&place).map_err(failed("open", &place))?;
-        binds.iter().try_for_each(|bind| bind.mount(&root)).map_err(|error| EngineError::Mount(error.to_string()))?;
+        binds.iter().try_for_each(|bind| bind.mount(&root))?;
         Ok(root)
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::load::{LoadError, tar_reason};
+use super::rootfs::RootfsError;
 use crate::driver::DriverError;
 use crate::image::config::ConfigError;
 use crate::image::reference::ReferenceError;
@@ -84,6 +85,9 @@ pub enum EngineError {
     /// A mount that cannot be.
     #[error("{0}")]
     Mount(String),
+    /// A mount that the kernel refuses.
+    #[error(transparent)]
+    Bind(#[from] RootfsError),
     /// A user who owns what is copied, but is unknown to the host.
     #[error("getent unable to find entry {0:?} in passwd database")]
     NoSuchUser(String),

@@ -7,7 +7,7 @@
 //! end and `rm` have it alone. Nobody has it for as long as a container runs: a running container's layer is mounted, and others
 //! use that mount, so they wait for one another and never for the container. A container that ends while somebody uses its
 //! mount counts as exited at once, and its layer stays mounted until the next command that has the layer alone and needs to
-//! mount or remove it. What was known of a container before the lock may be wrong: it is read again under it.
+//! mount or remove it; with `--rm` its monitor waits for the layer and removes it. What was known of a container before the lock may be wrong: it is read again under it.
 //!
 //! *Never*: a lock that outlives its process: the kernel gives up a killed one's (flock(2)).
 //!
@@ -15,9 +15,11 @@
 //! 1. the namespace of an ordinary user, until a container's monitor lives (`rootless.rs`);
 //! 2. the layers of containers (here), one at a time;
 //! 3. the store (`Store::lock`);
-//! 4. the record of a container (`Engine::update`).
+//! 4. the place of staging directories, `tmp`, while one is made (`Staging`), or the record of a container (`Engine::update`).
 //!
-//! Layers of images are asked for under the store's lock, but nobody waits for them there (`lease.rs`).
+//! The rest is never waited for by somebody whom its holder may wait for: layers of images are shared under the store's lock, and
+//! asked for at once by who would remove them (`lease.rs`); a staging directory is its maker's, and others ask at once whether it
+//! lives; so does who would be a container's monitor (`Presence`).
 //!
 //! *Proved by*: `engine/tests/in_lab/at_once.rs`.
 

@@ -36,6 +36,21 @@ impl Engine {
         Ok(Lease { engine: self, locks })
     }
 
+    /// Keeps those layers of a chain that are here, from its base up to the first that is missing, and says how many they are.
+    /// Nobody who removes an image takes them away then from another one that is to be made of them. `lock` as above.
+    pub(super) fn lease_here(&self, lock: Lock, chain: &[Digest]) -> Result<(usize, Lease<'_>), EngineError> {
+        let mut locks = Vec::new();
+        for chain_id in chain {
+            match self.store.layers.ask_for(chain_id, Hold::Shared)? {
+                // What a record does not tell is not here.
+                Asked::Held(lock) if self.store.layers.get(chain_id).is_ok() => locks.push(lock),
+                _ => break,
+            }
+        }
+        drop(lock);
+        Ok((locks.len(), Lease { engine: self, locks }))
+    }
+
     /// Whether somebody reads the layer `chain_id`. To be called under the store's lock.
     pub(super) fn is_leased(&self, chain_id: &Digest) -> Result<bool, EngineError> {
         Ok(matches!(self.store.layers.ask_for(chain_id, Hold::AloneNow)?, Asked::Busy))

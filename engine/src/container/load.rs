@@ -131,7 +131,9 @@ impl Engine {
         let mut parents = Vec::new();
         let mut last_is_named = false;
         for image in described(&archive)? {
-            let staged = self.stage(&image, &archive, &staging, &mut staged_count, progress)?;
+            let chain = chain_ids(&image.config.view().rootfs.diff_ids);
+            let (here_count, _lease) = self.lease_here(self.store.lock()?, &chain)?;
+            let staged = self.stage(&image, here_count, &archive, &staging, &mut staged_count, progress)?;
             let id = self.register_loaded(&image.config, staged)?;
             for name in &image.names {
                 progress_name(self.name_loaded(name, &id)?, progress);
@@ -149,10 +151,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Unpacks those layers of `image` that are not here.
+    /// Unpacks the layers of `image` that are not here: all but the lowest `here_count`.
     fn stage(
         &self,
         image: &Described,
+        here_count: usize,
         archive: &Incoming,
         staging: &Staging,
         staged_count: &mut usize,
@@ -162,12 +165,9 @@ impl Engine {
         self.refuse_depth(diff_ids.len())?;
         let mut staged = Vec::new();
         let mut parent = None;
-        // Of a layer that lies on a missing one, nothing is relied on.
-        let mut is_here = true;
         for (index, (diff_id, chain_id)) in diff_ids.iter().zip(chain_ids(diff_ids)).enumerate() {
             let below = parent.replace(chain_id.clone());
-            is_here = is_here && self.store.layers.get(&chain_id).is_ok();
-            if is_here {
+            if index < here_count {
                 continue;
             }
             let content = staging.layer(*staged_count)?;

@@ -10,12 +10,13 @@ use std::sync::{Mutex, PoisonError};
 
 use super::error::failed;
 use super::intent::Intent;
+use super::lease::Lease;
 use super::{Engine, EngineError};
 use crate::image::manifest::Platform;
 use crate::image::{Digest, Reference};
 use crate::layer::{Contents, Owners, UnpackOptions, Unpacked, unpack_recording};
 use crate::registry::{self, LayerToPull, PullProgress, PullSink, Pulled, SinkError};
-use crate::store::{Layer, Lock};
+use crate::store::{Asked, Hold, Layer, Lock};
 
 /// How staging directories are called: what is pulled or committed, what is loaded, and what is sent to be built.
 const STAGING_PREFIXES: [&str; 3] = ["pull-", "docker-import-", "docker-builder"];
@@ -83,7 +84,7 @@ fn sweep(place: &Path) -> Result<(), EngineError> {
         let path = entry.path();
         let name = entry.file_name();
         if STAGING_PREFIXES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
-            && matches!(Lock::try_exclusive(&path), Ok(Some(_)))
+            && matches!(Lock::ask(&path, Hold::AloneNow), Ok(Asked::Held(_)))
         {
             match fs::remove_dir_all(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -103,6 +104,8 @@ struct Sink<'a> {
     /// Sizes of the unpacked layers, by index.
     unpacked: Mutex<Vec<(usize, u64)>>,
     registered: Mutex<Registered>,
+    /// The layers that were here already. They go last, when the store's lock has been given up.
+    leases: Mutex<Vec<Lease<'a>>>,
 }
 
 /// What is held from the first registered layer until the image is known, so that no other command sees or removes half
@@ -138,7 +141,13 @@ impl Engine {
             self.sweep()?;
         }
         let staging = Staging::new(self.store.data_root())?;
-        let sink = Sink { engine: self, staging, unpacked: Mutex::default(), registered: Mutex::default() };
+        let sink = Sink {
+            engine: self,
+            staging,
+            unpacked: Mutex::default(),
+            registered: Mutex::default(),
+            leases: Mutex::default(),
+        };
         let outcome = registry::pull(reference, platform, &self.settings.registry, &sink, progress);
         let Registered { lock, intents, .. } = sink.registered.into_inner().unwrap_or_else(PoisonError::into_inner);
         let _lock = lock.map_or_else(|| self.store.lock(), Ok)?;
@@ -215,7 +224,16 @@ impl PullSink for Sink<'_> {
     }
 
     fn has_layer(&self, chain_id: &Digest) -> bool {
-        self.engine.store.layers.get(chain_id).is_ok()
+        // After a registry that failed half-way the lock is held already.
+        if lock(&self.registered).lock.is_some() {
+            return self.engine.store.layers.get(chain_id).is_ok();
+        }
+        let chain = std::slice::from_ref(chain_id);
+        let leased = self.engine.store.lock().map_err(EngineError::from);
+        leased.and_then(|lock| self.engine.lease_here(lock, chain)).is_ok_and(|(here_count, lease)| {
+            lock(&self.leases).push(lease);
+            here_count == chain.len()
+        })
     }
 
     fn layers_max(&self) -> usize {
@@ -241,7 +259,7 @@ impl PullSink for Sink<'_> {
             registered.lock = Some(self.engine.store.lock()?);
         }
         // Another pull may have brought the same layer meanwhile.
-        if self.has_layer(&layer.chain_id) {
+        if self.engine.store.layers.get(&layer.chain_id).is_ok() {
             return Ok(());
         }
         let size_bytes =

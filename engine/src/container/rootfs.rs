@@ -32,6 +32,13 @@ pub enum RootfsError {
     Bind { from: PathBuf, target: String, flags: &'static str, error: io::Error },
 }
 
+impl RootfsError {
+    /// Whether the place would have to be made, where nothing may be written.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, RootfsError::Bind { error, .. } if error.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+}
+
 fn at(what: impl Into<String>) -> impl FnOnce(io::Error) -> RootfsError {
     let what = what.into();
     move |source| RootfsError::Own { what, source }

@@ -72,16 +72,6 @@ impl Lock {
             }
         }
     }
-
-    /// Takes the lock on `path` only if nobody has it.
-    pub fn try_exclusive(path: &Path) -> Result<Option<Lock>, StoreError> {
-        let file = File::open(path).map_err(failed("open", path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock { _directory: file })),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(error)) => Err(failed("lock", path)(error)),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -92,9 +82,10 @@ mod tests {
     fn a_held_lock_is_not_given_twice() {
         let directory = tempfile::tempdir().unwrap();
         let held = Lock::exclusive(directory.path()).unwrap();
-        assert!(Lock::try_exclusive(directory.path()).unwrap().is_none());
+        let ask = || Lock::ask(directory.path(), Hold::AloneNow).unwrap();
+        assert!(matches!(ask(), Asked::Busy));
         drop(held);
-        assert!(Lock::try_exclusive(directory.path()).unwrap().is_some());
+        assert!(matches!(ask(), Asked::Held(_)));
     }
 
     #[test]
