@@ -129,6 +129,14 @@ impl Machine {
             Operation::LinkSlot { slot, .. } => self.open.get(slot).map(|open| Seen::Other(open.at)),
             _ => None,
         };
+        if let Operation::Allocate { slot, how: Allocate::Punch, .. } = &step.operation
+            && !self.promises.punching_takes_privileges
+            && let Some(open) = self.open.get(slot)
+        {
+            let meta = &self.union.inode(open.at).meta;
+            let set_ids = mode::SET_UID | mode::SET_GID;
+            return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
+        }
         let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
         !self.promises.copies_can_be_linked && at.is_some_and(|seen| is_copy(seen.top()))
     }
@@ -904,6 +912,12 @@ impl Machine {
         if let Some(target) = &target {
             match replace {
                 Replace::Exchange => self.can_move(target)?,
+                // overlayfs looks itself only where something shows through; elsewhere the file system below does.
+                _ if matches!(target, Seen::Directory(stack) if stack.len() == 1 && self.union.is_upper(stack[0]))
+                    && !self.promises.full_directories_are_not_empty =>
+                {
+                    self.is_empty(target).map_err(|_| Errno::EXIST)?;
+                }
                 _ => self.is_empty(target)?,
             }
         }
@@ -915,6 +929,14 @@ impl Machine {
                 self.take_name(&new_path)?;
                 self.give_name(&new_path, moving)?;
                 self.give_name(&old_path, other)?;
+                if parent_of(&old_path) != parent_of(&new_path) && !self.promises.exchanged_directories_keep_their_time
+                {
+                    for inode in [moving, other] {
+                        if self.union.upper_mut(inode).is_directory() {
+                            self.union.touch(inode);
+                        }
+                    }
+                }
             }
             (_, is_there) => {
                 if is_there {
@@ -950,7 +972,7 @@ impl Machine {
                 self.may_delete(user, new_path, target, is_directory(like))?;
             }
         }
-        if old_path[..old_path.len() - 1] == new_path[..new_path.len() - 1] {
+        if parent_of(old_path) == parent_of(new_path) {
             return Ok(());
         }
         if is_directory(source) {
@@ -1015,6 +1037,11 @@ fn node_opens(inode: &Inode, flags: Flags) -> Result<Answer, Errno> {
         Body::Node(Node::Fifo) if flags.access != Access::Write => Ok(Answer::Done),
         _ => Err(Errno::NXIO),
     }
+}
+
+/// The names of the directory that something is in.
+fn parent_of(path: &[Text]) -> &[Text] {
+    path.split_last().map_or(path, |(_, parent)| parent)
 }
 
 fn names_backwards(path: &Text) -> Vec<Text> {

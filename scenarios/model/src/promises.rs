@@ -31,6 +31,14 @@ pub struct Promises {
     /// Root is root of the first user namespace (user_namespaces(7)): only that makes and opens device files, sets `trusted.`
     /// attributes, and writes to a file without taking its set-user-ID and set-group-ID bits away.
     pub first_namespace: bool,
+    /// A directory that changes places with something in another directory keeps the time of its last change; not on xfs, where its
+    /// `..` is written anew (`xfs_cross_rename` of `fs/xfs/xfs_inode.c`).
+    pub exchanged_directories_keep_their_time: bool,
+    /// To rename a directory over one that is not empty is refused with `ENOTEMPTY`; on xfs with `EEXIST`. rename(2) allows both.
+    pub full_directories_are_not_empty: bool,
+    /// A hole punched where nothing was takes privileges away, as every other change does; not on btrfs, which finds nothing to do
+    /// (`btrfs_punch_hole` of `fs/btrfs/file.c`). Nothing is promised then, and it is not done.
+    pub punching_takes_privileges: bool,
     /// The machine's settings.
     pub protected: Protected,
 }

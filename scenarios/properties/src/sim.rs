@@ -35,6 +35,9 @@ fn promises() -> Promises {
         copies_can_be_linked: true,
         inode_numbers_survive_a_remount: true,
         first_namespace: true,
+        exchanged_directories_keep_their_time: true,
+        full_directories_are_not_empty: true,
+        punching_takes_privileges: true,
         protected: Default::default(),
     }
 }
