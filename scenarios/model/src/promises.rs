@@ -15,11 +15,9 @@ pub struct Promises {
     /// Renaming a directory marks it opaque even if the rename is then refused; it hides nothing (`ovl_rename` of
     /// `fs/overlayfs/dir.c`).
     pub refused_renames_mark_opaque: bool,
-    /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`.
+    /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`. Nothing is promised of one whose
+    /// old path is longer than a redirect may be (`redirect_max`, 256 by default) and that gets another parent.
     pub lower_directories_move: bool,
-    /// All names of a lower file stay names of one file when it is changed (overlayfs: `index=on`); else the changed name
-    /// becomes a file of its own.
-    pub links_survive_copy_up: bool,
     /// A file that is copied up can be given another name in the same mount, and both are one file. In a user namespace
     /// overlayfs cannot keep where a file was copied from and takes the names for two files until the next mount: they show
     /// two inode numbers, a `chown` by one is not seen by the other, a rename of one to the other fails with `ESTALE`.

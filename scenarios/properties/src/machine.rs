@@ -61,7 +61,6 @@ impl Host {
             refused_xattrs_copy_up: false,
             refused_renames_mark_opaque: false,
             lower_directories_move: false,
-            links_survive_copy_up: false,
             copies_can_be_linked: true,
             inode_numbers_survive_a_remount: true,
             first_namespace: self.is_first_namespace,
