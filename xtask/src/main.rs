@@ -2,6 +2,7 @@
 
 mod call;
 mod ci;
+mod doctor;
 mod fmt;
 mod laws;
 mod lint;
@@ -19,8 +20,17 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 8] =
-    [&replay::VERB, &shell::VERB, &laws::VERB, &sim::VERB, &test::VERB, &fmt::VERB, &lint::VERB, &ci::VERB];
+const VERBS: [&Verb; 9] = [
+    &replay::VERB,
+    &shell::VERB,
+    &laws::VERB,
+    &sim::VERB,
+    &doctor::VERB,
+    &test::VERB,
+    &fmt::VERB,
+    &lint::VERB,
+    &ci::VERB,
+];
 
 const USAGE: u8 = 2;
 

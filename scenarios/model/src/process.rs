@@ -18,6 +18,8 @@ use crate::union::{Seen, Union};
 const NAME_BYTES_MAX: usize = 255;
 /// Longest path, its final zero byte included (`PATH_MAX`).
 const PATH_BYTES_MAX: usize = 4096;
+/// How long a redirect can be whatever has moved before.
+const REDIRECT_BYTES_SURE: usize = 64;
 /// How many symbolic links one path may lead through (`MAXSYMLINKS`).
 const LINKS_MAX: usize = 40;
 
@@ -97,12 +99,7 @@ impl Machine {
     /// A machine with an empty root directory of mode 0755 that is root's.
     pub fn new(promises: Promises) -> Machine {
         let root = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Stamp::Clock(0), xattrs: BTreeMap::new() };
-        Machine {
-            union: Union::new(root, promises.links_survive_copy_up),
-            promises,
-            open: HashMap::new(),
-            copies: HashSet::new(),
-        }
+        Machine { union: Union::new(root), promises, open: HashMap::new(), copies: HashSet::new() }
     }
 
     /// The tree as it is.
@@ -129,6 +126,19 @@ impl Machine {
             Operation::LinkSlot { slot, .. } => self.open.get(slot).map(|open| Seen::Other(open.at)),
             _ => None,
         };
+        if let Operation::Allocate { slot, how: Allocate::Punch, .. } = &step.operation
+            && !self.promises.punching_takes_privileges
+            && let Some(open) = self.open.get(slot)
+        {
+            let meta = &self.union.inode(open.at).meta;
+            let set_ids = mode::SET_UID | mode::SET_GID;
+            return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
+        }
+        if let Operation::Rename { from, to, .. } = &step.operation
+            && self.promises.lower_directories_move
+        {
+            return [from, to].iter().any(|path| path.as_bytes().len() > REDIRECT_BYTES_SURE);
+        }
         let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
         !self.promises.copies_can_be_linked && at.is_some_and(|seen| is_copy(seen.top()))
     }
@@ -325,11 +335,11 @@ impl Machine {
     }
 
     /// Open files go on with the copy. A file that has several names in a lower layer is, by each of them, a file of its
-    /// own (overlayfs, "Non-standard behavior"; not with `index=on`).
+    /// own (overlayfs, "Non-standard behavior").
     fn follow_copies(&mut self) {
         for moved in self.union.take_moved() {
             self.copies.insert(moved.to.inode);
-            let is_one = self.promises.links_survive_copy_up || self.union.inode(moved.from).links <= 1;
+            let is_one = self.union.inode(moved.from).links <= 1;
             for open in self.open.values_mut() {
                 if open.at == moved.from && (is_one || open.path == moved.path) {
                     open.at = moved.to;
@@ -904,6 +914,12 @@ impl Machine {
         if let Some(target) = &target {
             match replace {
                 Replace::Exchange => self.can_move(target)?,
+                // overlayfs looks itself only where something shows through; elsewhere the file system below does.
+                _ if matches!(target, Seen::Directory(stack) if stack.len() == 1 && self.union.is_upper(stack[0]))
+                    && !self.promises.full_directories_are_not_empty =>
+                {
+                    self.is_empty(target).map_err(|_| Errno::EXIST)?;
+                }
                 _ => self.is_empty(target)?,
             }
         }
@@ -915,6 +931,14 @@ impl Machine {
                 self.take_name(&new_path)?;
                 self.give_name(&new_path, moving)?;
                 self.give_name(&old_path, other)?;
+                if parent_of(&old_path) != parent_of(&new_path) && !self.promises.exchanged_directories_keep_their_time
+                {
+                    for inode in [moving, other] {
+                        if self.union.upper_mut(inode).is_directory() {
+                            self.union.touch(inode);
+                        }
+                    }
+                }
             }
             (_, is_there) => {
                 if is_there {
@@ -950,7 +974,7 @@ impl Machine {
                 self.may_delete(user, new_path, target, is_directory(like))?;
             }
         }
-        if old_path[..old_path.len() - 1] == new_path[..new_path.len() - 1] {
+        if parent_of(old_path) == parent_of(new_path) {
             return Ok(());
         }
         if is_directory(source) {
@@ -1015,6 +1039,11 @@ fn node_opens(inode: &Inode, flags: Flags) -> Result<Answer, Errno> {
         Body::Node(Node::Fifo) if flags.access != Access::Write => Ok(Answer::Done),
         _ => Err(Errno::NXIO),
     }
+}
+
+/// The names of the directory that something is in.
+fn parent_of(path: &[Text]) -> &[Text] {
+    path.split_last().map_or(path, |(_, parent)| parent)
 }
 
 fn names_backwards(path: &Text) -> Vec<Text> {

@@ -15,11 +15,9 @@ pub struct Promises {
     /// Renaming a directory marks it opaque even if the rename is then refused; it hides nothing (`ovl_rename` of
     /// `fs/overlayfs/dir.c`).
     pub refused_renames_mark_opaque: bool,
-    /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`.
+    /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`. Nothing is promised of one whose
+    /// old path is longer than a redirect may be (`redirect_max`, 256 by default) and that gets another parent.
     pub lower_directories_move: bool,
-    /// All names of a lower file stay names of one file when it is changed (overlayfs: `index=on`); else the changed name
-    /// becomes a file of its own.
-    pub links_survive_copy_up: bool,
     /// A file that is copied up can be given another name in the same mount, and both are one file. In a user namespace
     /// overlayfs cannot keep where a file was copied from and takes the names for two files until the next mount: they show
     /// two inode numbers, a `chown` by one is not seen by the other, a rename of one to the other fails with `ESTALE`.
@@ -31,6 +29,14 @@ pub struct Promises {
     /// Root is root of the first user namespace (user_namespaces(7)): only that makes and opens device files, sets `trusted.`
     /// attributes, and writes to a file without taking its set-user-ID and set-group-ID bits away.
     pub first_namespace: bool,
+    /// A directory that changes places with something in another directory keeps the time of its last change; not on xfs, where its
+    /// `..` is written anew (`xfs_cross_rename` of `fs/xfs/xfs_inode.c`).
+    pub exchanged_directories_keep_their_time: bool,
+    /// To rename a directory over one that is not empty is refused with `ENOTEMPTY`; on xfs with `EEXIST`. rename(2) allows both.
+    pub full_directories_are_not_empty: bool,
+    /// A hole punched where nothing was takes privileges away, as every other change does; not on btrfs, which finds nothing to do
+    /// (`btrfs_punch_hole` of `fs/btrfs/file.c`). Nothing is promised then, and it is not done.
+    pub punching_takes_privileges: bool,
     /// The machine's settings.
     pub protected: Protected,
 }

@@ -5,7 +5,7 @@
 //! sections "Upper and Lower", "whiteouts and opaque directories", "Multiple lower layers", "Non-directories".
 //! *Never*: permissions and errors; they are `process.rs`'s.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::inode::{At, Body, Directory, Entry, Inode, Meta, Stamp};
@@ -56,8 +56,6 @@ impl Seen {
 pub struct Union {
     lowers: Vec<Rc<Layer>>,
     upper: Layer,
-    /// Where files with several names in a lower layer went, when links survive their copy-up.
-    index: Option<HashMap<At, usize>>,
     /// How often the kernel's clock was read.
     ticks: u64,
     /// What was copied up since somebody asked: from where, to which inode of the upper layer, by which name.
@@ -76,11 +74,9 @@ pub struct Moved {
 }
 
 impl Union {
-    /// An empty directory with the attributes `root`. With `links_survive` (overlayfs's `index=on`) all names of a file
-    /// that is copied up stay names of one file.
-    pub fn new(root: Meta, links_survive: bool) -> Union {
-        let index = links_survive.then(HashMap::new);
-        Union { lowers: Vec::new(), upper: Layer::with_root(root, Vec::new()), index, ticks: 0, moved: Vec::new() }
+    /// An empty directory with the attributes `root`.
+    pub fn new(root: Meta) -> Union {
+        Union { lowers: Vec::new(), upper: Layer::with_root(root, Vec::new()), ticks: 0, moved: Vec::new() }
     }
 
     /// How many layers lie below the upper one.
@@ -98,9 +94,6 @@ impl Union {
         let stack = self.stack(root);
         let full = std::mem::replace(&mut self.upper, Layer::with_root(meta, stack));
         self.lowers.push(Rc::new(full));
-        if let Some(index) = &mut self.index {
-            index.clear();
-        }
     }
 
     /// The inode at `at`.
@@ -185,20 +178,12 @@ impl Union {
     /// Copies `seen` into the upper `directory`.
     fn copy(&mut self, directory: usize, name: &Text, seen: &Seen, path: &[Text]) -> usize {
         let from = seen.top();
-        let known = self.index.as_ref().and_then(|index| index.get(&from)).copied();
-        let inode = known.unwrap_or_else(|| {
-            let Inode { meta, body, .. } = self.inode(from).clone();
-            let body = match seen {
-                Seen::Directory(stack) => Body::Directory(Directory { below: stack.clone(), ..Directory::default() }),
-                Seen::Other(_) => body,
-            };
-            self.add(meta, body)
-        });
-        if let Some(index) = &mut self.index
-            && self.lowers[from.layer].inodes[from.inode].links > 1
-        {
-            index.insert(from, inode);
-        }
+        let Inode { meta, body, .. } = self.inode(from).clone();
+        let body = match seen {
+            Seen::Directory(stack) => Body::Directory(Directory { below: stack.clone(), ..Directory::default() }),
+            Seen::Other(_) => body,
+        };
+        let inode = self.add(meta, body);
         self.name(directory, name, inode);
         let to = At { layer: self.lowers.len(), inode };
         self.moved.push(Moved { from, to, path: path.to_vec() });
@@ -259,10 +244,9 @@ impl Union {
         Stamp::Clock(self.ticks)
     }
 
-    /// Whether two names are names of one file to a process: names in the upper layer always are; those in a lower layer
-    /// only where links survive a copy-up.
+    /// Whether two names are names of one file to a process: those in a lower layer never are, since a copy-up parts them.
     pub fn is_same_file(&self, one: At, other: At) -> bool {
-        one == other && (self.is_upper(one) || self.index.is_some())
+        one == other && self.is_upper(one)
     }
 
     /// Everything in the merged tree, parents before children, the root first with no names.

@@ -95,9 +95,10 @@ pub struct Campaign<'a> {
 }
 
 struct Watched {
-    _place: tempfile::TempDir,
     case: Case,
     watches: Vec<(&'static str, Box<dyn Watch>)>,
+    /// Dropped last: while a case lives, this thread's root is elsewhere.
+    _place: tempfile::TempDir,
 }
 
 impl Watched {

@@ -1,8 +1,13 @@
 //! The machine that laws run on: what this process may do here, read once and never guessed from a version.
 
 use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::{Duration, UNIX_EPOCH};
 
+use layerlab_model::errno::Errno;
 use layerlab_model::promises::{Promises, Protected};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, XattrFlags};
 
 /// What the kernel and the privileges of this process allow.
 #[derive(Debug, Clone)]
@@ -13,6 +18,7 @@ pub struct Host {
     pub is_first_namespace: bool,
     /// The kernel's release.
     pub kernel: String,
+    own_way: OwnWay,
     protected: Protected,
 }
 
@@ -35,8 +41,16 @@ impl Host {
             has_other_user,
             is_first_namespace,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
+            own_way: OwnWay::COMMON,
             protected,
         }
+    }
+
+    /// The same machine with what the file system of the directory `place` does in its own way. It is tried, not guessed.
+    pub fn on(&self, place: &Path) -> io::Result<Host> {
+        let trial = tempfile::tempdir_in(place)?;
+        let own_way = OwnWay::tried_in(trial.path())?;
+        Ok(Host { own_way, ..self.clone() })
     }
 
     /// What every subject on this machine promises at least.
@@ -47,11 +61,60 @@ impl Host {
             refused_xattrs_copy_up: false,
             refused_renames_mark_opaque: false,
             lower_directories_move: false,
-            links_survive_copy_up: false,
             copies_can_be_linked: true,
             inode_numbers_survive_a_remount: true,
             first_namespace: self.is_first_namespace,
+            exchanged_directories_keep_their_time: self.own_way.exchanged_directories_keep_their_time,
+            full_directories_are_not_empty: self.own_way.full_directories_are_not_empty,
+            punching_takes_privileges: self.own_way.punching_takes_privileges,
             protected: self.protected,
         }
+    }
+}
+
+/// What file systems do in different ways; the promises of the same names say what and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct OwnWay {
+    exchanged_directories_keep_their_time: bool,
+    full_directories_are_not_empty: bool,
+    punching_takes_privileges: bool,
+}
+
+impl OwnWay {
+    const COMMON: OwnWay = OwnWay {
+        exchanged_directories_keep_their_time: true,
+        full_directories_are_not_empty: true,
+        punching_takes_privileges: true,
+    };
+
+    /// Tries each in the empty directory `place`.
+    fn tried_in(place: &Path) -> io::Result<OwnWay> {
+        let (moved, other) = (place.join("moved"), place.join("place/other"));
+        fs::create_dir(&moved)?;
+        fs::create_dir_all(&other)?;
+        let before = UNIX_EPOCH + Duration::from_secs(1);
+        fs::File::open(&moved)?.set_modified(before)?;
+        rustix::fs::renameat_with(CWD, &moved, CWD, &other, RenameFlags::EXCHANGE)?;
+        let keeps_time = fs::metadata(&other)?.modified()? == before;
+
+        let refusal = fs::rename(&moved, place.join("place")).err().and_then(|error| error.raw_os_error());
+
+        let file = place.join("file");
+        let open = fs::File::create_new(&file)?;
+        let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        // Whoever may not set one has nothing to lose.
+        let takes = match rustix::fs::setxattr(&file, "security.capability", &capability, XattrFlags::empty()) {
+            Err(_) => true,
+            Ok(()) => {
+                rustix::fs::fallocate(&open, punch, 0, 4096)?;
+                rustix::fs::getxattr(&file, "security.capability", &mut [0_u8; 64][..]).is_err()
+            }
+        };
+        Ok(OwnWay {
+            exchanged_directories_keep_their_time: keeps_time,
+            full_directories_are_not_empty: refusal == Some(Errno::NOTEMPTY.0),
+            punching_takes_privileges: takes,
+        })
     }
 }

@@ -118,6 +118,7 @@ fn held(
         Err(BackingError::Unavailable { reason, .. }) => return skipped(&reason),
         place => place?,
     };
+    let host = &host.on(place.path()).with_context(|| format!("cannot try what {backing} does"))?;
     let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
     let again = known(&campaign, backing)?;
     let seed = cli.seed.unwrap_or_else(fresh_seed);

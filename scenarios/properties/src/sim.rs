@@ -31,10 +31,12 @@ fn promises() -> Promises {
         refused_xattrs_copy_up: false,
         refused_renames_mark_opaque: false,
         lower_directories_move: false,
-        links_survive_copy_up: false,
         copies_can_be_linked: true,
         inode_numbers_survive_a_remount: true,
         first_namespace: true,
+        exchanged_directories_keep_their_time: true,
+        full_directories_are_not_empty: true,
+        punching_takes_privileges: true,
         protected: Default::default(),
     }
 }

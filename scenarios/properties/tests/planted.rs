@@ -142,7 +142,7 @@ fn found(wrong: Wrong, spoil: Spoil) -> Option<Failure> {
         let search = || {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
             prepare_thread().unwrap();
-            let place = tempfile::tempdir_in("/dev/shm").unwrap();
+            let place = tempfile::tempdir_in(memory()).unwrap();
             let campaign = Campaign {
                 subject: &faulty,
                 host: &host,
@@ -295,4 +295,10 @@ fn a_commit_that_empties_files() {
         }
     };
     is_shown("contents", nothing_wrong, spoil);
+}
+
+/// Where layers can lie on most machines: a file system that can be an overlay's upper one.
+fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }

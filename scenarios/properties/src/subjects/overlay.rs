@@ -6,6 +6,7 @@
 //! ```
 
 use std::fs::{self, DirBuilder};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,12 @@ const OFF: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirec
 
 /// Each set of options that is a subject.
 pub fn all() -> impl Iterator<Item = Overlay> {
-    let known: [(&str, &[(&str, &str)]); 1] = [("overlay", &OFF)];
+    let known: [(&str, &[(&str, &str)]); 4] = [
+        ("overlay", &OFF),
+        ("overlay-redirect", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")]),
+        ("overlay-xino", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("xino", "on")]),
+        ("overlay-volatile", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("volatile", "")]),
+    ];
     known.into_iter().map(|(name, options)| Overlay { name, options })
 }
 
@@ -52,17 +58,21 @@ impl Subject for Overlay {
             refused_xattrs_copy_up: true,
             refused_renames_mark_opaque: true,
             lower_directories_move: self.has(("redirect_dir", "on")),
-            links_survive_copy_up: self.has(("index", "on")),
             ..host.promises()
         }
     }
 
-    fn refusal(&self, _host: &Host) -> Option<String> {
-        None
+    fn refusal(&self, host: &Host) -> Option<String> {
+        let is_roots = self.has(("redirect_dir", "on")) && !host.is_first_namespace;
+        is_roots.then(|| "the kernel follows redirects of the first user namespace's root only".to_owned())
     }
 
     fn mount_options(&self) -> Option<String> {
-        Some(self.options.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(","))
+        let option = |(name, value): &(&str, &str)| match *value {
+            "" => (*name).to_owned(),
+            value => format!("{name}={value}"),
+        };
+        Some(self.options.iter().map(option).collect::<Vec<_>>().join(","))
     }
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
@@ -135,8 +145,13 @@ impl Stack for Mounted {
         self.try_mount().map_err(SubjectError::of("mount overlay of", &self.place))
     }
 
+    /// A volatile overlay marks its work directory, and is not mounted again with the mark (overlayfs, "Volatile mount").
     fn unmount(&mut self) -> Result<(), SubjectError> {
-        Ok(())
+        let mark = self.place.join("work/work/incompat");
+        match fs::remove_dir_all(&mark) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SubjectError::of("remove", &mark)(error)),
+            _ => Ok(()),
+        }
     }
 
     fn upper(&self) -> Option<BorrowedFd<'_>> {

@@ -1,0 +1,129 @@
+//! `cargo xtask doctor`: what this machine can run, what not, and how to get it. It tries rather than guesses.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::Context;
+
+use crate::{Verb, call};
+
+pub const VERB: Verb =
+    Verb { name: "doctor", summary: "say what this machine can run, what not, and how to get it", run };
+
+/// A file system and Debian's package that makes it.
+const FILE_SYSTEMS: [(&str, &str); 3] = [("ext4", "e2fsprogs"), ("xfs", "xfsprogs"), ("btrfs", "btrfs-progs")];
+
+/// A program, what it is for here, and Debian's package.
+const PROGRAMS: [(&str, &str, &str); 9] = [
+    ("dockerd", "replay --on docker", "docker.io"),
+    ("iptables", "replay --on docker", "iptables"),
+    ("podman", "replay --on podman", "podman conmon runc containernetworking-plugins"),
+    ("skopeo", "tests with other tools", "skopeo"),
+    ("docker-registry", "tests with a real registry", "docker-registry"),
+    ("newuidmap", "several users in an ordinary user's lab", "uidmap"),
+    ("chromium", "tests of the HTML of a replay", "chromium"),
+    ("python3", "scripts of counterexamples", "python3-minimal"),
+    ("mount", "file systems for the laws", "mount"),
+];
+
+/// What was asked, and what is wanting, if something is.
+struct Finding {
+    what: String,
+    wanting: Option<String>,
+}
+
+fn run(arguments: &[String]) -> anyhow::Result<u8> {
+    anyhow::ensure!(arguments.is_empty(), "doctor takes no arguments");
+    let is_root = fs::metadata("/proc/self").context("/proc is not mounted")?.uid() == 0;
+    let mut findings = vec![privileges(is_root), user_namespaces(), overlays(is_root), subordinate_ids(is_root)];
+    findings.extend(FILE_SYSTEMS.iter().map(|(kind, package)| file_system(kind, package, is_root)));
+    findings.extend(PROGRAMS.iter().map(|(program, purpose, package)| {
+        let wanting = (!is_on_path(program)).then(|| format!("apt-get install {package}"));
+        Finding { what: format!("{program}: {purpose}"), wanting }
+    }));
+    println!("kernel {}", fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim());
+    for Finding { what, wanting } in &findings {
+        match wanting {
+            None => println!("  yes  {what}"),
+            Some(wanting) => println!("  no   {what}\n         {wanting}"),
+        }
+    }
+    let wanting = findings.iter().filter(|finding| finding.wanting.is_some()).count();
+    println!("{} of {} can be had here", findings.len() - wanting, findings.len());
+    Ok(0)
+}
+
+fn privileges(is_root: bool) -> Finding {
+    Finding {
+        what: "root: replay --on docker and podman, laws on ext4, xfs and btrfs".to_owned(),
+        wanting: (!is_root).then(|| "start it as root".to_owned()),
+    }
+}
+
+fn user_namespaces() -> Finding {
+    let wanting = "sysctl -w user.max_user_namespaces=10000; on Debian and Ubuntu also \
+                   kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0";
+    Finding {
+        what: "user namespaces: labs and laws of an ordinary user".to_owned(),
+        wanting: (!succeeds(Command::new("unshare").args(["--user", "--map-root-user", "true"])))
+            .then(|| wanting.to_owned()),
+    }
+}
+
+/// Mounts one over a tmpfs, in namespaces of its own.
+fn overlays(is_root: bool) -> Finding {
+    let script = "mount -t tmpfs none /tmp && cd /tmp && mkdir l u w m && \
+                  mount -t overlay overlay -o \"$1lowerdir=l,upperdir=u,workdir=w\" m && touch m/file && test -e u/file";
+    let mut command = Command::new("unshare");
+    command.arg("--mount");
+    if !is_root {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["sh", "-c", script, "sh", if is_root { "" } else { "userxattr," }]);
+    let wanting = if is_root { "modprobe overlay" } else { "a kernel with overlays in user namespaces, 5.11 or newer" };
+    Finding {
+        what: "overlay mounts: replay, laws".to_owned(),
+        wanting: (!succeeds(&mut command)).then(|| wanting.to_owned()),
+    }
+}
+
+fn subordinate_ids(is_root: bool) -> Finding {
+    let user = Command::new("id").arg("-un").output().map(|output| output.stdout).unwrap_or_default();
+    let user = String::from_utf8_lossy(&user).trim().to_owned();
+    let has = |file| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        text.lines().any(|line| line.split(':').next() == Some(user.as_str()))
+    };
+    let has_both = is_root || has("/etc/subuid") && has("/etc/subgid");
+    Finding {
+        what: "subordinate IDs: images and laws with several users".to_owned(),
+        wanting: (!has_both)
+            .then(|| format!("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}")),
+    }
+}
+
+fn file_system(kind: &str, package: &str, is_root: bool) -> Finding {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let is_known = known.lines().any(|line| line.split_whitespace().last() == Some(kind));
+    let is_loadable = is_root && succeeds(Command::new("modprobe").args(["--dry-run", kind]));
+    let wanting = match () {
+        () if !is_root => Some("mounting it needs root".to_owned()),
+        () if !is_on_path(&format!("mkfs.{kind}")) => Some(format!("apt-get install {package}")),
+        () if !is_known && !is_loadable => Some(format!("a kernel with {kind}")),
+        () if !Path::new("/dev/loop-control").exists() => Some("modprobe loop".to_owned()),
+        () => None,
+    };
+    Finding { what: format!("{kind}: laws --backing {kind}"), wanting }
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    call::status(quiet).is_ok_and(|status| status == 0)
+}
