@@ -18,7 +18,7 @@ use super::config::{ContainerConfig, HostConfig, State, Time, to_docker_json};
 use super::error::failed;
 use super::intent::remove_directory;
 use super::{Engine, EngineError};
-use crate::store::{Asked, Hold, Lock, StoreError, atomic};
+use crate::store::{Asked, Hold, Lock, atomic, no_json};
 use crate::sys::presence::Presence;
 use crate::sys::process::Process;
 
@@ -103,10 +103,7 @@ impl Engine {
         let directory = self.record_directory(&container.id);
         let write = |name: &str, json: serde_json::Result<Vec<u8>>, mode| {
             let path = directory.join(name);
-            let json = json.map_err(|error| StoreError::Damaged {
-                path: path.clone(),
-                reason: crate::image::go_json::reason(&error),
-            })?;
+            let json = json.map_err(no_json(&path))?;
             atomic::write(&path, &json, mode)
         };
         write("hostconfig.json", to_docker_json(&container.host), 0o644)?;
@@ -211,10 +208,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, Engine
         other => other.map_err(failed("open", path))?,
     };
     let parsed = serde_json::from_slice(&text);
-    Ok(Some(parsed.map_err(|error| StoreError::Damaged {
-        path: path.to_owned(),
-        reason: crate::image::go_json::reason(&error),
-    })?))
+    Ok(Some(parsed.map_err(no_json(path))?))
 }
 
 /// Takes the place of the monitor in `directory`; nothing when another has it.

@@ -56,6 +56,12 @@ pub(crate) fn failed(operation: &'static str, path: &Path) -> impl FnOnce(io::Er
     move |source| StoreError::Io { operation, path, source }
 }
 
+/// Adds the path to what is wrong with a record's JSON.
+pub(crate) fn no_json(path: &Path) -> impl FnOnce(serde_json::Error) -> StoreError {
+    let path = path.to_owned();
+    move |error| StoreError::Damaged { path, reason: crate::image::go_json::reason(&error) }
+}
+
 /// The records of one storage driver below one data root.
 pub struct Store {
     data_root: PathBuf,

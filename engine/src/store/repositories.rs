@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{StoreError, atomic, failed};
+use super::{StoreError, atomic, failed, no_json};
 use crate::image::Digest;
 
 /// All names. The outer key is the familiar repository (`httpd`, `127.0.0.1:5000/x`), the inner one the repository with
@@ -20,17 +20,11 @@ pub struct Repositories {
 impl Repositories {
     pub(super) fn load(path: &Path) -> Result<Repositories, StoreError> {
         let text = fs::read(path).map_err(failed("open", path))?;
-        serde_json::from_slice(&text).map_err(|error| StoreError::Damaged {
-            path: path.to_owned(),
-            reason: crate::image::go_json::reason(&error),
-        })
+        serde_json::from_slice(&text).map_err(no_json(path))
     }
 
     pub(super) fn save(&self, path: &Path) -> Result<(), StoreError> {
-        let text = serde_json::to_vec(self).map_err(|error| StoreError::Damaged {
-            path: path.to_owned(),
-            reason: crate::image::go_json::reason(&error),
-        })?;
+        let text = serde_json::to_vec(self).map_err(no_json(path))?;
         atomic::write(path, &text, 0o600)
     }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::{StoreError, atomic, failed, make_directory};
+use super::{StoreError, atomic, failed, make_directory, no_json};
 
 /// Labels, and other pairs of words.
 pub type Pairs = BTreeMap<String, String>;
@@ -68,10 +68,7 @@ impl Volumes {
         if let Some(labels) = labels {
             let path = directory.join(LABELS);
             let json = serde_json::to_vec(labels);
-            let json = json.map_err(|error| StoreError::Damaged {
-                path: path.clone(),
-                reason: crate::image::go_json::reason(&error),
-            })?;
+            let json = json.map_err(no_json(&path))?;
             atomic::write(&path, &json, 0o644)?;
         }
         make_directory(&self.data(name), 0o755)
@@ -151,9 +148,7 @@ fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>, StoreE
         other => other.map_err(failed("open", path))?,
     };
     let parsed = serde_json::from_slice(&text);
-    parsed
-        .map(Some)
-        .map_err(|error| StoreError::Damaged { path: path.to_owned(), reason: crate::image::go_json::reason(&error) })
+    parsed.map(Some).map_err(no_json(path))
 }
 
 #[cfg(test)]
