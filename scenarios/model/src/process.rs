@@ -134,6 +134,19 @@ impl Machine {
             let set_ids = mode::SET_UID | mode::SET_GID;
             return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
         }
+        if let Operation::Rename { from, to, replace: Replace::Yes | Replace::No } = &step.operation
+            && let (Ok(old), Ok(new)) = (self.walk(step.user, from, false), self.walk(step.user, to, false))
+            && matches!(old.seen, Some(Seen::Directory(_)))
+        {
+            let is_exchange =
+                new.seen.is_none() && self.union.hides(&new.path) && parent_of(&old.path) != parent_of(&new.path);
+            let is_refused = new.seen.is_some_and(|target| self.is_empty(&target).is_err());
+            let keeps_times = self.promises.exchanged_directories_keep_their_time || !is_exchange;
+            if !keeps_times || is_refused && self.union.hides(&old.path) && !self.promises.refused_whiteouts_keep_times
+            {
+                return true;
+            }
+        }
         if let Operation::Rename { from, to, .. } = &step.operation
             && self.promises.lower_directories_move
         {
@@ -914,13 +927,7 @@ impl Machine {
         if let Some(target) = &target {
             match replace {
                 Replace::Exchange => self.can_move(target)?,
-                // overlayfs looks itself only where something shows through; elsewhere the file system below does.
-                _ if matches!(target, Seen::Directory(stack) if stack.len() == 1 && self.union.is_upper(stack[0]))
-                    && !self.promises.full_directories_are_not_empty =>
-                {
-                    self.is_empty(target).map_err(|_| Errno::EXIST)?;
-                }
-                _ => self.is_empty(target)?,
+                _ => self.may_replace(target, &old_path, &new_path)?,
             }
         }
         let moving = self.copied_up(&old_path)?;
@@ -951,6 +958,21 @@ impl Machine {
         self.follow_copies();
         self.rename_open(&old_path, &new_path, replace);
         Ok(Answer::Done)
+    }
+
+    /// overlayfs looks itself only into a directory through which something shows; into another the upper layer's file system does,
+    /// after everything has been prepared.
+    fn may_replace(&mut self, target: &Seen, old: &[Text], new: &[Text]) -> Result<(), Errno> {
+        let refusal = self.is_empty(target);
+        let is_upper = matches!(target, Seen::Directory(stack) if stack.len() == 1 && self.union.is_upper(stack[0]));
+        if refusal.is_ok() || !is_upper {
+            return refusal;
+        }
+        if self.promises.refused_renames_prepare {
+            self.copied_up(old)?;
+            self.copied_up(parent_of(new))?;
+        }
+        Err(if self.promises.full_directories_are_not_empty { Errno::NOTEMPTY } else { Errno::EXIST })
     }
 
     /// The permissions of `vfs_rename`: both names may go, and a directory that gets another parent may be written to,

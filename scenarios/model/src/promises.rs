@@ -12,9 +12,9 @@ pub struct Promises {
     pub root_is_inherited: bool,
     /// Setting an attribute copies its file up even if it is then refused (`ovl_xattr_set` of `fs/overlayfs/xattrs.c`).
     pub refused_xattrs_copy_up: bool,
-    /// Renaming a directory marks it opaque even if the rename is then refused; it hides nothing (`ovl_rename` of
-    /// `fs/overlayfs/dir.c`).
-    pub refused_renames_mark_opaque: bool,
+    /// A rename over a directory that is not empty, when the upper layer's file system refuses it, has copied up what it needs
+    /// and marked a directory opaque that hides nothing (`ovl_rename` of `fs/overlayfs/dir.c`).
+    pub refused_renames_prepare: bool,
     /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`. Nothing is promised of one whose
     /// old path is longer than a redirect may be (`redirect_max`, 256 by default) and that gets another parent.
     pub lower_directories_move: bool,
@@ -30,13 +30,17 @@ pub struct Promises {
     /// attributes, and writes to a file without taking its set-user-ID and set-group-ID bits away.
     pub first_namespace: bool,
     /// A directory that changes places with something in another directory keeps the time of its last change; not on xfs, where its
-    /// `..` is written anew (`xfs_cross_rename` of `fs/xfs/xfs_inode.c`).
+    /// `..` is written anew (`xfs_cross_rename` of `fs/xfs/xfs_inode.c`). overlayfs exchanges what moves to a name with a whiteout;
+    /// nothing is promised of that then, and it is not done.
     pub exchanged_directories_keep_their_time: bool,
     /// To rename a directory over one that is not empty is refused with `ENOTEMPTY`; on xfs with `EEXIST`. rename(2) allows both.
     pub full_directories_are_not_empty: bool,
     /// A hole punched where nothing was takes privileges away, as every other change does; not on btrfs, which finds nothing to do
     /// (`btrfs_punch_hole` of `fs/btrfs/file.c`). Nothing is promised then, and it is not done.
     pub punching_takes_privileges: bool,
+    /// A rename that leaves a whiteout and is refused changes no time; on ext4 it has written the whiteout and takes it back
+    /// (`ext4_rename` of `fs/ext4/namei.c`). Nothing is promised then, and it is not done.
+    pub refused_whiteouts_keep_times: bool,
     /// The machine's settings.
     pub protected: Protected,
 }

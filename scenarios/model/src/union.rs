@@ -144,6 +144,16 @@ impl Union {
         None
     }
 
+    /// Whether something below the upper layer would show at `path`, if the upper layer said nothing.
+    pub fn hides(&self, path: &[Text]) -> bool {
+        let Some((name, parent)) = path.split_last() else { return false };
+        match self.at(parent) {
+            Some(Seen::Directory(stack)) if self.is_upper(stack[0]) => self.child(&stack[1..], name).is_some(),
+            Some(Seen::Directory(stack)) => self.child(&stack, name).is_some(),
+            _ => false,
+        }
+    }
+
     /// Every name in the directory that `stack` makes.
     pub fn names(&self, stack: &[At]) -> BTreeSet<Text> {
         let known = stack.iter().flat_map(|at| self.layer(at.layer).directory(at.inode).entries.keys());

@@ -6,11 +6,12 @@ use std::path::Path;
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Answer, Operation, Step};
 use layerlab_model::process::Machine;
+use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
 
 use crate::machine::Host;
 use crate::perform::Hands;
-use crate::subjects::{Stack, Subject, SubjectError};
+use crate::subjects::{Applied, Stack, Subject, SubjectError};
 use crate::tree::{self, Tree};
 
 /// A case that cannot go on, whatever the laws say.
@@ -33,6 +34,21 @@ pub struct View {
     pub upper: Option<Tree>,
 }
 
+/// What a layer's tar gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedTree {
+    /// The tree.
+    pub tree: Tree,
+    /// The digests of the tar when it was written once and once more.
+    pub diff_ids: [String; 2],
+}
+
+impl AppliedTree {
+    fn read(applied: Applied) -> Result<AppliedTree, rustix::io::Errno> {
+        Ok(AppliedTree { tree: tree::of_disk(&applied.tree)?, diff_ids: applied.diff_ids })
+    }
+}
+
 /// A step that was done, with what it did.
 pub struct Moment<'a> {
     /// The step.
@@ -49,6 +65,9 @@ pub struct Moment<'a> {
     pub model: &'a Machine,
     /// The directories of the lower layers, the lowest first.
     pub lowers: &'a [OwnedFd],
+    /// At a commit, what the layer's tar gives when it is applied to what lies below, where the subject has such. What has
+    /// had a name that begins with `.wh.` has no tar: there it would be a whiteout (OCI image-spec, `layer.md`).
+    pub applied: Option<AppliedTree>,
     /// Whether the case ends here.
     pub is_last: bool,
 }
@@ -63,6 +82,7 @@ pub struct Case {
     outside: OwnedFd,
     before: View,
     view: View,
+    has_whiteout_names: bool,
 }
 
 impl Case {
@@ -78,6 +98,7 @@ impl Case {
             outside: directory(Path::new("/"))?,
             before: empty(),
             view: empty(),
+            has_whiteout_names: false,
         };
         case.enter()?;
         case.view = case.look()?;
@@ -109,9 +130,13 @@ impl Case {
     /// Does one step on both sides and looks at what came of it.
     pub fn step<'a>(&'a mut self, step: &'a Step, is_last: bool) -> Result<Moment<'a>, CaseError> {
         let expected = self.model.step(step);
+        let mut applied = None;
         let actual = match step.operation {
             Operation::Remount | Operation::Commit => {
                 self.leave()?;
+                if step.operation == Operation::Commit && !self.has_whiteout_names {
+                    applied = self.stack.applied().transpose()?.map(AppliedTree::read).transpose()?;
+                }
                 if step.operation == Operation::Commit {
                     self.stack.commit()?;
                 }
@@ -121,9 +146,10 @@ impl Case {
             _ => self.hands.step(step),
         };
         let view = self.look()?;
+        self.has_whiteout_names |= view.merged.keys().any(has_whiteout_name);
         self.before = std::mem::replace(&mut self.view, view);
         let Case { model, lowers, before, view, .. } = self;
-        Ok(Moment { step, expected, actual, before, after: view, model, lowers, is_last })
+        Ok(Moment { step, expected, actual, before, after: view, model, lowers, applied, is_last })
     }
 
     fn look(&self) -> Result<View, CaseError> {
@@ -138,6 +164,10 @@ impl Drop for Case {
             eprintln!("layerlab-laws: cannot leave a case: {error}");
         }
     }
+}
+
+fn has_whiteout_name(path: &Text) -> bool {
+    path.as_bytes().split(|byte| *byte == b'/').any(|name| name.starts_with(b".wh."))
 }
 
 fn directory(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {

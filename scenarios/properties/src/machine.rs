@@ -59,13 +59,14 @@ impl Host {
             layers: true,
             root_is_inherited: true,
             refused_xattrs_copy_up: false,
-            refused_renames_mark_opaque: false,
+            refused_renames_prepare: false,
             lower_directories_move: false,
             copies_can_be_linked: true,
             inode_numbers_survive_a_remount: true,
             first_namespace: self.is_first_namespace,
             exchanged_directories_keep_their_time: self.own_way.exchanged_directories_keep_their_time,
             full_directories_are_not_empty: self.own_way.full_directories_are_not_empty,
+            refused_whiteouts_keep_times: self.own_way.refused_whiteouts_keep_times,
             punching_takes_privileges: self.own_way.punching_takes_privileges,
             protected: self.protected,
         }
@@ -77,6 +78,7 @@ impl Host {
 struct OwnWay {
     exchanged_directories_keep_their_time: bool,
     full_directories_are_not_empty: bool,
+    refused_whiteouts_keep_times: bool,
     punching_takes_privileges: bool,
 }
 
@@ -84,6 +86,7 @@ impl OwnWay {
     const COMMON: OwnWay = OwnWay {
         exchanged_directories_keep_their_time: true,
         full_directories_are_not_empty: true,
+        refused_whiteouts_keep_times: true,
         punching_takes_privileges: true,
     };
 
@@ -98,6 +101,11 @@ impl OwnWay {
         let keeps_time = fs::metadata(&other)?.modified()? == before;
 
         let refusal = fs::rename(&moved, place.join("place")).err().and_then(|error| error.raw_os_error());
+
+        fs::File::open(place)?.set_modified(before)?;
+        // Whoever may make no whiteout (in a user namespace) is refused before anything is written.
+        let _ = rustix::fs::renameat_with(CWD, &moved, CWD, place.join("place"), RenameFlags::WHITEOUT);
+        let keeps_time_of_parent = fs::metadata(place)?.modified()? == before;
 
         let file = place.join("file");
         let open = fs::File::create_new(&file)?;
@@ -114,6 +122,7 @@ impl OwnWay {
         Ok(OwnWay {
             exchanged_directories_keep_their_time: keeps_time,
             full_directories_are_not_empty: refusal == Some(Errno::NOTEMPTY.0),
+            refused_whiteouts_keep_times: keeps_time_of_parent,
             punching_takes_privileges: takes,
         })
     }

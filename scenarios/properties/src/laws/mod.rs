@@ -7,6 +7,7 @@
 use crate::case::Moment;
 use crate::generate::Weights;
 
+mod applying_a_diff_gives_the_tree;
 mod lower_layers_never_change;
 mod merged_view_equals_the_model;
 mod readdir_says_what_lookup_says;
@@ -38,7 +39,8 @@ pub trait Watch {
 }
 
 /// Every law.
-pub static ALL: [&dyn Law; 6] = [
+pub static ALL: [&dyn Law; 7] = [
+    &applying_a_diff_gives_the_tree::LAW,
     &lower_layers_never_change::LAW,
     &merged_view_equals_the_model::LAW,
     &readdir_says_what_lookup_says::LAW,

@@ -4,7 +4,7 @@ use layerlab_model::operation::Operation;
 
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;
-use crate::tree::{self, Inodes, Tree};
+use crate::tree::{self, Inodes};
 
 pub static LAW: Refused = Refused;
 
@@ -30,33 +30,17 @@ impl Watch for Watching {
         let promises = moment.model.promises();
         let copies_up = promises.refused_xattrs_copy_up
             && matches!(moment.step.operation, Operation::SetXattr { .. } | Operation::RemoveXattr { .. });
+        let prepares = promises.refused_renames_prepare && matches!(moment.step.operation, Operation::Rename { .. });
         let merged = match copies_up {
             // A copy-up by itself shows nowhere but in the number of names of a file that had several.
             true => Vec::new(),
             false => tree::changes(&moment.before.merged, &moment.after.merged, Inodes::Compared),
         };
         let upper = match (&moment.before.upper, &moment.after.upper) {
-            (Some(before), Some(after)) if promises.refused_renames_mark_opaque && is_rename(moment) => {
-                let free = tree::of_upper(moment.model.union());
-                tree::changes(&without_free_marks(before, &free), &without_free_marks(after, &free), Inodes::Compared)
-            }
-            (Some(before), Some(after)) if !copies_up => tree::changes(before, after, Inodes::Compared),
+            (Some(before), Some(after)) if !copies_up && !prepares => tree::changes(before, after, Inodes::Compared),
             _ => Vec::new(),
         };
         let merged = merged.iter().map(|change| format!("refused with {:?}, and yet {change}", moment.actual));
         verdict(merged.chain(upper.iter().map(|change| format!("refused, and yet in the upper layer {change}"))))
     }
-}
-
-fn is_rename(moment: &Moment<'_>) -> bool {
-    matches!(moment.step.operation, Operation::Rename { .. })
-}
-
-/// `upper` without the opaque marks that hide nothing by `model`.
-fn without_free_marks(upper: &Tree, model: &Tree) -> Tree {
-    let mut upper = upper.clone();
-    for (path, facts) in &mut upper {
-        facts.marks.opaque &= !model.get(path).is_some_and(|model| model.marks.opaque_is_free);
-    }
-    upper
 }

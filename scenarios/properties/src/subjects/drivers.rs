@@ -4,10 +4,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use layerlab_engine::driver::{self, Driver, KNOWN, View};
+use layerlab_engine::layer::{Contents, Owners, UnpackOptions, unpack};
 use layerlab_model::promises::Promises;
 use rustix::fs::{Mode, OFlags};
 
-use super::{Stack, Subject, SubjectError};
+use super::{Applied, Stack, Subject, SubjectError};
 use crate::machine::Host;
 
 /// A driver by Docker's name.
@@ -33,7 +34,7 @@ impl Subject for EngineDriver {
             copies_can_be_linked: is_copy || host.is_first_namespace,
             inode_numbers_survive_a_remount: is_copy || host.is_first_namespace,
             refused_xattrs_copy_up: !is_copy,
-            refused_renames_mark_opaque: !is_copy,
+            refused_renames_prepare: !is_copy,
             ..host.promises()
         }
     }
@@ -49,7 +50,14 @@ impl Subject for EngineDriver {
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         let driver = driver::open(Some(self.name), place).map_err(SubjectError::of("open driver on", place))?;
-        let mut stack = Layers { driver, place: place.to_owned(), ids: Vec::new(), upper: None, view: None };
+        let mut stack = Layers {
+            driver,
+            place: place.to_owned(),
+            ids: Vec::new(),
+            upper: None,
+            view: None,
+            reads_its_upper: self.name == "overlay2",
+        };
         stack.commit()?;
         Ok(Box::new(stack))
     }
@@ -61,12 +69,39 @@ struct Layers {
     ids: Vec<String>,
     upper: Option<OwnedFd>,
     view: Option<View>,
+    reads_its_upper: bool,
 }
+
+/// Layers that are applied tars are numbered from here.
+const APPLIED: usize = 1 << 20;
 
 impl Layers {
     fn directory(&self, path: &Path) -> Result<OwnedFd, SubjectError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(path, flags, Mode::empty()).map_err(SubjectError::of("open", path))
+    }
+
+    fn apply(&mut self) -> Result<Applied, SubjectError> {
+        let place = self.place.clone();
+        let (id, below) = match &self.ids[..] {
+            [.., below, id] => (id, Some(below.as_str())),
+            [id] => (id, None),
+            [] => return Err(SubjectError::of("find a layer in", &place)("there is none")),
+        };
+        let mut tars = [Vec::new(), Vec::new()];
+        let mut diff_ids = [String::new(), String::new()];
+        for (tar, diff_id) in tars.iter_mut().zip(&mut diff_ids) {
+            let packed = self.driver.pack(id, below, tar).map_err(SubjectError::of("pack the layer in", &place))?;
+            *diff_id = packed.diff_id.to_string();
+        }
+        let content = tempfile::tempdir_in(&self.place).map_err(SubjectError::of("make a directory in", &place))?;
+        let options =
+            UnpackOptions { contents: Contents::Layer, overlay: self.driver.marks(), owners: Owners::AsRecorded };
+        unpack(&tars[0][..], content.path(), &options).map_err(SubjectError::of("unpack a layer in", &place))?;
+        let other = format!("{:064x}", APPLIED + self.ids.len());
+        self.driver.adopt(&other, below, content.path()).map_err(SubjectError::of("adopt a layer in", &place))?;
+        let view = self.driver.view(&other).map_err(SubjectError::of("look at the adopted layer in", &place))?;
+        Ok(Applied { tree: self.directory(view.path())?, diff_ids, holds: Box::new(view) })
     }
 
     fn top(&self) -> &str {
@@ -94,6 +129,11 @@ impl Stack for Layers {
     fn lowers(&self) -> Vec<PathBuf> {
         let (_, lowers) = self.ids.split_last().unwrap_or((&self.ids[0], &[]));
         lowers.iter().map(|id| self.driver.own_files(id)).collect()
+    }
+
+    /// The diff of a driver that compares trees sees what lstat(2) tells, and no more.
+    fn applied(&mut self) -> Option<Result<Applied, SubjectError>> {
+        self.reads_its_upper.then(|| self.apply())
     }
 
     fn commit(&mut self) -> Result<(), SubjectError> {

@@ -82,8 +82,24 @@ pub trait Stack {
     /// The directories of the lower layers, as far as the subject has such.
     fn lowers(&self) -> Vec<PathBuf>;
 
+    /// Writes what the top layer changes as a layer tar, applies that to what lies below in another place, and shows the tree
+    /// there; none where a subject has no tars, or no diff that sees every change. Only while unmounted.
+    fn applied(&mut self) -> Option<Result<Applied, SubjectError>> {
+        None
+    }
+
     /// Puts an empty layer on top; the one that was written to never changes again. Only while unmounted.
     fn commit(&mut self) -> Result<(), SubjectError>;
+}
+
+/// What became of a layer tar.
+pub struct Applied {
+    /// The root of the tree that it gives.
+    pub tree: OwnedFd,
+    /// The digest of the tar, and of one that was written a second time.
+    pub diff_ids: [String; 2],
+    /// What has to live as long as the tree is looked at.
+    pub holds: Box<dyn std::any::Any>,
 }
 
 /// Every subject, by name.

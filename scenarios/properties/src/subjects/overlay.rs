@@ -56,7 +56,7 @@ impl Subject for Overlay {
             copies_can_be_linked: host.is_first_namespace,
             inode_numbers_survive_a_remount: host.is_first_namespace,
             refused_xattrs_copy_up: true,
-            refused_renames_mark_opaque: true,
+            refused_renames_prepare: true,
             lower_directories_move: self.has(("redirect_dir", "on")),
             ..host.promises()
         }
