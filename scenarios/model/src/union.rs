@@ -3,7 +3,7 @@
 //! *Why*: this is what every storage driver promises, written down without a disk. *Holds*: a lower layer never changes;
 //! the upper layer holds what was changed and nothing else. *Source*: the kernel's `Documentation/filesystems/overlayfs.rst`,
 //! sections "Upper and Lower", "whiteouts and opaque directories", "Multiple lower layers", "Non-directories".
-//! *Never*: permissions and errors; they are `process.rs`'s.
+//! *Never*: permissions and errors; they are `process`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;

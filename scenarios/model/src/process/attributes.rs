@@ -1,0 +1,137 @@
+//! Mode, owner, time and extended attributes: `fs/attr.c`, `fs/xattr.c`.
+
+use super::{Machine, WRITE};
+use crate::errno::Errno;
+use crate::inode::{At, Inode, Meta, Stamp, mode};
+use crate::operation::{Answer, Before, Target, User};
+use crate::text::Text;
+use crate::union::Seen;
+
+pub(super) const CAPABILITY: &str = "security.capability";
+
+impl Machine {
+    /// What `target` is, and the upper inode of it once somebody asks.
+    pub(super) fn target(&self, user: User, target: &Target, follow: bool) -> Result<At, Errno> {
+        match target {
+            Target::Path(path) => Ok(self.existing(user, path, follow)?.1.top()),
+            Target::Slot(slot) => Ok(self.slot(*slot)?.at),
+        }
+    }
+
+    pub(super) fn changed_target(&mut self, user: User, target: &Target, follow: bool) -> Result<&mut Inode, Errno> {
+        let inode = match target {
+            Target::Path(path) => {
+                let (path, _) = self.existing(user, path, follow)?;
+                self.copied_up(&path)?
+            }
+            Target::Slot(slot) => self.changed(*slot)?,
+        };
+        Ok(self.union.upper_mut(inode))
+    }
+
+    pub(super) fn chmod(&mut self, user: User, target: &Target, bits: u32) -> Result<Answer, Errno> {
+        let at = self.target(user, target, true)?;
+        let meta = &self.union.inode(at).meta;
+        if !user.owns(meta) {
+            return Err(Errno::PERM);
+        }
+        let lost = if user.is_in_group(meta.gid) { 0 } else { mode::SET_GID };
+        self.changed_target(user, target, true)?.meta.mode = bits & mode::ALL & !lost;
+        Ok(Answer::Done)
+    }
+
+    /// chown(2): the bits that give privileges go, for root too; so do capabilities. A directory keeps its bits.
+    pub(super) fn chown(&mut self, user: User, target: &Target, uid: u32, gid: u32) -> Result<Answer, Errno> {
+        let at = self.target(user, target, false)?;
+        let meta = &self.union.inode(at).meta;
+        let may_uid = user.has_capabilities() || meta.uid == user.id() && uid == meta.uid;
+        let may_gid = user.has_capabilities() || meta.uid == user.id() && (gid == meta.gid || gid == user.id());
+        if !may_uid || !may_gid {
+            return Err(Errno::PERM);
+        }
+        let inode = self.changed_target(user, target, false)?;
+        if !inode.is_directory() {
+            let meta = &mut inode.meta;
+            meta.mode &= !mode::SET_UID;
+            meta.mode &= !set_gid_to_drop(user, meta);
+            meta.xattrs.remove(&Text::from(CAPABILITY));
+        }
+        inode.meta.uid = uid;
+        inode.meta.gid = gid;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn set_time(&mut self, user: User, target: &Target, stamp: Stamp) -> Result<Answer, Errno> {
+        let at = self.target(user, target, true)?;
+        if !user.owns(&self.union.inode(at).meta) {
+            return Err(Errno::PERM);
+        }
+        self.changed_target(user, target, true)?.meta.mtime = stamp;
+        Ok(Answer::Done)
+    }
+
+    /// xattr(7), `xattr_permission` of `fs/xattr.c`.
+    pub(super) fn may_set_xattr(&self, user: User, at: At, name: &Text) -> Result<(), Errno> {
+        let inode = self.union.inode(at);
+        let name = name.as_bytes();
+        if name.starts_with(b"security.capability") {
+            return if user.has_capabilities() { Ok(()) } else { Err(Errno::PERM) };
+        }
+        if name.starts_with(b"trusted.") {
+            return if user.has_capabilities() && self.promises.first_namespace { Ok(()) } else { Err(Errno::PERM) };
+        }
+        if !name.starts_with(b"user.") {
+            return Err(Errno::OPNOTSUPP);
+        }
+        if !inode.is_file() && !inode.is_directory() {
+            return Err(Errno::PERM);
+        }
+        if inode.is_directory() && inode.meta.mode & mode::STICKY != 0 && !user.owns(&inode.meta) {
+            return Err(Errno::PERM);
+        }
+        self.may(user, &Seen::Other(at), WRITE)
+    }
+
+    pub(super) fn set_xattr(
+        &mut self,
+        user: User,
+        target: &Target,
+        name: &Text,
+        value: &[u8],
+        before: Before,
+    ) -> Result<Answer, Errno> {
+        let at = self.target(user, target, true)?;
+        self.may_set_xattr(user, at, name)?;
+        let refusal = match (before, self.union.inode(at).meta.xattrs.contains_key(name)) {
+            (Before::Absent, true) => Some(Errno::EXIST),
+            (Before::Present, false) => Some(Errno::NODATA),
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
+            if self.promises.refused_xattrs_copy_up {
+                self.changed_target(user, target, true)?;
+            }
+            return Err(refusal);
+        }
+        self.changed_target(user, target, true)?.meta.xattrs.insert(name.clone(), value.to_vec());
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn remove_xattr(&mut self, user: User, target: &Target, name: &Text) -> Result<Answer, Errno> {
+        let at = self.target(user, target, true)?;
+        self.may_set_xattr(user, at, name)?;
+        if !self.union.inode(at).meta.xattrs.contains_key(name) {
+            return Err(Errno::NODATA);
+        }
+        self.changed_target(user, target, true)?.meta.xattrs.remove(name);
+        Ok(Answer::Done)
+    }
+}
+
+/// `setattr_should_drop_sgid` of `fs/attr.c`.
+pub(super) fn set_gid_to_drop(user: User, meta: &Meta) -> u32 {
+    match meta.mode & mode::GROUP_EXECUTE != 0 || !user.is_in_group(meta.gid) {
+        true => mode::SET_GID,
+        false => 0,
+    }
+}

@@ -1,0 +1,150 @@
+//! Names: making them, giving further ones, taking them away, and reading what directories and links hold.
+
+use super::{Machine, READ, SEARCH, WRITE};
+use crate::errno::Errno;
+use crate::inode::{Body, Directory, Node, mode};
+use crate::operation::{Answer, Slot, User};
+use crate::text::Text;
+use crate::union::Seen;
+
+impl Machine {
+    pub(super) fn mkdir(&mut self, user: User, path: &Text, bits: u32) -> Result<Answer, Errno> {
+        let path = self.vacant(user, path)?;
+        // mkdir(2): the set-user-ID and set-group-ID bits that are asked for are not given.
+        self.make(user, &path, bits & 0o1777, Body::Directory(Directory::default()))?;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn mknod(&mut self, user: User, path: &Text, node: Node, bits: u32) -> Result<Answer, Errno> {
+        let path = self.vacant(user, path)?;
+        let is_device = matches!(node, Node::Character { .. } | Node::Block { .. });
+        if is_device && !(user.has_capabilities() && self.promises.first_namespace) {
+            return Err(Errno::PERM);
+        }
+        self.make(user, &path, bits, Body::Node(node))?;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn symlink(&mut self, user: User, content: &Text, path: &Text) -> Result<Answer, Errno> {
+        if content.0.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        let path = self.vacant(user, path)?;
+        self.make(user, &path, 0o777, Body::Symlink(content.clone()))?;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn link(&mut self, user: User, from: &Text, to: &Text) -> Result<Answer, Errno> {
+        let (from, seen) = self.existing(user, from, false)?;
+        let place = self.walk(user, to, false)?;
+        if place.seen.is_some() {
+            return Err(Errno::EXIST);
+        }
+        self.may_link(user, &seen)?;
+        let (_, parent) = self.parent(&place.path).ok_or(Errno::EXIST)?;
+        self.may(user, &parent, WRITE | SEARCH)?;
+        if matches!(seen, Seen::Directory(_)) {
+            return Err(Errno::PERM);
+        }
+        let inode = self.copied_up(&from)?;
+        self.give_name(&place.path, inode)?;
+        Ok(Answer::Done)
+    }
+
+    /// `/proc/sys/fs/protected_hardlinks` (proc_sys_fs(5)): what is not one's own must be a plain file that one may read
+    /// and write.
+    pub(super) fn may_link(&self, user: User, seen: &Seen) -> Result<(), Errno> {
+        let inode = self.union.inode(seen.top());
+        let gives_group =
+            inode.meta.mode & (mode::SET_GID | mode::GROUP_EXECUTE) == mode::SET_GID | mode::GROUP_EXECUTE;
+        let is_safe = inode.is_file()
+            && inode.meta.mode & mode::SET_UID == 0
+            && !gives_group
+            && self.may(user, seen, READ | WRITE).is_ok();
+        match self.promises.protected.hardlinks && !is_safe && !user.owns(&inode.meta) {
+            true => Err(Errno::PERM),
+            false => Ok(()),
+        }
+    }
+
+    pub(super) fn give_name(&mut self, path: &[Text], inode: usize) -> Result<(), Errno> {
+        let (name, parent) = path.split_last().ok_or(Errno::EXIST)?;
+        let parent = self.copied_up(parent)?;
+        self.union.name(parent, name, inode);
+        self.union.touch(parent);
+        Ok(())
+    }
+
+    /// linkat(2) with `AT_EMPTY_PATH`: a file that lost its last name gets none again, one that never had one does.
+    pub(super) fn link_slot(&mut self, user: User, slot: Slot, to: &Text) -> Result<Answer, Errno> {
+        let open = self.slot(slot)?.clone();
+        let place = self.walk(user, to, false)?;
+        if place.seen.is_some() {
+            return Err(Errno::EXIST);
+        }
+        let (_, parent) = self.parent(&place.path).ok_or(Errno::EXIST)?;
+        self.may(user, &parent, WRITE | SEARCH)?;
+        let inode = self.union.inode(open.at);
+        if inode.is_directory() {
+            return Err(Errno::PERM);
+        }
+        let is_nameless = match self.union.is_upper(open.at) {
+            true => inode.links == 0,
+            false => self.union.at(&open.path).is_none_or(|seen| seen.top() != open.at),
+        };
+        if is_nameless && !open.is_linkable {
+            return Err(Errno::NOENT);
+        }
+        let inode = self.changed(slot)?;
+        self.give_name(&place.path, inode)?;
+        if let Some(open) = self.open.get_mut(&slot) {
+            open.is_linkable = false;
+        }
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn unlink(&mut self, user: User, path: &Text) -> Result<Answer, Errno> {
+        let (path, seen) = self.existing(user, path, false)?;
+        if path.is_empty() {
+            return Err(Errno::ISDIR);
+        }
+        self.may_delete(user, &path, &seen, false)?;
+        self.take_name(&path)?;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn rmdir(&mut self, user: User, path: &Text) -> Result<Answer, Errno> {
+        let (path, seen) = self.existing(user, path, false)?;
+        self.may_delete(user, &path, &seen, true)?;
+        self.is_empty(&seen)?;
+        self.take_name(&path)?;
+        Ok(Answer::Done)
+    }
+
+    pub(super) fn is_empty(&self, seen: &Seen) -> Result<(), Errno> {
+        match seen {
+            Seen::Directory(stack) if !self.union.names(stack).is_empty() => Err(Errno::NOTEMPTY),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn take_name(&mut self, path: &[Text]) -> Result<(), Errno> {
+        let (name, parent) = path.split_last().ok_or(Errno::BUSY)?;
+        let parent = self.copied_up(parent)?;
+        self.union.remove(parent, name);
+        self.union.touch(parent);
+        Ok(())
+    }
+
+    pub(super) fn read_link(&self, user: User, path: &Text) -> Result<Answer, Errno> {
+        let (_, seen) = self.existing(user, path, false)?;
+        self.link_content(&seen).map(|content| Answer::Bytes(content.0.clone())).ok_or(Errno::INVAL)
+    }
+
+    pub(super) fn list(&self, user: User, path: &Text) -> Result<Answer, Errno> {
+        let (_, seen) = self.existing(user, path, true)?;
+        let Seen::Directory(stack) = &seen else { return Err(Errno::NOTDIR) };
+        self.may(user, &seen, READ)?;
+        Ok(Answer::Names(self.union.names(stack).into_iter().collect()))
+    }
+}

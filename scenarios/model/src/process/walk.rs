@@ -1,0 +1,175 @@
+//! Where a path leads, and what a user may do there (path_resolution(7)).
+
+use super::{Machine, SEARCH, WRITE};
+use crate::errno::Errno;
+use crate::inode::{Body, Meta, mode};
+use crate::operation::User;
+use crate::text::Text;
+use crate::union::Seen;
+
+/// Longest name of a file (`NAME_MAX`).
+const NAME_BYTES_MAX: usize = 255;
+/// Longest path, its final zero byte included (`PATH_MAX`).
+const PATH_BYTES_MAX: usize = 4096;
+/// How many symbolic links one path may lead through (`MAXSYMLINKS`).
+const LINKS_MAX: usize = 40;
+
+/// Where a path leads.
+pub(super) struct Place {
+    /// Real names from the root, of something that need not be there.
+    pub(super) path: Vec<Text>,
+    pub(super) seen: Option<Seen>,
+}
+
+impl Place {
+    /// The last name is looked up only when every directory before it is found.
+    pub(super) fn looked_up(self) -> Result<Place, Errno> {
+        match self.path.last() {
+            Some(name) if name.as_bytes().len() > NAME_BYTES_MAX => Err(Errno::NAMETOOLONG),
+            _ => Ok(self),
+        }
+    }
+
+    pub(super) fn there(self) -> Result<(Vec<Text>, Seen), Errno> {
+        let Place { path, seen } = self.looked_up()?;
+        seen.map(|seen| (path, seen)).ok_or(Errno::NOENT)
+    }
+}
+
+impl Machine {
+    pub(super) fn meta(&self, seen: &Seen) -> &Meta {
+        &self.union.inode(seen.top()).meta
+    }
+
+    pub(super) fn link_content(&self, seen: &Seen) -> Option<&Text> {
+        match &self.union.inode(seen.top()).body {
+            Body::Symlink(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    /// Whether `user` may do all of `wanted`: the owner's bits for the owner, the group's for the group, else the
+    /// others' (path_resolution(7)). Root may read and write everything and search every directory.
+    pub(super) fn may(&self, user: User, seen: &Seen, wanted: u32) -> Result<(), Errno> {
+        let meta = self.meta(seen);
+        let shift = match () {
+            () if user.has_capabilities() => return Ok(()),
+            () if meta.uid == user.id() => 6,
+            () if user.is_in_group(meta.gid) => 3,
+            () => 0,
+        };
+        if meta.mode >> shift & wanted == wanted { Ok(()) } else { Err(Errno::ACCES) }
+    }
+
+    /// Walks along `path` (path_resolution(7)); its last name, when it is a symbolic link, is followed if `follow`.
+    pub(super) fn walk(&self, user: User, path: &Text, follow: bool) -> Result<Place, Errno> {
+        self.walk_to_last(user, path, follow)?.looked_up()
+    }
+
+    /// The same, except that the last name may be too long.
+    pub(super) fn walk_to_last(&self, user: User, path: &Text, follow: bool) -> Result<Place, Errno> {
+        if path.0.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        if path.0.len() >= PATH_BYTES_MAX {
+            return Err(Errno::NAMETOOLONG);
+        }
+        let mut left = names_backwards(path);
+        let mut links = 0;
+        let mut here: Vec<(Vec<Text>, Seen)> = vec![(Vec::new(), self.union.root())];
+        while let Some(name) = left.pop() {
+            let (at, seen) = here.last().ok_or(Errno::NOENT)?;
+            let Seen::Directory(stack) = seen else { return Err(Errno::NOTDIR) };
+            self.may(user, seen, SEARCH)?;
+            match name.as_bytes() {
+                b"." => continue,
+                b".." => {
+                    here.truncate((here.len() - 1).max(1));
+                    continue;
+                }
+                name if name.len() > NAME_BYTES_MAX && !left.is_empty() => return Err(Errno::NAMETOOLONG),
+                _ => {}
+            }
+            let path = [&at[..], std::slice::from_ref(&name)].concat();
+            let is_last = left.is_empty();
+            let Some(found) = self.union.child(stack, &name) else {
+                return if is_last { Ok(Place { path, seen: None }) } else { Err(Errno::NOENT) };
+            };
+            match self.link_content(&found) {
+                Some(content) if follow || !is_last => {
+                    self.may_follow(user, seen, &found)?;
+                    links += 1;
+                    if links > LINKS_MAX {
+                        return Err(Errno::LOOP);
+                    }
+                    if content.as_bytes().starts_with(b"/") {
+                        here.truncate(1);
+                    }
+                    left.extend(names_backwards(content));
+                }
+                _ => here.push((path, found)),
+            }
+        }
+        let (path, seen) = here.pop().ok_or(Errno::NOENT)?;
+        Ok(Place { path, seen: Some(seen) })
+    }
+
+    /// `/proc/sys/fs/protected_symlinks` (proc_sys_fs(5)).
+    pub(super) fn may_follow(&self, user: User, directory: &Seen, link: &Seen) -> Result<(), Errno> {
+        let (directory, link) = (self.meta(directory), self.meta(link));
+        let is_shared = directory.mode & mode::STICKY != 0 && directory.mode & mode::OTHERS_WRITE != 0;
+        let is_trusted = link.uid == user.id() || link.uid == directory.uid;
+        match self.promises.protected.symlinks && is_shared && !is_trusted {
+            true => Err(Errno::ACCES),
+            false => Ok(()),
+        }
+    }
+
+    /// What is at `path`, its last link followed or not.
+    pub(super) fn existing(&self, user: User, path: &Text, follow: bool) -> Result<(Vec<Text>, Seen), Errno> {
+        self.walk(user, path, follow)?.there()
+    }
+
+    /// The directory that holds the last name of `path`; the root has none.
+    pub(super) fn parent(&self, path: &[Text]) -> Option<(Vec<Text>, Seen)> {
+        let (_, parent) = path.split_last()?;
+        Some((parent.to_vec(), self.union.at(parent)?))
+    }
+
+    /// Where something new may be made: nothing is there, and `user` may write into the directory.
+    pub(super) fn vacant(&self, user: User, path: &Text) -> Result<Vec<Text>, Errno> {
+        let place = self.walk(user, path, false)?;
+        if place.seen.is_some() {
+            return Err(Errno::EXIST);
+        }
+        let (_, parent) = self.parent(&place.path).ok_or(Errno::EXIST)?;
+        self.may(user, &parent, WRITE | SEARCH)?;
+        Ok(place.path)
+    }
+
+    /// Whether `user` may take the name at `path` away (`may_delete` of `fs/namei.c`); `as_directory` says whether a
+    /// directory or something else is to stand, or to have stood, there.
+    pub(super) fn may_delete(&self, user: User, path: &[Text], victim: &Seen, as_directory: bool) -> Result<(), Errno> {
+        let (_, parent) = self.parent(path).ok_or(Errno::BUSY)?;
+        self.may(user, &parent, WRITE | SEARCH)?;
+        let parent = self.meta(&parent);
+        if parent.mode & mode::STICKY != 0 && !user.owns(self.meta(victim)) && !user.owns(parent) {
+            return Err(Errno::PERM);
+        }
+        match (as_directory, matches!(victim, Seen::Directory(_))) {
+            (true, false) => Err(Errno::NOTDIR),
+            (false, true) => Err(Errno::ISDIR),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The names of the directory that something is in.
+pub(super) fn parent_of(path: &[Text]) -> &[Text] {
+    path.split_last().map_or(path, |(_, parent)| parent)
+}
+
+fn names_backwards(path: &Text) -> Vec<Text> {
+    let names = path.0.split(|byte| *byte == b'/').filter(|name| !name.is_empty());
+    names.rev().map(Text::from).collect()
+}
