@@ -45,6 +45,26 @@ pub struct Promises {
     pub protected: Protected,
 }
 
+impl Promises {
+    /// What the kernel's overlayfs with every option off does on most file systems, and would do without faults: whoever
+    /// differs says in what.
+    pub const COMMON: Promises = Promises {
+        layers: true,
+        root_is_inherited: true,
+        refused_xattrs_copy_up: false,
+        refused_renames_prepare: false,
+        lower_directories_move: false,
+        copies_can_be_linked: true,
+        inode_numbers_survive_a_remount: true,
+        first_namespace: true,
+        exchanged_directories_keep_their_time: true,
+        full_directories_are_not_empty: true,
+        refused_whiteouts_keep_times: true,
+        punching_takes_privileges: true,
+        protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },
+    };
+}
+
 /// `/proc/sys/fs/protected_*` (proc_sys_fs(5)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Protected {

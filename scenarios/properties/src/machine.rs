@@ -14,12 +14,9 @@ use rustix::fs::{CWD, FallocateFlags, RenameFlags, XattrFlags};
 pub struct Host {
     /// Whether there is a second user to be.
     pub has_other_user: bool,
-    /// Whether root here is root of the machine.
-    pub is_first_namespace: bool,
     /// The kernel's release.
     pub kernel: String,
-    own_way: OwnWay,
-    protected: Protected,
+    promises: Promises,
 }
 
 impl Host {
@@ -29,7 +26,7 @@ impl Host {
             let text = fs::read_to_string(format!("/proc/sys/fs/protected_{name}")).unwrap_or_default();
             text.trim().parse::<u8>().unwrap_or(0)
         };
-        let is_first_namespace = fs::read_to_string("/proc/self/uid_map")
+        let first_namespace = fs::read_to_string("/proc/self/uid_map")
             .is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]));
         let protected = Protected {
             symlinks: setting("symlinks") > 0,
@@ -39,91 +36,58 @@ impl Host {
         };
         Host {
             has_other_user,
-            is_first_namespace,
             kernel: rustix::system::uname().release().to_string_lossy().into_owned(),
-            own_way: OwnWay::COMMON,
-            protected,
+            promises: Promises { first_namespace, protected, ..Promises::COMMON },
         }
     }
 
     /// The same machine with what the file system of the directory `place` does in its own way. It is tried, not guessed.
     pub fn on(&self, place: &Path) -> io::Result<Host> {
         let trial = tempfile::tempdir_in(place)?;
-        let own_way = OwnWay::tried_in(trial.path())?;
-        Ok(Host { own_way, ..self.clone() })
+        let promises = tried_in(trial.path(), self.promises)?;
+        Ok(Host { promises, ..self.clone() })
     }
 
     /// What every subject on this machine promises at least.
     pub fn promises(&self) -> Promises {
-        Promises {
-            layers: true,
-            root_is_inherited: true,
-            refused_xattrs_copy_up: false,
-            refused_renames_prepare: false,
-            lower_directories_move: false,
-            copies_can_be_linked: true,
-            inode_numbers_survive_a_remount: true,
-            first_namespace: self.is_first_namespace,
-            exchanged_directories_keep_their_time: self.own_way.exchanged_directories_keep_their_time,
-            full_directories_are_not_empty: self.own_way.full_directories_are_not_empty,
-            refused_whiteouts_keep_times: self.own_way.refused_whiteouts_keep_times,
-            punching_takes_privileges: self.own_way.punching_takes_privileges,
-            protected: self.protected,
+        self.promises
+    }
+}
+
+/// Tries, in the empty directory `place`, what file systems do in different ways; the promises say what and why.
+fn tried_in(place: &Path, promises: Promises) -> io::Result<Promises> {
+    let (moved, other) = (place.join("moved"), place.join("place/other"));
+    fs::create_dir(&moved)?;
+    fs::create_dir_all(&other)?;
+    let before = UNIX_EPOCH + Duration::from_secs(1);
+    fs::File::open(&moved)?.set_modified(before)?;
+    rustix::fs::renameat_with(CWD, &moved, CWD, &other, RenameFlags::EXCHANGE)?;
+    let keeps_time = fs::metadata(&other)?.modified()? == before;
+
+    let refusal = fs::rename(&moved, place.join("place")).err().and_then(|error| error.raw_os_error());
+
+    fs::File::open(place)?.set_modified(before)?;
+    // Whoever may make no whiteout (in a user namespace) is refused before anything is written.
+    let _ = rustix::fs::renameat_with(CWD, &moved, CWD, place.join("place"), RenameFlags::WHITEOUT);
+    let keeps_time_of_parent = fs::metadata(place)?.modified()? == before;
+
+    let file = place.join("file");
+    let open = fs::File::create_new(&file)?;
+    let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    // Whoever may not set one has nothing to lose.
+    let takes = match rustix::fs::setxattr(&file, "security.capability", &capability, XattrFlags::empty()) {
+        Err(_) => true,
+        Ok(()) => {
+            rustix::fs::fallocate(&open, punch, 0, 4096)?;
+            rustix::fs::getxattr(&file, "security.capability", &mut [0_u8; 64][..]).is_err()
         }
-    }
-}
-
-/// What file systems do in different ways; the promises of the same names say what and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct OwnWay {
-    exchanged_directories_keep_their_time: bool,
-    full_directories_are_not_empty: bool,
-    refused_whiteouts_keep_times: bool,
-    punching_takes_privileges: bool,
-}
-
-impl OwnWay {
-    const COMMON: OwnWay = OwnWay {
-        exchanged_directories_keep_their_time: true,
-        full_directories_are_not_empty: true,
-        refused_whiteouts_keep_times: true,
-        punching_takes_privileges: true,
     };
-
-    /// Tries each in the empty directory `place`.
-    fn tried_in(place: &Path) -> io::Result<OwnWay> {
-        let (moved, other) = (place.join("moved"), place.join("place/other"));
-        fs::create_dir(&moved)?;
-        fs::create_dir_all(&other)?;
-        let before = UNIX_EPOCH + Duration::from_secs(1);
-        fs::File::open(&moved)?.set_modified(before)?;
-        rustix::fs::renameat_with(CWD, &moved, CWD, &other, RenameFlags::EXCHANGE)?;
-        let keeps_time = fs::metadata(&other)?.modified()? == before;
-
-        let refusal = fs::rename(&moved, place.join("place")).err().and_then(|error| error.raw_os_error());
-
-        fs::File::open(place)?.set_modified(before)?;
-        // Whoever may make no whiteout (in a user namespace) is refused before anything is written.
-        let _ = rustix::fs::renameat_with(CWD, &moved, CWD, place.join("place"), RenameFlags::WHITEOUT);
-        let keeps_time_of_parent = fs::metadata(place)?.modified()? == before;
-
-        let file = place.join("file");
-        let open = fs::File::create_new(&file)?;
-        let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        // Whoever may not set one has nothing to lose.
-        let takes = match rustix::fs::setxattr(&file, "security.capability", &capability, XattrFlags::empty()) {
-            Err(_) => true,
-            Ok(()) => {
-                rustix::fs::fallocate(&open, punch, 0, 4096)?;
-                rustix::fs::getxattr(&file, "security.capability", &mut [0_u8; 64][..]).is_err()
-            }
-        };
-        Ok(OwnWay {
-            exchanged_directories_keep_their_time: keeps_time,
-            full_directories_are_not_empty: refusal == Some(Errno::NOTEMPTY.0),
-            refused_whiteouts_keep_times: keeps_time_of_parent,
-            punching_takes_privileges: takes,
-        })
-    }
+    Ok(Promises {
+        exchanged_directories_keep_their_time: keeps_time,
+        full_directories_are_not_empty: refusal == Some(Errno::NOTEMPTY.0),
+        refused_whiteouts_keep_times: keeps_time_of_parent,
+        punching_takes_privileges: takes,
+        ..promises
+    })
 }

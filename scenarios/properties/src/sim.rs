@@ -23,25 +23,6 @@ pub struct Refuted {
     pub steps: Vec<Step>,
 }
 
-/// What every subject promises who promises all.
-fn promises() -> Promises {
-    Promises {
-        layers: true,
-        root_is_inherited: true,
-        refused_xattrs_copy_up: false,
-        refused_renames_prepare: false,
-        lower_directories_move: false,
-        copies_can_be_linked: true,
-        inode_numbers_survive_a_remount: true,
-        first_namespace: true,
-        exchanged_directories_keep_their_time: true,
-        full_directories_are_not_empty: true,
-        refused_whiteouts_keep_times: true,
-        punching_takes_privileges: true,
-        protected: Default::default(),
-    }
-}
-
 /// Draws the case of `seed`, of `length` steps.
 pub fn run(seed: u64, length: usize, counts: &mut Counts) -> Result<(), Refuted> {
     let weights = Weights { commit: 12, remount: 0, ..Weights::default() };
@@ -77,7 +58,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let machine = Machine::new(promises());
+        let machine = Machine::new(Promises::COMMON);
         let below = changes::flat(machine.union());
         World { machine, applied: below.clone(), below, store: Store::default(), diff_ids: Vec::new() }
     }

@@ -31,8 +31,8 @@ impl Subject for EngineDriver {
         Promises {
             layers: !is_copy,
             root_is_inherited: is_copy,
-            copies_can_be_linked: is_copy || host.is_first_namespace,
-            inode_numbers_survive_a_remount: is_copy || host.is_first_namespace,
+            copies_can_be_linked: is_copy || host.promises().first_namespace,
+            inode_numbers_survive_a_remount: is_copy || host.promises().first_namespace,
             refused_xattrs_copy_up: !is_copy,
             refused_renames_prepare: !is_copy,
             ..host.promises()

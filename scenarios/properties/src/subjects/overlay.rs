@@ -53,8 +53,8 @@ impl Subject for Overlay {
 
     fn promises(&self, host: &Host) -> Promises {
         Promises {
-            copies_can_be_linked: host.is_first_namespace,
-            inode_numbers_survive_a_remount: host.is_first_namespace,
+            copies_can_be_linked: host.promises().first_namespace,
+            inode_numbers_survive_a_remount: host.promises().first_namespace,
             refused_xattrs_copy_up: true,
             refused_renames_prepare: true,
             lower_directories_move: self.has(("redirect_dir", "on")),
@@ -63,7 +63,7 @@ impl Subject for Overlay {
     }
 
     fn refusal(&self, host: &Host) -> Option<String> {
-        let is_roots = self.has(("redirect_dir", "on")) && !host.is_first_namespace;
+        let is_roots = self.has(("redirect_dir", "on")) && !host.promises().first_namespace;
         is_roots.then(|| "the kernel follows redirects of the first user namespace's root only".to_owned())
     }
 
