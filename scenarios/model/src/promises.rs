@@ -26,6 +26,14 @@ pub struct Promises {
     /// A file that was copied up keeps its inode number when it is mounted again; not in a user namespace, for the
     /// same reason.
     pub inode_numbers_survive_a_remount: bool,
+    /// Links, pipes, sockets and devices are copied up as files are. With `userxattr` they cannot be told where they were copied from,
+    /// since attributes of users are for files and directories (xattr(7); `ovl_set_origin_fh` of `fs/overlayfs/copy_up.c` goes on
+    /// without): nothing is promised then of a further name of a copy, and its inode number changes when it is mounted again.
+    pub origins_of_nodes_are_kept: bool,
+    /// What is done to an open directory that was removed changes nothing else. overlayfs copies one of a lower layer up to its old
+    /// name, over an empty directory that has that name by now (`ovl_copy_up_one` of `fs/overlayfs/copy_up.c`): nothing is
+    /// promised then, and it is not done.
+    pub removed_directories_stay_removed: bool,
     /// Root is root of the first user namespace (user_namespaces(7)): only that makes and opens device files, sets `trusted.`
     /// attributes, and writes to a file without taking its set-user-ID and set-group-ID bits away.
     pub first_namespace: bool,
@@ -38,6 +46,9 @@ pub struct Promises {
     /// A hole punched where nothing was takes privileges away, as every other change does; not on btrfs, which finds nothing to do
     /// (`btrfs_punch_hole` of `fs/btrfs/file.c`). Nothing is promised then, and it is not done.
     pub punching_takes_privileges: bool,
+    /// truncate(2) to nothing of a file that is empty takes the bits away that give privileges; not on xfs, which finds nothing to do
+    /// (`xfs_setattr_size` of `fs/xfs/xfs_iops.c`). Nothing is promised then, and it is not done.
+    pub truncating_nothing_takes_privileges: bool,
     /// A rename that leaves a whiteout and is refused changes no time; on ext4 it has written the whiteout and takes it back
     /// (`ext4_rename` of `fs/ext4/namei.c`). Nothing is promised then, and it is not done.
     pub refused_whiteouts_keep_times: bool,
@@ -56,11 +67,14 @@ impl Promises {
         lower_directories_move: false,
         copies_can_be_linked: true,
         inode_numbers_survive_a_remount: true,
+        origins_of_nodes_are_kept: true,
+        removed_directories_stay_removed: true,
         first_namespace: true,
         exchanged_directories_keep_their_time: true,
         full_directories_are_not_empty: true,
         refused_whiteouts_keep_times: true,
         punching_takes_privileges: true,
+        truncating_nothing_takes_privileges: true,
         protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },
     };
 }

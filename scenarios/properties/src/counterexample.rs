@@ -114,19 +114,22 @@ place=$(mktemp -d)
 mount -t tmpfs -o mode=755 none "$place"
 trap 'cd /; umount -R "$place"; rmdir "$place"' EXIT
 layer=0
-mkdir "$place/none" "$place/0" "$place/work" "$place/merged"
+mkdir "$place/none" "$place/foreign" "$place/0" "$place/work" "$place/merged"
+mount -t tmpfs -o mode=755 none "$place/foreign"
 "#;
 
 const FUNCTIONS: &str = r#"lowers() { i=$((layer - 1)); while [ $i -ge 0 ]; do printf %s: "$place/$i"; i=$((i - 1)); done; }
 enter() {
     [ $is_overlay = yes ] || { mount --bind "$place/0" "$place/merged"; return; }
-    lower=$(lowers); lower=${lower:-$place/none}
+    lower=$(lowers); lower=${lower:-$place/none:}
+    case $options in *xino=on*) lower=$lower$place/foreign ;; esac # without another file system below it would be ignored
     mount -t overlay overlay -o "$options,lowerdir=${lower%:},upperdir=$place/$layer,workdir=$place/work" "$place/merged"
 }
-leave() { umount "$place/merged"; }
+leave() { umount "$place/merged"; rm -rf "$place/work/work/incompat"; }
 commit() {
     [ $is_overlay = yes ] || return 0
     echo "-- the upper layer becomes a lower one"; layer=$((layer + 1)); mkdir -m 755 "$place/$layer"
+    rm -rf "$place/work"; mkdir "$place/work"
 }
 show() {
     for tree in merged "$layer"; do

@@ -358,6 +358,8 @@ fn fields(should: &Facts, is: &Facts) -> Vec<String> {
 pub enum Inodes {
     /// They must.
     Compared,
+    /// Those of files and directories must, others may change.
+    OfFilesCompared,
     /// They may change.
     Ignored,
 }
@@ -386,7 +388,12 @@ pub fn changes(before: &Tree, after: &Tree, inodes: Inodes) -> Vec<Difference> {
         }
         let is_root_device = (Some(facts.identity.0) == device_before, Some(now.identity.0) == device_after);
         let is_same = facts.identity.1 == now.identity.1 && is_root_device.0 == is_root_device.1;
-        if inodes == Inodes::Compared && !is_same {
+        let is_compared = match inodes {
+            Inodes::Compared => true,
+            Inodes::OfFilesCompared => matches!(facts.kind, '-' | 'd'),
+            Inodes::Ignored => false,
+        };
+        if is_compared && !is_same {
             differ(format!("inode was {:?}, is {:?}", facts.identity, now.identity));
         }
     }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
 use crate::inode::{At, Body, Meta, Stamp, mode};
-use crate::operation::{Access, Allocate, Answer, Operation, Replace, Slot, Step, User};
+use crate::operation::{Access, Allocate, Answer, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
 use crate::union::{Seen, Union};
@@ -116,6 +116,27 @@ impl Machine {
             let set_ids = mode::SET_UID | mode::SET_GID;
             return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
         }
+        if let Operation::Chmod { target: Target::Slot(slot), .. }
+        | Operation::Chown { target: Target::Slot(slot), .. }
+        | Operation::SetTime { target: Target::Slot(slot), .. }
+        | Operation::SetXattr { target: Target::Slot(slot), .. }
+        | Operation::RemoveXattr { target: Target::Slot(slot), .. } = &step.operation
+            && !self.promises.removed_directories_stay_removed
+            && let Some(open) = self.open.get(slot)
+            && self.union.inode(open.at).is_directory()
+            && !self.union.is_upper(open.at)
+        {
+            let now = self.union.at(&open.path);
+            return now.is_some_and(|now| now.top() != open.at && matches!(now, Seen::Directory(_)));
+        }
+        if let Operation::Truncate { target: Target::Path(path), length: 0 } = &step.operation
+            && !self.promises.truncating_nothing_takes_privileges
+            && let Ok((_, seen)) = self.existing(step.user, path, true)
+        {
+            let inode = self.union.inode(seen.top());
+            let is_empty = matches!(&inode.body, Body::File(bytes) if bytes.is_empty());
+            return is_empty && inode.meta.mode & (mode::SET_UID | mode::SET_GID) != 0;
+        }
         if let Operation::Rename { from, to, replace: Replace::Yes | Replace::No } = &step.operation
             && let (Ok(old), Ok(new)) = (self.walk(step.user, from, false), self.walk(step.user, to, false))
             && matches!(old.seen, Some(Seen::Directory(_)))
@@ -135,7 +156,9 @@ impl Machine {
             return [from, to].iter().any(|path| path.as_bytes().len() > REDIRECT_BYTES_SURE);
         }
         let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
-        !self.promises.copies_can_be_linked && at.is_some_and(|seen| is_copy(seen.top()))
+        let is_kept = |at: At| self.promises.origins_of_nodes_are_kept || self.union.inode(at).is_file();
+        let can_be_linked = |at: At| self.promises.copies_can_be_linked && is_kept(at);
+        at.is_some_and(|seen| is_copy(seen.top()) && !can_be_linked(seen.top()))
     }
 
     /// Does one thing.

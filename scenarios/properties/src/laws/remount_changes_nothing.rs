@@ -33,9 +33,11 @@ impl Watch for Watching {
         if moment.step.operation != Operation::Remount {
             return Ok(());
         }
-        let inodes = match moment.model.promises().inode_numbers_survive_a_remount {
-            true => Inodes::Compared,
-            false => Inodes::Ignored,
+        let promises = moment.model.promises();
+        let inodes = match (promises.inode_numbers_survive_a_remount, promises.origins_of_nodes_are_kept) {
+            (true, true) => Inodes::Compared,
+            (true, false) => Inodes::OfFilesCompared,
+            (false, _) => Inodes::Ignored,
         };
         let merged = tree::changes(&moment.before.merged, &moment.after.merged, inodes);
         let upper = match (&moment.before.upper, &moment.after.upper) {
