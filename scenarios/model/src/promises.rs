@@ -23,6 +23,12 @@ pub struct Promises {
     /// two inode numbers, a `chown` by one is not seen by the other, a rename of one to the other fails with `ESTALE`.
     /// Nothing is promised then, and it is not done.
     pub copies_can_be_linked: bool,
+    /// Names of one file in a lower layer stay names of one file when it is copied up (overlayfs: `index=on`, "Index" of its document), until
+    /// that copy is in a lower layer itself: names that were not used are not in it, and are names of the old file again.
+    pub hard_links_survive_copy_up: bool,
+    /// What is removed is copied up first, so that its file handle is known to be stale (overlayfs: `nfs_export=on`; `ovl_nlink_start`
+    /// of `fs/overlayfs/util.c`).
+    pub removed_is_copied_up: bool,
     /// A file that was copied up keeps its inode number when it is mounted again; not in a user namespace, for the
     /// same reason.
     pub inode_numbers_survive_a_remount: bool,
@@ -66,6 +72,8 @@ impl Promises {
         refused_renames_prepare: false,
         lower_directories_move: false,
         copies_can_be_linked: true,
+        hard_links_survive_copy_up: false,
+        removed_is_copied_up: false,
         inode_numbers_survive_a_remount: true,
         origins_of_nodes_are_kept: true,
         removed_directories_stay_removed: true,

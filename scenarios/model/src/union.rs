@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
+use crate::index::{Index, Indexed};
 use crate::inode::{At, Body, Directory, Entry, Inode, Meta, Stamp};
 use crate::text::Text;
 
@@ -58,6 +59,7 @@ pub struct Union {
     upper: Layer,
     /// How often the kernel's clock was read.
     ticks: u64,
+    index: Index,
     /// What was copied up since somebody asked: from where, to which inode of the upper layer, by which name.
     moved: Vec<Moved>,
 }
@@ -76,7 +78,13 @@ pub struct Moved {
 impl Union {
     /// An empty directory with the attributes `root`.
     pub fn new(root: Meta) -> Union {
-        Union { lowers: Vec::new(), upper: Layer::with_root(root, Vec::new()), ticks: 0, moved: Vec::new() }
+        let upper = Layer::with_root(root, Vec::new());
+        Union { lowers: Vec::new(), upper, ticks: 0, index: Index::default(), moved: Vec::new() }
+    }
+
+    /// The same with an index.
+    pub fn with_index(root: Meta, indexed: Indexed) -> Union {
+        Union { index: Index::of(indexed), ..Union::new(root) }
     }
 
     /// How many layers lie below the upper one.
@@ -94,6 +102,7 @@ impl Union {
         let stack = self.stack(root);
         let full = std::mem::replace(&mut self.upper, Layer::with_root(meta, stack));
         self.lowers.push(Rc::new(full));
+        self.index.begin_anew();
     }
 
     /// The inode at `at`.
@@ -136,12 +145,37 @@ impl Union {
                     let at = At { layer: at.layer, inode: *inode };
                     return Some(match self.inode(at).is_directory() {
                         true => Seen::Directory(self.stack(at)),
-                        false => Seen::Other(at),
+                        false => Seen::Other(self.copy_of(at).unwrap_or(at)),
                     });
                 }
             }
         }
         None
+    }
+
+    /// The copy that the index has of what is at `at`.
+    fn copy_of(&self, at: At) -> Option<At> {
+        self.index.copy_of(at).map(|inode| At { layer: self.lowers.len(), inode })
+    }
+
+    /// How many names stat(2) shows of what is at `at`: those that it has in its layer, unless the index knows better.
+    pub fn links(&self, at: At) -> u32 {
+        let indexed = if self.is_upper(at) { self.index.names(at.inode) } else { None };
+        indexed.unwrap_or(self.inode(at).links)
+    }
+
+    /// How many it has on disk: the index has one more, as long as it has any.
+    pub fn links_on_disk(&self, at: At) -> u32 {
+        let indexed = if self.is_upper(at) { self.index.names(at.inode) } else { None };
+        self.inode(at).links + u32::from(indexed.is_some_and(|names| names > 0))
+    }
+
+    /// Whether the index has what is at `at`, or will have it as soon as it is copied up: all its names are names of one file.
+    pub fn is_kept_whole(&self, at: At) -> bool {
+        match self.is_upper(at) {
+            true => self.index.names(at.inode).is_some(),
+            false => self.index.takes(self.inode(at)),
+        }
     }
 
     /// Whether something below the upper layer would show at `path`, if the upper layer said nothing.
@@ -178,23 +212,37 @@ impl Union {
             let seen = self.child(&stack, name)?;
             let from = seen.top();
             directory = match self.is_upper(from) {
-                true => from.inode,
+                true => self.link_up(directory, name, from.inode),
                 false => self.copy(directory, name, &seen, &path[..=depth]),
             };
         }
         Some(directory)
     }
 
+    /// Gives a copy that the index has a `name` in the upper `directory`, too, now that the name is used (`ovl_link_up` of
+    /// `fs/overlayfs/copy_up.c`). It was counted before.
+    fn link_up(&mut self, directory: usize, name: &Text, inode: usize) -> usize {
+        if !self.upper.directory(directory).entries.contains_key(name) {
+            self.upper.inodes[inode].links += 1;
+            self.entries(directory).insert(name.clone(), Entry::Inode(inode));
+        }
+        inode
+    }
+
     /// Copies `seen` into the upper `directory`.
     fn copy(&mut self, directory: usize, name: &Text, seen: &Seen, path: &[Text]) -> usize {
         let from = seen.top();
-        let Inode { meta, body, .. } = self.inode(from).clone();
+        let is_indexed = self.index.takes(self.inode(from));
+        let Inode { meta, body, links } = self.inode(from).clone();
         let body = match seen {
             Seen::Directory(stack) => Body::Directory(Directory { below: stack.clone(), ..Directory::default() }),
             Seen::Other(_) => body,
         };
         let inode = self.add(meta, body);
         self.name(directory, name, inode);
+        if is_indexed && !self.upper.inodes[inode].is_directory() {
+            self.index.enter(from, inode, links);
+        }
         let to = At { layer: self.lowers.len(), inode };
         self.moved.push(Moved { from, to, path: path.to_vec() });
         inode
@@ -216,6 +264,7 @@ impl Union {
     pub fn name(&mut self, directory: usize, name: &Text, inode: usize) {
         if !self.upper.inodes[inode].is_directory() {
             self.upper.inodes[inode].links += 1;
+            self.index.count(inode, 1);
         }
         self.entries(directory).insert(name.clone(), Entry::Inode(inode));
     }
@@ -233,6 +282,7 @@ impl Union {
             && !self.upper.inodes[inode].is_directory()
         {
             self.upper.inodes[inode].links -= 1;
+            self.index.count(inode, -1);
         }
     }
 
@@ -254,9 +304,9 @@ impl Union {
         Stamp::Clock(self.ticks)
     }
 
-    /// Whether two names are names of one file to a process: those in a lower layer never are, since a copy-up parts them.
+    /// Whether two names are names of one file to a process: those in a lower layer are not when a copy-up parts them.
     pub fn is_same_file(&self, one: At, other: At) -> bool {
-        one == other && self.is_upper(one)
+        one == other && (self.is_upper(one) || self.is_kept_whole(one))
     }
 
     /// Everything in the merged tree, parents before children, the root first with no names.

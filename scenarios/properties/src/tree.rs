@@ -83,7 +83,7 @@ pub fn of_upper(union: &Union) -> Tree {
     let path = |names: &[Text]| Text(names.iter().map(Text::as_bytes).collect::<Vec<_>>().join(&b'/'));
     let facts = |mark: Mark| match mark {
         Mark::Whiteout => whiteout(),
-        Mark::Other { at } => of_inode(union, at),
+        Mark::Other { at } => Facts { links: u64::from(union.links_on_disk(at)), ..of_inode(union, at) },
         Mark::Directory { at, through } => {
             let marks = Marks {
                 opaque: through == Through::Opaque,
@@ -115,7 +115,7 @@ fn whiteout() -> Facts {
 }
 
 fn of_inode(union: &Union, at: At) -> Facts {
-    let Inode { meta, body, links } = union.inode(at);
+    let Inode { meta, body, .. } = union.inode(at);
     let (kind, content, device) = match body {
         Body::File(bytes) => ('-', bytes.clone(), (0, 0)),
         Body::Directory(_) => ('d', Vec::new(), (0, 0)),
@@ -135,7 +135,7 @@ fn of_inode(union: &Union, at: At) -> Facts {
         },
         content,
         device,
-        links: if kind == 'd' { 0 } else { u64::from(*links) },
+        links: if kind == 'd' { 0 } else { u64::from(union.links(at)) },
         identity: (at.layer as u64, at.inode as u64),
         xattrs: meta.xattrs.clone(),
         marks: Marks::default(),

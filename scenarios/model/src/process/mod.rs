@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
+use crate::index::Indexed;
 use crate::inode::{At, Body, Meta, Stamp, mode};
 use crate::operation::{Access, Allocate, Answer, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
@@ -81,7 +82,12 @@ impl Machine {
     /// A machine with an empty root directory of mode 0755 that is root's.
     pub fn new(promises: Promises) -> Machine {
         let root = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Stamp::Clock(0), xattrs: BTreeMap::new() };
-        Machine { union: Union::new(root), promises, open: HashMap::new(), copies: HashSet::new() }
+        let indexed = match (promises.removed_is_copied_up, promises.hard_links_survive_copy_up) {
+            (true, _) => Indexed::Everything,
+            (false, true) => Indexed::Linked,
+            (false, false) => Indexed::Nothing,
+        };
+        Machine { union: Union::with_index(root, indexed), promises, open: HashMap::new(), copies: HashSet::new() }
     }
 
     /// The tree as it is.
@@ -223,11 +229,11 @@ impl Machine {
     }
 
     /// Open files go on with the copy. A file that has several names in a lower layer is, by each of them, a file of its
-    /// own (overlayfs, "Non-standard behavior").
+    /// own, unless the index keeps it whole (overlayfs, "Non-standard behavior").
     fn follow_copies(&mut self) {
         for moved in self.union.take_moved() {
             self.copies.insert(moved.to.inode);
-            let is_one = self.union.inode(moved.from).links <= 1;
+            let is_one = self.union.inode(moved.from).links <= 1 || self.union.is_kept_whole(moved.from);
             for open in self.open.values_mut() {
                 if open.at == moved.from && (is_one || open.path == moved.path) {
                     open.at = moved.to;

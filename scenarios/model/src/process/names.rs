@@ -89,7 +89,7 @@ impl Machine {
             return Err(Errno::PERM);
         }
         let is_nameless = match self.union.is_upper(open.at) {
-            true => inode.links == 0,
+            true => self.union.links(open.at) == 0,
             false => self.union.at(&open.path).is_none_or(|seen| seen.top() != open.at),
         };
         if is_nameless && !open.is_linkable {
@@ -128,7 +128,11 @@ impl Machine {
         }
     }
 
+    /// overlayfs: what the index keeps is copied up first, to count its names (`ovl_nlink_start` of `fs/overlayfs/util.c`).
     pub(super) fn take_name(&mut self, path: &[Text]) -> Result<(), Errno> {
+        if self.union.is_kept_whole(self.union.at(path).ok_or(Errno::NOENT)?.top()) {
+            self.copied_up(path)?;
+        }
         let (name, parent) = path.split_last().ok_or(Errno::BUSY)?;
         let parent = self.copied_up(parent)?;
         self.union.remove(parent, name);

@@ -32,12 +32,13 @@ const OFF: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirec
 
 /// Each set of options that is a subject.
 pub fn all() -> impl Iterator<Item = Overlay> {
-    let known: [(&str, &[(&str, &str)]); 5] = [
+    let known: [(&str, &[(&str, &str)]); 6] = [
         ("overlay", &OFF),
         ("overlay-redirect", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")]),
         ("overlay-xino", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("xino", "on")]),
         ("overlay-volatile", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("volatile", "")]),
         ("overlay-userxattr", &[("userxattr", ""), ("index", "off")]),
+        ("overlay-index", &[("index", "on"), ("metacopy", "off"), ("redirect_dir", "off")]),
     ];
     known.into_iter().map(|(name, options)| Overlay { name, options })
 }
@@ -87,6 +88,8 @@ impl Subject for Overlay {
             refused_renames_prepare: true,
             removed_directories_stay_removed: false,
             lower_directories_move: self.has(("redirect_dir", "on")),
+            hard_links_survive_copy_up: self.has(("index", "on")),
+            removed_is_copied_up: self.has(("nfs_export", "on")),
             origins_of_nodes_are_kept: host.promises().first_namespace && !self.has(USERXATTR),
             ..host.promises()
         }
