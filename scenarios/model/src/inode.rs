@@ -132,6 +132,18 @@ pub struct Inode {
     pub body: Body,
     /// How many names it has in its layer; a directory has one.
     pub links: u32,
+    /// Of a file that was copied up: whether the copy has no content of its own, and what else is marked.
+    pub copied: Copied,
+}
+
+/// How a file was copied up (overlayfs, "Metadata only copy up").
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Copied {
+    /// The copy is as long, but its content still lies below (`overlay.metacopy`).
+    pub content_is_below: bool,
+    /// It was renamed or linked meanwhile, so that its own name does not lead to its content (`overlay.redirect`). The mark
+    /// stays when the content is copied after all.
+    pub has_redirect: bool,
 }
 
 impl Inode {

@@ -29,6 +29,10 @@ pub struct Promises {
     /// What is removed is copied up first, so that its file handle is known to be stale (overlayfs: `nfs_export=on`; `ovl_nlink_start`
     /// of `fs/overlayfs/util.c`).
     pub removed_is_copied_up: bool,
+    /// A file is copied up without its content until it is opened to be written to, or truncated (overlayfs: `metacopy=on`, "Metadata
+    /// only copy up" of its document). When the content follows later the file has changed by that, even if nothing is written then
+    /// (`ovl_copy_up_meta_inode_data` of `fs/overlayfs/copy_up.c` puts no time back).
+    pub content_stays_below: bool,
     /// A file that was copied up keeps its inode number when it is mounted again; not in a user namespace, for the
     /// same reason.
     pub inode_numbers_survive_a_remount: bool,
@@ -74,6 +78,7 @@ impl Promises {
         copies_can_be_linked: true,
         hard_links_survive_copy_up: false,
         removed_is_copied_up: false,
+        content_stays_below: false,
         inode_numbers_survive_a_remount: true,
         origins_of_nodes_are_kept: true,
         removed_directories_stay_removed: true,

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::index::{Index, Indexed};
-use crate::inode::{At, Body, Directory, Entry, Inode, Meta, Stamp};
+use crate::inode::{At, Body, Copied, Directory, Entry, Inode, Meta, Stamp};
 use crate::text::Text;
 
 /// The inodes of one layer. The first is its root.
@@ -24,7 +24,7 @@ const ROOT: usize = 0;
 impl Layer {
     fn with_root(meta: Meta, below: Vec<At>) -> Layer {
         let root = Directory { below, ..Directory::default() };
-        Layer { inodes: vec![Inode { meta, body: Body::Directory(root), links: 1 }] }
+        Layer { inodes: vec![Inode { meta, body: Body::Directory(root), links: 1, copied: Copied::default() }] }
     }
 
     fn directory(&self, inode: usize) -> &Directory {
@@ -60,6 +60,8 @@ pub struct Union {
     /// How often the kernel's clock was read.
     ticks: u64,
     index: Index,
+    /// Content is copied up only when it is to be written to.
+    content_stays_below: bool,
     /// What was copied up since somebody asked: from where, to which inode of the upper layer, by which name.
     moved: Vec<Moved>,
 }
@@ -79,12 +81,19 @@ impl Union {
     /// An empty directory with the attributes `root`.
     pub fn new(root: Meta) -> Union {
         let upper = Layer::with_root(root, Vec::new());
-        Union { lowers: Vec::new(), upper, ticks: 0, index: Index::default(), moved: Vec::new() }
+        Union {
+            lowers: Vec::new(),
+            upper,
+            ticks: 0,
+            index: Index::default(),
+            content_stays_below: false,
+            moved: Vec::new(),
+        }
     }
 
-    /// The same with an index.
-    pub fn with_index(root: Meta, indexed: Indexed) -> Union {
-        Union { index: Index::of(indexed), ..Union::new(root) }
+    /// The same with an index, and with or without the content of files that are copied up.
+    pub fn with(root: Meta, indexed: Indexed, content_stays_below: bool) -> Union {
+        Union { index: Index::of(indexed), content_stays_below, ..Union::new(root) }
     }
 
     /// How many layers lie below the upper one.
@@ -219,6 +228,22 @@ impl Union {
         Some(directory)
     }
 
+    /// The upper `inode` is to have its content itself (`ovl_copy_up_meta_inode_data` of `fs/overlayfs/copy_up.c`).
+    /// That writes to the copy, which gets a new time; what is empty is not written.
+    pub fn copy_content(&mut self, inode: usize) {
+        let copy = &mut self.upper.inodes[inode];
+        let is_late = std::mem::take(&mut copy.copied.content_is_below);
+        if is_late && matches!(&copy.body, Body::File(bytes) if !bytes.is_empty()) {
+            self.touch(inode);
+        }
+    }
+
+    /// The upper `inode` gets another name than that of its content (`ovl_set_redirect` of `fs/overlayfs/dir.c`).
+    pub fn redirect(&mut self, inode: usize) {
+        let copied = &mut self.upper.inodes[inode].copied;
+        copied.has_redirect |= copied.content_is_below;
+    }
+
     /// Gives a copy that the index has a `name` in the upper `directory`, too, now that the name is used (`ovl_link_up` of
     /// `fs/overlayfs/copy_up.c`). It was counted before.
     fn link_up(&mut self, directory: usize, name: &Text, inode: usize) -> usize {
@@ -233,12 +258,14 @@ impl Union {
     fn copy(&mut self, directory: usize, name: &Text, seen: &Seen, path: &[Text]) -> usize {
         let from = seen.top();
         let is_indexed = self.index.takes(self.inode(from));
-        let Inode { meta, body, links } = self.inode(from).clone();
+        let Inode { meta, body, links, .. } = self.inode(from).clone();
         let body = match seen {
             Seen::Directory(stack) => Body::Directory(Directory { below: stack.clone(), ..Directory::default() }),
             Seen::Other(_) => body,
         };
         let inode = self.add(meta, body);
+        self.upper.inodes[inode].copied.content_is_below =
+            self.content_stays_below && self.upper.inodes[inode].is_file();
         self.name(directory, name, inode);
         if is_indexed && !self.upper.inodes[inode].is_directory() {
             self.index.enter(from, inode, links);
@@ -256,7 +283,7 @@ impl Union {
     /// A new inode of the upper layer, without a name.
     pub fn add(&mut self, meta: Meta, body: Body) -> usize {
         let links = u32::from(matches!(body, Body::Directory(_)));
-        self.upper.inodes.push(Inode { meta, body, links });
+        self.upper.inodes.push(Inode { meta, body, links, copied: Copied::default() });
         self.upper.inodes.len() - 1
     }
 

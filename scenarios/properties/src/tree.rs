@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::os::fd::AsFd;
 
-use layerlab_model::inode::{At, Body, Inode, Node, Stamp, Time};
+use layerlab_model::inode::{At, Body, Copied, Inode, Node, Stamp, Time};
 use layerlab_model::text::Text;
 use layerlab_model::union::{Mark, Through, Union};
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
@@ -83,7 +83,7 @@ pub fn of_upper(union: &Union) -> Tree {
     let path = |names: &[Text]| Text(names.iter().map(Text::as_bytes).collect::<Vec<_>>().join(&b'/'));
     let facts = |mark: Mark| match mark {
         Mark::Whiteout => whiteout(),
-        Mark::Other { at } => Facts { links: u64::from(union.links_on_disk(at)), ..of_inode(union, at) },
+        Mark::Other { at } => of_file(union, at),
         Mark::Directory { at, through } => {
             let marks = Marks {
                 opaque: through == Through::Opaque,
@@ -96,6 +96,19 @@ pub fn of_upper(union: &Union) -> Tree {
         }
     };
     union.upper_marks().into_iter().map(|(names, mark)| (path(&names), facts(mark))).collect()
+}
+
+/// A file of the upper layer as it lies there.
+fn of_file(union: &Union, at: At) -> Facts {
+    let Facts { content, .. } = of_inode(union, at);
+    let Copied { content_is_below, has_redirect } = union.inode(at).copied;
+    Facts {
+        links: u64::from(union.links_on_disk(at)),
+        // It is as long, and all hole.
+        content: if content_is_below { vec![0; content.len()] } else { content },
+        marks: Marks { metacopy: content_is_below, redirect: has_redirect, ..Marks::default() },
+        ..of_inode(union, at)
+    }
 }
 
 fn whiteout() -> Facts {

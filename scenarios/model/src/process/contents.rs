@@ -156,7 +156,7 @@ impl Machine {
                     _ => return Err(Errno::INVAL),
                 }
                 self.may(user, &seen, WRITE)?;
-                self.copied_up(&path)?
+                self.copied_up_whole(&path)?
             }
             Target::Slot(slot) => {
                 let open = self.slot(*slot)?;

@@ -87,7 +87,8 @@ impl Machine {
             (false, true) => Indexed::Linked,
             (false, false) => Indexed::Nothing,
         };
-        Machine { union: Union::with_index(root, indexed), promises, open: HashMap::new(), copies: HashSet::new() }
+        let union = Union::with(root, indexed, promises.content_stays_below);
+        Machine { union, promises, open: HashMap::new(), copies: HashSet::new() }
     }
 
     /// The tree as it is.
@@ -156,7 +157,7 @@ impl Machine {
                 return true;
             }
         }
-        if let Operation::Rename { from, to, .. } = &step.operation
+        if let Operation::Rename { from, to, .. } | Operation::Link { from, to } = &step.operation
             && self.promises.lower_directories_move
         {
             return [from, to].iter().any(|path| path.as_bytes().len() > REDIRECT_BYTES_SURE);
@@ -226,6 +227,13 @@ impl Machine {
     /// The upper inode of what is at `path`, which is there.
     fn copied_up(&mut self, path: &[Text]) -> Result<usize, Errno> {
         self.union.copy_up(path).ok_or(Errno::NOENT)
+    }
+
+    /// The same, and its content with it.
+    fn copied_up_whole(&mut self, path: &[Text]) -> Result<usize, Errno> {
+        let inode = self.copied_up(path)?;
+        self.union.copy_content(inode);
+        Ok(inode)
     }
 
     /// Open files go on with the copy. A file that has several names in a lower layer is, by each of them, a file of its

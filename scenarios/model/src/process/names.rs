@@ -47,6 +47,7 @@ impl Machine {
             return Err(Errno::PERM);
         }
         let inode = self.copied_up(&from)?;
+        self.union.redirect(inode);
         self.give_name(&place.path, inode)?;
         Ok(Answer::Done)
     }
@@ -96,6 +97,7 @@ impl Machine {
             return Err(Errno::NOENT);
         }
         let inode = self.changed(slot)?;
+        self.union.redirect(inode);
         self.give_name(&place.path, inode)?;
         if let Some(open) = self.open.get_mut(&slot) {
             open.is_linkable = false;

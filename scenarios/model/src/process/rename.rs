@@ -45,9 +45,11 @@ impl Machine {
             }
         }
         let moving = self.copied_up(&old_path)?;
+        self.union.redirect(moving);
         match (replace, target.is_some()) {
             (Replace::Exchange, _) => {
                 let other = self.copied_up(&new_path)?;
+                self.union.redirect(other);
                 self.take_name(&old_path)?;
                 self.take_name(&new_path)?;
                 self.give_name(&new_path, moving)?;

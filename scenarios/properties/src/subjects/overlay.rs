@@ -32,13 +32,14 @@ const OFF: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirec
 
 /// Each set of options that is a subject.
 pub fn all() -> impl Iterator<Item = Overlay> {
-    let known: [(&str, &[(&str, &str)]); 6] = [
+    let known: [(&str, &[(&str, &str)]); 7] = [
         ("overlay", &OFF),
         ("overlay-redirect", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")]),
         ("overlay-xino", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("xino", "on")]),
         ("overlay-volatile", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("volatile", "")]),
         ("overlay-userxattr", &[("userxattr", ""), ("index", "off")]),
         ("overlay-index", &[("index", "on"), ("metacopy", "off"), ("redirect_dir", "off")]),
+        ("overlay-metacopy", &[("index", "off"), ("metacopy", "on"), ("redirect_dir", "on")]),
     ];
     known.into_iter().map(|(name, options)| Overlay { name, options })
 }
@@ -89,6 +90,7 @@ impl Subject for Overlay {
             removed_directories_stay_removed: false,
             lower_directories_move: self.has(("redirect_dir", "on")),
             hard_links_survive_copy_up: self.has(("index", "on")),
+            content_stays_below: self.has(("metacopy", "on")),
             removed_is_copied_up: self.has(("nfs_export", "on")),
             origins_of_nodes_are_kept: host.promises().first_namespace && !self.has(USERXATTR),
             ..host.promises()
