@@ -7,7 +7,6 @@
 
 pub mod changes;
 pub mod errno;
-pub mod index;
 pub mod inode;
 pub mod operation;
 pub mod process;

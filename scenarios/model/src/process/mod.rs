@@ -8,12 +8,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
-use crate::index::Indexed;
 use crate::inode::{At, Body, Meta, Stamp, mode};
 use crate::operation::{Access, Allocate, Answer, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
-use crate::union::{Seen, Union};
+use crate::union::{Indexed, Seen, Union};
 
 mod attributes;
 mod contents;
@@ -231,9 +230,7 @@ impl Machine {
 
     /// The same, and its content with it.
     fn copied_up_whole(&mut self, path: &[Text]) -> Result<usize, Errno> {
-        let inode = self.copied_up(path)?;
-        self.union.copy_content(inode);
-        Ok(inode)
+        self.union.copy_up_whole(path).ok_or(Errno::NOENT)
     }
 
     /// Open files go on with the copy. A file that has several names in a lower layer is, by each of them, a file of its

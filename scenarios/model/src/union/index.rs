@@ -37,12 +37,12 @@ pub struct Index {
 }
 
 impl Index {
-    pub(crate) fn of(indexed: Indexed) -> Index {
+    pub(super) fn of(indexed: Indexed) -> Index {
         Index { indexed, copies: BTreeMap::new() }
     }
 
     /// Whether the copy of a lower `inode` is entered.
-    pub(crate) fn takes(&self, inode: &Inode) -> bool {
+    pub(super) fn takes(&self, inode: &Inode) -> bool {
         match self.indexed {
             Indexed::Nothing => false,
             Indexed::Linked => inode.links > 1 && !inode.is_directory(),
@@ -51,29 +51,29 @@ impl Index {
     }
 
     /// Enters the upper `inode` as the copy of what is at `from`, which has `names` names.
-    pub(crate) fn enter(&mut self, from: At, inode: usize, names: u32) {
+    pub(super) fn enter(&mut self, from: At, inode: usize, names: u32) {
         self.copies.insert(from, Copy { inode, names });
     }
 
     /// The copy of what is at `from`.
-    pub(crate) fn copy_of(&self, from: At) -> Option<usize> {
+    pub(super) fn copy_of(&self, from: At) -> Option<usize> {
         self.copies.get(&from).map(|copy| copy.inode)
     }
 
     /// How many names stat(2) shows of the upper `inode`, if it is entered. What has none any more is entered no more.
-    pub(crate) fn names(&self, inode: usize) -> Option<u32> {
+    pub(super) fn names(&self, inode: usize) -> Option<u32> {
         self.copies.values().find(|copy| copy.inode == inode).map(|copy| copy.names)
     }
 
     /// The upper `inode` gets a name or loses one.
-    pub(crate) fn count(&mut self, inode: usize, change: i32) {
+    pub(super) fn count(&mut self, inode: usize, change: i32) {
         for copy in self.copies.values_mut().filter(|copy| copy.inode == inode) {
             copy.names = copy.names.saturating_add_signed(change);
         }
     }
 
     /// That of the next upper layer: nothing is in it.
-    pub(crate) fn begin_anew(&mut self) {
+    pub(super) fn begin_anew(&mut self) {
         self.copies.clear();
     }
 }

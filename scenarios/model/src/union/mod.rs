@@ -3,14 +3,21 @@
 //! *Why*: this is what every storage driver promises, written down without a disk. *Holds*: a lower layer never changes;
 //! the upper layer holds what was changed and nothing else. *Source*: the kernel's `Documentation/filesystems/overlayfs.rst`,
 //! sections "Upper and Lower", "whiteouts and opaque directories", "Multiple lower layers", "Non-directories".
-//! *Never*: permissions and errors; they are `process`'s.
+//! *Never*: permissions and errors; they are `process`'s. *Proved by*: the laws.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::index::{Index, Indexed};
 use crate::inode::{At, Body, Copied, Directory, Entry, Inode, Meta, Stamp};
 use crate::text::Text;
+
+mod copy_up;
+mod index;
+mod marks;
+
+use index::Index;
+pub use index::Indexed;
+pub use marks::{Mark, Through};
 
 /// The inodes of one layer. The first is its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,69 +219,6 @@ impl Union {
         })
     }
 
-    /// Makes sure that what is at `path`, and every directory above it, lies in the upper layer, with all attributes.
-    /// `None` when nothing is there.
-    pub fn copy_up(&mut self, path: &[Text]) -> Option<usize> {
-        let mut directory = ROOT;
-        for (depth, name) in path.iter().enumerate() {
-            let stack = self.stack(At { layer: self.lowers.len(), inode: directory });
-            let seen = self.child(&stack, name)?;
-            let from = seen.top();
-            directory = match self.is_upper(from) {
-                true => self.link_up(directory, name, from.inode),
-                false => self.copy(directory, name, &seen, &path[..=depth]),
-            };
-        }
-        Some(directory)
-    }
-
-    /// The upper `inode` is to have its content itself (`ovl_copy_up_meta_inode_data` of `fs/overlayfs/copy_up.c`).
-    /// That writes to the copy, which gets a new time; what is empty is not written.
-    pub fn copy_content(&mut self, inode: usize) {
-        let copy = &mut self.upper.inodes[inode];
-        let is_late = std::mem::take(&mut copy.copied.content_is_below);
-        if is_late && matches!(&copy.body, Body::File(bytes) if !bytes.is_empty()) {
-            self.touch(inode);
-        }
-    }
-
-    /// The upper `inode` gets another name than that of its content (`ovl_set_redirect` of `fs/overlayfs/dir.c`).
-    pub fn redirect(&mut self, inode: usize) {
-        let copied = &mut self.upper.inodes[inode].copied;
-        copied.has_redirect |= copied.content_is_below;
-    }
-
-    /// Gives a copy that the index has a `name` in the upper `directory`, too, now that the name is used (`ovl_link_up` of
-    /// `fs/overlayfs/copy_up.c`). It was counted before.
-    fn link_up(&mut self, directory: usize, name: &Text, inode: usize) -> usize {
-        if !self.upper.directory(directory).entries.contains_key(name) {
-            self.upper.inodes[inode].links += 1;
-            self.entries(directory).insert(name.clone(), Entry::Inode(inode));
-        }
-        inode
-    }
-
-    /// Copies `seen` into the upper `directory`.
-    fn copy(&mut self, directory: usize, name: &Text, seen: &Seen, path: &[Text]) -> usize {
-        let from = seen.top();
-        let is_indexed = self.index.takes(self.inode(from));
-        let Inode { meta, body, links, .. } = self.inode(from).clone();
-        let body = match seen {
-            Seen::Directory(stack) => Body::Directory(Directory { below: stack.clone(), ..Directory::default() }),
-            Seen::Other(_) => body,
-        };
-        let inode = self.add(meta, body);
-        self.upper.inodes[inode].copied.content_is_below =
-            self.content_stays_below && self.upper.inodes[inode].is_file();
-        self.name(directory, name, inode);
-        if is_indexed && !self.upper.inodes[inode].is_directory() {
-            self.index.enter(from, inode, links);
-        }
-        let to = At { layer: self.lowers.len(), inode };
-        self.moved.push(Moved { from, to, path: path.to_vec() });
-        inode
-    }
-
     /// What was copied up since this was asked last.
     pub fn take_moved(&mut self) -> Vec<Moved> {
         std::mem::take(&mut self.moved)
@@ -350,77 +294,4 @@ impl Union {
         }
         found
     }
-
-    /// Everything that the upper layer must hold on disk, parents before children, the root first with no names.
-    pub fn upper_marks(&self) -> Vec<(Vec<Text>, Mark)> {
-        self.marks(self.lowers.len())
-    }
-
-    /// The same for any layer of the stack.
-    pub fn marks(&self, layer: usize) -> Vec<(Vec<Text>, Mark)> {
-        let root = At { layer, inode: ROOT };
-        let natural = self.layer(layer).directory(ROOT).below.clone();
-        let mut found = vec![(Vec::new(), Mark::Directory { at: root, through: Through::ByName })];
-        let mut open = vec![(Vec::new(), root, natural)];
-        while let Some((path, at, below)) = open.pop() {
-            for (name, entry) in &self.layer(layer).directory(at.inode).entries {
-                let path: Vec<Text> = [&path[..], std::slice::from_ref(name)].concat();
-                let Entry::Inode(inode) = entry else {
-                    found.push((path, Mark::Whiteout));
-                    continue;
-                };
-                let at = At { layer, inode: *inode };
-                let Some(directory) = self.inode(at).directory() else {
-                    found.push((path, Mark::Other { at }));
-                    continue;
-                };
-                let by_name = match self.child(&below, name) {
-                    Some(Seen::Directory(stack)) => stack,
-                    _ => Vec::new(),
-                };
-                let through = match &directory.below {
-                    below if *below == by_name && below.is_empty() => Through::Nothing,
-                    below if *below == by_name => Through::ByName,
-                    below if below.is_empty() => Through::Opaque,
-                    _ => Through::Redirect,
-                };
-                found.push((path.clone(), Mark::Directory { at, through }));
-                open.push((path, at, directory.below.clone()));
-            }
-        }
-        found.sort_by(|one, other| one.0.cmp(&other.0));
-        found
-    }
-}
-
-/// What a layer holds under a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// A whiteout.
-    Whiteout,
-    /// A file, a link or a node.
-    Other {
-        /// Which.
-        at: At,
-    },
-    /// A directory.
-    Directory {
-        /// Which.
-        at: At,
-        /// What of the layers below shows through it.
-        through: Through,
-    },
-}
-
-/// What shows through a directory of a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Through {
-    /// Nothing lies below it: an opaque mark would change nothing.
-    Nothing,
-    /// The directories with its name.
-    ByName,
-    /// Nothing, though directories with its name lie below: it must be marked opaque.
-    Opaque,
-    /// Other directories than those with its name: it must have a redirect.
-    Redirect,
 }
