@@ -36,6 +36,9 @@ pub struct Promises {
     /// A file that was copied up keeps its inode number when it is mounted again; not in a user namespace, for the
     /// same reason.
     pub inode_numbers_survive_a_remount: bool,
+    /// A file shows as many names as before when it is mounted again; not with `nfs_export=on`, where a file that had one name below has an
+    /// entry in the index, which is then counted, too (`ovl_get_nlink` of `fs/overlayfs/inode.c`).
+    pub numbers_of_names_survive_a_remount: bool,
     /// Links, pipes, sockets and devices are copied up as files are. With `userxattr` they cannot be told where they were copied from,
     /// since attributes of users are for files and directories (xattr(7); `ovl_set_origin_fh` of `fs/overlayfs/copy_up.c` goes on
     /// without): nothing is promised then of a further name of a copy, and its inode number changes when it is mounted again.
@@ -80,6 +83,7 @@ impl Promises {
         removed_is_copied_up: false,
         content_stays_below: false,
         inode_numbers_survive_a_remount: true,
+        numbers_of_names_survive_a_remount: true,
         origins_of_nodes_are_kept: true,
         removed_directories_stay_removed: true,
         first_namespace: true,

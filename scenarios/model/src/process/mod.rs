@@ -221,6 +221,9 @@ impl Machine {
     fn unmount(&mut self) {
         self.open.clear();
         self.copies.clear();
+        if !self.promises.numbers_of_names_survive_a_remount {
+            self.union.count_names_on_disk();
+        }
     }
 
     /// The upper inode of what is at `path`, which is there.

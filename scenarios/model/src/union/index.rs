@@ -72,6 +72,11 @@ impl Index {
         }
     }
 
+    /// What is entered, to count its names anew.
+    pub(super) fn entries(&mut self) -> impl Iterator<Item = (At, usize, &mut u32)> {
+        self.copies.iter_mut().map(|(from, copy)| (*from, copy.inode, &mut copy.names))
+    }
+
     /// That of the next upper layer: nothing is in it.
     pub(super) fn begin_anew(&mut self) {
         self.copies.clear();

@@ -186,6 +186,17 @@ impl Union {
         self.inode(at).links + u32::from(indexed.is_some_and(|names| names > 0))
     }
 
+    /// What the next mount takes for the number of names of a file that had one name below: that on disk, the one in the index included
+    /// (`ovl_get_nlink` of `fs/overlayfs/inode.c`).
+    pub fn count_names_on_disk(&mut self) {
+        for (from, inode, names) in self.index.entries() {
+            if self.lowers[from.layer].inodes[from.inode].links == 1 {
+                let links = self.upper.inodes[inode].links;
+                *names = if links > 0 { links + 1 } else { 0 };
+            }
+        }
+    }
+
     /// Whether the index has what is at `at`, or will have it as soon as it is copied up: all its names are names of one file.
     pub fn is_kept_whole(&self, at: At) -> bool {
         match self.is_upper(at) {

@@ -39,7 +39,13 @@ impl Watch for Watching {
             (true, false) => Inodes::OfFilesCompared,
             (false, _) => Inodes::Ignored,
         };
-        let merged = tree::changes(&moment.before.merged, &moment.after.merged, inodes);
+        let mut before = moment.before.merged.clone();
+        if !promises.numbers_of_names_survive_a_remount {
+            for (path, facts) in &mut before {
+                facts.links = moment.after.merged.get(path).map_or(facts.links, |now| now.links);
+            }
+        }
+        let merged = tree::changes(&before, &moment.after.merged, inodes);
         let upper = match (&moment.before.upper, &moment.after.upper) {
             (Some(before), Some(after)) => tree::changes(before, after, Inodes::Compared),
             _ => Vec::new(),

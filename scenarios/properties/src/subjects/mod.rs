@@ -13,6 +13,7 @@ use layerlab_model::promises::Promises;
 use crate::machine::Host;
 use crate::perform::{Hands, Performer};
 
+mod data_only;
 mod drivers;
 mod overlay;
 mod plain;

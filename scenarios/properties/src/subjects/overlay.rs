@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! PLACE/0 PLACE/1 …   the layers, the lowest first; the last is the upper one
+//! PLACE/data-0 …      the content of the files of layer 0 …, where there are data-only layers
 //! PLACE/work          overlayfs's work directory, a new one for each layer
 //! ```
 
@@ -19,6 +20,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
 };
 
+use super::data_only::move_contents;
 use super::{Stack, Subject, SubjectError};
 use crate::machine::Host;
 
@@ -32,7 +34,7 @@ const OFF: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirec
 
 /// Each set of options that is a subject.
 pub fn all() -> impl Iterator<Item = Overlay> {
-    let known: [(&str, &[(&str, &str)]); 7] = [
+    let known: [(&str, &[(&str, &str)]); 10] = [
         ("overlay", &OFF),
         ("overlay-redirect", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")]),
         ("overlay-xino", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("xino", "on")]),
@@ -40,11 +42,16 @@ pub fn all() -> impl Iterator<Item = Overlay> {
         ("overlay-userxattr", &[("userxattr", ""), ("index", "off")]),
         ("overlay-index", &[("index", "on"), ("metacopy", "off"), ("redirect_dir", "off")]),
         ("overlay-metacopy", &[("index", "off"), ("metacopy", "on"), ("redirect_dir", "on")]),
+        ("overlay-redirect-index", &[("index", "on"), ("metacopy", "off"), ("redirect_dir", "on")]),
+        ("overlay-nfs-export", &[("index", "on"), ("metacopy", "off"), ("redirect_dir", "on"), ("nfs_export", "on")]),
+        ("overlay-data-only", &[("index", "off"), ("metacopy", "on"), ("redirect_dir", "on"), DATA_ONLY]),
     ];
     known.into_iter().map(|(name, options)| Overlay { name, options })
 }
 
 const USERXATTR: (&str, &str) = ("userxattr", "");
+/// A word of our own, the last one: the content of each layer is in a data-only layer beside it.
+const DATA_ONLY: (&str, &str) = ("datadir+", "");
 
 impl Overlay {
     fn has(&self, option: (&str, &str)) -> bool {
@@ -54,6 +61,7 @@ impl Overlay {
     /// The options that mountinfo shows of a stack below the empty directory `place`.
     fn shown_options(&self, place: &Path) -> Result<String, SubjectError> {
         let mut stack = self.begin(place)?;
+        stack.commit()?;
         let mounted = stack.mount()?;
         let shown = options_of(&mounted, &place.join("merged"));
         drop(mounted);
@@ -92,6 +100,7 @@ impl Subject for Overlay {
             hard_links_survive_copy_up: self.has(("index", "on")),
             content_stays_below: self.has(("metacopy", "on")),
             removed_is_copied_up: self.has(("nfs_export", "on")),
+            numbers_of_names_survive_a_remount: !self.has(("nfs_export", "on")),
             origins_of_nodes_are_kept: host.promises().first_namespace && !self.has(USERXATTR),
             ..host.promises()
         }
@@ -158,6 +167,7 @@ fn is_on(shown: &str, (name, value): &(&str, &str)) -> bool {
     let stated = shown.split(',').find(|option| option.starts_with(&prefix));
     match stated {
         // Newer kernels take `volatile` for one value of `fsync` and show it so.
+        _ if (*name, *value) == DATA_ONLY => shown.contains(",datadir+="),
         _ if is_flag => shown.split(',').any(|option| option.trim_start_matches("fsync=") == *name),
         Some(stated) => stated.strip_prefix(&prefix) == Some(value),
         None => {
@@ -189,6 +199,10 @@ impl Mounted {
         self.place.join(number.to_string())
     }
 
+    fn data(&self, number: usize) -> PathBuf {
+        self.place.join(format!("data-{number}"))
+    }
+
     /// An index belongs to one upper directory, and a frozen layer's files have the names that are in it and no others: so each
     /// layer has a work directory of its own, which goes when the layer is frozen.
     fn add_layer(&mut self) -> Result<(), SubjectError> {
@@ -215,7 +229,7 @@ impl Mounted {
         }
         // With `userxattr` the kernel takes a word about these for a contradiction, and they are off.
         let is_fixed = |name: &str| is_user_namespace && ["metacopy", "redirect_dir", "userxattr"].contains(&name);
-        for (name, value) in self.options.iter().filter(|(name, _)| !is_fixed(name)) {
+        for (name, value) in self.options.iter().filter(|option| !is_fixed(option.0) && **option != DATA_ONLY) {
             match *value {
                 "" => fsconfig_set_flag(context, *name)?,
                 value => fsconfig_set_string(context, *name, value)?,
@@ -232,6 +246,9 @@ impl Mounted {
         }
         for lower in (0..upper).rev() {
             fsconfig_set_string(context, "lowerdir+", self.layer(lower))?;
+        }
+        for lower in (0..upper).rev().filter(|_| self.options.contains(&DATA_ONLY)) {
+            fsconfig_set_string(context, "datadir+", self.data(lower))?;
         }
         if let Some(foreign) = &self.foreign {
             fsconfig_set_string(context, "lowerdir+", format!("/proc/self/fd/{}", foreign.as_raw_fd()))?;
@@ -268,6 +285,12 @@ impl Stack for Mounted {
     fn commit(&mut self) -> Result<(), SubjectError> {
         let from = self.layer(self.layers - 1);
         let meta = fs::metadata(&from).map_err(SubjectError::of("stat", &from))?;
+        if self.options.contains(&DATA_ONLY) {
+            let (number, data) = (self.layers - 1, self.data(self.layers - 1));
+            fs::create_dir(&data).map_err(SubjectError::of("mkdir", &data))?;
+            let moved = move_contents(&from, &data, &format!("{number}."));
+            moved.map_err(SubjectError::of("move the content out of", &from))?;
+        }
         self.add_layer()?;
         let to = self.layer(self.layers - 1);
         let failed = || SubjectError::of("give the root's attributes to", &to);
