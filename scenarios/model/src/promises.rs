@@ -23,8 +23,9 @@ pub struct Promises {
     /// two inode numbers, a `chown` by one is not seen by the other, a rename of one to the other fails with `ESTALE`.
     /// Nothing is promised then, and it is not done.
     pub copies_can_be_linked: bool,
-    /// Names of one file in a lower layer stay names of one file when it is copied up (overlayfs: `index=on`, "Index" of its document), until
-    /// that copy is in a lower layer itself: names that were not used are not in it, and are names of the old file again.
+    /// Names of one file in a lower layer stay names of one file when it is copied up (overlayfs: `index=on`, "Index" of its
+    /// document), until that copy is in a lower layer itself: names that were not used are not in it, and are names of the old file
+    /// again.
     pub hard_links_survive_copy_up: bool,
     /// What is removed is copied up first, so that its file handle is known to be stale (overlayfs: `nfs_export=on`; `ovl_nlink_start`
     /// of `fs/overlayfs/util.c`).
@@ -39,7 +40,7 @@ pub struct Promises {
     /// A file shows as many names as before when it is mounted again; not with `nfs_export=on`, where a file that had one name below has an
     /// entry in the index, which is then counted, too (`ovl_get_nlink` of `fs/overlayfs/inode.c`).
     pub numbers_of_names_survive_a_remount: bool,
-    /// Links, pipes, sockets and devices are copied up as files are. With `userxattr` they cannot be told where they were copied from,
+    /// Links, pipes, sockets and devices that are copied up are known as copies, as files are. With `userxattr` they cannot be told where they were copied from,
     /// since attributes of users are for files and directories (xattr(7); `ovl_set_origin_fh` of `fs/overlayfs/copy_up.c` goes on
     /// without): nothing is promised then of a further name of a copy, and its inode number changes when it is mounted again.
     pub origins_of_nodes_are_kept: bool,

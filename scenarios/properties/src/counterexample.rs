@@ -53,8 +53,8 @@ pub fn kept(subject: &str) -> io::Result<Vec<(PathBuf, Counterexample)>> {
 }
 
 impl Counterexample {
-    /// Writes JSON and script into [`directory`]; `mount_options` are overlayfs's, none for a plain directory; `datadir+` as the last of them
-    /// says that the content of each layer is in a data-only layer. The paths of both.
+    /// Writes JSON and script into [`directory`]; `mount_options` are overlayfs's, none for a plain directory; `datadir+` as the
+    /// last of them says that the content of each layer is in a data-only layer. The paths of both.
     pub fn keep(&self, mount_options: Option<&str>) -> io::Result<[PathBuf; 2]> {
         let directory = directory(&self.subject);
         fs::create_dir_all(&directory)?;

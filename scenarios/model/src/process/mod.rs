@@ -161,6 +161,12 @@ impl Machine {
         {
             return [from, to].iter().any(|path| path.as_bytes().len() > REDIRECT_BYTES_SURE);
         }
+        if let Operation::LinkSlot { slot, .. } = &step.operation
+            && self.promises.content_stays_below
+            && let Some(open) = self.open.get(slot)
+        {
+            return open.path.iter().map(|name| name.as_bytes().len() + 1).sum::<usize>() > REDIRECT_BYTES_SURE;
+        }
         let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
         let is_kept = |at: At| self.promises.origins_of_nodes_are_kept || self.union.inode(at).is_file();
         let can_be_linked = |at: At| self.promises.copies_can_be_linked && is_kept(at);

@@ -24,8 +24,8 @@ impl Union {
         Some(directory)
     }
 
-    /// The same, and its content with it. Content that follows later writes to the copy, which gets a new time; what is empty is not written
-    /// (`ovl_copy_up_meta_inode_data` of `fs/overlayfs/copy_up.c`).
+    /// The same, and its content with it. Content that follows later is written to the copy, which gets a new time; of an empty file
+    /// nothing is written (`ovl_copy_up_meta_inode_data` of `fs/overlayfs/copy_up.c`).
     pub fn copy_up_whole(&mut self, path: &[Text]) -> Option<usize> {
         let was_there = self.at(path).is_some_and(|seen| self.is_upper(seen.top()));
         let inode = self.copy_up(path)?;

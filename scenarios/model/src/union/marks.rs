@@ -1,7 +1,7 @@
 //! What a layer must hold on disk: names, whiteouts, and marks that say what shows through a directory.
 //!
-//! *Source*: overlayfs, "whiteouts and opaque directories" and "redirect_dir". *Holds*: that a mark is needed follows from what shows through;
-//! nothing is noted for it.
+//! *Source*: overlayfs, "whiteouts and opaque directories" and "redirect_dir". *Holds*: that a mark is needed follows from what
+//! shows through; nothing is noted for it.
 
 use super::{ROOT, Seen, Union};
 use crate::inode::{At, Entry};

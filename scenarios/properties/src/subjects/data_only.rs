@@ -1,6 +1,7 @@
 //! Takes the content out of a layer's files and puts it into a data-only layer, as composefs keeps it.
 //!
-//! *Source*: overlayfs, "Data-only lower layers". *Holds*: everything else that is known of a file stays as it is, its names and its times included.
+//! *Source*: overlayfs, "Data-only lower layers". *Holds*: everything else that is known of a file stays as it is, its names and its
+//! times included.
 
 use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
@@ -15,8 +16,8 @@ const METACOPY: &str = "trusted.overlay.metacopy";
 const REDIRECT: &str = "trusted.overlay.redirect";
 const CAPABILITY: &str = "security.capability";
 
-/// Moves what is in the files below `layer` to files in the directory `data`; their names begin with `prefix`, so that no two layers have the same. A
-/// file whose content is in a layer below stays as it is.
+/// Moves what is in the files below `layer` to files in the directory `data`; their names begin with `prefix`, so that no two layers
+/// have the same. A file whose content is in a layer below stays as it is.
 pub fn move_contents(layer: &Path, data: &Path, prefix: &str) -> io::Result<()> {
     let mut moved = HashSet::new();
     let mut open = vec![layer.to_owned()];
