@@ -132,18 +132,20 @@ pub struct Inode {
     pub body: Body,
     /// How many names it has in its layer; a directory has one.
     pub links: u32,
-    /// Of a file that was copied up: whether the copy has no content of its own, and what else is marked.
+    /// What is to be known of it if it was copied up.
     pub copied: Copied,
 }
 
-/// How a file was copied up (overlayfs, "Metadata only copy up").
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What lies below a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Copied {
-    /// The copy is as long, but its content still lies below (`overlay.metacopy`).
+    /// The copy of a file is as long, but its content still lies below (overlayfs, "Metadata only copy up"; `overlay.metacopy`).
     pub content_is_below: bool,
-    /// It was renamed or linked meanwhile, so that its own name does not lead to its content (`overlay.redirect`). The mark
-    /// stays when the content is copied after all.
-    pub has_redirect: bool,
+    /// How many names that file has in its own layer.
+    pub names_below: u32,
+    /// Where the content of a file or the rest of a directory lies since the name does not lead there any more (`overlay.redirect`): a name
+    /// in the same directory, or a path. It stays when the content is copied after all.
+    pub redirect: Option<Text>,
 }
 
 impl Inode {

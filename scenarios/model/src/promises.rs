@@ -15,8 +15,9 @@ pub struct Promises {
     /// A rename over a directory that is not empty, when the upper layer's file system refuses it, has copied up what it needs
     /// and marked a directory opaque that hides nothing (`ovl_rename` of `fs/overlayfs/dir.c`).
     pub refused_renames_prepare: bool,
-    /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`. Nothing is promised of one whose
-    /// old path is longer than a redirect may be (`redirect_max`, 256 by default) and that gets another parent.
+    /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`. So it is refused when its path there is
+    /// longer than a redirect may be (`redirect_max`, 256 by default) and it gets another parent. If that takes the place of a
+    /// directory nothing is promised, and it is not done: `ovl_rename` has taken the whiteouts out of that one by then.
     pub lower_directories_move: bool,
     /// A file that is copied up can be given another name in the same mount, and both are one file. In a user namespace
     /// overlayfs cannot keep where a file was copied from and takes the names for two files until the next mount: they show

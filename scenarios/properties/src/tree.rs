@@ -101,12 +101,12 @@ pub fn of_upper(union: &Union) -> Tree {
 /// A file of the upper layer as it lies there.
 fn of_file(union: &Union, at: At) -> Facts {
     let Facts { content, .. } = of_inode(union, at);
-    let Copied { content_is_below, has_redirect } = union.inode(at).copied;
+    let Copied { content_is_below, ref redirect, .. } = union.inode(at).copied;
     Facts {
         links: u64::from(union.links_on_disk(at)),
         // It is as long, and all hole.
         content: if content_is_below { vec![0; content.len()] } else { content },
-        marks: Marks { metacopy: content_is_below, redirect: has_redirect, ..Marks::default() },
+        marks: Marks { metacopy: content_is_below, redirect: redirect.is_some(), ..Marks::default() },
         ..of_inode(union, at)
     }
 }

@@ -156,16 +156,12 @@ impl Machine {
                 return true;
             }
         }
-        if let Operation::Rename { from, to, .. } | Operation::Link { from, to } = &step.operation
+        if let Operation::Rename { from, to, replace: Replace::Yes } = &step.operation
             && self.promises.lower_directories_move
+            && let Ok(target) = self.walk(step.user, to, false)
+            && matches!(target.seen, Some(Seen::Directory(_)))
         {
-            return [from, to].iter().any(|path| path.as_bytes().len() > REDIRECT_BYTES_SURE);
-        }
-        if let Operation::LinkSlot { slot, .. } = &step.operation
-            && self.promises.content_stays_below
-            && let Some(open) = self.open.get(slot)
-        {
-            return open.path.iter().map(|name| name.as_bytes().len() + 1).sum::<usize>() > REDIRECT_BYTES_SURE;
+            return from.as_bytes().len() > REDIRECT_BYTES_SURE;
         }
         let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
         let is_kept = |at: At| self.promises.origins_of_nodes_are_kept || self.union.inode(at).is_file();

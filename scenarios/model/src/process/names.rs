@@ -1,5 +1,6 @@
 //! Names: making them, giving further ones, taking them away, and reading what directories and links hold.
 
+use super::walk::parent_of;
 use super::{Machine, READ, SEARCH, WRITE};
 use crate::errno::Errno;
 use crate::inode::{Body, Directory, Node, mode};
@@ -47,8 +48,7 @@ impl Machine {
             return Err(Errno::PERM);
         }
         let inode = self.copied_up(&from)?;
-        self.union.redirect(inode);
-        self.give_name(&place.path, inode)?;
+        self.give_further_name(&from, &place.path, inode)?;
         Ok(Answer::Done)
     }
 
@@ -66,6 +66,15 @@ impl Machine {
             true => Err(Errno::PERM),
             false => Ok(()),
         }
+    }
+
+    /// overlayfs: content that still lies below is to be found by the further name, too (`ovl_link` of `fs/overlayfs/dir.c`).
+    fn give_further_name(&mut self, from: &[Text], to: &[Text], inode: usize) -> Result<(), Errno> {
+        self.copied_up(parent_of(to))?;
+        if !self.union.redirect(inode, from, false) {
+            return Err(Errno::XDEV);
+        }
+        self.give_name(to, inode)
     }
 
     pub(super) fn give_name(&mut self, path: &[Text], inode: usize) -> Result<(), Errno> {
@@ -97,8 +106,7 @@ impl Machine {
             return Err(Errno::NOENT);
         }
         let inode = self.changed(slot)?;
-        self.union.redirect(inode);
-        self.give_name(&place.path, inode)?;
+        self.give_further_name(&open.path, &place.path, inode)?;
         if let Some(open) = self.open.get_mut(&slot) {
             open.is_linkable = false;
         }

@@ -37,12 +37,6 @@ impl Union {
         Some(inode)
     }
 
-    /// The upper `inode` gets another name than that of its content (`ovl_set_redirect` of `fs/overlayfs/dir.c`).
-    pub fn redirect(&mut self, inode: usize) {
-        let copied = &mut self.upper.inodes[inode].copied;
-        copied.has_redirect |= copied.content_is_below;
-    }
-
     /// Gives a copy that the index has a `name` in the upper `directory`, too, now that the name is used (`ovl_link_up` of
     /// `fs/overlayfs/copy_up.c`). It was counted before.
     fn link_up(&mut self, directory: usize, name: &Text, inode: usize) -> usize {
@@ -63,8 +57,9 @@ impl Union {
             Seen::Other(_) => body,
         };
         let inode = self.add(meta, body);
-        self.upper.inodes[inode].copied.content_is_below =
-            self.content_stays_below && self.upper.inodes[inode].is_file();
+        let copy = &mut self.upper.inodes[inode];
+        copy.copied.content_is_below = self.content_stays_below && copy.is_file();
+        copy.copied.names_below = links;
         self.name(directory, name, inode);
         if is_indexed && !self.upper.inodes[inode].is_directory() {
             self.index.enter(from, inode, links);

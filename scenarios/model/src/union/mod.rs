@@ -14,6 +14,7 @@ use crate::text::Text;
 mod copy_up;
 mod index;
 mod marks;
+mod redirect;
 
 use index::Index;
 pub use index::Indexed;

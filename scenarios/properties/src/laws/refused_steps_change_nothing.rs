@@ -30,7 +30,11 @@ impl Watch for Watching {
         let promises = moment.model.promises();
         let copies_up = promises.refused_xattrs_copy_up
             && matches!(moment.step.operation, Operation::SetXattr { .. } | Operation::RemoveXattr { .. });
-        let prepares = promises.refused_renames_prepare && matches!(moment.step.operation, Operation::Rename { .. });
+        let prepares = match moment.step.operation {
+            Operation::Rename { .. } => promises.refused_renames_prepare,
+            Operation::Link { .. } | Operation::LinkSlot { .. } => promises.content_stays_below,
+            _ => false,
+        };
         let merged = match copies_up {
             // A copy-up by itself shows nowhere but in the number of names of a file that had several.
             true => Vec::new(),
