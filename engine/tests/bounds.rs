@@ -90,6 +90,7 @@ fn root_is_here(test: &str) -> bool {
     is_root
 }
 
+/// Checklist: N-22~
 #[test]
 fn an_image_has_no_more_layers_than_its_driver_bears() {
     if !root_is_here("an_image_has_no_more_layers_than_its_driver_bears") {
@@ -109,6 +110,7 @@ fn an_image_has_no_more_layers_than_its_driver_bears() {
     assert!(refused.ends_with("max depth exceeded"), "{refused}");
 }
 
+/// Checklist: DL-21~, N-22~
 #[test]
 fn as_many_layers_as_the_kernel_stacks_are_loaded_and_used() {
     if !root_is_here("as_many_layers_as_the_kernel_stacks_are_loaded_and_used") {

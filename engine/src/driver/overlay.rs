@@ -247,6 +247,7 @@ mod tests {
         assert_eq!(driver.graph("b").unwrap().data.len(), 1);
     }
 
+    /// Checklist: DF-05
     #[test]
     fn a_layer_packs_to_what_it_changes_against_its_parent() {
         let (_root, driver) = driver();

@@ -260,6 +260,7 @@ mod tests {
         }
     }
 
+    /// Checklist: HL-11
     #[test]
     fn a_full_copy_shares_nothing_and_keeps_link_groups() {
         let place = scene();

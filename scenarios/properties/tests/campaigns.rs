@@ -30,11 +30,13 @@ fn hold(wanting: &str, options: &[&str]) {
     }
 }
 
+/// Checklist: MN-06~, MN-07~
 #[test]
 fn every_law_holds_in_memory() {
     hold("user", &["--backing", "tmpfs"]);
 }
 
+/// Checklist: XA-09, PM-08, US-03, US-04~, N-26
 #[test]
 fn every_law_holds_in_a_user_namespace() {
     hold("user", &["--backing", "tmpfs", "--rootless"]);

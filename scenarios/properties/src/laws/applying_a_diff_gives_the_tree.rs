@@ -2,6 +2,8 @@
 //! same driver.
 //!
 //! A layer tar has whole seconds, no sockets, and of the extended attributes `security.capability` alone (moby's archive package).
+//!
+//! Checklist: XA-05~, HL-07, DF-02~, DF-06, SP-04, N-11~
 
 use layerlab_model::text::Text;
 
