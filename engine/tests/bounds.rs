@@ -124,6 +124,7 @@ fn as_many_layers_as_the_kernel_stacks_are_loaded_and_used() {
     house.done(&["rm", "top"]);
 }
 
+/// Checklist: N-22~
 #[test]
 fn a_tree_deeper_than_files_may_be_open_is_removed() {
     let house = House::new("vfs");
@@ -135,6 +136,7 @@ fn a_tree_deeper_than_files_may_be_open_is_removed() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "deep\n");
 }
 
+/// Checklist: N-22~
 #[test]
 fn a_tree_deeper_than_files_may_be_open_is_built() {
     let house = House::new("vfs");

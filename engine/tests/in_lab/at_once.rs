@@ -118,6 +118,7 @@ quiet docker kill cc
     holds_for_everybody(script, &["before:", "after: first"]);
 }
 
+/// Checklist: DL-05~, CN-04
 #[test]
 fn copies_into_one_container_at_once_all_arrive_and_a_killed_one_leaves_no_lock() {
     let script = r#"
@@ -137,6 +138,7 @@ echo there or removed: $(($(docker ps -aq | wc -l) + $(wc -l < removed)))
     holds_for_everybody(script, &["arrived: 72", "1 12 2 12 3 12 4 12 5 12 6 12", "there or removed: 1"]);
 }
 
+/// Checklist: DL-05~
 #[test]
 fn one_container_may_be_both_ends_of_a_pipe() {
     let script = r#"
@@ -277,6 +279,7 @@ cat removed1 removed2 | sort
     holds_for_everybody(script, &["0", "1", "Error: No such container: cc", "cc"]);
 }
 
+/// Checklist: N-18~
 #[test]
 fn an_image_that_is_removed_while_it_is_loaded_or_pulled_anew_is_whole() {
     let script = r#"

@@ -344,7 +344,7 @@ fn an_image_with_more_layers_than_can_be_stacked_is_not_downloaded() {
     pull_into(&Store::stacking(5), &name, &settings()).0.unwrap();
 }
 
-/// Checklist: CR-02, CN-06
+/// Checklist: CR-02, QU-04~, CN-06, N-13~
 #[test]
 fn a_store_that_cannot_take_a_layer_ends_the_pull() {
     let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
