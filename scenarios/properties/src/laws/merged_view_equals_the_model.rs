@@ -36,9 +36,9 @@ impl Watch for Watching {
         if moment.expected != moment.actual {
             return Err(vec![format!("the last step should give {:?}, gives {:?}", moment.expected, moment.actual)]);
         }
-        let expected = tree::of_union(moment.model.union());
-        let found = tree::differences(&expected, &moment.after.merged, &mut self.clock);
-        let links = tree::link_differences(&expected, &moment.after.merged);
+        let expected = moment.expected_tree();
+        let found = tree::differences(expected, &moment.after.merged, &mut self.clock);
+        let links = tree::link_differences(expected, &moment.after.merged);
         verdict(found.iter().chain(&links).map(ToString::to_string))
     }
 }
