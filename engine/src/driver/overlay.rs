@@ -224,6 +224,7 @@ mod tests {
         (root, driver)
     }
 
+    /// Checklist: DL-25~
     #[test]
     fn a_layer_shares_its_files_with_the_layer_below() {
         let (_root, driver) = driver();
