@@ -14,4 +14,5 @@ pub mod shrink;
 pub mod sim;
 pub mod simplify;
 pub mod subjects;
+pub mod tar;
 pub mod tree;

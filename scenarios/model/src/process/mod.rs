@@ -12,7 +12,7 @@ use crate::inode::{At, Body, Meta, Stamp, mode};
 use crate::operation::{Access, Allocate, Answer, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
-use crate::union::{Indexed, Seen, Union};
+use crate::union::{Indexed, Moved, Seen, Union};
 
 mod attributes;
 mod contents;
@@ -53,6 +53,8 @@ pub struct Machine {
     open: HashMap<Slot, Open>,
     /// What was copied up since the mount.
     copies: HashSet<usize>,
+    /// What the last step copied up.
+    copied: Vec<Moved>,
 }
 
 impl User {
@@ -87,7 +89,7 @@ impl Machine {
             (false, false) => Indexed::Nothing,
         };
         let union = Union::with(root, indexed, promises.content_stays_below);
-        Machine { union, promises, open: HashMap::new(), copies: HashSet::new() }
+        Machine { union, promises, open: HashMap::new(), copies: HashSet::new(), copied: Vec::new() }
     }
 
     /// The tree as it is.
@@ -171,9 +173,15 @@ impl Machine {
 
     /// Does one thing.
     pub fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
+        self.copied.clear();
         let result = self.perform(step.user, &step.operation);
         self.follow_copies();
         result
+    }
+
+    /// What the last step copied up: from where, to where, by which name.
+    pub fn copied(&self) -> &[Moved] {
+        &self.copied
     }
 
     fn perform(&mut self, user: User, operation: &Operation) -> Result<Answer, Errno> {
@@ -249,6 +257,7 @@ impl Machine {
                     open.at = moved.to;
                 }
             }
+            self.copied.push(moved);
         }
     }
 

@@ -96,6 +96,7 @@ impl Subject for Overlay {
             refused_xattrs_copy_up: true,
             refused_renames_prepare: true,
             removed_directories_stay_removed: false,
+            further_names_are_listed_with_their_inode: false,
             lower_directories_move: self.has(("redirect_dir", "on")),
             hard_links_survive_copy_up: self.has(("index", "on")),
             content_stays_below: self.has(("metacopy", "on")),
