@@ -13,6 +13,7 @@ pub mod perform;
 pub mod shrink;
 pub mod sim;
 pub mod simplify;
+pub mod stores;
 pub mod subjects;
 pub mod tar;
 pub mod tree;

@@ -5,6 +5,8 @@
 //! PLACE/data-0 …      the content of the files of layer 0 …, where there are data-only layers
 //! PLACE/work          overlayfs's work directory, a new one for each layer
 //! ```
+//!
+//! Checklist: XA-09, HL-03, HL-04~, MN-06~, MN-07~, MT-01, MT-02~
 
 use std::fs::{self, DirBuilder};
 use std::io;

@@ -1,0 +1,162 @@
+//! A subject with a fault planted for the occasion: in what is done, in what lies on disk, or in what is told of its layers.
+
+use std::cell::Cell;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use layerlab_model::errno::Errno;
+use layerlab_model::operation::{Answer, Operation, Step};
+use layerlab_model::promises::Promises;
+use layerlab_model::text::Text;
+use layerlab_properties::machine::Host;
+use layerlab_properties::perform::Hands;
+use layerlab_properties::subjects::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar};
+
+/// What is wrong; nothing, where nothing is said.
+#[derive(Clone, Copy, Default)]
+pub struct Fault {
+    /// Other operations are done in place of a step.
+    pub instead: Option<fn(&Step) -> Option<Vec<Operation>>>,
+    /// Something is done after a step was refused.
+    pub when_refused: Option<fn(&Step) -> Option<Operation>>,
+    /// Something happens to the disk while nothing is mounted.
+    pub unmounted: Option<fn(&dyn Stack)>,
+    /// Another tar is given; the number says how many were written before.
+    pub tar: Option<fn(Tar, Diff, usize) -> Tar>,
+    /// Other changes are told.
+    pub changes: Option<fn(&mut Vec<(char, Text)>)>,
+    /// Other tars are applied elsewhere.
+    pub elsewhere: Option<fn(&[Tar], Order) -> Vec<Tar>>,
+}
+
+/// The subject.
+pub struct Faulty<'a> {
+    /// Who does everything else.
+    pub inner: &'a dyn Subject,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+impl Subject for Faulty<'_> {
+    fn name(&self) -> String {
+        format!("faulty {}", self.inner.name())
+    }
+
+    fn promises(&self, host: &Host) -> Promises {
+        self.inner.promises(host)
+    }
+
+    fn refusal(&self, host: &Host) -> Option<String> {
+        self.inner.refusal(host)
+    }
+
+    fn hands(&self) -> Box<dyn Hands> {
+        Box::new(WrongHands { inner: self.inner.hands(), fault: self.fault })
+    }
+
+    fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
+        Ok(Box::new(Spoilt { inner: self.inner.begin(place)?, fault: self.fault, written: Cell::new(0) }))
+    }
+}
+
+struct WrongHands {
+    inner: Box<dyn Hands>,
+    fault: Fault,
+}
+
+impl Hands for WrongHands {
+    fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
+        if let Some(instead) = self.fault.instead.and_then(|instead| instead(step)) {
+            for operation in instead {
+                self.inner.step(&Step { user: step.user, operation })?;
+            }
+            return Ok(Answer::Done);
+        }
+        let result = self.inner.step(step);
+        if let (Err(_), Some(operation)) = (&result, self.fault.when_refused.and_then(|more| more(step))) {
+            let _ = self.inner.step(&Step { user: step.user, operation });
+        }
+        result
+    }
+
+    fn close_all(&mut self) {
+        self.inner.close_all();
+    }
+}
+
+struct Spoilt {
+    inner: Box<dyn Stack>,
+    fault: Fault,
+    written: Cell<usize>,
+}
+
+impl Stack for Spoilt {
+    fn mount(&mut self) -> Result<OwnedFd, SubjectError> {
+        self.inner.mount()
+    }
+
+    fn unmount(&mut self) -> Result<(), SubjectError> {
+        self.inner.unmount()?;
+        if let Some(spoil) = self.fault.unmounted {
+            spoil(&*self.inner);
+        }
+        Ok(())
+    }
+
+    fn upper(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.upper()
+    }
+
+    fn lowers(&self) -> Vec<PathBuf> {
+        self.inner.lowers()
+    }
+
+    fn commit(&mut self) -> Result<(), SubjectError> {
+        self.inner.commit()
+    }
+
+    fn frozen(&self) -> Option<&dyn Frozen> {
+        self.inner.frozen().is_some().then_some(self)
+    }
+}
+
+impl Spoilt {
+    fn inner(&self) -> &dyn Frozen {
+        self.inner.frozen().expect("asked only where there is one")
+    }
+}
+
+impl Frozen for Spoilt {
+    fn depth(&self) -> usize {
+        self.inner().depth()
+    }
+
+    fn tar(&self, number: usize, diff: Diff) -> Result<Tar, SubjectError> {
+        let tar = self.inner().tar(number, diff)?;
+        let written = self.written.replace(self.written.get() + 1);
+        Ok(self.fault.tar.map_or_else(|| tar.clone(), |spoil| spoil(tar.clone(), diff, written)))
+    }
+
+    fn changes(&self) -> Result<Vec<(char, Text)>, SubjectError> {
+        let mut changes = self.inner().changes()?;
+        if let Some(spoil) = self.fault.changes {
+            spoil(&mut changes);
+        }
+        Ok(changes)
+    }
+
+    fn applied(&self, tar: &Tar) -> Result<Applied, SubjectError> {
+        self.inner().applied(tar)
+    }
+
+    fn applied_elsewhere(&self, driver: &str, tars: &[Tar], order: Order) -> Result<Applied, SubjectError> {
+        match self.fault.elsewhere {
+            Some(spoil) => self.inner().applied_elsewhere(driver, &spoil(tars, order), order),
+            None => self.inner().applied_elsewhere(driver, tars, order),
+        }
+    }
+
+    fn elsewhere(&self) -> Vec<&'static str> {
+        self.inner().elsewhere()
+    }
+}
