@@ -15,6 +15,9 @@ pub struct Promises {
     /// A rename over a directory that is not empty, when the upper layer's file system refuses it, has copied up what it needs
     /// and marked a directory opaque that hides nothing (`ovl_rename` of `fs/overlayfs/dir.c`).
     pub refused_renames_prepare: bool,
+    /// How many layers can lie below the upper one (`OVL_MAX_STACK` of `fs/overlayfs/params.h`); of what a further one does nothing is
+    /// promised, and it is not done.
+    pub lower_layers_max: usize,
     /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`. So it is refused when its path there is
     /// longer than a redirect may be (`redirect_max`, 256 by default) and it gets another parent. If that takes the place of a
     /// directory nothing is promised, and it is not done: `ovl_rename` has taken the whiteouts out of that one by then.
@@ -83,6 +86,7 @@ impl Promises {
     /// differs says in what.
     pub const COMMON: Promises = Promises {
         layers: true,
+        lower_layers_max: 500,
         root_is_inherited: true,
         refused_xattrs_copy_up: false,
         refused_renames_prepare: false,

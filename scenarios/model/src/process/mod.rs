@@ -116,6 +116,9 @@ impl Machine {
             Operation::LinkSlot { slot, .. } => self.open.get(slot).map(|open| Seen::Other(open.at)),
             _ => None,
         };
+        if step.operation == Operation::Commit {
+            return self.union.depth() >= self.promises.lower_layers_max;
+        }
         if let Operation::Allocate { slot, how: Allocate::Punch, .. } = &step.operation
             && !self.promises.punching_takes_privileges
             && let Some(open) = self.open.get(slot)

@@ -71,7 +71,7 @@ impl Watch for Watching {
             let Some(facts) = actual.get(&path) else { continue };
             let (at, number) = (seen.top(), facts.identity.1);
             let is_free = !promises.further_names_are_listed_with_their_inode
-                && self.origins.contains_key(&at)
+                && (self.origins.contains_key(&at) || self.indexed.contains_key(&at))
                 && union.inode(at).links > 1;
             if !facts.is_listed_with_its_inode && !is_free {
                 found.push(format!("/{path} is listed with another inode number than it has"));

@@ -39,7 +39,7 @@ pub fn all() -> impl Iterator<Item = Overlay> {
     let known: [(&str, &[(&str, &str)]); 10] = [
         ("overlay", &OFF),
         ("overlay-redirect", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")]),
-        ("overlay-xino", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("xino", "on")]),
+        ("overlay-xino", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), XINO]),
         ("overlay-volatile", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("volatile", "")]),
         ("overlay-userxattr", &[("userxattr", ""), ("index", "off")]),
         ("overlay-index", &[("index", "on"), ("metacopy", "off"), ("redirect_dir", "off")]),
@@ -51,6 +51,7 @@ pub fn all() -> impl Iterator<Item = Overlay> {
     known.into_iter().map(|(name, options)| Overlay { name, options })
 }
 
+const XINO: (&str, &str) = ("xino", "on");
 const USERXATTR: (&str, &str) = ("userxattr", "");
 /// A word of our own, the last one: the content of each layer is in a data-only layer beside it.
 const DATA_ONLY: (&str, &str) = ("datadir+", "");
@@ -92,7 +93,15 @@ impl Subject for Overlay {
     }
 
     fn promises(&self, host: &Host) -> Promises {
+        let most = host.promises().lower_layers_max;
         Promises {
+            lower_layers_max: match () {
+                // Each needs a data-only layer.
+                () if self.has(DATA_ONLY) => most / 2,
+                // One is on another file system.
+                () if self.has(XINO) => most - 1,
+                () => most,
+            },
             copies_can_be_linked: host.promises().first_namespace,
             inode_numbers_survive_a_remount: host.promises().first_namespace,
             refused_xattrs_copy_up: true,
@@ -146,7 +155,7 @@ impl Subject for Overlay {
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         // Inode numbers of one file system need no `xino`, and the kernel drops it.
-        let foreign = self.has(("xino", "on")).then(nowhere).transpose();
+        let foreign = self.has(XINO).then(nowhere).transpose();
         let foreign = foreign.map_err(SubjectError::of("make a file system of its own for", place))?;
         let mut mounted = Mounted { place: place.to_owned(), options: self.options, layers: 0, upper: None, foreign };
         mounted.add_layer()?;
