@@ -10,6 +10,8 @@ pub mod laws;
 pub mod machine;
 mod mapping;
 pub mod perform;
+pub mod requirement;
+pub mod shard;
 pub mod shrink;
 pub mod sim;
 pub mod simplify;

@@ -12,6 +12,8 @@ use layerlab_properties::counterexample::{self, Counterexample};
 use layerlab_properties::enter::in_namespaces;
 use layerlab_properties::laws::{self, Law};
 use layerlab_properties::machine::Host;
+use layerlab_properties::requirement::{self, Requirement};
+use layerlab_properties::shard::Shard;
 use layerlab_properties::subjects::{self, Subject};
 
 const FAILED: u8 = 1;
@@ -32,9 +34,9 @@ struct Cli {
     /// In a user namespace, as an ordinary user has it, even for root
     #[arg(long)]
     rootless: bool,
-    /// A subject or backing that this machine cannot have is an error, not a skip
-    #[arg(long)]
-    require: bool,
+    /// What must not be skipped: subjects, backings, root, user (a second user for some of the steps)
+    #[arg(long, value_name = "WORD,…", value_delimiter = ',')]
+    require: Vec<Requirement>,
     /// How many cases
     #[arg(long, default_value_t = 500, conflicts_with = "minutes")]
     cases: u64,
@@ -47,8 +49,11 @@ struct Cli {
     /// Where the random numbers begin; a fresh one when none is given
     #[arg(long)]
     seed: Option<u64>,
+    /// A part of the cases, `2/3` for the second of three; all parts from one seed are the whole
+    #[arg(long, value_name = "I/N", requires = "seed")]
+    shard: Option<Shard>,
     /// How many at once
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=256))]
     threads: u64,
     /// Show how often each kind of step came out how
     #[arg(long)]
@@ -75,6 +80,9 @@ fn main() -> ExitCode {
 /// Every subject on every backing that was asked for: fails if one does, is skipped if all are.
 fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     let laws = chosen(&cli.laws)?;
+    if let Some(why) = requirement::wanting(&cli.require, host) {
+        bail!(why);
+    }
     let all = subjects::all();
     let names = || all.iter().map(|subject| subject.name()).collect::<Vec<_>>().join(", ");
     let mut statuses = Vec::new();
@@ -104,9 +112,9 @@ fn held(
     backing: &Backing,
 ) -> anyhow::Result<u8> {
     let called = format!("{} on {backing}", subject.name());
-    let skipped = |why: &str| match cli.require {
-        true => bail!("{called} is required: {why}"),
-        false => {
+    let skipped = |why: &str| match requirement::forbidding(&cli.require, &subject.name(), backing) {
+        Some(word) => bail!("{word} is required, but {called} would be skipped: {why}"),
+        None => {
             println!("skipped {called}: {why}");
             Ok(SKIPPED)
         }
@@ -123,19 +131,19 @@ fn held(
     let again = known(&campaign, backing)?;
     let seed = cli.seed.unwrap_or_else(fresh_seed);
     let begun = Instant::now();
-    let shards: Vec<_> = std::thread::scope(|scope| {
+    let parts: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..cli.threads)
-            .map(|shard| {
+            .map(|thread| {
                 let campaign = &campaign;
-                scope.spawn(move || shard_of(cli, campaign, seed, shard, begun))
+                scope.spawn(move || part_of(cli, campaign, seed, thread, begun))
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a shard panicked"))).collect()
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
     });
     let mut counts = Counts::default();
     let mut failures = Vec::new();
-    for shard in shards {
-        let (counted, failure) = shard?;
+    for part in parts {
+        let (counted, failure) = part?;
         counts.merge(counted);
         failures.extend(failure);
     }
@@ -148,8 +156,9 @@ fn held(
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "{called}: {} steps from seed {seed} in {seconds:.1} s ({:.0} a second), {}",
+        "{called}: {} steps from seed {seed}{} in {seconds:.1} s ({:.0} a second), {}",
         counts.total(),
+        cli.shard.map_or_else(String::new, |shard| format!(", shard {shard},")),
         counts.total() as f64 / seconds,
         if failures.is_empty() { "every law held" } else { "a law broke" }
     );
@@ -198,17 +207,17 @@ fn fresh_seed() -> u64 {
 }
 
 /// The cases of one thread; it stops at the first that breaks a law.
-fn shard_of(
+fn part_of(
     cli: &Cli,
     campaign: &Campaign<'_>,
     seed: u64,
-    shard: u64,
+    thread: u64,
     begun: Instant,
 ) -> anyhow::Result<(Counts, Option<Failure>)> {
     prepare_thread().context("cannot have a root directory of its own")?;
     let until = cli.minutes.map(|minutes| begun + Duration::from_secs_f64(60.0 * minutes));
     let mut counts = Counts::default();
-    for case in (shard..).step_by(cli.threads as usize) {
+    for case in cli.shard.unwrap_or(Shard::WHOLE).cases(thread, cli.threads) {
         if until.map_or(case >= cli.cases, |until| Instant::now() >= until) {
             break;
         }
