@@ -15,6 +15,7 @@ use layerlab_properties::machine::Host;
 use layerlab_properties::requirement::{self, Requirement};
 use layerlab_properties::shard::Shard;
 use layerlab_properties::subjects::{self, Subject};
+use layerlab_properties::verdict::Verdict;
 
 const FAILED: u8 = 1;
 /// As automake and others have it: not run, because this host cannot.
@@ -149,7 +150,7 @@ fn held(
     }
     failures.sort_by_key(|failure| failure.seed);
     for failure in &failures {
-        tell(failure, subject, backing, host)?;
+        tell(failure, &campaign, backing)?;
     }
     if cli.counts {
         counts.lines().for_each(|line| println!("{line}"));
@@ -169,7 +170,10 @@ fn held(
 fn known(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize> {
     let kept = counterexample::kept(&campaign.subject.name()).context("cannot read what failed before")?;
     let mut still = 0;
-    for (path, kept) in kept.iter().filter(|(_, kept)| kept.backing == backing.to_string()) {
+    let is_watched = |law: &str| campaign.laws.iter().any(|watching| watching.name() == law);
+    let is_meant =
+        |kept: &Counterexample| kept.backing == backing.to_string() && kept.law.as_deref().is_none_or(is_watched);
+    for (path, kept) in kept.iter().filter(|(_, kept)| is_meant(kept)) {
         let replayed = std::thread::scope(|scope| {
             let replay = || prepare_thread().map(|()| campaign.replay(&kept.steps));
             scope.spawn(replay).join().map_err(|_| anyhow::anyhow!("{} cannot be replayed", path.display()))
@@ -177,7 +181,9 @@ fn known(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize> {
         match replayed {
             Err(broken) => {
                 still += 1;
-                println!("still broken: {} ({})", broken.law.unwrap_or("cannot go on"), path.display());
+                println!("still broken ({}):", path.display());
+                let steps = kept.steps.clone();
+                say(&Failure { seed: kept.seed, length: steps.len(), steps, broken }, campaign, backing)?;
             }
             Ok(()) => {
                 println!("holds now: {} ({}), forgotten", kept.law.as_deref().unwrap_or("goes on"), path.display());
@@ -228,28 +234,33 @@ fn part_of(
     Ok((counts, None))
 }
 
-fn tell(failure: &Failure, subject: &dyn Subject, backing: &Backing, host: &Host) -> anyhow::Result<()> {
-    let Failure { seed, length, steps, broken } = failure;
-    let law = broken.law.unwrap_or("a case that cannot go on");
-    println!("{law}: broken by {} on {backing}, kernel {}", subject.name(), host.kernel);
-    println!("seed {seed}, {length} steps, of which {} show it:", steps.len());
-    for step in steps {
-        println!("  {step}");
-    }
-    for finding in &broken.findings {
-        println!("{finding}");
-    }
+/// Says everything about a failure, and keeps it.
+fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<()> {
+    say(failure, campaign, backing)?;
+    let Failure { seed, steps, broken, .. } = failure;
     let kept = Counterexample {
         law: broken.law.map(str::to_owned),
-        subject: subject.name(),
+        subject: campaign.subject.name(),
         backing: backing.to_string(),
-        kernel: host.kernel.clone(),
+        kernel: campaign.host.kernel.clone(),
         seed: *seed,
         steps: steps.clone(),
         findings: broken.findings.clone(),
     };
-    let [json, script] = kept.keep(subject.mount_options().as_deref()).context("cannot keep the counterexample")?;
+    let mount_options = campaign.subject.mount_options();
+    let [json, script] = kept.keep(mount_options.as_deref()).context("cannot keep the counterexample")?;
     println!("kept, and run first next time: {}", json.display());
     println!("without this code: {}\n", script.display());
+    Ok(())
+}
+
+fn say(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<()> {
+    let (subject, kernel) = (campaign.subject.name(), &campaign.host.kernel);
+    let scene = std::thread::scope(|scope| {
+        let look = || prepare_thread().map(|()| campaign.scene(&failure.steps));
+        scope.spawn(look).join().map_err(|_| anyhow::anyhow!("what the case left cannot be looked at"))
+    })??;
+    let verdict = Verdict { failure, subject: &subject, backing: &backing.to_string(), kernel, scene: scene.as_ref() };
+    print!("{verdict}");
     Ok(())
 }
