@@ -1,8 +1,10 @@
 //! Laws of layered file systems, held against anything that stacks layers, on a real kernel.
 
+pub mod again;
 pub mod backing;
 pub mod campaign;
 pub mod case;
+pub mod console;
 pub mod counterexample;
 pub mod enter;
 pub mod generate;
@@ -12,6 +14,7 @@ pub mod listing;
 pub mod machine;
 mod mapping;
 mod mount_line;
+pub mod page;
 pub mod perform;
 pub mod requirement;
 pub mod scene;

@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use layerlab_properties::again;
 use layerlab_properties::backing::{Backing, BackingError};
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
-use layerlab_properties::counterexample::{self, Counterexample};
+use layerlab_properties::counterexample::Counterexample;
 use layerlab_properties::enter::in_namespaces;
 use layerlab_properties::laws::{self, Law};
 use layerlab_properties::machine::Host;
 use layerlab_properties::requirement::{self, Requirement};
 use layerlab_properties::shard::Shard;
 use layerlab_properties::subjects::{self, Subject};
-use layerlab_properties::verdict::Verdict;
+use layerlab_properties::verdict;
 
 const FAILED: u8 = 1;
 /// As automake and others have it: not run, because this host cannot.
@@ -129,7 +130,7 @@ fn held(
     };
     let host = &host.on(place.path()).with_context(|| format!("cannot try what {backing} does"))?;
     let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
-    let again = known(&campaign, backing)?;
+    let again = again::kept(&campaign, backing)? + again::pages(&campaign, backing)?;
     let seed = cli.seed.unwrap_or_else(fresh_seed);
     let begun = Instant::now();
     let parts: Vec<_> = std::thread::scope(|scope| {
@@ -164,35 +165,6 @@ fn held(
         if failures.is_empty() { "every law held" } else { "a law broke" }
     );
     Ok(if failures.is_empty() && again == 0 { 0 } else { FAILED })
-}
-
-/// Runs what failed before, in a thread of its own; how many still fail. What holds now is forgotten.
-fn known(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize> {
-    let kept = counterexample::kept(&campaign.subject.name()).context("cannot read what failed before")?;
-    let mut still = 0;
-    let is_watched = |law: &str| campaign.laws.iter().any(|watching| watching.name() == law);
-    let is_meant =
-        |kept: &Counterexample| kept.backing == backing.to_string() && kept.law.as_deref().is_none_or(is_watched);
-    for (path, kept) in kept.iter().filter(|(_, kept)| is_meant(kept)) {
-        let replayed = std::thread::scope(|scope| {
-            let replay = || prepare_thread().map(|()| campaign.replay(&kept.steps));
-            scope.spawn(replay).join().map_err(|_| anyhow::anyhow!("{} cannot be replayed", path.display()))
-        })??;
-        match replayed {
-            Err(broken) => {
-                still += 1;
-                println!("still broken ({}):", path.display());
-                let steps = kept.steps.clone();
-                say(&Failure { seed: kept.seed, length: steps.len(), steps, broken }, campaign, backing)?;
-            }
-            Ok(()) => {
-                println!("holds now: {} ({}), forgotten", kept.law.as_deref().unwrap_or("goes on"), path.display());
-                std::fs::remove_file(path)?;
-                let _ = std::fs::remove_file(path.with_extension("sh"));
-            }
-        }
-    }
-    Ok(still)
 }
 
 fn chosen(wanted: &[String]) -> anyhow::Result<Vec<&'static dyn Law>> {
@@ -236,7 +208,7 @@ fn part_of(
 
 /// Says everything about a failure, and keeps it.
 fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<()> {
-    say(failure, campaign, backing)?;
+    print!("{}", verdict::of(failure, campaign, backing)?);
     let Failure { seed, steps, broken, .. } = failure;
     let kept = Counterexample {
         law: broken.law.map(str::to_owned),
@@ -248,19 +220,9 @@ fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow
         findings: broken.findings.clone(),
     };
     let mount_options = campaign.subject.mount_options();
-    let [json, script] = kept.keep(mount_options.as_deref()).context("cannot keep the counterexample")?;
-    println!("kept, and run first next time: {}", json.display());
-    println!("without this code: {}\n", script.display());
-    Ok(())
-}
-
-fn say(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<()> {
-    let (subject, kernel) = (campaign.subject.name(), &campaign.host.kernel);
-    let scene = std::thread::scope(|scope| {
-        let look = || prepare_thread().map(|()| campaign.scene(&failure.steps));
-        scope.spawn(look).join().map_err(|_| anyhow::anyhow!("what the case left cannot be looked at"))
-    })??;
-    let verdict = Verdict { failure, subject: &subject, backing: &backing.to_string(), kernel, scene: scene.as_ref() };
-    print!("{verdict}");
+    let paths = kept.keep(mount_options.as_deref()).context("cannot keep the counterexample")?;
+    println!("kept, and run first next time: {}", paths.json.display());
+    println!("without this code: {}", paths.script.display());
+    println!("as a page for scenarios/cases/regressions: {}\n", paths.page.display());
     Ok(())
 }

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use crate::campaign::Failure;
+use crate::backing::Backing;
+use crate::campaign::{Campaign, Failure};
+use crate::case::prepare_thread;
 use crate::known;
 use crate::scene::Scene;
 
@@ -19,6 +21,17 @@ pub struct Verdict<'a> {
     pub kernel: &'a str,
     /// What is to be seen at the end; none when the case could not be begun once more.
     pub scene: Option<&'a Scene>,
+}
+
+/// What is said of a failure of `campaign`. It is run once more, in a thread of its own, to be looked at.
+pub fn of(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<String> {
+    let (subject, kernel) = (campaign.subject.name(), &campaign.host.kernel);
+    let scene = std::thread::scope(|scope| {
+        let look = || prepare_thread().map(|()| campaign.scene(&failure.steps));
+        scope.spawn(look).join().map_err(|_| anyhow::anyhow!("what the case left cannot be looked at"))
+    })??;
+    let verdict = Verdict { failure, subject: &subject, backing: &backing.to_string(), kernel, scene: scene.as_ref() };
+    Ok(verdict.to_string())
 }
 
 impl fmt::Display for Verdict<'_> {
