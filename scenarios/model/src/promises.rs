@@ -41,6 +41,13 @@ pub struct Promises {
     /// A rename that leaves a whiteout and is refused changes no time; on ext4 it has written the whiteout and takes it back
     /// (`ext4_rename` of `fs/ext4/namei.c`). Nothing is promised then, and it is not done.
     pub refused_whiteouts_keep_times: bool,
+    /// A further name of a file that was copied up is listed with its inode number (`d_ino`); not where overlayfs keeps its list of a
+    /// directory of the upper layer, which a new link does not renew (`ovl_instantiate` of `fs/overlayfs/dir.c`).
+    pub further_names_are_listed_with_their_inode: bool,
+    /// A diff sees every change; else it compares what lstat(2) tells, by name, as Docker's drivers without an upper layer do
+    /// (`changesDiff` of moby's archive package): content of the same size and time, the time of a directory and which names are one file
+    /// stay unseen.
+    pub diffs_see_everything: bool,
     /// The machine's settings.
     pub protected: Protected,
 }
@@ -61,6 +68,8 @@ impl Promises {
         full_directories_are_not_empty: true,
         refused_whiteouts_keep_times: true,
         punching_takes_privileges: true,
+        further_names_are_listed_with_their_inode: true,
+        diffs_see_everything: true,
         protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },
     };
 }

@@ -47,6 +47,8 @@ pub struct Said {
     pub lines: Vec<Line>,
     /// The tree at the end.
     pub tree: Flat,
+    /// The tree when the last container began.
+    pub below: Flat,
     /// How many names each of its files has.
     pub links: BTreeMap<Names, u32>,
 }
@@ -105,6 +107,7 @@ impl Machines {
 pub fn said(steps: &[Step], has_layers: bool) -> Result<Said, String> {
     let mut machines = Machines::new(has_layers);
     let mut lines = Vec::new();
+    let mut below = Flat::new();
     let mut at = 0;
     while let Some(step) = steps.get(at) {
         let has_nodes = has_nodes(machines.union());
@@ -114,6 +117,7 @@ pub fn said(steps: &[Step], has_layers: bool) -> Result<Said, String> {
             Operation::Remount => lines.push(Line::Remount),
             Operation::Commit => {
                 what_a_tar_loses(&machines.tree()?).map_or(Ok(()), Err)?;
+                below = machines.tree()?;
                 lines.push(Line::Commit);
             }
             Operation::Open { slot, path, flags, mode } => {
@@ -169,7 +173,7 @@ pub fn said(steps: &[Step], has_layers: bool) -> Result<Said, String> {
     let tree = machines.tree()?;
     let links = |leaf: &Leaf| machines.union().inode(leaf.file).links;
     let links = tree.iter().map(|(names, leaf)| (names.clone(), links(leaf))).collect();
-    Ok(Said { lines, tree, links })
+    Ok(Said { lines, tree, below, links })
 }
 
 fn exec(user: User, command: String, expected: &Result<Answer, Errno>) -> Line {

@@ -23,5 +23,6 @@ pub mod shrink;
 pub mod sim;
 pub mod simplify;
 pub mod subjects;
+pub mod tar;
 pub mod tree;
 pub mod verdict;

@@ -133,6 +133,7 @@ mod tests {
             xattrs: BTreeMap::new(),
             marks: Marks::default(),
             is_listed_as_what_it_is: true,
+            is_listed_with_its_inode: true,
         }
     }
 

@@ -17,6 +17,7 @@ use layerlab_properties::requirement::{self, Requirement};
 use layerlab_properties::shard::Shard;
 use layerlab_properties::subjects::{self, Subject};
 use layerlab_properties::verdict;
+use rustix::process::{Resource, Rlimit};
 
 const FAILED: u8 = 1;
 /// As automake and others have it: not run, because this host cannot.
@@ -54,16 +55,29 @@ struct Cli {
     /// A part of the cases, `2/3` for the second of three; all parts from one seed are the whole
     #[arg(long, value_name = "I/N", requires = "seed")]
     shard: Option<Shard>,
-    /// How many at once
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=256))]
+    /// How many at once; most of the time a case waits for the kernel to mount and unmount
+    #[arg(long, default_value_t = threads(), value_parser = clap::value_parser!(u64).range(1..=256))]
     threads: u64,
     /// Show how often each kind of step came out how
     #[arg(long)]
     counts: bool,
 }
 
+/// Each layer of a stack is held open.
+fn allow_many_files() -> Result<(), rustix::io::Errno> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+}
+
+fn threads() -> u64 {
+    4 * std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(errno) = allow_many_files() {
+        eprintln!("layerlab-laws: cannot open many files at once: {errno}");
+    }
     let entered = in_namespaces(cli.rootless, |map| {
         run(&cli, &Host::probe(map.allows_groups())).unwrap_or_else(|error| {
             eprintln!("layerlab-laws: {error:#}");

@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use layerlab_model::changes::{Content, Leaf};
+use layerlab_model::changes::{self, Content, Leaf, Names};
 use layerlab_model::errno::Errno;
 use layerlab_model::inode::{Node, Stamp};
 use layerlab_model::operation::{Answer, Step, User};
@@ -189,6 +189,9 @@ fn console(text: &mut String, said: &Said) {
     *text += "```\n\nThis is there in the end, and nothing else.\n\n```console\n";
     let mut last = String::new();
     listing(&mut last, layer, said);
+    if layer > 1 {
+        changed(&mut last, layer, said);
+    }
     *text += last.trim_start();
     *text += "```\n\n";
 }
@@ -246,6 +249,36 @@ fn listing(text: &mut String, layer: usize, said: &Said) {
     if !paths.is_empty() {
         lines(text, layer, &format!("stat -c \"%Y %n\" {}", paths.join(" ")), &times);
     }
+}
+
+/// What `docker diff` says, unless times decide that a typist may miss.
+fn changed(text: &mut String, layer: usize, said: &Said) {
+    let is_a_matter_of_time = said.tree.iter().any(|(names, leaf)| {
+        said.below.get(names).is_some_and(|old| {
+            old.meta.mtime != leaf.meta.mtime && !changes::lstat_tells(&with_time_of(old, leaf), leaf)
+        })
+    });
+    if is_a_matter_of_time {
+        return;
+    }
+    let changes = changes::compared(&said.below, &said.tree);
+    let mut told: Vec<String> = changes.iter().map(|(letter, names)| format!("{letter:?} {}", path(names))).collect();
+    let roots = [&said.below, &said.tree].map(|tree| tree.get(&Names::new()));
+    let is_root_changed = matches!(roots, [Some(old), Some(new)] if changes::lstat_tells(old, new));
+    if !told.is_empty() || is_root_changed {
+        told.insert(0, format!("C {ROOT}"));
+    }
+    let _ = writeln!(text, "\n# docker diff case-{layer}");
+    if told.len() > 1 {
+        *text += "? unordered\n";
+    }
+    told.iter().for_each(|line| push(text, line));
+}
+
+fn with_time_of(one: &Leaf, other: &Leaf) -> Leaf {
+    let mut leaf = one.clone();
+    leaf.meta.mtime = other.meta.mtime;
+    leaf
 }
 
 fn lines(text: &mut String, layer: usize, command: &str, lines: &[String]) {

@@ -8,7 +8,8 @@
 //! # The format
 //! A page may open with a front matter between `---` lines (`source:`, `targets:` and `driver:`, lists separated
 //! by commas (the first driver is the default, and without any it is overlay2), `users: several` where other users than root own something,
-//! and `law:`, `subject:`, `seed:`, `kernel:` where the laws wrote it), then comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`]),
+//! `checklist:`, which behaviours of `scenarios/checklist.toml` it checks, and `law:`, `subject:`, `seed:`, `kernel:` where the laws wrote it), then
+//! comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`]),
 //! `steps` (what the laws replay on a storage driver, the simulator on its model) and `text` (prose); an indented block, a fence inside HTML and a block without an end are refused. In a console block:
 //!
 //! | line | meaning |
