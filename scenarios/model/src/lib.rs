@@ -7,6 +7,7 @@
 
 pub mod changes;
 pub mod errno;
+pub mod images;
 pub mod inode;
 pub mod operation;
 pub mod process;

@@ -22,6 +22,7 @@ pub mod shard;
 pub mod shrink;
 pub mod sim;
 pub mod simplify;
+pub mod stores;
 pub mod subjects;
 pub mod tar;
 pub mod tree;

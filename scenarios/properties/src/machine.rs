@@ -1,13 +1,15 @@
 //! The machine that laws run on: what this process may do here, read once and never guessed from a version.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use layerlab_model::errno::Errno;
 use layerlab_model::promises::{Promises, Protected};
 use rustix::fs::{CWD, FallocateFlags, RenameFlags, XattrFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 /// What the kernel and the privileges of this process allow.
 #[derive(Debug, Clone)]
@@ -83,11 +85,33 @@ fn tried_in(place: &Path, promises: Promises) -> io::Result<Promises> {
             rustix::fs::getxattr(&file, "security.capability", &mut [0_u8; 64][..]).is_err()
         }
     };
+    let privileged = place.join("privileged");
+    fs::write(&privileged, [])?;
+    fs::set_permissions(&privileged, Permissions::from_mode(0o4777))?;
+    without(CapabilitySet::FSETID, || truncate(&privileged))?;
+    let truncating_takes = fs::metadata(&privileged)?.mode() & 0o4000 == 0;
+
     Ok(Promises {
         exchanged_directories_keep_their_time: keeps_time,
         full_directories_are_not_empty: refusal == Some(Errno::NOTEMPTY.0),
         refused_whiteouts_keep_times: keeps_time_of_parent,
         punching_takes_privileges: takes,
+        truncating_nothing_takes_privileges: truncating_takes,
         ..promises
     })
+}
+
+/// By its path: what is open for writing is treated in another way.
+fn truncate(path: &Path) -> io::Result<()> {
+    Ok(nix::unistd::truncate(path, 0)?)
+}
+
+/// Runs `body` without a capability; only this thread is (capabilities(7)).
+fn without<T>(capability: CapabilitySet, body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let before = capabilities(None)?;
+    let less = CapabilitySets { effective: before.effective.difference(capability), ..before };
+    set_capabilities(None, less)?;
+    let done = body();
+    set_capabilities(None, before)?;
+    done
 }

@@ -32,6 +32,8 @@ type Spoil = fn(&Path);
 
 struct Faulty<'a> {
     inner: &'a dyn Subject,
+    /// Whose promises it makes.
+    promises: &'a dyn Subject,
     wrong: Wrong,
     spoil: Spoil,
 }
@@ -52,7 +54,7 @@ impl Subject for Faulty<'_> {
     }
 
     fn promises(&self, host: &Host) -> Promises {
-        self.inner.promises(host)
+        self.promises.promises(host)
     }
 
     fn refusal(&self, host: &Host) -> Option<String> {
@@ -132,14 +134,23 @@ fn below(directory: &Path) -> Vec<PathBuf> {
 
 /// The first failure of overlayfs with a fault; `None` when this machine cannot be asked.
 fn found(wrong: Wrong, spoil: Spoil) -> Option<Failure> {
+    found_in(["overlay"; 2], wrong, spoil)
+}
+
+/// The same of the subject that is named first, which makes the promises of the second.
+fn found_in([inner, promises]: [&str; 2], wrong: Wrong, spoil: Spoil) -> Option<Failure> {
     if !rustix::process::geteuid().is_root() {
         skip("root", "faults are planted in overlay mounts");
         return None;
     }
     let host = Host::probe(true);
     let all = subjects::all();
-    let inner = all.iter().find(|subject| subject.name() == "overlay").unwrap();
-    let faulty = Faulty { inner: &**inner, wrong, spoil };
+    let named = |name: &str| &**all.iter().find(|subject| subject.name() == name).unwrap();
+    let faulty = Faulty { inner: named(inner), promises: named(promises), wrong, spoil };
+    if let Some(reason) = faulty.promises.refusal(&host) {
+        skip("root", &reason);
+        return None;
+    }
     std::thread::scope(|scope| {
         let search = || {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
@@ -161,7 +172,11 @@ fn found(wrong: Wrong, spoil: Spoil) -> Option<Failure> {
 }
 
 fn is_shown(name: &str, wrong: Wrong, spoil: Spoil) {
-    let Some(failure) = found(wrong, spoil) else { return };
+    is_shown_of(name, found(wrong, spoil));
+}
+
+fn is_shown_of(name: &str, failure: Option<Failure>) {
+    let Some(failure) = failure else { return };
     let text: Vec<String> = failure.steps.iter().map(ToString::to_string).collect();
     assert!(failure.steps.len() <= STEPS_MAX, "{name}: {} steps\n{}", text.len(), text.join("\n"));
     assert!(failure.broken.law.is_some(), "{name}: {:?}", failure.broken);
@@ -297,6 +312,26 @@ fn a_commit_that_empties_files() {
         }
     };
     is_shown("contents", nothing_wrong, spoil);
+}
+
+#[test]
+fn an_index_that_is_not_there() {
+    is_shown_of("index", found_in(["overlay", "overlay-index"], nothing_wrong, nothing_spoilt));
+}
+
+#[test]
+fn a_copy_up_that_takes_the_content_along() {
+    is_shown_of("metacopy", found_in(["overlay-redirect", "overlay-metacopy"], nothing_wrong, nothing_spoilt));
+}
+
+#[test]
+fn a_commit_that_forgets_where_content_lies() {
+    let spoil: Spoil = |upper| {
+        for path in below(upper) {
+            let _ = rustix::fs::lremovexattr(&path, "trusted.overlay.metacopy");
+        }
+    };
+    is_shown_of("content below", found_in(["overlay-metacopy"; 2], nothing_wrong, spoil));
 }
 
 /// Where layers can lie on most machines: a file system that can be an overlay's upper one.

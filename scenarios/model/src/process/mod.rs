@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
 use crate::inode::{At, Body, Meta, Stamp, mode};
-use crate::operation::{Access, Allocate, Answer, Operation, Replace, Slot, Step, User};
+use crate::operation::{Access, Allocate, Answer, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
-use crate::union::{Moved, Seen, Union};
+use crate::union::{Indexed, Moved, Seen, Union};
 
 mod attributes;
 mod contents;
@@ -83,7 +83,13 @@ impl Machine {
     /// A machine with an empty root directory of mode 0755 that is root's.
     pub fn new(promises: Promises) -> Machine {
         let root = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Stamp::Clock(0), xattrs: BTreeMap::new() };
-        Machine { union: Union::new(root), promises, open: HashMap::new(), copies: HashSet::new(), copied: Vec::new() }
+        let indexed = match (promises.removed_is_copied_up, promises.hard_links_survive_copy_up) {
+            (true, _) => Indexed::Everything,
+            (false, true) => Indexed::Linked,
+            (false, false) => Indexed::Nothing,
+        };
+        let union = Union::with(root, indexed, promises.content_stays_below);
+        Machine { union, promises, open: HashMap::new(), copies: HashSet::new(), copied: Vec::new() }
     }
 
     /// The tree as it is.
@@ -118,6 +124,27 @@ impl Machine {
             let set_ids = mode::SET_UID | mode::SET_GID;
             return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
         }
+        if let Operation::Chmod { target: Target::Slot(slot), .. }
+        | Operation::Chown { target: Target::Slot(slot), .. }
+        | Operation::SetTime { target: Target::Slot(slot), .. }
+        | Operation::SetXattr { target: Target::Slot(slot), .. }
+        | Operation::RemoveXattr { target: Target::Slot(slot), .. } = &step.operation
+            && !self.promises.removed_directories_stay_removed
+            && let Some(open) = self.open.get(slot)
+            && self.union.inode(open.at).is_directory()
+            && !self.union.is_upper(open.at)
+        {
+            let now = self.union.at(&open.path);
+            return now.is_some_and(|now| now.top() != open.at && matches!(now, Seen::Directory(_)));
+        }
+        if let Operation::Truncate { target: Target::Path(path), length: 0 } = &step.operation
+            && !self.promises.truncating_nothing_takes_privileges
+            && let Ok((_, seen)) = self.existing(step.user, path, true)
+        {
+            let inode = self.union.inode(seen.top());
+            let is_empty = matches!(&inode.body, Body::File(bytes) if bytes.is_empty());
+            return is_empty && inode.meta.mode & (mode::SET_UID | mode::SET_GID) != 0;
+        }
         if let Operation::Rename { from, to, replace: Replace::Yes | Replace::No } = &step.operation
             && let (Ok(old), Ok(new)) = (self.walk(step.user, from, false), self.walk(step.user, to, false))
             && matches!(old.seen, Some(Seen::Directory(_)))
@@ -131,13 +158,17 @@ impl Machine {
                 return true;
             }
         }
-        if let Operation::Rename { from, to, .. } = &step.operation
+        if let Operation::Rename { from, to, replace: Replace::Yes } = &step.operation
             && self.promises.lower_directories_move
+            && let Ok(target) = self.walk(step.user, to, false)
+            && matches!(target.seen, Some(Seen::Directory(_)))
         {
-            return [from, to].iter().any(|path| path.as_bytes().len() > REDIRECT_BYTES_SURE);
+            return from.as_bytes().len() > REDIRECT_BYTES_SURE;
         }
         let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
-        !self.promises.copies_can_be_linked && at.is_some_and(|seen| is_copy(seen.top()))
+        let is_kept = |at: At| self.promises.origins_of_nodes_are_kept || self.union.inode(at).is_file();
+        let can_be_linked = |at: At| self.promises.copies_can_be_linked && is_kept(at);
+        at.is_some_and(|seen| is_copy(seen.top()) && !can_be_linked(seen.top()))
     }
 
     /// Does one thing.
@@ -200,6 +231,9 @@ impl Machine {
     fn unmount(&mut self) {
         self.open.clear();
         self.copies.clear();
+        if !self.promises.numbers_of_names_survive_a_remount {
+            self.union.count_names_on_disk();
+        }
     }
 
     /// The upper inode of what is at `path`, which is there.
@@ -207,12 +241,17 @@ impl Machine {
         self.union.copy_up(path).ok_or(Errno::NOENT)
     }
 
+    /// The same, and its content with it.
+    fn copied_up_whole(&mut self, path: &[Text]) -> Result<usize, Errno> {
+        self.union.copy_up_whole(path).ok_or(Errno::NOENT)
+    }
+
     /// Open files go on with the copy. A file that has several names in a lower layer is, by each of them, a file of its
-    /// own (overlayfs, "Non-standard behavior").
+    /// own, unless the index keeps it whole (overlayfs, "Non-standard behavior").
     fn follow_copies(&mut self) {
         for moved in self.union.take_moved() {
             self.copies.insert(moved.to.inode);
-            let is_one = self.union.inode(moved.from).links <= 1;
+            let is_one = self.union.inode(moved.from).links <= 1 || self.union.is_kept_whole(moved.from);
             for open in self.open.values_mut() {
                 if open.at == moved.from && (is_one || open.path == moved.path) {
                     open.at = moved.to;

@@ -38,6 +38,7 @@ impl Subject for EngineDriver {
             inode_numbers_survive_a_remount: is_copy || host.promises().first_namespace,
             refused_xattrs_copy_up: !is_copy,
             refused_renames_prepare: !is_copy,
+            removed_directories_stay_removed: is_copy,
             further_names_are_listed_with_their_inode: is_copy,
             diffs_see_everything: !is_copy,
             ..host.promises()
