@@ -1,5 +1,7 @@
 //! A store without a fault keeps every law, with each storage driver; faults planted for the occasion are found by the law that is
 //! about them, and shown in at most four acts.
+//!
+//! Checklist: N-28~
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 

@@ -13,6 +13,7 @@ use crate::subjects::SubjectError;
 
 pub mod archive;
 pub mod case;
+pub mod counterexample;
 mod engine;
 pub mod laws;
 pub mod shelf;
@@ -124,4 +125,27 @@ pub struct Carried {
     pub trees: [Vec<archive::Content>; 2],
     /// What is on disk there.
     pub there: shelf::Shelf,
+}
+
+/// A kind of store.
+pub struct Kind {
+    driver: &'static str,
+}
+
+/// Every kind: this engine's store with each of its drivers.
+pub fn all() -> Vec<Kind> {
+    let built_in = layerlab_engine::driver::KNOWN.iter().filter(|known| known.is_built_in());
+    built_in.map(|known| Kind { driver: known.name }).collect()
+}
+
+impl Kind {
+    /// What people call it, for `--subject`.
+    pub fn name(&self) -> String {
+        format!("store-{}", self.driver)
+    }
+
+    /// An empty one below the empty directory `place`.
+    pub fn begin(&self, place: &Path) -> Result<Box<dyn Shop>, SubjectError> {
+        Ok(Box::new(EngineShop::open(place, self.driver)?))
+    }
 }

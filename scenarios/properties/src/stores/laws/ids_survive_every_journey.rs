@@ -2,6 +2,8 @@
 //! the same after save and load in another store, where a container of the image has the same tree.
 //!
 //! *Source*: the OCI image-spec's `config.md`, "Layer DiffID", "Layer ChainID", "ImageID".
+//!
+//! Checklist: ID-01, ID-08~, GC-09~, N-09~
 
 use layerlab_model::store::{chain_ids, digest};
 

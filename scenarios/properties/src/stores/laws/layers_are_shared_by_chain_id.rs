@@ -1,5 +1,7 @@
 //! `layers on disk = { chain IDs of all images }`: two images share a layer exactly when its chain ID is the same in both; each lies in
 //! a directory of its own, on the layer that its chain ID says.
+//!
+//! Checklist: DL-14, GC-02, CR-01
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,7 @@
 //! `directories on disk = layers reached`, and `bytes = f(images)`: what is removed leaves nothing behind, what is left loses nothing.
 //! The same images take the same files and bytes whatever was there in between; without images there is what there was at first.
+//!
+//! Checklist: GC-01, N-15
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,0 +1,129 @@
+//! A case of a store that broke a law, kept: as JSON that is run first next time, and as a script for any engine with Docker's words.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+
+use super::{Act, archive};
+use crate::counterexample::directory;
+
+/// What is kept of a failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counterexample {
+    /// The law that it breaks; none when the case could not go on.
+    pub law: Option<String>,
+    /// The subject.
+    pub subject: String,
+    /// What it lay on.
+    pub backing: String,
+    /// The kernel it was found on.
+    pub kernel: String,
+    /// What it was drawn from.
+    pub seed: u64,
+    /// How to show it.
+    pub acts: Vec<Act>,
+    /// What was not as it should be.
+    pub findings: Vec<String>,
+}
+
+/// What is kept of a subject, sorted by file name. A file that is none of ours is passed over.
+pub fn kept(subject: &str) -> io::Result<Vec<(PathBuf, Counterexample)>> {
+    let entries = match fs::read_dir(directory(subject)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = fs::read_to_string(&path)?;
+        Ok(serde_json::from_str(&text).ok().map(|counterexample| (path, counterexample)))
+    };
+    paths.into_iter().map(read).filter_map(Result::transpose).collect()
+}
+
+impl Counterexample {
+    /// Writes JSON and script into [`directory`]; the paths of both.
+    pub fn keep(&self) -> io::Result<[PathBuf; 2]> {
+        let directory = directory(&self.subject);
+        fs::create_dir_all(&directory)?;
+        let stem = format!("{}-{}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
+        let path = |extension: &str| directory.join(format!("{stem}.{extension}"));
+        fs::write(path("json"), serde_json::to_string_pretty(self)?)?;
+        fs::write(path("sh"), self.script()?)?;
+        fs::set_permissions(path("sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok([path("json"), path("sh")])
+    }
+
+    /// A shell script that does the acts with an engine's command and shows what the store has then.
+    pub fn script(&self) -> io::Result<String> {
+        let law = self.law.as_deref().unwrap_or("a case that cannot go on");
+        let mut text = String::from("#!/bin/sh\n");
+        let _ = writeln!(text, "# {law}: broken by {} on {}, kernel {}.", self.subject, self.backing, self.kernel);
+        for line in self.findings.iter().flat_map(|finding| finding.lines()) {
+            let _ = writeln!(text, "#   {line}");
+        }
+        text += BEGINNING;
+        let collection = archive::collection()?;
+        let (mut names, mut named) = (Vec::<String>::new(), 0);
+        for act in &self.acts {
+            let image = |number: &usize| (!names.is_empty()).then(|| names[number % names.len()].clone());
+            let new = format!("image-{:04}:latest", named + 1);
+            let line = match act {
+                Act::Load { layers } => {
+                    let layers: Vec<&[u8]> = layers.iter().map(|number| &collection[*number][..]).collect();
+                    let (archive, ..) = archive::image(&layers, &new)?;
+                    Some(format!("base64 -d <<'END' | $docker load -q\n{}\nEND", BASE64_STANDARD.encode(archive)))
+                }
+                Act::Commit { image: number, letter } => image(number).map(|image| {
+                    let letter = letter.map_or_else(|| "-".to_owned(), String::from);
+                    format!("commit {image} {letter} {new}")
+                }),
+                Act::Flatten { image: number } => image(number).map(|image| format!("flatten {image} {new}")),
+                Act::Carry { image: number } => image(number).map(|image| format!("carry {image}")),
+                Act::Remove { image: number } => image(number).map(|image| format!("$docker rmi {image}")),
+                Act::Reopen => Some("echo '-- the engine was started anew here'".to_owned()),
+            };
+            let Some(line) = line else { continue };
+            let _ = writeln!(text, "{line}");
+            match act {
+                Act::Remove { image } => drop(names.remove(image % names.len())),
+                Act::Load { .. } | Act::Commit { .. } | Act::Flatten { .. } => {
+                    named += 1;
+                    names.push(new);
+                }
+                Act::Carry { .. } | Act::Reopen => {}
+            }
+        }
+        Ok(text + "show\n")
+    }
+}
+
+const BEGINNING: &str = r#"# Needs an engine with docker's words: DOCKER names another than docker. Its images are called image-NNNN and stay.
+set -eu
+docker=${DOCKER:-docker}
+commit() {
+    container=$($docker create "$1" true)
+    [ "$2" = - ] || { printf %s "$2" > /tmp/new; $docker cp /tmp/new "$container:/new"; rm /tmp/new; }
+    $docker commit "$container" "$3"; $docker rm "$container"
+}
+flatten() {
+    container=$($docker create "$1" true)
+    $docker export "$container" | $docker import - "$2"; $docker rm "$container"
+}
+carry() {
+    place=$(mktemp -d); $docker save "$1" | tar -x -C "$place"
+    $docker inspect --format '{{.Id}} {{.RootFS.Layers}}' "$1"
+    (cd "$place"; cat manifest.json; echo; find . -name layer.tar -exec sha256sum {} +); rm -r "$place"
+}
+show() {
+    $docker images -a --no-trunc
+    root=$($docker info --format '{{.DockerRootDir}}/image/{{.Driver}}/layerdb/sha256')
+    for layer in "$root"/*; do echo "$layer $(cat "$layer/diff") $(cat "$layer/cache-id")"; done
+}
+"#;
