@@ -1,4 +1,5 @@
-//! A case that broke a law, kept: as JSON that is run first next time, and as a script that shows it without this code.
+//! A case that broke a law, kept: as JSON that is run first next time, as a script that shows it without this code, and as a page
+//! (`page.rs`).
 
 use std::fmt::Write as _;
 use std::fs;
@@ -52,10 +53,21 @@ pub fn kept(subject: &str) -> io::Result<Vec<(PathBuf, Counterexample)>> {
     paths.into_iter().map(read).filter_map(Result::transpose).collect()
 }
 
+/// Where a counterexample was written.
+#[derive(Debug)]
+pub struct Kept {
+    /// What is run first next time.
+    pub json: PathBuf,
+    /// What shows it without this code.
+    pub script: PathBuf,
+    /// What shows it on any engine.
+    pub page: PathBuf,
+}
+
 impl Counterexample {
-    /// Writes JSON and script into [`directory`]; `mount_options` are overlayfs's, none for a plain directory; `datadir+` as the
-    /// last of them says that the content of each layer is in a data-only layer. The paths of both.
-    pub fn keep(&self, mount_options: Option<&str>) -> io::Result<[PathBuf; 2]> {
+    /// Writes JSON, script and page into [`directory`]; `mount_options` are overlayfs's, none for a plain directory; `datadir+` as the
+    /// last of them says that the content of each layer is in a data-only layer.
+    pub fn keep(&self, mount_options: Option<&str>) -> io::Result<Kept> {
         let directory = directory(&self.subject);
         fs::create_dir_all(&directory)?;
         let stem = format!("{}-{}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
@@ -63,7 +75,8 @@ impl Counterexample {
         fs::write(path("json"), serde_json::to_string_pretty(self)?)?;
         fs::write(path("sh"), self.script(mount_options))?;
         fs::set_permissions(path("sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        Ok([path("json"), path("sh")])
+        fs::write(path("md"), self.page(&self.claim()))?;
+        Ok(Kept { json: path("json"), script: path("sh"), page: path("md") })
     }
 
     /// A shell script that does the steps on the kernel's own overlayfs (or in a plain directory) and shows what comes of them.

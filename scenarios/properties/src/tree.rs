@@ -426,7 +426,7 @@ pub fn changes(before: &Tree, after: &Tree, inodes: Inodes) -> Vec<Difference> {
     found
 }
 
-fn mark_differences(expected: &Marks, actual: &Marks) -> Vec<String> {
+pub(crate) fn mark_differences(expected: &Marks, actual: &Marks) -> Vec<String> {
     let mut found = Vec::new();
     if expected.opaque != actual.opaque && !(expected.opaque_is_free && actual.opaque) {
         found.push(format!("should {}be marked opaque", if expected.opaque { "" } else { "not " }));
@@ -460,7 +460,7 @@ fn texts(xattrs: &BTreeMap<Text, Vec<u8>>) -> BTreeMap<&Text, Text> {
 }
 
 /// Bytes as runs of letters: `x*5 y*3`.
-fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     let runs = bytes.chunk_by(|one, other| one == other);
     let text: Vec<String> = runs.map(|run| format!("{}*{}", Text(vec![run[0]]), run.len())).take(12).collect();
     if text.is_empty() { "nothing".to_owned() } else { text.join(" ") }
