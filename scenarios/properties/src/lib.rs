@@ -10,6 +10,7 @@ pub mod enter;
 pub mod generate;
 pub mod known;
 pub mod laws;
+pub mod list;
 pub mod listing;
 pub mod machine;
 mod mapping;

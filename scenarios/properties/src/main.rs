@@ -12,6 +12,7 @@ use layerlab_properties::case::prepare_thread;
 use layerlab_properties::counterexample::Counterexample;
 use layerlab_properties::enter::in_namespaces;
 use layerlab_properties::laws::{self, Law};
+use layerlab_properties::list;
 use layerlab_properties::machine::Host;
 use layerlab_properties::requirement::{self, Requirement};
 use layerlab_properties::shard::Shard;
@@ -58,6 +59,9 @@ struct Cli {
     /// How many at once; most of the time a case waits for the kernel to mount and unmount
     #[arg(long, default_value_t = threads(), value_parser = clap::value_parser!(u64).range(1..=256))]
     threads: u64,
+    /// Only say which laws, subjects and backings there are, and what of them this machine can have
+    #[arg(long)]
+    list: bool,
     /// Show how often each kind of step came out how
     #[arg(long)]
     counts: bool,
@@ -95,6 +99,10 @@ fn main() -> ExitCode {
 
 /// Every subject on every backing that was asked for: fails if one does, is skipped if all are.
 fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
+    if cli.list {
+        print!("{}", list::list(host)?);
+        return Ok(0);
+    }
     let laws = chosen(&cli.laws)?;
     if let Some(why) = requirement::wanting(&cli.require, host) {
         bail!(why);

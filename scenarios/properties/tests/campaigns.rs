@@ -116,3 +116,18 @@ fn a_skip_of_something_required_is_a_failure_that_names_it() {
     let refused = laws(&[&rootless[..], &["--require", "root"]].concat());
     assert!(!refused.status.success() && text(&refused).contains("root is required"), "{}", text(&refused));
 }
+
+#[test]
+fn what_there_is_is_listed() {
+    let output = Command::new(env!("CARGO_BIN_EXE_layerlab-laws")).args(["--list", "--rootless"]).output().unwrap();
+    let text = text(&output);
+    assert!(output.status.success(), "{text}");
+    let follows = |name: &str, rest: &str| {
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(name));
+        assert!(line.is_some_and(|line| line.contains(rest)), "{name}: {text}");
+    };
+    follows("plain", "can run");
+    follows("overlay-redirect", "root only");
+    follows("tmpfs", "can be had");
+    assert!(text.contains("\n  lower-layers-never-change\n      `lower layers after = lower layers before`"), "{text}");
+}
