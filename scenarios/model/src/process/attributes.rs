@@ -1,5 +1,6 @@
 //! Mode, owner, time and extended attributes: `fs/attr.c`, `fs/xattr.c`.
 
+use super::walk::Last;
 use super::{Machine, WRITE};
 use crate::errno::Errno;
 use crate::inode::{At, Inode, Meta, Stamp, mode};
@@ -11,17 +12,17 @@ pub(super) const CAPABILITY: &str = "security.capability";
 
 impl Machine {
     /// What `target` is, and the upper inode of it once somebody asks.
-    pub(super) fn target(&self, user: User, target: &Target, follow: bool) -> Result<At, Errno> {
+    pub(super) fn target(&self, user: User, target: &Target, last: Last) -> Result<At, Errno> {
         match target {
-            Target::Path(path) => Ok(self.existing(user, path, follow)?.1.top()),
+            Target::Path(path) => Ok(self.existing(user, path, last)?.1.top()),
             Target::Slot(slot) => Ok(self.slot(*slot)?.at),
         }
     }
 
-    pub(super) fn changed_target(&mut self, user: User, target: &Target, follow: bool) -> Result<&mut Inode, Errno> {
+    pub(super) fn changed_target(&mut self, user: User, target: &Target, last: Last) -> Result<&mut Inode, Errno> {
         let inode = match target {
             Target::Path(path) => {
-                let (path, _) = self.existing(user, path, follow)?;
+                let (path, _) = self.existing(user, path, last)?;
                 self.copied_up(&path)?
             }
             Target::Slot(slot) => self.changed(*slot)?,
@@ -30,26 +31,26 @@ impl Machine {
     }
 
     pub(super) fn chmod(&mut self, user: User, target: &Target, bits: u32) -> Result<Answer, Errno> {
-        let at = self.target(user, target, true)?;
+        let at = self.target(user, target, Last::FOLLOWED)?;
         let meta = &self.union.inode(at).meta;
         if !user.owns(meta) {
             return Err(Errno::PERM);
         }
         let lost = if user.is_in_group(meta.gid) { 0 } else { mode::SET_GID };
-        self.changed_target(user, target, true)?.meta.mode = bits & mode::ALL & !lost;
+        self.changed_target(user, target, Last::FOLLOWED)?.meta.mode = bits & mode::ALL & !lost;
         Ok(Answer::Done)
     }
 
     /// chown(2): the bits that give privileges go, for root too; so do capabilities. A directory keeps its bits.
     pub(super) fn chown(&mut self, user: User, target: &Target, uid: u32, gid: u32) -> Result<Answer, Errno> {
-        let at = self.target(user, target, false)?;
+        let at = self.target(user, target, Last::ITSELF)?;
         let meta = &self.union.inode(at).meta;
         let may_uid = user.has_capabilities() || meta.uid == user.id() && uid == meta.uid;
         let may_gid = user.has_capabilities() || meta.uid == user.id() && (gid == meta.gid || gid == user.id());
         if !may_uid || !may_gid {
             return Err(Errno::PERM);
         }
-        let inode = self.changed_target(user, target, false)?;
+        let inode = self.changed_target(user, target, Last::ITSELF)?;
         if !inode.is_directory() {
             let meta = &mut inode.meta;
             meta.mode &= !mode::SET_UID;
@@ -62,11 +63,11 @@ impl Machine {
     }
 
     pub(super) fn set_time(&mut self, user: User, target: &Target, stamp: Stamp) -> Result<Answer, Errno> {
-        let at = self.target(user, target, true)?;
+        let at = self.target(user, target, Last::FOLLOWED)?;
         if !user.owns(&self.union.inode(at).meta) {
             return Err(Errno::PERM);
         }
-        self.changed_target(user, target, true)?.meta.mtime = stamp;
+        self.changed_target(user, target, Last::FOLLOWED)?.meta.mtime = stamp;
         Ok(Answer::Done)
     }
 
@@ -100,7 +101,7 @@ impl Machine {
         value: &[u8],
         before: Before,
     ) -> Result<Answer, Errno> {
-        let at = self.target(user, target, true)?;
+        let at = self.target(user, target, Last::FOLLOWED)?;
         self.may_set_xattr(user, at, name)?;
         let refusal = match (before, self.union.inode(at).meta.xattrs.contains_key(name)) {
             (Before::Absent, true) => Some(Errno::EXIST),
@@ -109,21 +110,21 @@ impl Machine {
         };
         if let Some(refusal) = refusal {
             if self.promises.refused_xattrs_copy_up {
-                self.changed_target(user, target, true)?;
+                self.changed_target(user, target, Last::FOLLOWED)?;
             }
             return Err(refusal);
         }
-        self.changed_target(user, target, true)?.meta.xattrs.insert(name.clone(), value.to_vec());
+        self.changed_target(user, target, Last::FOLLOWED)?.meta.xattrs.insert(name.clone(), value.to_vec());
         Ok(Answer::Done)
     }
 
     pub(super) fn remove_xattr(&mut self, user: User, target: &Target, name: &Text) -> Result<Answer, Errno> {
-        let at = self.target(user, target, true)?;
+        let at = self.target(user, target, Last::FOLLOWED)?;
         self.may_set_xattr(user, at, name)?;
         if !self.union.inode(at).meta.xattrs.contains_key(name) {
             return Err(Errno::NODATA);
         }
-        self.changed_target(user, target, true)?.meta.xattrs.remove(name);
+        self.changed_target(user, target, Last::FOLLOWED)?.meta.xattrs.remove(name);
         Ok(Answer::Done)
     }
 }

@@ -1,6 +1,7 @@
 //! What is in files: reading, writing, mapping, copying, allocating, truncating; and what a write takes away.
 
 use super::attributes::{CAPABILITY, set_gid_to_drop};
+use super::walk::Last;
 use super::{Machine, Open, WRITE};
 use crate::errno::Errno;
 use crate::inode::{Body, mode};
@@ -145,7 +146,7 @@ impl Machine {
     pub(super) fn truncate(&mut self, user: User, target: &Target, length: u32) -> Result<Answer, Errno> {
         let inode = match target {
             Target::Path(path) => {
-                let (path, seen) = self.existing(user, path, true)?;
+                let (path, seen) = self.existing(user, path, Last::FOLLOWED)?;
                 match self.union.inode(seen.top()).body {
                     Body::Directory(_) => return Err(Errno::ISDIR),
                     Body::File(_) => {}

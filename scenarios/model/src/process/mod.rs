@@ -22,7 +22,7 @@ mod rename;
 mod walk;
 
 use attributes::CAPABILITY;
-use walk::parent_of;
+use walk::{Last, parent_of};
 
 /// How long a redirect can be whatever has moved before.
 const REDIRECT_BYTES_SURE: usize = 64;
@@ -104,7 +104,7 @@ impl Machine {
     /// Whether nothing is promised about what comes of `step`, so that it is better not done.
     pub fn promises_nothing_of(&self, step: &Step) -> bool {
         let at = match &step.operation {
-            Operation::Link { from, .. } => self.walk(step.user, from, false).ok().and_then(|place| place.seen),
+            Operation::Link { from, .. } => self.walk(step.user, from, Last::ITSELF).ok().and_then(|place| place.seen),
             Operation::LinkSlot { slot, .. } => self.open.get(slot).map(|open| Seen::Other(open.at)),
             _ => None,
         };
@@ -117,7 +117,7 @@ impl Machine {
             return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
         }
         if let Operation::Rename { from, to, replace: Replace::Yes | Replace::No } = &step.operation
-            && let (Ok(old), Ok(new)) = (self.walk(step.user, from, false), self.walk(step.user, to, false))
+            && let (Ok(old), Ok(new)) = (self.walk(step.user, from, Last::NAME), self.walk(step.user, to, Last::NAME))
             && matches!(old.seen, Some(Seen::Directory(_)))
         {
             let is_exchange =

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::walk::Last;
 use super::{Machine, Open, READ, SEARCH, WRITE};
 use crate::errno::Errno;
 use crate::inode::{At, Body, Inode, Meta, Node, mode};
@@ -19,14 +20,17 @@ impl Machine {
         bits: u32,
     ) -> Result<Answer, Errno> {
         self.open.remove(&slot);
+        // `build_open_flags` of `fs/open.c`.
+        if flags.create && flags.directory {
+            return Err(Errno::INVAL);
+        }
         let is_followed = !(flags.no_follow || flags.create && flags.exclusive);
-        let place = self.walk(user, path, is_followed)?;
+        let place = self.walk(user, path, Last::opened(is_followed, flags.create))?;
         let Some(seen) = place.seen.clone() else {
             if !flags.create {
                 return Err(Errno::NOENT);
             }
-            let (_, parent) = self.parent(&place.path).ok_or(Errno::NOENT)?;
-            self.may(user, &parent, WRITE | SEARCH)?;
+            self.may_create(user, &place.path)?;
             let inode = self.make(user, &place.path, bits, Body::File(Vec::new()))?;
             let at = At { layer: self.union.depth(), inode };
             self.hold(slot, at, place.path, flags);
@@ -101,7 +105,7 @@ impl Machine {
 
     pub(super) fn open_unnamed(&mut self, user: User, slot: Slot, path: &Text, bits: u32) -> Result<Answer, Errno> {
         self.open.remove(&slot);
-        let (path, seen) = self.existing(user, path, true)?;
+        let (path, seen) = self.existing(user, path, Last::FOLLOWED)?;
         if !matches!(seen, Seen::Directory(_)) {
             return Err(Errno::NOTDIR);
         }
