@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::acl::{self, Acl};
 use crate::inode::{Node, Time};
 use crate::text::Text;
 
@@ -136,6 +137,26 @@ pub enum Before {
     Present,
 }
 
+/// Which access control list (acl(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum List {
+    /// The one by which access is decided.
+    Access,
+    /// The one that what is made in a directory gets.
+    Default,
+}
+
+impl List {
+    /// The extended attribute that holds it.
+    pub fn xattr(self) -> &'static str {
+        match self {
+            List::Access => acl::ACCESS,
+            List::Default => acl::DEFAULT,
+        }
+    }
+}
+
 /// One thing done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -167,6 +188,8 @@ pub enum Operation {
     SetTime { target: Target, time: Time },
     /// `setxattr(2)`, `fsetxattr(2)`
     SetXattr { target: Target, name: Text, value: Text, before: Before },
+    /// `setxattr(2)`, `fsetxattr(2)` with an access control list; an empty one removes it.
+    SetAcl { target: Target, list: List, acl: Acl },
     /// `removexattr(2)`, `fremovexattr(2)`
     RemoveXattr { target: Target, name: Text },
     /// `mkdir(2)`
@@ -214,6 +237,7 @@ impl Operation {
             | Operation::Chown { target: Target::Path(path), .. }
             | Operation::SetTime { target: Target::Path(path), .. }
             | Operation::SetXattr { target: Target::Path(path), .. }
+            | Operation::SetAcl { target: Target::Path(path), .. }
             | Operation::RemoveXattr { target: Target::Path(path), .. } => vec![path],
             Operation::Link { from, to } | Operation::Rename { from, to, .. } => vec![from, to],
             _ => Vec::new(),
@@ -237,6 +261,8 @@ impl Operation {
             Operation::Chown { .. } => "chown",
             Operation::SetTime { .. } => "set-time",
             Operation::SetXattr { .. } => "set-xattr",
+            Operation::SetAcl { .. } => "set-acl",
+            Operation::RemoveXattr { name, .. } if name.as_bytes().starts_with(b"system.") => "remove-acl",
             Operation::RemoveXattr { .. } => "remove-xattr",
             Operation::Mkdir { .. } => "mkdir",
             Operation::Mknod { .. } => "mknod",

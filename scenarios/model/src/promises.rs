@@ -41,6 +41,11 @@ pub struct Promises {
     /// A rename that leaves a whiteout and is refused changes no time; on ext4 it has written the whiteout and takes it back
     /// (`ext4_rename` of `fs/ext4/namei.c`). Nothing is promised then, and it is not done.
     pub refused_whiteouts_keep_times: bool,
+    /// The file system keeps access control lists (acl(5)); else they are refused with `EOPNOTSUPP`.
+    pub has_acls: bool,
+    /// To remove an access control list that is not there is refused with `ENODATA` while the file lies in a lower layer
+    /// (`ovl_set_or_remove_acl` of `fs/overlayfs/inode.c`); else it succeeds.
+    pub missing_acls_are_missed_below: bool,
     /// The machine's settings.
     pub protected: Protected,
 }
@@ -61,6 +66,8 @@ impl Promises {
         full_directories_are_not_empty: true,
         refused_whiteouts_keep_times: true,
         punching_takes_privileges: true,
+        has_acls: true,
+        missing_acls_are_missed_below: false,
         protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },
     };
 }

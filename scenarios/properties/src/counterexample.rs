@@ -242,6 +242,10 @@ fn python(operation: &Operation) -> String {
             };
             format!("os.setxattr({}, {}, {}, {before})", file(target), bytes(name), bytes(value))
         }
+        Operation::SetAcl { target, list, acl } => {
+            let (name, value) = (Text::from(list.xattr()), Text(acl.bytes()));
+            format!("os.setxattr({}, {}, {})", file(target), bytes(&name), bytes(&value))
+        }
         Operation::RemoveXattr { target, name } => format!("os.removexattr({}, {})", file(target), bytes(name)),
         Operation::Mkdir { path, mode } => format!("os.mkdir({}, 0o{mode:o})", bytes(path)),
         Operation::Mknod { path, node, mode } => {

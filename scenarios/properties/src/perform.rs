@@ -133,10 +133,10 @@ impl Performer {
                     Before::Absent => XattrFlags::CREATE,
                     Before::Present => XattrFlags::REPLACE,
                 };
-                match target {
-                    Target::Path(path) => fs::setxattr(&path.0[..], &name.0[..], &value.0, flags).map(done),
-                    Target::Slot(slot) => fs::fsetxattr(self.slot(*slot)?, &name.0[..], &value.0, flags).map(done),
-                }
+                self.set_xattr(target, name.as_bytes(), value.as_bytes(), flags)
+            }
+            Operation::SetAcl { target, list, acl } => {
+                self.set_xattr(target, list.xattr().as_bytes(), &acl.bytes(), XattrFlags::empty())
             }
             Operation::RemoveXattr { target, name } => match target {
                 Target::Path(path) => fs::removexattr(&path.0[..], &name.0[..]).map(done),
@@ -172,6 +172,13 @@ impl Performer {
             }
             Operation::List { path } => list(path),
             Operation::Remount | Operation::Commit => Ok(Answer::Done),
+        }
+    }
+
+    fn set_xattr(&self, target: &Target, name: &[u8], value: &[u8], flags: XattrFlags) -> Done {
+        match target {
+            Target::Path(path) => fs::setxattr(&path.0[..], name, value, flags).map(done),
+            Target::Slot(slot) => fs::fsetxattr(self.slot(*slot)?, name, value, flags).map(done),
         }
     }
 

@@ -1,10 +1,12 @@
 //! Mode, owner, time and extended attributes: `fs/attr.c`, `fs/xattr.c`.
 
+use super::acl::follow_mode;
 use super::walk::Last;
 use super::{Machine, WRITE};
+use crate::acl::Acl;
 use crate::errno::Errno;
 use crate::inode::{At, Inode, Meta, Stamp, mode};
-use crate::operation::{Answer, Before, Target, User};
+use crate::operation::{Answer, Before, List, Target, User};
 use crate::text::Text;
 use crate::union::Seen;
 
@@ -37,7 +39,9 @@ impl Machine {
             return Err(Errno::PERM);
         }
         let lost = if user.is_in_group(meta.gid) { 0 } else { mode::SET_GID };
-        self.changed_target(user, target, Last::FOLLOWED)?.meta.mode = bits & mode::ALL & !lost;
+        let meta = &mut self.changed_target(user, target, Last::FOLLOWED)?.meta;
+        meta.mode = bits & mode::ALL & !lost;
+        follow_mode(meta);
         Ok(Answer::Done)
     }
 
@@ -102,6 +106,10 @@ impl Machine {
         before: Before,
     ) -> Result<Answer, Errno> {
         let at = self.target(user, target, Last::FOLLOWED)?;
+        if let Some(list) = List::of_xattr(name) {
+            // `do_setxattr` of `fs/xattr.c`: whether there is one already is not asked.
+            return self.set_acl(user, target, list, &Acl::of_bytes(value)?);
+        }
         self.may_set_xattr(user, at, name)?;
         let refusal = match (before, self.union.inode(at).meta.xattrs.contains_key(name)) {
             (Before::Absent, true) => Some(Errno::EXIST),
@@ -119,6 +127,9 @@ impl Machine {
     }
 
     pub(super) fn remove_xattr(&mut self, user: User, target: &Target, name: &Text) -> Result<Answer, Errno> {
+        if let Some(list) = List::of_xattr(name) {
+            return self.set_acl(user, target, list, &Acl::default());
+        }
         let at = self.target(user, target, Last::FOLLOWED)?;
         self.may_set_xattr(user, at, name)?;
         if !self.union.inode(at).meta.xattrs.contains_key(name) {

@@ -9,11 +9,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
 use crate::inode::{At, Body, Meta, Stamp, mode};
-use crate::operation::{Access, Allocate, Answer, Operation, Replace, Slot, Step, User};
+use crate::operation::{Access, Allocate, Answer, List, Operation, Replace, Slot, Step, User};
 use crate::promises::Promises;
 use crate::text::Text;
 use crate::union::{Seen, Union};
 
+mod acl;
 mod attributes;
 mod contents;
 mod names;
@@ -21,6 +22,7 @@ mod open;
 mod rename;
 mod walk;
 
+use acl::inherited;
 use attributes::CAPABILITY;
 use walk::{Last, parent_of};
 
@@ -134,6 +136,18 @@ impl Machine {
         {
             return [from, to].iter().any(|path| path.as_bytes().len() > REDIRECT_BYTES_SURE);
         }
+        let removed = match &step.operation {
+            Operation::SetAcl { target, list: List::Access, acl } if acl.0.is_empty() => Some(target),
+            Operation::SetXattr { target, name, .. } | Operation::RemoveXattr { target, name }
+                if List::of_xattr(name) == Some(List::Access) =>
+            {
+                Some(target)
+            }
+            _ => None,
+        };
+        if let Some(Ok(at)) = removed.map(|target| self.target(step.user, target, Last::FOLLOWED)) {
+            return self.may_lose_set_gid(step.user, at);
+        }
         let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
         !self.promises.copies_can_be_linked && at.is_some_and(|seen| is_copy(seen.top()))
     }
@@ -164,6 +178,7 @@ impl Machine {
             Operation::SetXattr { target, name, value, before } => {
                 self.set_xattr(user, target, name, value.as_bytes(), *before)
             }
+            Operation::SetAcl { target, list, acl } => self.set_acl(user, target, *list, acl),
             Operation::RemoveXattr { target, name } => self.remove_xattr(user, target, name),
             Operation::Mkdir { path, mode } => self.mkdir(user, path, *mode),
             Operation::Mknod { path, node, mode } => self.mknod(user, path, *node, *mode),
@@ -230,7 +245,11 @@ impl Machine {
                 bits &= !mode::SET_GID;
             }
         }
-        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs: BTreeMap::new() };
+        let (bits, xattrs) = match body {
+            Body::Symlink(_) => (bits, BTreeMap::new()),
+            _ => inherited(directory, bits, matches!(body, Body::Directory(_))),
+        };
+        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs };
         let inode = self.union.add(meta, body);
         self.union.name(parent, name, inode);
         self.union.touch(parent);

@@ -1,7 +1,6 @@
 //! Opening files: open(2), `do_open` and `may_open` of `fs/namei.c`.
 
-use std::collections::BTreeMap;
-
+use super::acl::inherited;
 use super::walk::Last;
 use super::{Machine, Open, READ, SEARCH, WRITE};
 use crate::errno::Errno;
@@ -113,7 +112,8 @@ impl Machine {
         let directory = self.copied_up(&path)?;
         let directory = &self.union.upper_mut(directory).meta;
         let gid = if directory.mode & mode::SET_GID != 0 { directory.gid } else { user.id() };
-        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs: BTreeMap::new() };
+        let (bits, xattrs) = inherited(directory, bits, false);
+        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs };
         let inode = self.union.add(meta, Body::File(Vec::new()));
         let at = At { layer: self.union.depth(), inode };
         let open = Open { at, path: Vec::new(), access: Access::ReadWrite, append: false, is_linkable: true };

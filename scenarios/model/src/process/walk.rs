@@ -1,5 +1,6 @@
 //! Where a path leads, and what a user may do there (path_resolution(7)).
 
+use super::acl::access;
 use super::{Machine, SEARCH, WRITE};
 use crate::errno::Errno;
 use crate::inode::{Body, Meta, mode};
@@ -103,14 +104,22 @@ impl Machine {
     }
 
     /// Whether `user` may do all of `wanted`: the owner's bits for the owner, the group's for the group, else the
-    /// others' (path_resolution(7)). Root may read and write everything and search every directory.
+    /// others' (path_resolution(7)). Root may read and write everything and search every directory. An access control list
+    /// decides instead of the group's and the others' bits, unless those of the group, or of its mask, are all off
+    /// (`acl_permission_check` of `fs/namei.c`).
     pub(super) fn may(&self, user: User, seen: &Seen, wanted: u32) -> Result<(), Errno> {
         let meta = self.meta(seen);
         let shift = match () {
             () if user.has_capabilities() => return Ok(()),
             () if meta.uid == user.id() => 6,
-            () if user.is_in_group(meta.gid) => 3,
-            () => 0,
+            () => {
+                if let Some(acl) = access(meta)
+                    && meta.mode & 0o070 != 0
+                {
+                    return if acl.allows(user.id(), meta.gid, wanted) { Ok(()) } else { Err(Errno::ACCES) };
+                }
+                if user.is_in_group(meta.gid) { 3 } else { 0 }
+            }
         };
         if meta.mode >> shift & wanted == wanted { Ok(()) } else { Err(Errno::ACCES) }
     }

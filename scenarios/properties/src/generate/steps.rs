@@ -1,7 +1,8 @@
 //! The steps that are drawn one by one.
 
+use layerlab_model::acl::{Acl, Entry, Who};
 use layerlab_model::inode::{Node, Time};
-use layerlab_model::operation::{Access, Allocate, Before, Fill, Flags, Operation, Replace, Target};
+use layerlab_model::operation::{Access, Allocate, Before, Fill, Flags, List, Operation, Replace, Target};
 use layerlab_model::process::OTHER_ID;
 use layerlab_model::text::Text;
 
@@ -24,6 +25,24 @@ impl Generator {
 
     pub(super) fn create_mode(&mut self) -> u32 {
         self.of(&[0o644, 0o666, 0o755, 0o777, 0o600, 0o400])
+    }
+
+    /// Most often a list that can be set; now and then none, or one that lacks a line.
+    fn acl(&mut self) -> Acl {
+        let mut entries = Vec::new();
+        let named = self.below(8);
+        for who in [Who::Owner, Who::User(self.id()), Who::Group, Who::InGroup(self.id()), Who::Mask, Who::Others] {
+            let is_there = match who {
+                Who::User(_) => named & 1 != 0,
+                Who::InGroup(_) => named & 2 != 0,
+                Who::Mask => named != 0,
+                _ => true,
+            };
+            if is_there != self.one_in(60) {
+                entries.push(Entry { who, may: self.of(&[7, 7, 6, 5, 4, 2, 0]) });
+            }
+        }
+        if self.one_in(12) { Acl::default() } else { Acl(entries) }
     }
 
     pub(super) fn length(&mut self) -> u32 {
@@ -100,7 +119,7 @@ impl Generator {
 
     pub(super) fn attributes(&mut self, tree: &Known) -> Operation {
         let target = self.target(tree);
-        match self.below(10) {
+        match self.below(14) {
             0..=2 => Operation::Chmod { target, mode: self.mode() },
             3 | 4 => Operation::Chown { target, uid: self.id(), gid: self.id() },
             5 | 6 => {
@@ -116,7 +135,22 @@ impl Generator {
                 let before = self.of(&[Before::Any, Before::Any, Before::Absent, Before::Present]);
                 Operation::SetXattr { target, name, value, before }
             }
-            _ => Operation::RemoveXattr { target, name: Text::from(self.of(&XATTRS)) },
+            9 => Operation::RemoveXattr { target, name: Text::from(self.of(&XATTRS)) },
+            10 => {
+                let list = self.of(&[List::Access, List::Default]);
+                match self.below(8) {
+                    0 => {
+                        let value = Text(self.of(&[vec![], vec![2, 0, 0, 0, 9], vec![3, 0, 0, 0]]));
+                        Operation::SetXattr { target, name: Text::from(list.xattr()), value, before: Before::Present }
+                    }
+                    _ => Operation::RemoveXattr { target, name: Text::from(list.xattr()) },
+                }
+            }
+            11 => {
+                let target = Target::Path(self.directory(tree));
+                Operation::SetAcl { target, list: List::Default, acl: self.acl() }
+            }
+            _ => Operation::SetAcl { target, list: List::Access, acl: self.acl() },
         }
     }
 

@@ -35,6 +35,7 @@ impl Subject for EngineDriver {
             inode_numbers_survive_a_remount: is_copy || host.promises().first_namespace,
             refused_xattrs_copy_up: !is_copy,
             refused_renames_prepare: !is_copy,
+            missing_acls_are_missed_below: !is_copy,
             ..host.promises()
         }
     }
