@@ -210,8 +210,16 @@ pub enum Operation {
     Rmdir { path: Text },
     /// `readlink(2)`
     ReadLink { path: Text },
-    /// `open(2)` and `getdents(2)` with room for about one entry at a time.
+    /// `open(2)` and `getdents(2)` with room for one entry at a time, all of it, and then from the middle again.
     List { path: Text },
+    /// Threads at once on one file: for each of the `letters` one opens it for reading and writing and writes that letter at a place
+    /// of its own, with a `mode` one changes that, and two read all of it again and again meanwhile.
+    Race {
+        path: Text,
+        letters: Text,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<u32>,
+    },
     /// Unmounts, forgets all cached names and mounts again. Open files are closed before.
     Remount,
     /// The upper layer becomes a lower one and an empty one lies on top. Open files are closed before.
@@ -231,6 +239,7 @@ impl Operation {
             | Operation::Rmdir { path }
             | Operation::ReadLink { path }
             | Operation::List { path }
+            | Operation::Race { path, .. }
             | Operation::LinkSlot { to: path, .. }
             | Operation::Truncate { target: Target::Path(path), .. }
             | Operation::Chmod { target: Target::Path(path), .. }
@@ -275,6 +284,7 @@ impl Operation {
             Operation::Rmdir { .. } => "rmdir",
             Operation::ReadLink { .. } => "readlink",
             Operation::List { .. } => "list",
+            Operation::Race { .. } => "race",
             Operation::Remount => "remount",
             Operation::Commit => "commit",
         }
@@ -311,4 +321,11 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// The names in a directory, sorted.
     Names(Vec<Text>),
+    /// Something that never should be; the model never gives it.
+    Wrong(String),
+}
+
+/// Where one of `writers` at once writes its letter, if it does: there must be a place for each in a file of so many bytes.
+pub fn race_offset(writer: usize, writers: usize, size_bytes: usize) -> Option<usize> {
+    (writers <= size_bytes && writer < writers).then(|| writer * size_bytes / writers)
 }

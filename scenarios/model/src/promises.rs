@@ -46,6 +46,9 @@ pub struct Promises {
     /// To remove an access control list that is not there is refused with `ENODATA` while the file lies in a lower layer
     /// (`ovl_set_or_remove_acl` of `fs/overlayfs/inode.c`); else it succeeds.
     pub missing_acls_are_missed_below: bool,
+    /// A device file that would be a whiteout is not made (`ovl_mknod` of `fs/overlayfs/dir.c`). Nothing is promised elsewhere, where
+    /// it is one to whoever stacks it, and it is not done.
+    pub whiteouts_are_refused: bool,
     /// The machine's settings.
     pub protected: Protected,
 }
@@ -68,6 +71,7 @@ impl Promises {
         punching_takes_privileges: true,
         has_acls: true,
         missing_acls_are_missed_below: false,
+        whiteouts_are_refused: true,
         protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },
     };
 }

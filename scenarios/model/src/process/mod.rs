@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
-use crate::inode::{At, Body, Meta, Stamp, mode};
+use crate::inode::{At, Body, Meta, Node, Stamp, mode};
 use crate::operation::{Access, Allocate, Answer, List, Operation, Replace, Slot, Step, User};
 use crate::promises::Promises;
 use crate::text::Text;
@@ -19,6 +19,7 @@ mod attributes;
 mod contents;
 mod names;
 mod open;
+mod race;
 mod rename;
 mod walk;
 
@@ -26,6 +27,8 @@ use acl::inherited;
 use attributes::CAPABILITY;
 use walk::{Last, parent_of};
 
+/// What overlayfs takes for a whiteout.
+const WHITEOUT: Node = Node::Character { major: 0, minor: 0 };
 /// How long a redirect can be whatever has moved before.
 const REDIRECT_BYTES_SURE: usize = 64;
 
@@ -136,6 +139,12 @@ impl Machine {
         {
             return [from, to].iter().any(|path| path.as_bytes().len() > REDIRECT_BYTES_SURE);
         }
+        if let Operation::Mknod { node: WHITEOUT, .. } = step.operation {
+            return !self.promises.whiteouts_are_refused;
+        }
+        if let Operation::Race { path, mode: Some(bits), .. } = &step.operation {
+            return !self.may_race_with(step.user, path, *bits);
+        }
         let removed = match &step.operation {
             Operation::SetAcl { target, list: List::Access, acl } if acl.0.is_empty() => Some(target),
             Operation::SetXattr { target, name, .. } | Operation::RemoveXattr { target, name }
@@ -190,6 +199,7 @@ impl Machine {
             Operation::Rmdir { path } => self.rmdir(user, path),
             Operation::ReadLink { path } => self.read_link(user, path),
             Operation::List { path } => self.list(user, path),
+            Operation::Race { path, letters, mode } => self.race(user, path, letters.as_bytes(), *mode),
             Operation::Remount => {
                 self.unmount();
                 Ok(Answer::Done)

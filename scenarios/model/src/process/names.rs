@@ -1,7 +1,7 @@
 //! Names: making them, giving further ones, taking them away, and reading what directories and links hold.
 
 use super::walk::{End, Last};
-use super::{Machine, READ, WRITE};
+use super::{Machine, READ, WHITEOUT, WRITE};
 use crate::errno::Errno;
 use crate::inode::{Body, Directory, Node, mode};
 use crate::operation::{Answer, Slot, User};
@@ -21,7 +21,8 @@ impl Machine {
         let path = self.vacant(user, path, false)?;
         self.may_create(user, &path)?;
         let is_device = matches!(node, Node::Character { .. } | Node::Block { .. });
-        if is_device && !(user.has_capabilities() && self.promises.first_namespace) {
+        // overlayfs: what would be a whiteout is not made by hand (`ovl_mknod` of `fs/overlayfs/dir.c`).
+        if node == WHITEOUT || is_device && !(user.has_capabilities() && self.promises.first_namespace) {
             return Err(Errno::PERM);
         }
         self.make(user, &path, bits, Body::Node(node))?;

@@ -127,7 +127,7 @@ impl Machine {
 }
 
 /// What opening a node without a reader or a driver gives (open(2), `O_NONBLOCK`); it is closed at once.
-fn node_opens(inode: &Inode, flags: Flags) -> Result<Answer, Errno> {
+pub(super) fn node_opens(inode: &Inode, flags: Flags) -> Result<Answer, Errno> {
     match inode.body {
         Body::Node(Node::Fifo) if flags.access != Access::Write => Ok(Answer::Done),
         _ => Err(Errno::NXIO),

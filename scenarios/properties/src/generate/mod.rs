@@ -29,6 +29,8 @@ pub struct Weights {
     pub names: u32,
     /// Moving names.
     pub renames: u32,
+    /// Several threads at once on one file.
+    pub races: u32,
     /// Mounting again.
     pub remount: u32,
     /// A new layer.
@@ -37,7 +39,7 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Weights {
-        Weights { contents: 40, attributes: 20, names: 40, renames: 15, remount: 2, commit: 4 }
+        Weights { contents: 40, attributes: 20, names: 40, renames: 15, races: 1, remount: 2, commit: 4 }
     }
 }
 
@@ -96,8 +98,8 @@ impl Generator {
         if let Some(operation) = self.planned.pop_front() {
             return Step { user: User::Root, operation };
         }
-        let Weights { contents, attributes, names, renames, remount, commit } = self.weights;
-        let mut drawn = self.below(contents + attributes + names + renames + remount + commit);
+        let Weights { contents, attributes, names, renames, races, remount, commit } = self.weights;
+        let mut drawn = self.below(contents + attributes + names + renames + races + remount + commit);
         let mut is = |weight: u32| {
             let hit = drawn < weight;
             drawn = drawn.saturating_sub(weight);
@@ -108,6 +110,7 @@ impl Generator {
             () if is(attributes) => self.attributes(&tree),
             () if is(names) => self.names(&tree),
             () if is(renames) => self.rename(&tree),
+            () if is(races) => self.race(&tree),
             () if is(remount) => Operation::Remount,
             () => Operation::Commit,
         };

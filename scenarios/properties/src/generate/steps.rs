@@ -165,6 +165,7 @@ impl Generator {
                     Node::Fifo,
                     Node::Socket,
                     Node::Character { major: 240, minor: 7 },
+                    Node::Character { major: 0, minor: 0 },
                     Node::Block { major: 240, minor: 8 },
                 ]);
                 Operation::Mknod { path: self.fresh(tree), node, mode: self.create_mode() }
@@ -187,6 +188,12 @@ impl Generator {
             18 => Operation::ReadLink { path: self.there(tree) },
             _ => Operation::List { path: self.directory(tree) },
         }
+    }
+
+    pub(super) fn race(&mut self, tree: &Known) -> Operation {
+        let letters = Text::from(self.of(&["u", "vw", "xyz"]));
+        let mode = if self.one_in(3) { Some(self.of(&[0o644, 0o600, 0o777, 0o755])) } else { None };
+        Operation::Race { path: self.file(tree), letters, mode }
     }
 
     pub(super) fn rename(&mut self, tree: &Known) -> Operation {

@@ -13,6 +13,7 @@ mod merged_view_equals_the_model;
 mod readdir_says_what_lookup_says;
 mod refused_steps_change_nothing;
 mod remount_changes_nothing;
+mod two_threads_see_old_or_new;
 mod upper_holds_exactly_what_it_must;
 
 /// What is not as it should be, a line each.
@@ -39,13 +40,14 @@ pub trait Watch {
 }
 
 /// Every law.
-pub static ALL: [&dyn Law; 7] = [
+pub static ALL: [&dyn Law; 8] = [
     &applying_a_diff_gives_the_tree::LAW,
     &lower_layers_never_change::LAW,
     &merged_view_equals_the_model::LAW,
     &readdir_says_what_lookup_says::LAW,
     &refused_steps_change_nothing::LAW,
     &remount_changes_nothing::LAW,
+    &two_threads_see_old_or_new::LAW,
     &upper_holds_exactly_what_it_must::LAW,
 ];
 

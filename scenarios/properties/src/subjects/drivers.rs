@@ -36,6 +36,8 @@ impl Subject for EngineDriver {
             refused_xattrs_copy_up: !is_copy,
             refused_renames_prepare: !is_copy,
             missing_acls_are_missed_below: !is_copy,
+            // The lowest layer is no overlay mount.
+            whiteouts_are_refused: false,
             ..host.promises()
         }
     }
