@@ -38,6 +38,9 @@ pub struct Promises {
     /// A hole punched where nothing was takes privileges away, as every other change does; not on btrfs, which finds nothing to do
     /// (`btrfs_punch_hole` of `fs/btrfs/file.c`). Nothing is promised then, and it is not done.
     pub punching_takes_privileges: bool,
+    /// truncate(2) takes privileges away from a file that is empty and stays so, too; not on xfs, which finds nothing to do
+    /// (`xfs_setattr_size` of `fs/xfs/xfs_iops.c`). Nothing is promised then, and it is not done.
+    pub truncating_nothing_takes_privileges: bool,
     /// A rename that leaves a whiteout and is refused changes no time; on ext4 it has written the whiteout and takes it back
     /// (`ext4_rename` of `fs/ext4/namei.c`). Nothing is promised then, and it is not done.
     pub refused_whiteouts_keep_times: bool,
@@ -69,6 +72,7 @@ impl Promises {
         full_directories_are_not_empty: true,
         refused_whiteouts_keep_times: true,
         punching_takes_privileges: true,
+        truncating_nothing_takes_privileges: true,
         has_acls: true,
         missing_acls_are_missed_below: false,
         whiteouts_are_refused: true,

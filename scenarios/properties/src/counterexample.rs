@@ -144,7 +144,7 @@ def call(name, *arguments):
 def do(user, word, step):
     os.setresgid(-1, user, -1); os.setresuid(-1, user, -1)
     try: print("ok    ", word, step() or "")
-    except OSError as error: print(errno.errorcode[error.errno].ljust(6), word)
+    except OSError as error: print(errno.errorcode[error.errno].replace("ENOTSUP", "EOPNOTSUPP").ljust(6), word)
     except KeyError: print("EBADF ", word)
     finally: os.setresuid(-1, 0, -1); os.setresgid(-1, 0, -1)
 def opened(slot, path, flags, mode):
@@ -160,7 +160,9 @@ def whole(path):
     try: return os.read(file, 1 << 24) if stat.S_ISREG(os.fstat(file).st_mode) else None
     finally: os.close(file)
 def race(path, letters, mode):
-    old, told, busy, begun = whole(path), [], [], threading.Event()
+    try: old = whole(path)
+    except OSError: old = None
+    told, busy, begun = [], [], threading.Event()
     def change(body, *arguments):
         begun.wait()
         try: body(*arguments)

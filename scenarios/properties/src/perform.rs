@@ -167,7 +167,7 @@ impl Performer {
                 fs::readlink(&path.0[..], Vec::new()).map(|content| Answer::Bytes(content.into_bytes()))
             }
             Operation::List { path } => listing::list(&mut listing::Opened::open(path)?),
-            Operation::Race { path, letters, mode } => race::run(path, letters, *mode),
+            Operation::Race { path, letters, mode } => race::run(path, letters, *mode, &race::write),
             Operation::Remount | Operation::Commit => Ok(Answer::Done),
         }
     }

@@ -19,7 +19,11 @@ const READERS: usize = 2;
 /// What a reader found that never should be.
 type Half = Option<String>;
 
+/// How the file at a path is given a letter, if there is a place for it.
+pub type Write = dyn Fn(&Text, Option<u64>, u8) -> Result<(), Errno> + Sync;
+
 struct Race<'a> {
+    write: &'a Write,
     path: &'a Text,
     before: Vec<u8>,
     letters: &'a [u8],
@@ -27,14 +31,24 @@ struct Race<'a> {
     changing: AtomicUsize,
 }
 
+/// How it should be: one system call that writes.
+pub fn write(path: &Text, offset: Option<u64>, letter: u8) -> Result<(), Errno> {
+    let file = open(path, OFlags::RDWR)?;
+    match offset {
+        Some(offset) => rustix::io::pwrite(&file, &[letter], offset).map(|_| ()),
+        None => Ok(()),
+    }
+}
+
 /// Lets them run; whoever is refused says why.
-pub fn run(path: &Text, letters: &Text, mode: Option<u32>) -> Result<Answer, Errno> {
-    let Some(before) = whole(path)? else {
-        open(path, OFlags::RDWR)?;
-        return Err(Errno::INVAL);
+pub fn run(path: &Text, letters: &Text, mode: Option<u32>, write: &Write) -> Result<Answer, Errno> {
+    let before = match whole(path) {
+        Ok(Some(before)) => before,
+        // Why a writer would be refused comes first.
+        other => return Err(open(path, OFlags::RDWR).err().or(other.err()).unwrap_or(Errno::INVAL)),
     };
     let changing = AtomicUsize::new(letters.0.len() + usize::from(mode.is_some()));
-    let race = Race { path, before, letters: letters.as_bytes(), has_begun: AtomicBool::new(false), changing };
+    let race = Race { write, path, before, letters: letters.as_bytes(), has_begun: AtomicBool::new(false), changing };
     let race = &race;
     let found = thread::scope(|scope| {
         let mut all = Vec::new();
@@ -89,11 +103,7 @@ impl Race<'_> {
     }
 
     fn write(&self, writer: usize) -> Result<(), Errno> {
-        let file = open(self.path, OFlags::RDWR)?;
-        if let Some(offset) = self.offset(writer) {
-            rustix::io::pwrite(&file, &self.letters[writer..=writer], offset as u64)?;
-        }
-        Ok(())
+        (self.write)(self.path, self.offset(writer).map(|offset| offset as u64), self.letters[writer])
     }
 
     /// Reads until nobody changes anything any more, and once afterwards.

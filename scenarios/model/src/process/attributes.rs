@@ -10,6 +10,9 @@ use crate::operation::{Answer, Before, List, Target, User};
 use crate::text::Text;
 use crate::union::Seen;
 
+/// Longest name of an extended attribute (`XATTR_NAME_MAX`).
+const XATTR_NAME_BYTES_MAX: usize = 255;
+
 pub(super) const CAPABILITY: &str = "security.capability";
 
 impl Machine {
@@ -85,8 +88,8 @@ impl Machine {
         if name.starts_with(b"trusted.") {
             return if user.has_capabilities() && self.promises.first_namespace { Ok(()) } else { Err(Errno::PERM) };
         }
-        if !name.starts_with(b"user.") {
-            return Err(Errno::OPNOTSUPP);
+        if !has_handler(name) {
+            return self.may(user, &Seen::Other(at), WRITE);
         }
         if !inode.is_file() && !inode.is_directory() {
             return Err(Errno::PERM);
@@ -97,6 +100,14 @@ impl Machine {
         self.may(user, &Seen::Other(at), WRITE)
     }
 
+    /// The name is read before the file is looked for (`import_xattr_name` of `fs/xattr.c`); who has no open file does not ask.
+    fn can_be_named(&self, target: &Target, name: &Text) -> Result<(), Errno> {
+        if let Target::Slot(slot) = target {
+            self.slot(*slot)?;
+        }
+        if (1..=XATTR_NAME_BYTES_MAX).contains(&name.0.len()) { Ok(()) } else { Err(Errno::RANGE) }
+    }
+
     pub(super) fn set_xattr(
         &mut self,
         user: User,
@@ -105,6 +116,7 @@ impl Machine {
         value: &[u8],
         before: Before,
     ) -> Result<Answer, Errno> {
+        self.can_be_named(target, name)?;
         let at = self.target(user, target, Last::FOLLOWED)?;
         if let Some(list) = List::of_xattr(name) {
             // `do_setxattr` of `fs/xattr.c`: whether there is one already is not asked.
@@ -112,6 +124,7 @@ impl Machine {
         }
         self.may_set_xattr(user, at, name)?;
         let refusal = match (before, self.union.inode(at).meta.xattrs.contains_key(name)) {
+            _ if !has_handler(name.as_bytes()) => Some(Errno::OPNOTSUPP),
             (Before::Absent, true) => Some(Errno::EXIST),
             (Before::Present, false) => Some(Errno::NODATA),
             _ => None,
@@ -127,17 +140,26 @@ impl Machine {
     }
 
     pub(super) fn remove_xattr(&mut self, user: User, target: &Target, name: &Text) -> Result<Answer, Errno> {
+        self.can_be_named(target, name)?;
         if let Some(list) = List::of_xattr(name) {
             return self.set_acl(user, target, list, &Acl::default());
         }
         let at = self.target(user, target, Last::FOLLOWED)?;
         self.may_set_xattr(user, at, name)?;
+        if !has_handler(name.as_bytes()) {
+            return Err(Errno::OPNOTSUPP);
+        }
         if !self.union.inode(at).meta.xattrs.contains_key(name) {
             return Err(Errno::NODATA);
         }
         self.changed_target(user, target, Last::FOLLOWED)?.meta.xattrs.remove(name);
         Ok(Answer::Done)
     }
+}
+
+/// Whether file systems keep extended attributes of such names (`xattr_resolve_name` of `fs/xattr.c`).
+fn has_handler(name: &[u8]) -> bool {
+    [&b"user."[..], b"trusted.", b"security."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// `setattr_should_drop_sgid` of `fs/attr.c`.

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
-use crate::inode::{At, Body, Meta, Node, Stamp, mode};
-use crate::operation::{Access, Allocate, Answer, List, Operation, Replace, Slot, Step, User};
+use crate::inode::{At, Body, Inode, Meta, Node, Stamp, mode};
+use crate::operation::{Access, Allocate, Answer, List, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
 use crate::union::{Seen, Union};
@@ -25,7 +25,7 @@ mod walk;
 
 use acl::inherited;
 use attributes::CAPABILITY;
-use walk::{Last, parent_of};
+use walk::{Last, Place, parent_of};
 
 /// What overlayfs takes for a whiteout.
 const WHITEOUT: Node = Node::Character { major: 0, minor: 0 };
@@ -121,6 +121,13 @@ impl Machine {
             let set_ids = mode::SET_UID | mode::SET_GID;
             return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
         }
+        if let Operation::Truncate { target: Target::Path(path), length: 0 } = &step.operation
+            && !self.promises.truncating_nothing_takes_privileges
+            && let Ok((_, seen)) = self.existing(step.user, path, Last::FOLLOWED)
+        {
+            let Inode { meta, body, .. } = self.union.inode(seen.top());
+            return *body == Body::File(Vec::new()) && meta.mode & (mode::SET_UID | mode::SET_GID) != 0;
+        }
         if let Operation::Rename { from, to, replace: Replace::Yes | Replace::No } = &step.operation
             && let (Ok(old), Ok(new)) = (self.walk(step.user, from, Last::NAME), self.walk(step.user, to, Last::NAME))
             && matches!(old.seen, Some(Seen::Directory(_)))
@@ -137,7 +144,10 @@ impl Machine {
         if let Operation::Rename { from, to, .. } = &step.operation
             && self.promises.lower_directories_move
         {
-            return [from, to].iter().any(|path| path.as_bytes().len() > REDIRECT_BYTES_SURE);
+            let length = |place: Place| place.path.iter().map(|name| name.as_bytes().len() + 1).sum::<usize>();
+            let is_long =
+                |path| self.walk(step.user, path, Last::NAME).is_ok_and(|place| length(place) > REDIRECT_BYTES_SURE);
+            return is_long(from) || is_long(to);
         }
         if let Operation::Mknod { node: WHITEOUT, .. } = step.operation {
             return !self.promises.whiteouts_are_refused;

@@ -1,6 +1,6 @@
 //! Names: making them, giving further ones, taking them away, and reading what directories and links hold.
 
-use super::walk::{End, Last};
+use super::walk::{End, Last, PATH_BYTES_MAX};
 use super::{Machine, READ, WHITEOUT, WRITE};
 use crate::errno::Errno;
 use crate::inode::{Body, Directory, Node, mode};
@@ -32,6 +32,9 @@ impl Machine {
     pub(super) fn symlink(&mut self, user: User, content: &Text, path: &Text) -> Result<Answer, Errno> {
         if content.0.is_empty() {
             return Err(Errno::NOENT);
+        }
+        if content.0.len() >= PATH_BYTES_MAX {
+            return Err(Errno::NAMETOOLONG);
         }
         let path = self.vacant(user, path, false)?;
         self.may_create(user, &path)?;

@@ -11,7 +11,7 @@ use crate::union::Seen;
 /// Longest name of a file (`NAME_MAX`).
 const NAME_BYTES_MAX: usize = 255;
 /// Longest path, its final zero byte included (`PATH_MAX`).
-const PATH_BYTES_MAX: usize = 4096;
+pub(super) const PATH_BYTES_MAX: usize = 4096;
 /// How many symbolic links one path may lead through (`MAXSYMLINKS`).
 const LINKS_MAX: usize = 40;
 

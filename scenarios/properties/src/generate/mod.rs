@@ -49,6 +49,10 @@ const PLAN_EVERY: u32 = 40;
 const TRAIL_EVERY: u32 = 24;
 /// What that is: it means the same directory, or another one, or that only a directory is meant.
 const TRAILS: [&str; 6] = ["/", "/", "//", "/.", "/./", "/.."];
+/// One path in so many is as long as a path can be, or longer by one byte.
+const LONG_EVERY: u32 = 600;
+/// `PATH_MAX` without the zero at its end.
+const PATH_BYTES_MAX: usize = 4095;
 
 /// A source of steps; the same seed gives the same ones.
 pub struct Generator {
@@ -93,7 +97,7 @@ impl Generator {
         let tree = Known::of(machine);
         self.seen.extend(tree.all.iter().cloned());
         if self.planned.is_empty() && self.one_in(PLAN_EVERY) {
-            self.plan(&tree);
+            self.plan(machine, &tree);
         }
         if let Some(operation) = self.planned.pop_front() {
             return Step { user: User::Root, operation };
@@ -117,6 +121,10 @@ impl Generator {
         for path in operation.paths_mut() {
             if self.one_in(TRAIL_EVERY) {
                 path.0.extend_from_slice(self.of(&TRAILS).as_bytes());
+            }
+            if self.one_in(LONG_EVERY) {
+                let slashes = self.of(&[PATH_BYTES_MAX, PATH_BYTES_MAX + 1]).saturating_sub(path.0.len());
+                path.0.splice(..0, vec![b'/'; slashes]);
             }
         }
         let user = if matches!(operation, Operation::LinkSlot { .. }) { User::Root } else { user };

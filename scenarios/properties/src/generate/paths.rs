@@ -34,7 +34,9 @@ impl Generator {
                 return self.of(&gone);
             }
         }
-        let directory = self.of(&tree.directories);
+        // What is no directory may be a link that leads to one.
+        let is_odd = !tree.others.is_empty() && self.one_in(16);
+        let directory = self.of(if is_odd { &tree.others } else { &tree.directories });
         let name = self.name();
         directory.join(&name)
     }
@@ -44,7 +46,8 @@ impl Generator {
         match self.below(12) {
             0 => self.fresh(tree),
             1 => self.of(&tree.all),
-            _ => self.of(if tree.others.is_empty() { &tree.all } else { &tree.others }),
+            _ if tree.others.is_empty() => self.anything(tree),
+            _ => self.of(&tree.others),
         }
     }
 
@@ -88,6 +91,8 @@ pub(super) struct Known {
     pub(super) others: Vec<Text>,
     pub(super) directories: Vec<Text>,
     pub(super) empty: Vec<Text>,
+    /// Extended attributes that there are.
+    pub(super) xattrs: Vec<(Text, Text)>,
     pub(super) slots: Vec<Slot>,
 }
 
@@ -99,6 +104,7 @@ impl Known {
             others: Vec::new(),
             directories: Vec::new(),
             empty: Vec::new(),
+            xattrs: Vec::new(),
             slots: machine.open_slots(),
         };
         for (names, seen) in machine.union().walk() {
@@ -109,6 +115,8 @@ impl Known {
             {
                 known.empty.push(path.clone());
             }
+            let names_of_xattrs = machine.union().inode(seen.top()).meta.xattrs.keys();
+            known.xattrs.extend(names_of_xattrs.map(|name| (path.clone(), name.clone())));
             match &seen {
                 Seen::Directory(_) if names.len() < DEPTH_MAX => known.directories.push(path.clone()),
                 Seen::Directory(_) => {}

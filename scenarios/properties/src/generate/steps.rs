@@ -27,6 +27,14 @@ impl Generator {
         self.of(&[0o644, 0o666, 0o755, 0o777, 0o600, 0o400])
     }
 
+    fn xattr(&mut self) -> Text {
+        match self.below(24) {
+            0 => Text::from("odd.name"),
+            1 => Text([&b"user."[..], &[b'n'; 251]].concat()),
+            _ => Text::from(self.of(&XATTRS)),
+        }
+    }
+
     /// Most often a list that can be set; now and then none, or one that lacks a line.
     fn acl(&mut self) -> Acl {
         let mut entries = Vec::new();
@@ -127,7 +135,7 @@ impl Generator {
                 Operation::SetTime { target, time: Time { seconds, nanoseconds: self.of(&[0, 1, 999_999_999]) } }
             }
             7 | 8 => {
-                let name = Text::from(self.of(&XATTRS));
+                let name = self.xattr();
                 let value = match name.as_bytes() {
                     b"security.capability" => Text(CAPABILITY.to_vec()),
                     _ => Text(vec![self.of(&LETTERS) as u8; self.of(&[0, 1, 40])]),
@@ -135,7 +143,10 @@ impl Generator {
                 let before = self.of(&[Before::Any, Before::Any, Before::Absent, Before::Present]);
                 Operation::SetXattr { target, name, value, before }
             }
-            9 => Operation::RemoveXattr { target, name: Text::from(self.of(&XATTRS)) },
+            9 => match self.of(&tree.xattrs.iter().map(Some).chain([None]).collect::<Vec<_>>()) {
+                Some((path, name)) => Operation::RemoveXattr { target: Target::Path(path.clone()), name: name.clone() },
+                None => Operation::RemoveXattr { target, name: self.xattr() },
+            },
             10 => {
                 let list = self.of(&[List::Access, List::Default]);
                 match self.below(8) {
@@ -172,6 +183,7 @@ impl Generator {
             }
             6 | 7 => {
                 let content = match self.below(6) {
+                    0 if self.one_in(6) => Text(self.of(&[Vec::new(), vec![b'n'; 4096]])),
                     0 => self.name(),
                     1 => Text::from("../a"),
                     2 => Text::from(".."),
@@ -184,7 +196,7 @@ impl Generator {
             11 => Operation::LinkSlot { slot: self.slot(tree), to: self.fresh(tree) },
             12..=15 => Operation::Unlink { path: self.there(tree) },
             16 | 17 if !tree.empty.is_empty() && !self.one_in(4) => Operation::Rmdir { path: self.of(&tree.empty) },
-            16 | 17 => Operation::Rmdir { path: self.directory(tree) },
+            16 | 17 => Operation::Rmdir { path: self.anything(tree) },
             18 => Operation::ReadLink { path: self.there(tree) },
             _ => Operation::List { path: self.directory(tree) },
         }
@@ -196,8 +208,12 @@ impl Generator {
         Operation::Race { path: self.file(tree), letters, mode }
     }
 
+    pub(super) fn replace(&mut self) -> Replace {
+        self.of(&[Replace::Yes, Replace::Yes, Replace::Yes, Replace::No, Replace::Exchange])
+    }
+
     pub(super) fn rename(&mut self, tree: &Known) -> Operation {
-        let replace = self.of(&[Replace::Yes, Replace::Yes, Replace::Yes, Replace::No, Replace::Exchange]);
+        let replace = self.replace();
         let to = match replace {
             Replace::Exchange => self.anything(tree),
             _ if self.one_in(2) => self.fresh(tree),
