@@ -90,6 +90,7 @@ fn root_is_here(test: &str) -> bool {
     is_root
 }
 
+/// Checklist: N-22~
 #[test]
 fn an_image_has_no_more_layers_than_its_driver_bears() {
     if !root_is_here("an_image_has_no_more_layers_than_its_driver_bears") {
@@ -109,6 +110,7 @@ fn an_image_has_no_more_layers_than_its_driver_bears() {
     assert!(refused.ends_with("max depth exceeded"), "{refused}");
 }
 
+/// Checklist: DL-21~, N-22~
 #[test]
 fn as_many_layers_as_the_kernel_stacks_are_loaded_and_used() {
     if !root_is_here("as_many_layers_as_the_kernel_stacks_are_loaded_and_used") {
@@ -122,6 +124,7 @@ fn as_many_layers_as_the_kernel_stacks_are_loaded_and_used() {
     house.done(&["rm", "top"]);
 }
 
+/// Checklist: N-22~
 #[test]
 fn a_tree_deeper_than_files_may_be_open_is_removed() {
     let house = House::new("vfs");
@@ -133,6 +136,7 @@ fn a_tree_deeper_than_files_may_be_open_is_removed() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "deep\n");
 }
 
+/// Checklist: N-22~
 #[test]
 fn a_tree_deeper_than_files_may_be_open_is_built() {
     let house = House::new("vfs");

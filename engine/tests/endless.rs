@@ -1,4 +1,6 @@
 //! A registry whose answers never end, or claim to be huge, is given up before they fill the memory.
+//!
+//! Checklist: SE-06~
 
 #![allow(clippy::unwrap_used)]
 

@@ -31,6 +31,7 @@ fn named(name: &str) -> Option<Reference> {
     Some(Reference::parse(name).unwrap().with_default_tag())
 }
 
+/// Checklist: N-18~
 #[test]
 fn an_image_is_loaded_whole_though_the_one_below_is_removed_meanwhile() {
     let place = tempfile::tempdir().unwrap();

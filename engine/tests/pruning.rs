@@ -94,6 +94,7 @@ fn what_will_not_go_is_told_beside_what_went() {
     assert_eq!(sorted(pruned.removed), sorted(vec![ids[0].clone(), ids[2].clone()]));
 }
 
+/// Checklist: GC-05
 #[test]
 fn an_image_that_gets_a_name_meanwhile_keeps_it() {
     let house = House::new();

@@ -60,6 +60,7 @@ fn settings() -> RegistrySettings {
     RegistrySettings { retries: Retries { pause: Duration::ZERO, ..Retries::default() }, ..Default::default() }
 }
 
+/// Checklist: CN-03~
 #[test]
 fn layers_are_told_from_the_top_down_and_six_are_not_sent_at_once() {
     let (scene, shelf) = (Scene::new(RegistryOptions::default()), Shelf::new(6));
@@ -75,6 +76,7 @@ fn layers_are_told_from_the_top_down_and_six_are_not_sent_at_once() {
     assert_eq!(tags(&scene.reference("a/b"), &settings()).unwrap(), ["latest"]);
 }
 
+/// Checklist: RG-01~
 #[test]
 fn a_layer_that_the_repository_has_or_can_take_from_another_is_not_sent() {
     let (scene, shelf) = (Scene::new(RegistryOptions::default()), Shelf::new(2));
@@ -102,6 +104,7 @@ fn a_blob_that_is_gone_from_where_it_was_known_to_be_is_forgotten_and_sent() {
     assert!(known.iter().all(|blob| blob.repository.ends_with("c/d")), "{known:?}");
 }
 
+/// Checklist: RG-07~
 #[test]
 fn a_registry_that_fails_for_a_while_is_tried_again() {
     let (scene, shelf) = (Scene::failing(At::Uploads, 500, 2), Shelf::new(1));

@@ -293,6 +293,7 @@ fn port_8080_is_free_inside_while_it_is_taken_outside() {
     drop(taken);
 }
 
+/// Checklist: MN-09
 #[test]
 fn killing_the_outer_process_leaves_no_process_mount_or_file() {
     for user in users() {

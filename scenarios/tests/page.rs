@@ -28,7 +28,7 @@ fn expected(step: &Step, target: &str) -> Vec<String> {
 
 #[test]
 fn a_page_has_a_title_a_source_and_targets() {
-    let text = "---\nsource: doc.txt\ntargets: docker\n---\n# The *title*\n\n```console\n# ls\n```\n";
+    let text = "---\nsource: doc.txt\ntargets: docker\nchecklist: AB-01\n---\n# The *title*\n\n```console\n# ls\n```\n";
     let page = Page::parse("dir/name.md", text).unwrap();
     assert_eq!((page.title.as_str(), page.name().as_str()), ("The title", "name"));
     assert_eq!(page.source.as_deref(), Some("doc.txt"));
@@ -153,8 +153,9 @@ fn what_makes_no_sense_is_refused_with_its_line() {
     assert!(Page::parse("x.md", "# T\n\n# U\n").unwrap_err().to_string().contains("x.md:3: a page has one title"));
     let front = Page::parse("x.md", "---\nsource: a\nneeds: b\n---\n# T\n").unwrap_err().to_string();
     assert!(
-        front
-            .contains("x.md:3: no key 'needs' with this value; there are source, targets, driver and `users: several`"),
+        front.contains(
+            "x.md:3: no key 'needs' with this value; there are source, targets, driver, checklist and `users: several`"
+        ),
         "{front}"
     );
     assert!(Page::read("/nowhere.md").unwrap_err().to_string().contains("cannot read the page /nowhere.md"));

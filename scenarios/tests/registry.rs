@@ -156,6 +156,7 @@ fn the_base_says_which_protocol_it_speaks() {
     }
 }
 
+/// Checklist: RG-03
 #[test]
 fn a_manifest_comes_by_tag_and_by_digest_under_either_name() {
     let scene = Scene::new(RegistryOptions::default());
@@ -171,6 +172,7 @@ fn a_manifest_comes_by_tag_and_by_digest_under_either_name() {
     }
 }
 
+/// Checklist: RG-03
 #[test]
 fn head_tells_everything_but_the_body() {
     let scene = Scene::new(RegistryOptions::default());
@@ -201,6 +203,7 @@ fn an_index_is_for_clients_that_take_one() {
     assert_eq!(scene.get(&format!("/v2/team/deep/manifests/{manifest}")).digest(), manifest);
 }
 
+/// Checklist: RG-03
 #[test]
 fn a_blob_comes_whole_and_in_ranges() {
     let scene = Scene::new(RegistryOptions::default());
@@ -225,6 +228,7 @@ fn a_blob_comes_whole_and_in_ranges() {
     assert_eq!(scene.get_with(&path, &[("Range", "lines=1-2")]).status, 200);
 }
 
+/// Checklist: RG-03
 #[test]
 fn what_is_not_there_is_said_in_the_words_of_the_specification() {
     let scene = Scene::new(RegistryOptions::default());
@@ -248,6 +252,7 @@ fn what_is_not_there_is_said_in_the_words_of_the_specification() {
     assert_eq!((push.status, push.error_code().as_str()), (405, "UNSUPPORTED"));
 }
 
+/// Checklist: RG-04~
 #[test]
 fn tags_and_names_are_listed_whole_or_in_pages() {
     let scene = Scene::new(RegistryOptions::default());
@@ -396,6 +401,7 @@ fn one_blob_may_be_missing() {
     assert_eq!(ask(faulty.addr(), "GET", &config, &[]).status, 200);
 }
 
+/// Checklist: RG-07~
 #[test]
 fn blobs_may_be_elsewhere_here_or_on_another_host() {
     let scene = Scene::with_fault(At::Blobs, Misbehaviour::Redirect { base: "/elsewhere".into() });

@@ -1,6 +1,7 @@
 //! `cargo xtask`: the front door; each verb is one file that builds what is needed and calls it.
 
 mod call;
+mod checklist;
 mod ci;
 mod doctor;
 mod fmt;
@@ -20,11 +21,12 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 9] = [
+const VERBS: [&Verb; 10] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,
     &sim::VERB,
+    &checklist::VERB,
     &doctor::VERB,
     &test::VERB,
     &fmt::VERB,
@@ -61,6 +63,6 @@ fn main() -> ExitCode {
 fn list() {
     println!("cargo xtask VERB [ARGUMENT…]");
     for verb in VERBS {
-        println!("  {:<8} {}", verb.name, verb.summary);
+        println!("  {:<9} {}", verb.name, verb.summary);
     }
 }

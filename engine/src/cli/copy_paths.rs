@@ -177,6 +177,7 @@ fn first_missing(path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
+    /// Checklist: SY-06
     #[test]
     fn where_a_copy_goes_follows_dockers_rules() {
         let (file, directory) = (FileType::RegularFile, FileType::Directory);
@@ -195,6 +196,7 @@ mod tests {
         }
     }
 
+    /// Checklist: SY-06
     #[test]
     fn what_is_missing_is_named_behind_all_links() {
         let place = tempfile::tempdir().unwrap();

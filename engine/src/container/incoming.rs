@@ -171,6 +171,7 @@ fn within(directory: &Path, path: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
+    /// Checklist: SE-01
     #[test]
     fn no_path_leads_out_of_the_archive() {
         let rows = [("", "../../etc/passwd", "etc/passwd"), ("a/b", "../c", "a/c"), ("a", "/x/./y", "x/y")];

@@ -156,6 +156,7 @@ mod tests {
         assert_eq!(read(&path).unwrap().iter().map(|line| line.text.len()).collect::<Vec<_>>(), [PIECE_MAX_BYTES, 5]);
     }
 
+    /// Checklist: CR-03~
     #[test]
     fn a_record_that_a_crash_cut_off_harms_no_other() {
         let directory = tempfile::tempdir().unwrap();

@@ -258,6 +258,7 @@ fn restrict(restrictions: &Restrictions) -> Result<(), RootfsError> {
 mod tests {
     use super::*;
 
+    /// Checklist: DL-20
     #[test]
     fn an_init_layer_has_dockers_mount_points_and_keeps_what_the_image_has() {
         let tree = tempfile::tempdir().unwrap();

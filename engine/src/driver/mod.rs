@@ -197,6 +197,7 @@ mod tests {
         assert_eq!(root.path().read_dir().unwrap().count(), 0);
     }
 
+    /// Checklist: DL-23
     #[test]
     fn the_driver_that_was_used_before_is_used_again_and_two_are_one_too_many() {
         let root = tempfile::tempdir().unwrap();

@@ -224,6 +224,7 @@ mod tests {
         (root, driver)
     }
 
+    /// Checklist: DL-25~
     #[test]
     fn a_layer_shares_its_files_with_the_layer_below() {
         let (_root, driver) = driver();
@@ -247,6 +248,7 @@ mod tests {
         assert_eq!(driver.graph("b").unwrap().data.len(), 1);
     }
 
+    /// Checklist: DF-05
     #[test]
     fn a_layer_packs_to_what_it_changes_against_its_parent() {
         let (_root, driver) = driver();

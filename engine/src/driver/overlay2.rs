@@ -241,6 +241,7 @@ mod tests {
         (root, driver)
     }
 
+    /// Checklist: DL-14
     #[test]
     fn a_layer_names_all_below_it_the_nearest_first() {
         let (_root, driver) = driver();
@@ -254,6 +255,7 @@ mod tests {
         assert!(!driver.layer("c").join("committed").exists());
     }
 
+    /// Checklist: CR-04~
     #[test]
     fn a_layer_whose_making_was_cut_off_can_be_removed() {
         let (_root, driver) = driver();
@@ -265,6 +267,7 @@ mod tests {
         }
     }
 
+    /// Checklist: DL-06
     #[test]
     fn a_removed_layer_takes_its_short_name_along() {
         let (_root, driver) = driver();

@@ -141,6 +141,7 @@ impl Driver for Vfs {
 mod tests {
     use super::*;
 
+    /// Checklist: DL-06, DL-16~
     #[test]
     fn a_layer_is_a_copy_that_shares_nothing_with_the_layer_below() {
         let root = tempfile::tempdir().unwrap();

@@ -19,6 +19,7 @@ fn written(config: &RunConfig) -> String {
     String::from_utf8(go_json::to_vec(config).unwrap()).unwrap()
 }
 
+/// Checklist: ID-05
 #[test]
 fn a_committed_image_is_written_byte_for_byte_as_dockerd_writes_it() {
     assert_eq!(rewritten(COMMITTED), String::from_utf8_lossy(COMMITTED));

@@ -321,6 +321,7 @@ mod tests {
         }
     }
 
+    /// Checklist: RG-09
     #[test]
     fn an_index_gives_the_first_image_that_runs_here() {
         let entry = |digest: &str, platform: &str| format!(r#"{{"size":1,"digest":"{digest}","platform":{platform}}}"#);
@@ -366,6 +367,7 @@ mod tests {
         }
     }
 
+    /// Checklist: RG-06~
     #[test]
     fn a_layer_of_an_unknown_kind_is_refused_by_name() {
         let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
@@ -382,6 +384,7 @@ mod tests {
         assert!(!host.runs(&platform("linux", "arm", "v8")));
     }
 
+    /// Checklist: RG-06~, RG-09
     #[test]
     fn what_is_no_image_is_refused_with_its_reason() {
         let rows = [

@@ -33,12 +33,14 @@ mod tests {
         Digest::from_hex(hex).unwrap()
     }
 
+    /// Checklist: ID-01
     #[test]
     fn the_base_layer_is_named_by_its_diff_id() {
         let base = digest("2edcec3590a4ec7f40cf0743c15d78fb39d8326bc029073b41ef9727da6c851f");
         assert_eq!(chain_ids(std::slice::from_ref(&base)), [base]);
     }
 
+    /// Checklist: ID-01
     #[test]
     fn the_second_layer_of_nginx_has_the_name_docker_gives_it() {
         let base = digest("2edcec3590a4ec7f40cf0743c15d78fb39d8326bc029073b41ef9727da6c851f");
@@ -56,6 +58,7 @@ mod tests {
     }
 
     /// The recorded httpd image of dockerd 20.10.24: five layers, then the committed one.
+    /// Checklist: ID-01
     #[test]
     fn a_stack_of_six_has_the_names_that_dockerd_wrote() {
         let diff_ids = [

@@ -147,7 +147,7 @@ fn is_modified(
         root::xattr(fd.as_fd(), name, "security.capability")
             .map_err(|errno| error("read the capability of", path, errno))
     };
-    Ok(root::file_type(is) == FileType::RegularFile && capability(old)? != capability(new)?)
+    Ok(capability(old)? != capability(new)?)
 }
 
 fn stat_differs(was: &Stat, is: &Stat) -> bool {

@@ -56,6 +56,7 @@ mod tests {
         Ok(text)
     }
 
+    /// Checklist: TR-04
     #[test]
     fn gzip_bzip2_xz_and_nothing_are_known_by_their_first_bytes() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -72,6 +73,7 @@ mod tests {
         assert_eq!(plain(b"").unwrap(), b"");
     }
 
+    /// Checklist: DF-11
     #[test]
     fn a_compressed_stream_that_breaks_off_is_an_error() {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

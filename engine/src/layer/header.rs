@@ -283,6 +283,7 @@ mod tests {
         assert_eq!(split(&format!("p/{}/", "n".repeat(99))), Some((1, 100)));
     }
 
+    /// Checklist: SP-03~, TR-02
     #[test]
     fn a_device_number_beyond_seven_octal_digits_is_refused() {
         assert!(Header { device_minor: 1 << 21, ..file("dev") }.encode().is_err());

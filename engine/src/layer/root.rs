@@ -129,6 +129,14 @@ pub(super) fn set_xattr(directory: BorrowedFd<'_>, name: &OsStr, xattr: &[u8], v
     fs::lsetxattr(through_proc(directory, name), OsStr::from_bytes(xattr), value, fs::XattrFlags::empty())
 }
 
+/// Takes an xattr of `name` itself away; what is gone already is no error.
+pub(super) fn remove_xattr(directory: BorrowedFd<'_>, name: &OsStr, xattr: &str) -> Result<(), Errno> {
+    match fs::lremovexattr(through_proc(directory, name), xattr) {
+        Err(Errno::NODATA) => Ok(()),
+        removed => removed,
+    }
+}
+
 /// An xattr of `name` itself; `None` when it has none of that name or its file system keeps none.
 pub(super) fn xattr(directory: BorrowedFd<'_>, name: &OsStr, xattr: &str) -> Result<Option<Vec<u8>>, Errno> {
     let path = through_proc(directory, name);

@@ -43,17 +43,26 @@ pub fn copy_tree(from: &Path, to: &Path, files: Files) -> Result<(), TreeError> 
     copy.directory(from.as_fd(), to.as_fd(), Path::new(""))?;
     let here = Path::new("");
     let stat = fs::fstat(&from).map_err(error("look at", here))?;
-    give_attributes(&stat, from.as_fd(), to.as_fd(), OsStr::new("."), here)
+    give_attributes(&stat, from.as_fd(), to.as_fd(), OsStr::new("."), here, Marks::Kept)
 }
 
 /// Moves what was unpacked at `content` into the whole tree `tree`: whiteouts and opaque directories, marked as `marks`
-/// says, remove what they hide, and other entries replace what has their name. `content` is used up.
+/// says, remove what they hide, and other entries replace what has their name; no mark is left. `content` is used up.
 pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), TreeError> {
     let (content, tree) = (open_root(content)?, open_root(tree)?);
     let here = Path::new("");
     lay_directory_over(content.as_fd(), tree.as_fd(), here, marks)?;
     let stat = fs::fstat(&content).map_err(error("look at", here))?;
-    give_attributes(&stat, content.as_fd(), tree.as_fd(), OsStr::new("."), here)
+    give_attributes(&stat, content.as_fd(), tree.as_fd(), OsStr::new("."), here, Marks::Dropped)
+}
+
+/// What becomes of overlayfs's mark of an opaque directory in a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Marks {
+    /// It is wanted there too.
+    Kept,
+    /// What it says was done.
+    Dropped,
 }
 
 fn lay_directory_over(
@@ -89,7 +98,21 @@ fn lay_directory_over(
         }
         let open = |parent| root::open_real_directory(parent, &name).map_err(error("open", &path));
         lay_directory_over(open(content)?.as_fd(), open(tree)?.as_fd(), &path, marks)?;
-        give_attributes(&stat, content, tree, &name, &path)?;
+        drop_attributes(content, tree, &name, &path)?;
+        give_attributes(&stat, content, tree, &name, &path, Marks::Dropped)?;
+    }
+    Ok(())
+}
+
+/// Takes away from a directory that stays what the one that is laid over it has not.
+fn drop_attributes(content: BorrowedFd<'_>, tree: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<(), TreeError> {
+    let names = |fd| root::xattr_names(fd, name).map_err(error("list the xattrs of", path));
+    let wanted = names(content)?;
+    for xattr in names(tree)?.into_iter().filter(|xattr| !wanted.contains(xattr)) {
+        match root::remove_xattr(tree, name, &xattr) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(errno) => return Err(error("remove an xattr of", path)(errno)),
+        }
     }
     Ok(())
 }
@@ -146,7 +169,7 @@ impl Copy {
                 fs::mknodat(to, name, kind, mode, stat.st_rdev).map_err(error("make the node", path))?;
             }
         }
-        give_attributes(stat, from, to, name, path)
+        give_attributes(stat, from, to, name, path, Marks::Kept)
     }
 }
 
@@ -166,11 +189,13 @@ fn give_attributes(
     to: BorrowedFd<'_>,
     name: &OsStr,
     path: &Path,
+    marks: Marks,
 ) -> Result<(), TreeError> {
     let (uid, gid) = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
     fs::chownat(to, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(error("set the owner of", path))?;
     for xattr in root::xattr_names(from, name).map_err(error("list the xattrs of", path))? {
-        if whiteout::is_overlay_private(xattr.as_bytes()) && !whiteout::is_opaque_mark(&xattr) {
+        let is_wanted = marks == Marks::Kept && whiteout::is_opaque_mark(&xattr);
+        if whiteout::is_overlay_private(xattr.as_bytes()) && !is_wanted {
             continue;
         }
         let Some(value) = root::xattr(from, name, &xattr).map_err(error("read an xattr of", path))? else { continue };
@@ -260,6 +285,7 @@ mod tests {
         }
     }
 
+    /// Checklist: HL-11
     #[test]
     fn a_full_copy_shares_nothing_and_keeps_link_groups() {
         let place = scene();

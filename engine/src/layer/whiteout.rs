@@ -82,6 +82,7 @@ pub fn meaning(name: &OsStr) -> Meaning<'_> {
 mod tests {
     use super::*;
 
+    /// Checklist: WH-11
     #[test]
     fn names_mean_what_the_image_spec_says() {
         let table = [

@@ -171,6 +171,7 @@ mod tests {
         Descriptor { media_type: String::new(), digest, size_bytes: 1, platform: None }
     }
 
+    /// Checklist: ID-01
     #[test]
     fn chain_ids_are_made_of_the_chain_below_and_the_diff_id() {
         let layers = layers_of(&[blob(digest("a")), blob(digest("b"))], &[digest("1"), digest("2")]).unwrap();
@@ -180,6 +181,7 @@ mod tests {
         assert_eq!((layers[1].index, &layers[1].blob), (1, &digest("b")));
     }
 
+    /// Checklist: ID-07
     #[test]
     fn a_manifest_with_more_layers_than_the_configuration_is_refused() {
         let error = layers_of(&[blob(digest("a"))], &[]).unwrap_err().to_string();

@@ -77,6 +77,7 @@ fn next_page(link: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
+    /// Checklist: RG-04~
     #[test]
     fn the_next_page_is_what_the_link_says() {
         assert_eq!(next_page("</v2/x/tags/list?n=1&last=a>; rel=\"next\""), Some("/v2/x/tags/list?n=1&last=a"));

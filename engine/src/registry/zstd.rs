@@ -80,6 +80,7 @@ mod tests {
         assert_eq!(unpacked(&all).unwrap(), [&b"first "[..], &large].concat());
     }
 
+    /// Checklist: DF-11
     #[test]
     fn what_ends_too_early_or_is_no_frame_is_an_error() {
         let frame = compress_to_vec(&b"content"[..], CompressionLevel::Fastest);

@@ -109,6 +109,7 @@ fn damaged(path: PathBuf, reason: impl ToString) -> StoreError {
 mod tests {
     use super::*;
 
+    /// Checklist: GC-03~
     #[test]
     fn what_was_put_is_found_and_what_was_removed_is_gone() {
         let home = tempfile::tempdir().unwrap();
@@ -121,6 +122,7 @@ mod tests {
         assert!(!images.has(&id) && images.parent(&id).unwrap().is_none());
     }
 
+    /// Checklist: ID-04~, RG-08
     #[test]
     fn a_configuration_that_was_changed_behind_our_back_is_refused() {
         let home = tempfile::tempdir().unwrap();

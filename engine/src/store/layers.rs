@@ -243,6 +243,7 @@ mod tests {
         }
     }
 
+    /// Checklist: DL-14, CR-01
     #[test]
     fn a_registered_layer_is_read_back_with_all_below_it() {
         let home = tempfile::tempdir().unwrap();
@@ -261,6 +262,7 @@ mod tests {
         assert_eq!(fs::read_dir(home.path().join("tmp")).unwrap().count(), 0);
     }
 
+    /// Checklist: GC-07
     #[test]
     fn what_is_left_half_removed_is_swept() {
         let home = tempfile::tempdir().unwrap();

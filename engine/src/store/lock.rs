@@ -78,6 +78,7 @@ impl Lock {
 mod tests {
     use super::*;
 
+    /// Checklist: CN-04
     #[test]
     fn a_held_lock_is_not_given_twice() {
         let directory = tempfile::tempdir().unwrap();
@@ -88,6 +89,7 @@ mod tests {
         assert!(matches!(ask(), Asked::Held(_)));
     }
 
+    /// Checklist: CN-04
     #[test]
     fn readers_share_a_lock_and_a_writer_waits_for_them() {
         let directory = tempfile::tempdir().unwrap();
@@ -99,6 +101,7 @@ mod tests {
         assert!(matches!(ask(Hold::AloneNow), Asked::Held(_)));
     }
 
+    /// Checklist: CN-04
     #[test]
     fn who_waited_for_a_directory_that_is_removed_meanwhile_is_told_so() {
         let place = tempfile::tempdir().unwrap();

@@ -86,6 +86,7 @@ mod tests {
         assert_eq!(text, format!(r#"{{"Repositories":{{"httpd":{{"httpd:latest":"{id}"}}}}}}"#));
     }
 
+    /// Checklist: DL-17
     #[test]
     fn a_name_that_moves_leaves_the_old_image_without_it() {
         let mut names = Repositories::default();

@@ -148,6 +148,7 @@ fn relative(path: &Path) -> &Path {
 mod tests {
     use super::*;
 
+    /// Checklist: SY-03, SE-03~, SE-04
     #[test]
     fn links_that_point_outside_are_followed_inside() {
         let directory = tempfile::tempdir().unwrap();
@@ -159,6 +160,7 @@ mod tests {
         assert!(!Path::new("/elsewhere").exists());
     }
 
+    /// Checklist: SY-02, SY-03
     #[test]
     fn a_link_to_nothing_leads_to_what_is_made() {
         let directory = tempfile::tempdir().unwrap();

@@ -62,6 +62,7 @@ fn file(place: &Path, name: &str, contents: &[u8]) -> PathBuf {
     path
 }
 
+/// Checklist: DF-16~, ID-03~, N-09~
 #[test]
 fn images_and_containers_travel_between_dockerd_and_us_unchanged() {
     if !docker_is_here() {
@@ -182,6 +183,7 @@ fn config(diff_id: &str) -> String {
     format!(r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["{diff_id}"]}}}}"#)
 }
 
+/// Checklist: DF-11, GC-09~, CR-02, SE-01
 #[test]
 fn hostile_and_broken_archives_are_refused_and_leave_nothing() {
     let manifest = br#"[{"Config":"c","RepoTags":["evil:1"],"Layers":["l"]}]"#;

@@ -1,4 +1,6 @@
 //! One data root, used by this engine and by a real dockerd in turns: each goes on with what the other left.
+//!
+//! Checklist: ID-03~, CR-01, N-09~, N-15~, N-24~
 
 use std::fs;
 use std::path::Path;

@@ -30,6 +30,7 @@ fn holds_for_everybody(script: &str, lines: &[&str]) {
     holds(script, &["--rootless"], lines);
 }
 
+/// Checklist: CN-04
 #[test]
 fn a_container_that_is_removed_while_it_is_exported_goes_when_the_archive_is_whole() {
     let script = r#"
@@ -45,6 +46,7 @@ echo left: $(docker ps -aq)
     holds_for_everybody(script, &["removed: cc done", "export: whole", "left:"]);
 }
 
+/// Checklist: TR-03~
 #[test]
 fn an_image_that_is_removed_while_it_is_saved_goes_at_once_and_its_layers_when_the_archive_is_whole() {
     let script = r#"
@@ -84,6 +86,7 @@ echo notes: $(ls /var/lib/docker/tmp)
     holds_for_everybody(script, &lines);
 }
 
+/// Checklist: CR-09
 #[test]
 fn the_layers_of_an_image_whose_save_was_killed_go_with_the_next_command() {
     let script = r#"
@@ -115,6 +118,7 @@ quiet docker kill cc
     holds_for_everybody(script, &["before:", "after: first"]);
 }
 
+/// Checklist: DL-05~, CN-04
 #[test]
 fn copies_into_one_container_at_once_all_arrive_and_a_killed_one_leaves_no_lock() {
     let script = r#"
@@ -134,6 +138,7 @@ echo there or removed: $(($(docker ps -aq | wc -l) + $(wc -l < removed)))
     holds_for_everybody(script, &["arrived: 72", "1 12 2 12 3 12 4 12 5 12 6 12", "there or removed: 1"]);
 }
 
+/// Checklist: DL-05~
 #[test]
 fn one_container_may_be_both_ends_of_a_pipe() {
     let script = r#"
@@ -149,6 +154,7 @@ quiet docker kill cc
     holds_for_everybody(script, &["stopped", "running", "copy: whole"]);
 }
 
+/// Checklist: MN-09
 #[test]
 fn a_container_that_is_read_ends_and_starts_again_when_it_has_been_read() {
     let script = r#"
@@ -244,6 +250,7 @@ until [ "$(docker ps -aq)" = '' ]; do sleep 0.1; done
     holds_for_everybody(script, &["stop: removing", "left: done", "export: whole", "run: 3 removing"]);
 }
 
+/// Checklist: CR-07~
 #[test]
 fn a_container_that_was_to_go_with_its_end_goes_though_its_monitor_was_killed() {
     let script = r#"
@@ -272,6 +279,7 @@ cat removed1 removed2 | sort
     holds_for_everybody(script, &["0", "1", "Error: No such container: cc", "cc"]);
 }
 
+/// Checklist: N-18~
 #[test]
 fn an_image_that_is_removed_while_it_is_loaded_or_pulled_anew_is_whole() {
     let script = r#"

@@ -1,4 +1,6 @@
 //! Whatever command is killed at whatever moment: when its containers and images are removed, nothing is left on disk.
+//!
+//! Checklist: GC-07, CR-04~, CR-09, N-14~, N-15~
 
 use super::{lab, text};
 

@@ -31,6 +31,7 @@ fn every_page_replays() {
     replay(&ALL, "user");
 }
 
+/// Checklist: N-25~
 #[test]
 fn every_walkthrough_leaves_what_it_left_before() {
     let directory = tempfile::tempdir().unwrap();

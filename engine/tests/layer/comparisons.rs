@@ -1,4 +1,6 @@
 //! `docker diff` as Docker's own comparison gives it, rule by rule.
+//!
+//! Checklist: DF-01
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -42,12 +44,14 @@ fn additions_list_everything_below_and_the_parents_as_modified() {
     assert_eq!(lines, ["C /t", "A /t/n1", "A /t/n1/n2", "A /t/n1/n2/f", "A /top"]);
 }
 
+/// Checklist: DF-02~
 #[test]
 fn a_deleted_directory_is_one_line() {
     assert_eq!(diff(|tree| remove(tree, "t/dir")), ["C /t", "D /t/dir"]);
     assert_eq!(diff(|tree| remove(tree, "t")), ["D /t"]);
 }
 
+/// Checklist: OP-05
 #[test]
 fn a_replaced_directory_lists_the_children_that_are_gone() {
     let lines = diff(|tree| {
@@ -68,6 +72,7 @@ fn a_change_of_type_is_a_modification_without_lines_for_the_old_children() {
     assert_eq!(lines, ["C /t", "C /t/dir", "C /t/two", "A /t/two/in"]);
 }
 
+/// Checklist: DF-04
 #[test]
 fn modes_sizes_times_and_link_targets_count() {
     let one = ["C /t", "C /t/one"];
@@ -127,6 +132,7 @@ fn what_docker_does_not_see_is_not_seen() {
     assert!(rewritten.is_empty(), "new contents with the old size and time");
 }
 
+/// Checklist: DF-04
 #[test]
 fn nanoseconds_count_only_when_both_sides_have_them() {
     let (old, new) = (directory(), directory());

@@ -1,4 +1,6 @@
 //! Tars that try to get out of their root, or to be read in two ways: each is refused or stays inside.
+//!
+//! Checklist: N-19~
 
 use std::fs;
 use std::path::Path;
@@ -26,6 +28,7 @@ fn attack(name: &str, make: impl FnOnce(&Path) -> Vec<u8>) -> (Result<(), Unpack
     (result, place)
 }
 
+/// Checklist: SE-01
 #[test]
 fn names_that_climb_out_are_refused() {
     for name in ["../canary/file", "a/../../canary/file", "..", "../", "./../canary/new"] {
@@ -34,6 +37,7 @@ fn names_that_climb_out_are_refused() {
     }
 }
 
+/// Checklist: SE-01
 #[test]
 fn absolute_names_stay_inside() {
     let (result, place) = attack("absolute", |_| Tar::new().file("/etc/passwd", "in").file("/../top", "in").end());
@@ -42,6 +46,7 @@ fn absolute_names_stay_inside() {
     assert_eq!(fs::read(place.path().join("root/top")).unwrap(), b"in");
 }
 
+/// Checklist: WH-14, SE-02, SE-04
 #[test]
 fn symlinked_parents_lead_nowhere_outside() {
     for target in ["../canary", "/canary", "../../../../../../canary"] {
@@ -69,6 +74,7 @@ fn symlinked_parents_lead_nowhere_outside() {
     }
 }
 
+/// Checklist: SE-02
 #[test]
 fn a_chain_of_symlinks_leads_nowhere_outside() {
     let (result, _place) = attack("a chain", |canary| {
@@ -78,6 +84,7 @@ fn a_chain_of_symlinks_leads_nowhere_outside() {
     assert!(matches!(result, Err(UnpackError::Io { .. })), "{result:?}");
 }
 
+/// Checklist: SE-02
 #[test]
 fn a_file_over_a_symlink_replaces_the_symlink() {
     let (result, place) = attack("over a symlink", |canary| {
@@ -90,6 +97,7 @@ fn a_file_over_a_symlink_replaces_the_symlink() {
     assert!(fs::symlink_metadata(place.path().join("root/two")).unwrap().is_dir());
 }
 
+/// Checklist: SE-01
 #[test]
 fn hard_links_to_the_outside_are_refused() {
     for target in ["../canary/file", "a/../../canary/file"] {
@@ -101,6 +109,7 @@ fn hard_links_to_the_outside_are_refused() {
     assert!(matches!(result, Err(UnpackError::MissingLinkTarget { .. })), "{result:?}");
 }
 
+/// Checklist: HL-09~, SE-04
 #[test]
 fn a_hard_link_to_a_symlink_does_not_pass_its_attributes_on() {
     let (result, place) = attack("mode through links", |canary| {
@@ -123,6 +132,7 @@ fn a_root_entry_must_be_a_directory() {
     }
 }
 
+/// Checklist: WH-11, SE-05
 #[test]
 fn whiteouts_of_nothing_of_here_and_of_above_are_refused() {
     for name in [".wh.", ".wh..", ".wh...", "a/.wh...", "a/.wh.."] {
@@ -131,6 +141,7 @@ fn whiteouts_of_nothing_of_here_and_of_above_are_refused() {
     }
 }
 
+/// Checklist: XA-12
 #[test]
 fn overlays_private_xattrs_are_not_taken_from_a_tar() {
     let place = directory();
@@ -182,6 +193,7 @@ fn damaged_headers_are_errors() {
     }
 }
 
+/// Checklist: N-22~
 #[test]
 fn names_that_no_path_can_hold_are_refused_before_they_are_kept() {
     let long = "d/".repeat(2048);
@@ -208,6 +220,7 @@ fn sparse_and_unknown_entries_are_refused_by_name() {
     }
 }
 
+/// Checklist: TR-04
 #[test]
 fn whatever_comes_after_the_end_is_read_too() {
     let mut tar = Tar::new().file("a", "x").end();
@@ -219,6 +232,7 @@ fn whatever_comes_after_the_end_is_read_too() {
     assert_eq!(reader.finish(), (layerlab_engine::image::Digest::of(&tar), tar.len() as u64));
 }
 
+/// Checklist: WH-14
 #[test]
 fn a_whiteout_through_a_symlinked_parent_lands_inside() {
     let (result, place) = attack("whiteout inside", |_| {

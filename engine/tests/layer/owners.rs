@@ -70,6 +70,7 @@ fn the_callers_own_ids_lose_the_recorded_ones_and_say_how_many() {
     assert_eq!(fs::metadata(place.path().join("htdocs")).unwrap().uid(), caller.as_raw());
 }
 
+/// Checklist: US-03
 #[test]
 fn squashing_never_fails_for_want_of_privilege() {
     let place = directory();
@@ -95,6 +96,7 @@ fn an_unmapped_owner_is_refused_with_the_way_out() {
     }
 }
 
+/// Checklist: US-03
 #[test]
 fn squashing_keeps_what_is_mapped_and_counts_what_is_not() {
     if !inside() {
@@ -105,6 +107,7 @@ fn squashing_keeps_what_is_mapped_and_counts_what_is_not() {
     assert_eq!(fs::metadata(place.path().join("htdocs")).unwrap().uid(), 0);
 }
 
+/// Checklist: SP-03~, SP-05
 #[test]
 fn a_user_namespace_makes_whiteouts_but_no_devices() {
     if !inside() {

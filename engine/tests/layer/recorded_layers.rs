@@ -1,6 +1,8 @@
 //! Layers that Docker 20.10.24 committed with overlay2: the same upper must give the same diff ID.
 //!
 //! Each upper is rebuilt from what Docker was told to do and from the recorded modes, owners and times.
+//!
+//! Checklist: DF-10, ID-05
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,6 +38,7 @@ fn as_a_tar_keeps_it(mut listing: BTreeMap<PathBuf, Seen>) -> BTreeMap<PathBuf, 
     listing
 }
 
+/// Checklist: XA-12
 #[test]
 fn the_modified_httpd_container_commits_to_dockers_diff_id() {
     let id = "47305faa3fde276127931b2b356789b805b65ffaa5297d979a1139773231ee42";
@@ -53,6 +56,7 @@ fn the_modified_httpd_container_commits_to_dockers_diff_id() {
     });
 }
 
+/// Checklist: WH-07~, WH-10
 #[test]
 fn whiteouts_that_share_an_inode_carry_dockers_quirk() {
     let id = "af7864194b29d37361812ff7072f0b115487a1ba0ff068eb59a60fdca996588e";
@@ -62,6 +66,7 @@ fn whiteouts_that_share_an_inode_carry_dockers_quirk() {
     });
 }
 
+/// Checklist: OP-04
 #[test]
 fn a_replaced_directory_is_opaque() {
     let id = "f02b76420582f22c59e1181493646862b0842eb1610fb0696163d11714322f28";
@@ -70,6 +75,7 @@ fn a_replaced_directory_is_opaque() {
     });
 }
 
+/// Checklist: HL-08
 #[test]
 fn hard_links_point_to_the_first_name() {
     let id = "bb95d43a2aaf355538986f05755b44b192593914dad3d1785c6bffe145296b58";
@@ -79,6 +85,7 @@ fn hard_links_point_to_the_first_name() {
     });
 }
 
+/// Checklist: SP-03~
 #[test]
 fn devices_and_fifos_are_kept() {
     let table = [
@@ -99,6 +106,7 @@ fn devices_and_fifos_are_kept() {
     }
 }
 
+/// Checklist: XA-05~
 #[test]
 fn a_file_capability_travels_and_other_xattrs_stay() {
     let id = "a326158649ca233bee96fb4e02eed47938c5439147b4f726414bd9ac2ad8f042";
@@ -120,6 +128,7 @@ fn a_large_owner_goes_into_a_pax_record() {
     });
 }
 
+/// Checklist: SY-07~
 #[test]
 fn odd_and_foreign_names_are_written_as_docker_writes_them() {
     let id = "1c7000914cfd4128acebaa86d94a9f1164eb21ff3f074ed00d23744ff3f5a439";
@@ -147,6 +156,7 @@ fn long_paths_are_written_as_docker_writes_them() {
     });
 }
 
+/// Checklist: TR-01~, N-23~
 #[test]
 fn what_ustar_cannot_hold_is_split_or_goes_into_pax_records() {
     let id = "31a50a5ececa0b7a54805b7e3cfbb907bcf732833fa0f6f09895a797313e5da1";
@@ -165,6 +175,7 @@ fn what_ustar_cannot_hold_is_split_or_goes_into_pax_records() {
     });
 }
 
+/// Checklist: ID-02, TR-03~
 #[test]
 fn an_upper_without_entries_makes_the_empty_layer() {
     let upper = directory();
@@ -174,6 +185,7 @@ fn an_upper_without_entries_makes_the_empty_layer() {
     assert_eq!(made.diff_id.hex(), empty_layer);
 }
 
+/// Checklist: SP-04
 #[test]
 fn a_socket_is_left_out() {
     let upper = directory();

@@ -1,4 +1,6 @@
 //! The law: unpack(pack(tree)) = tree, and pack(unpack(tar)) = tar for a tar of ours.
+//!
+//! Checklist: HL-10, WH-10, OP-04, DF-06, N-09~
 
 use proptest::prelude::*;
 

@@ -1,5 +1,7 @@
 //! The law: a tar that was unpacked with a record comes back byte for byte, whatever made it; and what dockerd recorded
 //! can be read.
+//!
+//! Checklist: ID-03~, TR-06~
 
 use std::fs;
 use std::io::{Read, Write};
@@ -44,6 +46,7 @@ fn lines(record: &[u8]) -> String {
     text
 }
 
+/// Checklist: TR-01~
 #[test]
 fn every_kind_of_entry_comes_back() {
     let own = |name: &str| Tar::new().entry(b'0', name, "", 0o640, b"odd", |header| header.set_mtime(7));
@@ -59,6 +62,7 @@ fn every_kind_of_entry_comes_back() {
     comes_back(&global(global(Tar::new()).file("a", "a")).file("b", "b").end());
 }
 
+/// Checklist: TR-04
 #[test]
 fn padding_that_is_not_zero_and_trailing_bytes_come_back() {
     let mut tar = Tar::new().file("f", "contents").file("g", "more").end();

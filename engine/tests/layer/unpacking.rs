@@ -8,6 +8,7 @@ use layerlab_engine::layer::{Contents, UnpackError, UnpackOptions, Unpacked, unp
 
 use crate::scene::{Tar, directory, is_whiteout, listing, opaque, options, root_is_here, unpacked};
 
+/// Checklist: PM-05~, TR-02
 #[test]
 fn missing_parents_are_made_and_open_to_all() {
     let place = directory();
@@ -17,6 +18,7 @@ fn missing_parents_are_made_and_open_to_all() {
     }
 }
 
+/// Checklist: DL-02
 #[test]
 fn all_twelve_mode_bits_arrive() {
     let place = directory();
@@ -26,6 +28,7 @@ fn all_twelve_mode_bits_arrive() {
     assert_eq!((mode("suid"), mode("sticky"), mode("setgid")), (0o6755, 0o1777, 0o2750));
 }
 
+/// Checklist: TR-05
 #[test]
 fn a_directory_without_write_permission_still_gets_its_contents() {
     let place = directory();
@@ -39,6 +42,7 @@ fn a_directory_without_write_permission_still_gets_its_contents() {
     assert_eq!(fs::read(place.path().join("d/e/f")).unwrap(), b"x");
 }
 
+/// Checklist: TR-02, TR-05
 #[test]
 fn the_root_entry_sets_the_roots_mode_and_time() {
     let place = directory();
@@ -47,6 +51,7 @@ fn the_root_entry_sets_the_roots_mode_and_time() {
     assert_eq!((root.mode() & 0o7777, root.mtime()), (0o711, 1_000_000_000));
 }
 
+/// Checklist: TR-05
 #[test]
 fn times_keep_their_nanoseconds_on_every_kind_of_entry() {
     let place = directory();
@@ -58,6 +63,7 @@ fn times_keep_their_nanoseconds_on_every_kind_of_entry() {
     }
 }
 
+/// Checklist: N-23~
 #[test]
 fn times_before_1970_are_times_too() {
     let place = directory();
@@ -65,6 +71,7 @@ fn times_before_1970_are_times_too() {
     assert_eq!(listing(place.path()).values().next().unwrap().mtime, (-2, 750_000_000));
 }
 
+/// Checklist: TR-01~
 #[test]
 fn long_names_arrive_by_pax_and_by_gnu_records() {
     let place = directory();
@@ -91,6 +98,7 @@ fn an_xattr_may_hold_newlines_or_nothing() {
     assert_eq!(rustix::fs::lgetxattr(place.path().join("f"), "user.empty", &mut value[..]), Ok(0));
 }
 
+/// Checklist: XA-05~
 #[test]
 fn a_capability_survives_the_chown() {
     if !root_is_here("a_capability_survives_the_chown") {
@@ -105,6 +113,7 @@ fn a_capability_survives_the_chown() {
     assert_eq!(fs::metadata(place.path().join("f")).unwrap().uid(), 33);
 }
 
+/// Checklist: WH-10, OP-01
 #[test]
 fn whiteouts_become_devices_and_opaque_marks_become_xattrs() {
     let place = directory();
@@ -114,6 +123,7 @@ fn whiteouts_become_devices_and_opaque_marks_become_xattrs() {
     assert_eq!(listing(place.path()).len(), 3);
 }
 
+/// Checklist: OP-02~, PM-05~
 #[test]
 fn an_opaque_mark_may_come_before_its_directory() {
     let place = directory();
@@ -122,6 +132,7 @@ fn an_opaque_mark_may_come_before_its_directory() {
     assert_eq!(fs::metadata(place.path().join("d")).unwrap().mode() & 0o7777, 0o700);
 }
 
+/// Checklist: WH-12, DF-09
 #[test]
 fn a_whiteout_takes_back_what_the_layer_itself_put_there() {
     let place = directory();
@@ -131,6 +142,7 @@ fn a_whiteout_takes_back_what_the_layer_itself_put_there() {
     assert_eq!(done, Unpacked { size_bytes: 7, told_bytes: 11, entries: 4, ..Unpacked::default() });
 }
 
+/// Checklist: WH-12
 #[test]
 fn a_directory_in_the_place_of_a_whiteout_hides_what_the_whiteout_hid() {
     let place = directory();
@@ -167,6 +179,7 @@ fn a_replaced_name_leaves_its_other_hard_link_alone() {
     assert_eq!(fs::read(place.path().join("b")).unwrap(), b"new");
 }
 
+/// Checklist: HL-08, HL-09~, DF-09, QU-02~
 #[test]
 fn hard_link_targets_are_read_from_the_layers_root() {
     let place = directory();

@@ -107,6 +107,7 @@ fn layers_that_exist_are_not_downloaded() {
     }
 }
 
+/// Checklist: CN-03~, CN-06
 #[test]
 fn three_layers_arrive_side_by_side_and_no_more() {
     let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
@@ -123,6 +124,7 @@ fn a_digest_pins_the_image() {
     assert_eq!(pulled.manifest_raw, registry.image.manifest);
 }
 
+/// Checklist: RG-09
 #[test]
 fn an_index_leads_to_the_image_for_this_machine() {
     let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
@@ -132,6 +134,7 @@ fn an_index_leads_to_the_image_for_this_machine() {
     assert_eq!(pulled.image_id, Digest::of(&registry.image.config));
 }
 
+/// Checklist: ID-07
 #[test]
 fn an_uncompressed_layer_is_taken_as_it_is() {
     let registry = FakeRegistry::start(Auth::None, Fault::Uncompressed);
@@ -209,6 +212,7 @@ fn scratch_cannot_be_pulled() {
     assert_eq!(message, "'scratch' is a reserved name");
 }
 
+/// Checklist: ID-04~, RG-08
 #[test]
 fn a_blob_with_wrong_bytes_fails_its_verification() {
     let (message, registry) = failure_with(Fault::WrongBytes);
@@ -216,12 +220,14 @@ fn a_blob_with_wrong_bytes_fails_its_verification() {
     assert_eq!(registry.requests_for_broken_blob(), 1, "what is wrong stays wrong: no retry");
 }
 
+/// Checklist: ID-04~
 #[test]
 fn a_blob_that_is_shorter_than_promised_fails_its_verification() {
     let (message, registry) = failure_with(Fault::Short);
     assert_eq!(message, format!("filesystem layer verification failed for digest {}", registry.broken_blob()));
 }
 
+/// Checklist: ID-04~, SE-06~
 #[test]
 fn a_blob_that_is_longer_than_promised_is_cut_off() {
     let (message, registry) = failure_with(Fault::Long);
@@ -236,6 +242,7 @@ fn a_blob_that_always_breaks_off_is_tried_five_times() {
     assert_eq!(registry.requests_for_broken_blob(), 5);
 }
 
+/// Checklist: CR-08~, RG-07~
 #[test]
 fn a_blob_that_breaks_off_once_is_resumed() {
     for fault in [Fault::BreaksOffOnce, Fault::BreaksOffOnceWithoutRange] {
@@ -264,6 +271,7 @@ fn a_missing_blob_is_unknown() {
     assert_eq!(registry.requests_for_broken_blob(), 1);
 }
 
+/// Checklist: RG-07~
 #[test]
 fn a_server_error_on_a_blob_is_retried_and_then_told() {
     let (message, registry) = failure_with(Fault::ServerError);
@@ -271,6 +279,7 @@ fn a_server_error_on_a_blob_is_retried_and_then_told() {
     assert_eq!(registry.requests_for_broken_blob(), 5);
 }
 
+/// Checklist: ID-07
 #[test]
 fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
     let (message, registry) = failure_with(Fault::LyingDiffId);
@@ -278,12 +287,14 @@ fn a_layer_that_is_not_what_the_configuration_says_is_refused() {
     assert!(message.starts_with(&expected), "{message}");
 }
 
+/// Checklist: ID-04~, RG-08
 #[test]
 fn a_configuration_with_wrong_bytes_fails_its_verification() {
     let (message, registry) = failure_with(Fault::WrongConfig);
     assert_eq!(message, format!("image config verification failed for digest {}", Digest::of(&registry.image.config)));
 }
 
+/// Checklist: RG-08
 #[test]
 fn a_manifest_that_is_not_the_pinned_one_fails_its_verification() {
     let registry = FakeRegistry::start(Auth::None, Fault::WrongManifest);
@@ -293,6 +304,7 @@ fn a_manifest_that_is_not_the_pinned_one_fails_its_verification() {
     assert_eq!(message, format!("manifest verification failed for digest {pin}"));
 }
 
+/// Checklist: DF-11, ID-07
 #[test]
 fn a_zstd_layer_is_unpacked() {
     let registry = FakeRegistry::start(Auth::None, Fault::Zstd);
@@ -301,6 +313,7 @@ fn a_zstd_layer_is_unpacked() {
     assert_eq!(store.content(&pulled.layers[2].chain_id), registry.image.tars[2]);
 }
 
+/// Checklist: RG-06~
 #[test]
 fn a_layer_of_a_foreign_kind_is_refused_by_name() {
     let (message, registry) = failure_with(Fault::ForeignLayer);
@@ -309,6 +322,7 @@ fn a_layer_of_a_foreign_kind_is_refused_by_name() {
     assert!(message.starts_with(&format!("layer {digest} has the media type \"{kind}\"")), "{message}");
 }
 
+/// Checklist: RG-09
 #[test]
 fn a_platform_that_the_index_lacks_is_named() {
     let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
@@ -319,6 +333,7 @@ fn a_platform_that_the_index_lacks_is_named() {
     assert_eq!(error, "no matching manifest for linux/xyz in the manifest list entries");
 }
 
+/// Checklist: N-22~
 #[test]
 fn an_image_with_more_layers_than_can_be_stacked_is_not_downloaded() {
     let registry = FakeRegistry::start(Auth::None, Fault::Nothing);
@@ -329,6 +344,7 @@ fn an_image_with_more_layers_than_can_be_stacked_is_not_downloaded() {
     pull_into(&Store::stacking(5), &name, &settings()).0.unwrap();
 }
 
+/// Checklist: CR-02, QU-04~, CN-06, N-13~
 #[test]
 fn a_store_that_cannot_take_a_layer_ends_the_pull() {
     let registry = FakeRegistry::start(Auth::None, Fault::Nothing);

@@ -91,6 +91,7 @@ fn round_trip(guard: Guard) {
     assert_eq!(pull_back(&shelf, &pinned, &settings), pushed.manifest_digest);
 }
 
+/// Checklist: RG-01~, N-09~
 #[test]
 fn an_image_goes_there_and_back_over_http() {
     round_trip(Guard::Nobody);
@@ -139,6 +140,7 @@ fn without_a_password_or_with_a_wrong_one_nothing_is_pushed() {
     assert!(matches!(&refused, LoginError::Refused { status, .. } if status == "401 Unauthorized"), "{refused}");
 }
 
+/// Checklist: CR-08~, RG-07~
 #[test]
 fn an_upload_that_breaks_off_goes_on_where_it_was() {
     let Some(registry) = RealRegistry::start(Guard::Nobody) else { return };
@@ -156,6 +158,7 @@ fn an_upload_that_breaks_off_goes_on_where_it_was() {
     assert_eq!(pull_back(&shelf, &registry.name("a/b:v1"), &settings()), pushed.manifest_digest);
 }
 
+/// Checklist: CR-08~, RG-07~
 #[test]
 fn a_download_that_breaks_off_goes_on_where_it_was() {
     let Some(registry) = RealRegistry::start(Guard::Nobody) else { return };
@@ -168,6 +171,7 @@ fn a_download_that_breaks_off_goes_on_where_it_was() {
     assert!(proxy.downloaded_bytes() < (3 << 20) + (3 << 19), "{}", proxy.downloaded_bytes());
 }
 
+/// Checklist: RG-02~
 #[test]
 fn a_layer_that_is_not_the_one_the_image_names_is_never_pushed() {
     let Some(registry) = RealRegistry::start(Guard::Nobody) else { return };

@@ -28,6 +28,7 @@ fn run(command: &mut Command) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+/// Checklist: ID-07, DF-11
 #[test]
 fn skopeo_reads_what_we_push_and_we_pull_what_it_pushes() {
     if !has("skopeo") {

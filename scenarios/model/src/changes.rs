@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::inode::{At, Body, Meta, Node};
+use crate::inode::{At, Body, Meta, Node, Stamp};
 use crate::text::Text;
 use crate::union::{Mark, Through, Union};
 
@@ -169,6 +169,70 @@ pub fn letters(diff: &Diff, below: &Flat) -> Vec<(Letter, Names)> {
         (letter, names.clone())
     };
     diff.iter().filter(|(names, _)| !names.is_empty()).map(letter).collect()
+}
+
+/// What comparing two trees name by name finds, by Docker's rules for drivers that keep no list of changes (`changesDiff` of moby's
+/// archive package): of what has a name in both only that is looked at which lstat(2) tells, and `security.capability`; a directory
+/// above something that changed is changed; below what is gone, and below what is no directory any more, nothing is said. Sorted,
+/// without the root.
+pub fn compared(before: &Flat, after: &Flat) -> Vec<(Letter, Names)> {
+    let mut found: BTreeMap<&[Text], Letter> = BTreeMap::new();
+    for (names, leaf) in after {
+        match before.get(names) {
+            Some(old) if lstat_tells(old, leaf) => drop(found.insert(names, Letter::C)),
+            Some(_) => {}
+            None => drop(found.insert(names, Letter::A)),
+        }
+    }
+    let gone = before.keys().filter(|names| !after.contains_key(*names));
+    found.extend(gone.filter(|names| !is_swept(names, before, after)).map(|names| (&names[..], Letter::D)));
+    let changed: Vec<&[Text]> = found.keys().copied().collect();
+    for names in changed {
+        for depth in 1..names.len() {
+            found.entry(&names[..depth]).or_insert(Letter::C);
+        }
+    }
+    found.remove(&[][..]);
+    found.into_iter().map(|(names, letter)| (letter, names.to_vec())).collect()
+}
+
+/// Whether a directory that `names` was in is gone, or is none any more.
+fn is_swept(names: &[Text], before: &Flat, after: &Flat) -> bool {
+    let is_directory =
+        |tree: &Flat, names: &[Text]| tree.get(names).is_some_and(|leaf| leaf.content == Content::Directory);
+    (1..names.len()).any(|depth| is_directory(before, &names[..depth]) && !is_directory(after, &names[..depth]))
+}
+
+/// Whether lstat(2) tells the one from the other, with times as Docker compares them: without nanoseconds where one of them has none,
+/// as everything that comes out of a layer tar. What passes for a directory (Docker asks for one bit of the type, which block devices
+/// and sockets have too) is not asked for size and time.
+pub fn lstat_tells(one: &Leaf, other: &Leaf) -> bool {
+    let length = |leaf: &Leaf| match &leaf.content {
+        Content::File(bytes) => bytes.len(),
+        Content::Symlink(target) => target.0.len(),
+        Content::Directory | Content::Node(_) => 0,
+    };
+    let kind = |leaf: &Leaf| std::mem::discriminant(&leaf.content);
+    let passes_for_directory =
+        |leaf: &Leaf| matches!(leaf.content, Content::Directory | Content::Node(Node::Block { .. } | Node::Socket));
+    let node = |leaf: &Leaf| match leaf.content {
+        Content::Node(node) => Some(node),
+        _ => None,
+    };
+    let capability = |leaf: &Leaf| leaf.meta.xattrs.get(&Text::from("security.capability")).cloned();
+    let is_same_time = match (one.meta.mtime, other.meta.mtime) {
+        (Stamp::Set(one), Stamp::Set(other)) => {
+            one.seconds == other.seconds
+                && (one.nanoseconds == other.nanoseconds || one.nanoseconds == 0 || other.nanoseconds == 0)
+        }
+        (one, other) => one == other,
+    };
+    let owner = |leaf: &Leaf| (leaf.meta.mode, leaf.meta.uid, leaf.meta.gid);
+    kind(one) != kind(other)
+        || node(one) != node(other)
+        || owner(one) != owner(other)
+        || !passes_for_directory(other) && (length(one) != length(other) || !is_same_time)
+        || capability(one) != capability(other)
 }
 
 /// Whether two trees are the same to whoever looks at them: every path, and which paths are one file.

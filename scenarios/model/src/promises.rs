@@ -52,6 +52,13 @@ pub struct Promises {
     /// A device file that would be a whiteout is not made (`ovl_mknod` of `fs/overlayfs/dir.c`). Nothing is promised elsewhere, where
     /// it is one to whoever stacks it, and it is not done.
     pub whiteouts_are_refused: bool,
+    /// A further name of a file that was copied up is listed with its inode number (`d_ino`); not where overlayfs keeps its list of a
+    /// directory of the upper layer, which a new link does not renew (`ovl_instantiate` of `fs/overlayfs/dir.c`).
+    pub further_names_are_listed_with_their_inode: bool,
+    /// A diff sees every change; else it compares what lstat(2) tells, by name, as Docker's drivers without an upper layer do
+    /// (`changesDiff` of moby's archive package): content of the same size and time, the time of a directory and which names are one file
+    /// stay unseen.
+    pub diffs_see_everything: bool,
     /// The machine's settings.
     pub protected: Protected,
 }
@@ -76,6 +83,8 @@ impl Promises {
         has_acls: true,
         missing_acls_are_missed_below: false,
         whiteouts_are_refused: true,
+        further_names_are_listed_with_their_inode: true,
+        diffs_see_everything: true,
         protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },
     };
 }

@@ -128,20 +128,9 @@ impl Union {
 
     /// What `name` stands for in the directory that `stack` makes. The nearest layer that knows the name decides.
     pub fn child(&self, stack: &[At], name: &Text) -> Option<Seen> {
-        for at in stack {
-            match self.layer(at.layer).directory(at.inode).entries.get(name) {
-                None => {}
-                Some(Entry::Whiteout) => return None,
-                Some(Entry::Inode(inode)) => {
-                    let at = At { layer: at.layer, inode: *inode };
-                    return Some(match self.inode(at).is_directory() {
-                        true => Seen::Directory(self.stack(at)),
-                        false => Seen::Other(at),
-                    });
-                }
-            }
-        }
-        None
+        let known = |at: &At| Some((at.layer, *self.layer(at.layer).directory(at.inode).entries.get(name)?));
+        let (layer, entry) = stack.iter().find_map(known)?;
+        self.seen(layer, entry)
     }
 
     /// Whether something below the upper layer would show at `path`, if the upper layer said nothing.
@@ -156,9 +145,28 @@ impl Union {
 
     /// Every name in the directory that `stack` makes.
     pub fn names(&self, stack: &[At]) -> BTreeSet<Text> {
-        let known = stack.iter().flat_map(|at| self.layer(at.layer).directory(at.inode).entries.keys());
-        let all: BTreeSet<&Text> = known.collect();
-        all.into_iter().filter(|name| self.child(stack, name).is_some()).cloned().collect()
+        self.children(stack).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Every name in the directory that `stack` makes, sorted, and what it stands for: [`Union::child`] for all of them at once.
+    fn children(&self, stack: &[At]) -> impl Iterator<Item = (&Text, Seen)> {
+        let mut nearest: BTreeMap<&Text, (usize, Entry)> = BTreeMap::new();
+        for at in stack {
+            for (name, entry) in &self.layer(at.layer).directory(at.inode).entries {
+                nearest.entry(name).or_insert((at.layer, *entry));
+            }
+        }
+        nearest.into_iter().filter_map(|(name, (layer, entry))| Some((name, self.seen(layer, entry)?)))
+    }
+
+    /// What an entry of a layer's directory stands for.
+    fn seen(&self, layer: usize, entry: Entry) -> Option<Seen> {
+        let Entry::Inode(inode) = entry else { return None };
+        let at = At { layer, inode };
+        Some(match self.inode(at).is_directory() {
+            true => Seen::Directory(self.stack(at)),
+            false => Seen::Other(at),
+        })
     }
 
     /// What is at `path`, names from the root, none of them followed.
@@ -266,9 +274,8 @@ impl Union {
         while let Some((path, seen)) = found.get(next).cloned() {
             next += 1;
             let Seen::Directory(stack) = seen else { continue };
-            for name in self.names(&stack) {
-                let Some(seen) = self.child(&stack, &name) else { continue };
-                found.push(([&path[..], &[name]].concat(), seen));
+            for (name, seen) in self.children(&stack) {
+                found.push(([&path[..], std::slice::from_ref(name)].concat(), seen));
             }
         }
         found

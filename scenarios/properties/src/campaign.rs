@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use layerlab_model::errno::Errno;
-use layerlab_model::operation::{Answer, Step};
+use layerlab_model::operation::{Answer, Operation, Step, User};
 
 use crate::case::{Case, CaseError};
 use crate::generate::{Generator, Weights};
@@ -94,37 +94,41 @@ pub struct Campaign<'a> {
     pub length: usize,
 }
 
-struct Watched {
+struct Watched<'a> {
     case: Case,
+    laws: &'a [&'static dyn Law],
     watches: Vec<(&'static str, Box<dyn Watch>)>,
     /// Dropped last: while a case lives, this thread's root is elsewhere.
     _place: tempfile::TempDir,
 }
 
-impl Watched {
-    fn step(&mut self, step: &Step, is_last: bool) -> Result<Result<Answer, Errno>, Broken> {
+impl Watched<'_> {
+    fn step(&mut self, step: &Step, is_last: bool, counts: &mut Counts) -> Result<(), Broken> {
+        if !self.laws.iter().any(|law| law.looks_at(step, is_last)) {
+            return Ok(self.case.pass(step)?);
+        }
         let moment = self.case.step(step, is_last)?;
+        counts.add(step, &moment.actual);
         for (law, watch) in &mut self.watches {
             watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
         }
-        Ok(moment.actual)
+        Ok(())
     }
 }
 
 impl Campaign<'_> {
-    fn begin(&self) -> Result<Watched, Broken> {
+    fn begin(&self) -> Result<Watched<'_>, Broken> {
         let failed = |error: std::io::Error| Broken { law: None, findings: vec![error.to_string()] };
         let place = tempfile::tempdir_in(&self.place).map_err(failed)?;
         let case = Case::begin(self.subject, self.host, place.path())?;
         let watches = self.laws.iter().map(|law| (law.name(), law.watch())).collect();
-        Ok(Watched { case, watches, _place: place })
+        Ok(Watched { case, laws: self.laws, watches, _place: place })
     }
 
-    fn weights(&self) -> Weights {
-        match self.laws {
-            [law] => law.weights(),
-            _ => Weights::default(),
-        }
+    /// The law that the case of `seed` is drawn for; all of them watch it.
+    fn law_of(&self, seed: u64) -> Option<&'static dyn Law> {
+        let count = self.laws.len() as u64;
+        seed.checked_rem(count).map(|number| self.laws[number as usize])
     }
 
     /// Draws the case of `seed` and runs it.
@@ -143,15 +147,23 @@ impl Campaign<'_> {
     }
 
     fn draw(&self, seed: u64, counts: &mut Counts, steps: &mut Vec<Step>) -> Result<(), Broken> {
-        let mut generator = Generator::new(seed, self.weights(), self.host.has_other_user);
+        let law = self.law_of(seed);
+        let weights = law.map_or_else(Weights::default, |law| law.weights());
+        let mut generator = Generator::new(seed, weights, self.host.has_other_user);
         let mut watched = self.begin()?;
-        for number in 1..=self.length {
-            let step = generator.step(watched.case.model());
+        let layers = if let [law] = self.laws { law.layers_first(seed) } else { 0 };
+        let length = 2 * layers + self.length;
+        for number in 1..=length {
+            let is_layer = number % 2 == 0 && number <= 2 * layers;
+            let step = match is_layer {
+                true => Step { user: User::Root, operation: Operation::Commit },
+                false => generator.step(watched.case.model()),
+            };
             if watched.case.model().promises_nothing_of(&step) {
                 continue;
             }
             steps.push(step.clone());
-            counts.add(&step, &watched.step(&step, number == self.length)?);
+            watched.step(&step, number == length, counts)?;
         }
         Ok(())
     }
@@ -163,7 +175,7 @@ impl Campaign<'_> {
             if watched.case.model().promises_nothing_of(step) {
                 continue;
             }
-            drop(watched.step(step, number + 1 == steps.len())?);
+            watched.step(step, number + 1 == steps.len(), &mut Counts::default())?;
         }
         Ok(())
     }

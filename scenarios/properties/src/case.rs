@@ -1,5 +1,6 @@
 //! One case: a stack of layers, used by real system calls and by the model at once, and looked at after every step.
 
+use std::cell::OnceCell;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::machine::Host;
 use crate::perform::Hands;
-use crate::subjects::{Applied, Stack, Subject, SubjectError};
+use crate::subjects::{Frozen, Stack, Subject, SubjectError};
 use crate::tree::{self, Tree};
 
 /// A case that cannot go on, whatever the laws say.
@@ -34,19 +35,28 @@ pub struct View {
     pub upper: Option<Tree>,
 }
 
-/// What a layer's tar gives.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppliedTree {
-    /// The tree.
-    pub tree: Tree,
-    /// The digests of the tar when it was written once and once more.
-    pub diff_ids: [String; 2],
+/// The frozen layers of a case, to be asked from outside of the merged tree.
+pub struct Outside<'a> {
+    frozen: &'a dyn Frozen,
+    outside: &'a OwnedFd,
+    merged: &'a OwnedFd,
 }
 
-impl AppliedTree {
-    fn read(applied: Applied) -> Result<AppliedTree, rustix::io::Errno> {
-        Ok(AppliedTree { tree: tree::of_disk(&applied.tree)?, diff_ids: applied.diff_ids })
+impl Outside<'_> {
+    /// Asks; an answer that cannot be had is a finding.
+    pub fn ask<T>(&self, question: impl FnOnce(&dyn Frozen) -> Result<T, CaseError>) -> Result<T, Vec<String>> {
+        let finding = |error: CaseError| vec![error.to_string()];
+        become_root(self.outside).map_err(finding)?;
+        let answer = question(self.frozen);
+        become_root(self.merged).map_err(finding)?;
+        answer.map_err(finding)
     }
+}
+
+/// Makes `directory` this thread's root.
+fn become_root(directory: &OwnedFd) -> Result<(), CaseError> {
+    rustix::process::fchdir(directory)?;
+    Ok(rustix::process::chroot(".")?)
 }
 
 /// A step that was done, with what it did.
@@ -65,11 +75,19 @@ pub struct Moment<'a> {
     pub model: &'a Machine,
     /// The directories of the lower layers, the lowest first.
     pub lowers: &'a [OwnedFd],
-    /// At a commit, what the layer's tar gives when it is applied to what lies below, where the subject has such. What has
-    /// had a name that begins with `.wh.` has no tar: there it would be a whiteout (OCI image-spec, `layer.md`).
-    pub applied: Option<AppliedTree>,
+    /// The layers that are frozen, where the subject has them as tars. What has had a name that begins with `.wh.` has no
+    /// tar: there it would be a whiteout (OCI image-spec, `layer.md`).
+    pub frozen: Option<Outside<'a>>,
     /// Whether the case ends here.
     pub is_last: bool,
+    expected_tree: OnceCell<Tree>,
+}
+
+impl Moment<'_> {
+    /// The merged tree as the model has it.
+    pub fn expected_tree(&self) -> &Tree {
+        self.expected_tree.get_or_init(|| tree::of_union(self.model.union()))
+    }
 }
 
 /// A case under way. The thread it runs in has a root directory of its own, which is the merged tree.
@@ -113,16 +131,14 @@ impl Case {
     fn enter(&mut self) -> Result<(), CaseError> {
         let merged = self.stack.mount()?;
         self.lowers = self.stack.lowers().iter().map(|path| directory(path)).collect::<Result<_, _>>()?;
-        rustix::process::fchdir(&merged)?;
-        rustix::process::chroot(".")?;
+        become_root(&merged)?;
         self.merged = Some(merged);
         Ok(())
     }
 
     fn leave(&mut self) -> Result<(), CaseError> {
         self.hands.close_all();
-        rustix::process::fchdir(&self.outside)?;
-        rustix::process::chroot(".")?;
+        become_root(&self.outside)?;
         self.merged = None;
         Ok(self.stack.unmount()?)
     }
@@ -130,26 +146,43 @@ impl Case {
     /// Does one step on both sides and looks at what came of it.
     pub fn step<'a>(&'a mut self, step: &'a Step, is_last: bool) -> Result<Moment<'a>, CaseError> {
         let expected = self.model.step(step);
-        let mut applied = None;
-        let actual = match step.operation {
-            Operation::Remount | Operation::Commit => {
-                self.leave()?;
-                if step.operation == Operation::Commit && !self.has_whiteout_names {
-                    applied = self.stack.applied().transpose()?.map(AppliedTree::read).transpose()?;
-                }
-                if step.operation == Operation::Commit {
-                    self.stack.commit()?;
-                }
-                self.enter()?;
-                Ok(Answer::Done)
-            }
-            _ => self.hands.step(step),
-        };
+        let actual = self.perform(step)?;
         let view = self.look()?;
         self.has_whiteout_names |= view.merged.keys().any(has_whiteout_name);
         self.before = std::mem::replace(&mut self.view, view);
-        let Case { model, lowers, before, view, .. } = self;
-        Ok(Moment { step, expected, actual, before, after: view, model, lowers, applied, is_last })
+        let Case { model, lowers, before, view, stack, outside, merged, .. } = self;
+        let frozen = stack.frozen().filter(|_| !self.has_whiteout_names).zip(merged.as_ref());
+        let frozen = frozen.map(|(frozen, merged)| Outside { frozen, outside, merged });
+        Ok(Moment {
+            step,
+            expected,
+            actual,
+            before,
+            after: view,
+            model,
+            lowers,
+            frozen,
+            is_last,
+            expected_tree: OnceCell::new(),
+        })
+    }
+
+    /// Does one step on both sides, and what came of it is not looked at.
+    pub fn pass(&mut self, step: &Step) -> Result<(), CaseError> {
+        let _ = self.model.step(step);
+        self.perform(step).map(drop)
+    }
+
+    fn perform(&mut self, step: &Step) -> Result<Result<Answer, Errno>, CaseError> {
+        if !matches!(step.operation, Operation::Remount | Operation::Commit) {
+            return Ok(self.hands.step(step));
+        }
+        self.leave()?;
+        if step.operation == Operation::Commit {
+            self.stack.commit()?;
+        }
+        self.enter()?;
+        Ok(Ok(Answer::Done))
     }
 
     fn look(&self) -> Result<View, CaseError> {

@@ -16,4 +16,5 @@ pub mod shrink;
 pub mod sim;
 pub mod simplify;
 pub mod subjects;
+pub mod tar;
 pub mod tree;

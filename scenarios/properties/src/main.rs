@@ -13,6 +13,7 @@ use layerlab_properties::enter::in_namespaces;
 use layerlab_properties::laws::{self, Law};
 use layerlab_properties::machine::Host;
 use layerlab_properties::subjects::{self, Subject};
+use rustix::process::{Resource, Rlimit};
 
 const FAILED: u8 = 1;
 /// As automake and others have it: not run, because this host cannot.
@@ -47,16 +48,29 @@ struct Cli {
     /// Where the random numbers begin; a fresh one when none is given
     #[arg(long)]
     seed: Option<u64>,
-    /// How many at once
-    #[arg(long, default_value_t = 2)]
+    /// How many at once; most of the time a case waits for the kernel to mount and unmount
+    #[arg(long, default_value_t = threads())]
     threads: u64,
     /// Show how often each kind of step came out how
     #[arg(long)]
     counts: bool,
 }
 
+/// Each layer of a stack is held open.
+fn allow_many_files() -> Result<(), rustix::io::Errno> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })
+}
+
+fn threads() -> u64 {
+    4 * std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if let Err(errno) = allow_many_files() {
+        eprintln!("layerlab-laws: cannot open many files at once: {errno}");
+    }
     let entered = in_namespaces(cli.rootless, |map| {
         run(&cli, &Host::probe(map.allows_groups())).unwrap_or_else(|error| {
             eprintln!("layerlab-laws: {error:#}");

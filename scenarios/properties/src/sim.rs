@@ -122,6 +122,7 @@ impl World {
 mod tests {
     use super::*;
 
+    /// Checklist: GC-01, N-15~, N-26
     #[test]
     fn the_algebra_of_layers_holds() {
         let mut counts = Counts::default();

@@ -41,6 +41,8 @@ pub struct Facts {
     pub marks: Marks,
     /// Whether its directory lists it with its type (`d_type`), or without any.
     pub is_listed_as_what_it_is: bool,
+    /// Whether its directory lists it with its inode number (`d_ino`).
+    pub is_listed_with_its_inode: bool,
 }
 
 /// A time, or which reading of the kernel's clock it is.
@@ -75,15 +77,18 @@ pub struct Marks {
 /// All paths of a tree, the root as an empty one.
 pub type Tree = BTreeMap<Text, Facts>;
 
+/// Names from the root as a path, without a `/` at its beginning.
+pub fn path(names: &[Text]) -> Text {
+    Text(names.iter().map(Text::as_bytes).collect::<Vec<_>>().join(&b'/'))
+}
+
 /// What the merged tree of the model is.
 pub fn of_union(union: &Union) -> Tree {
-    let path = |names: &[Text]| Text(names.iter().map(Text::as_bytes).collect::<Vec<_>>().join(&b'/'));
     union.walk().into_iter().map(|(names, seen)| (path(&names), of_inode(union, seen.top()))).collect()
 }
 
 /// What the upper layer of the model is.
 pub fn of_upper(union: &Union) -> Tree {
-    let path = |names: &[Text]| Text(names.iter().map(Text::as_bytes).collect::<Vec<_>>().join(&b'/'));
     let facts = |mark: Mark| match mark {
         Mark::Whiteout => whiteout(),
         Mark::Other { at } => of_inode(union, at),
@@ -114,10 +119,12 @@ fn whiteout() -> Facts {
         xattrs: BTreeMap::new(),
         marks: Marks::default(),
         is_listed_as_what_it_is: true,
+        is_listed_with_its_inode: true,
     }
 }
 
-fn of_inode(union: &Union, at: At) -> Facts {
+/// What an inode of the model is.
+pub fn of_inode(union: &Union, at: At) -> Facts {
     let Inode { meta, body, links } = union.inode(at);
     let (kind, content, device) = match body {
         Body::File(bytes) => ('-', bytes.clone(), (0, 0)),
@@ -143,6 +150,7 @@ fn of_inode(union: &Union, at: At) -> Facts {
         xattrs: meta.xattrs.clone(),
         marks: Marks::default(),
         is_listed_as_what_it_is: true,
+        is_listed_with_its_inode: true,
     }
 }
 
@@ -151,9 +159,10 @@ pub fn of_disk(root: impl AsFd) -> Result<Tree, Errno> {
     rustix::process::fchdir(root)?;
     let mut tree = Tree::new();
     let mut names = vec![0; XATTR_BYTES_MAX];
-    let mut open = vec![(Text::default(), FileType::Directory)];
-    while let Some((path, listed)) = open.pop() {
+    let mut open = vec![(Text::default(), FileType::Directory, None)];
+    while let Some((path, listed, listed_inode)) = open.pop() {
         let mut facts = facts(&path, &mut names)?;
+        facts.is_listed_with_its_inode = listed_inode.is_none_or(|inode| inode == facts.identity.1);
         facts.is_listed_as_what_it_is = listed == FileType::Unknown || letter(listed) == letter_of(facts.kind);
         if facts.kind == 'd' {
             let directory = fs::open(at(&path), OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
@@ -162,7 +171,7 @@ pub fn of_disk(root: impl AsFd) -> Result<Tree, Errno> {
                 let name = entry.file_name().to_bytes().to_vec();
                 if name != b"." && name != b".." {
                     let path = if path.0.is_empty() { Text(name) } else { path.join(&Text(name)) };
-                    open.push((path, entry.file_type()));
+                    open.push((path, entry.file_type(), Some(entry.ino())));
                 }
             }
         }
@@ -200,6 +209,7 @@ fn facts(path: &Text, names: &mut [u8]) -> Result<Facts, Errno> {
         xattrs,
         marks,
         is_listed_as_what_it_is: true,
+        is_listed_with_its_inode: true,
     })
 }
 

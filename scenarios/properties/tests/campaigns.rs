@@ -14,7 +14,7 @@ const SKIPPED: i32 = 77;
 
 fn laws(options: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab-laws"));
-    command.args(["--seed", "1", "--cases", "120"]).args(options).output().unwrap()
+    command.args(["--seed", "1"]).args(options).output().unwrap()
 }
 
 fn text(output: &Output) -> String {
@@ -23,18 +23,21 @@ fn text(output: &Output) -> String {
 
 fn hold(wanting: &str, options: &[&str]) {
     let names: Vec<String> = subjects::all().iter().map(|subject| subject.name()).collect();
-    let output = laws(&[&["--subject", &names.join(",")], options].concat());
+    let cases: &[&str] = if options.contains(&"--cases") { &[] } else { &["--cases", "120"] };
+    let output = laws(&[&["--subject", &names.join(",")], cases, options].concat());
     match output.status.code() {
         Some(SKIPPED) => skip(wanting, text(&output).lines().next().unwrap_or_default()),
         code => assert_eq!(code, Some(0), "{}", text(&output)),
     }
 }
 
+/// Checklist: MN-06~, MN-07~
 #[test]
 fn every_law_holds_in_memory() {
     hold("user", &["--backing", "tmpfs"]);
 }
 
+/// Checklist: XA-09, PM-08, US-03, US-04~, N-26
 #[test]
 fn every_law_holds_in_a_user_namespace() {
     hold("user", &["--backing", "tmpfs", "--rootless"]);
@@ -53,6 +56,11 @@ fn every_law_holds_on_xfs() {
 #[test]
 fn every_law_holds_on_btrfs() {
     hold("btrfs", &["--backing", "btrfs"]);
+}
+
+#[test]
+fn stacks_of_every_depth_show_every_layer() {
+    hold("user", &["deep-stacks-show-every-layer", "--cases", "6"]);
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Faults planted for the occasion are found by the law that is about them, and shown in at most six steps.
+//!
+//! Checklist: N-28~
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 

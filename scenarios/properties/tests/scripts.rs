@@ -1,4 +1,6 @@
 //! The script that a counterexample is told as does what the case did: the same steps come out the same.
+//!
+//! Checklist: N-27~
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 

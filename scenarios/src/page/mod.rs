@@ -7,7 +7,8 @@
 //!
 //! # The format
 //! A page may open with a front matter between `---` lines (`source:`, `targets:` and `driver:`, lists separated
-//! by commas (the first driver is the default, and without any it is overlay2), and `users: several` where other users than root own something), then comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`])
+//! by commas (the first driver is the default, and without any it is overlay2), `users: several` where other users than root own something, and
+//! `checklist:`, which behaviours of `scenarios/checklist.toml` it checks), then comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`])
 //! and `text` (prose); an indented block, a fence inside HTML and a block without an end are refused. In a console block:
 //!
 //! | line | meaning |

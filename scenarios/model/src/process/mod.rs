@@ -12,7 +12,7 @@ use crate::inode::{At, Body, Inode, Meta, Node, Stamp, mode};
 use crate::operation::{Access, Allocate, Answer, List, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
-use crate::union::{Seen, Union};
+use crate::union::{Moved, Seen, Union};
 
 mod acl;
 mod attributes;
@@ -58,6 +58,8 @@ pub struct Machine {
     open: HashMap<Slot, Open>,
     /// What was copied up since the mount.
     copies: HashSet<usize>,
+    /// What the last step copied up.
+    copied: Vec<Moved>,
 }
 
 impl User {
@@ -86,7 +88,7 @@ impl Machine {
     /// A machine with an empty root directory of mode 0755 that is root's.
     pub fn new(promises: Promises) -> Machine {
         let root = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Stamp::Clock(0), xattrs: BTreeMap::new() };
-        Machine { union: Union::new(root), promises, open: HashMap::new(), copies: HashSet::new() }
+        Machine { union: Union::new(root), promises, open: HashMap::new(), copies: HashSet::new(), copied: Vec::new() }
     }
 
     /// The tree as it is.
@@ -173,9 +175,15 @@ impl Machine {
 
     /// Does one thing.
     pub fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
+        self.copied.clear();
         let result = self.perform(step.user, &step.operation);
         self.follow_copies();
         result
+    }
+
+    /// What the last step copied up: from where, to where, by which name.
+    pub fn copied(&self) -> &[Moved] {
+        &self.copied
     }
 
     fn perform(&mut self, user: User, operation: &Operation) -> Result<Answer, Errno> {
@@ -245,6 +253,7 @@ impl Machine {
                     open.at = moved.to;
                 }
             }
+            self.copied.push(moved);
         }
     }
 

@@ -1,14 +1,15 @@
-//! `apply(diff(layer), below) = tree`, and `diff` is the same each time: what a layer's tar carries comes out of it again, on the
-//! same driver.
+//! `apply(diff(layer), below) = tree`: what a layer's tar carries comes out of it again, on the same driver.
 //!
-//! A layer tar has whole seconds, no sockets, and of the extended attributes `security.capability` alone (moby's archive package).
+//! Checklist: XA-05~, HL-07, DF-02~, DF-06, SP-04, N-11~
 
-use layerlab_model::text::Text;
+use layerlab_model::operation::Operation;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Law, Verdict, Watch, sight, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
-use crate::tree::{self, Clock, Tree, When};
+use crate::subjects::Diff;
+use crate::tar;
+use crate::tree::{self, Tree};
 
 pub static LAW: Applying = Applying;
 
@@ -24,42 +25,27 @@ impl Law for Applying {
     }
 
     fn watch(&self) -> Box<dyn Watch> {
-        Box::new(Watching)
+        Box::new(Watching::default())
     }
 }
 
-struct Watching;
+#[derive(Default)]
+struct Watching {
+    below: Tree,
+}
 
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
-        let Some(applied) = &moment.applied else { return Ok(()) };
-        let [once, again] = &applied.diff_ids;
-        let is_other = (once != again).then(|| format!("the layer is {once}, and {again} when it is written again"));
-        let tree = &moment.before.merged;
-        let (expected, actual) = (carried(tree, tree), carried(&applied.tree, tree));
-        let found = tree::differences(&expected, &actual, &mut Clock::new());
-        let links = tree::link_differences(&expected, &actual);
-        let found = found.iter().chain(&links).map(|difference| format!("applied: {difference}"));
-        verdict(is_other.into_iter().chain(found))
-    }
-}
-
-/// What of a tree a layer tar can carry. The root is no entry of it; where `told` has a socket the tar says nothing at all, and
-/// what lies below comes back.
-fn carried(tree: &Tree, told: &Tree) -> Tree {
-    let is_socket = |path: &[u8]| told.get(&Text::from(path)).is_some_and(|facts| facts.kind == 's');
-    let is_hidden = |path: &Text| {
-        let path = path.as_bytes();
-        let ends = (0..path.len()).filter(|at| path[*at] == b'/').chain([path.len()]);
-        ends.into_iter().any(|end| is_socket(&path[..end]))
-    };
-    let entries = tree.iter().filter(|(path, _)| !path.as_bytes().is_empty() && !is_hidden(path));
-    let mut carried: Tree = entries.map(|(path, facts)| (path.clone(), facts.clone())).collect();
-    for facts in carried.values_mut() {
-        facts.xattrs.retain(|name, _| name.as_bytes() == b"security.capability");
-        if let When::Time(time) = &mut facts.mtime {
-            time.nanoseconds = 0;
+        if moment.step.operation != Operation::Commit {
+            return Ok(());
         }
+        let (tree, below) = (&moment.before.merged, std::mem::replace(&mut self.below, moment.before.merged.clone()));
+        let Some(frozen) = &moment.frozen else { return Ok(()) };
+        let applied = frozen.ask(|frozen| {
+            let tar = frozen.tar(frozen.depth() - 1, Diff::Own)?;
+            Ok(tree::of_disk(frozen.applied(&tar)?.tree)?)
+        })?;
+        let found = tar::differences(&[&below, tree], &applied, sight(moment));
+        verdict(found.iter().map(|difference| format!("applied: {difference}")))
     }
-    carried
 }

@@ -1,5 +1,7 @@
 //! `lower layers after = lower layers before`, whatever is done to the merged tree. Compared whenever a layer is added, at a
 //! remount, and at the end of a case.
+//!
+//! Checklist: CU-13~
 
 use layerlab_model::operation::Operation;
 

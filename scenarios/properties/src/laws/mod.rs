@@ -4,17 +4,29 @@
 //! and says what is not as it should be; it never asks which subject it is. *Never*: a law that cannot fail. *Proved by*: the
 //! faults of `tests/planted.rs`, each of which some law finds and shows in few steps.
 
+use layerlab_model::operation::Step;
+
 use crate::case::Moment;
 use crate::generate::Weights;
+use crate::tar::Sight;
 
 mod applying_a_diff_gives_the_tree;
+mod changes_are_the_models;
+mod copy_up_keeps_every_attribute;
+mod deep_stacks_show_every_layer;
+mod diffs_are_deterministic;
+mod every_driver_gives_the_same_tree;
+mod inode_numbers_are_as_promised;
+mod layer_tars_are_well_formed;
 mod lower_layers_never_change;
 mod merged_view_equals_the_model;
 mod readdir_says_what_lookup_says;
 mod refused_steps_change_nothing;
 mod remount_changes_nothing;
+mod the_uppers_diff_is_a_walking_diff;
 mod two_threads_see_old_or_new;
 mod upper_holds_exactly_what_it_must;
+mod whiteouts_hide_something;
 
 /// What is not as it should be, a line each.
 pub type Verdict = Result<(), Vec<String>>;
@@ -29,6 +41,16 @@ pub trait Law: Sync {
         Weights::default()
     }
 
+    /// How many layers, of one step each, the case of `seed` begins with.
+    fn layers_first(&self, _seed: u64) -> usize {
+        0
+    }
+
+    /// Whether it looks at what came of a step; else nobody reads the trees for it.
+    fn looks_at(&self, _step: &Step, _is_last: bool) -> bool {
+        true
+    }
+
     /// Begins to watch a case.
     fn watch(&self) -> Box<dyn Watch>;
 }
@@ -40,19 +62,36 @@ pub trait Watch {
 }
 
 /// Every law.
-pub static ALL: [&dyn Law; 8] = [
+pub static ALL: [&dyn Law; 17] = [
     &applying_a_diff_gives_the_tree::LAW,
+    &changes_are_the_models::LAW,
+    &copy_up_keeps_every_attribute::LAW,
+    &deep_stacks_show_every_layer::LAW,
+    &diffs_are_deterministic::LAW,
+    &every_driver_gives_the_same_tree::LAW,
+    &inode_numbers_are_as_promised::LAW,
+    &layer_tars_are_well_formed::LAW,
     &lower_layers_never_change::LAW,
     &merged_view_equals_the_model::LAW,
     &readdir_says_what_lookup_says::LAW,
     &refused_steps_change_nothing::LAW,
     &remount_changes_nothing::LAW,
+    &the_uppers_diff_is_a_walking_diff::LAW,
     &two_threads_see_old_or_new::LAW,
     &upper_holds_exactly_what_it_must::LAW,
+    &whiteouts_hide_something::LAW,
 ];
 
 /// `Ok` when nothing was found.
 fn verdict(found: impl IntoIterator<Item = String>) -> Verdict {
     let found: Vec<String> = found.into_iter().collect();
     if found.is_empty() { Ok(()) } else { Err(found) }
+}
+
+/// How good the diffs of the subject are.
+fn sight(moment: &Moment<'_>) -> Sight {
+    match moment.model.promises().diffs_see_everything {
+        true => Sight::Everything,
+        false => Sight::Lstat,
+    }
 }

@@ -1,6 +1,8 @@
 //! `name ∈ readdir(d) ⇔ lookup(d, name)`, with the type that lookup gives (`d_type`): no whiteout shows, nothing is hidden.
 //!
 //! What is listed is looked up when the tree is read; here every name that a layer knows and the model does not is looked up too.
+//!
+//! Checklist: WH-02, RD-01, RD-03~
 
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;

@@ -1,4 +1,6 @@
 //! `refused(step) ⇒ tree after = tree before`, in the merged tree and in the upper layer: whoever is told "no" has done nothing.
+//!
+//! Checklist: CU-17
 
 use layerlab_model::operation::Operation;
 

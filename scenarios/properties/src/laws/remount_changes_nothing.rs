@@ -1,5 +1,7 @@
 //! `tree(remount) = tree`: unmounting and mounting again changes nothing, inode numbers included where the subject promises
 //! that they stay.
+//!
+//! Checklist: IN-02~, MN-11
 
 use layerlab_model::operation::Operation;
 

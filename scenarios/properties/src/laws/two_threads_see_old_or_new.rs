@@ -1,12 +1,13 @@
 //! `seen(reader, byte) ∈ {old, new}` while others write to the file, and afterwards all of it is new: nobody sees half of a copy-up,
 //! a file that is empty or gone, and no write is lost.
+//!
+//! Checklist: CU-18
 
-use layerlab_model::operation::{Answer, Operation};
+use layerlab_model::operation::{Answer, Operation, Step};
 
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
-use crate::tree;
 
 pub static LAW: TwoThreads = TwoThreads;
 
@@ -19,6 +20,10 @@ impl Law for TwoThreads {
 
     fn weights(&self) -> Weights {
         Weights { races: 60, commit: 12, ..Weights::default() }
+    }
+
+    fn looks_at(&self, step: &Step, _is_last: bool) -> bool {
+        matches!(step.operation, Operation::Race { .. })
     }
 
     fn watch(&self) -> Box<dyn Watch> {
@@ -37,7 +42,7 @@ impl Watch for Watching {
             Ok(Answer::Wrong(half)) => Some(half.clone()),
             _ => None,
         };
-        let expected = tree::of_union(moment.model.union());
+        let expected = moment.expected_tree();
         let is_lost = |path| {
             expected.get(path).map(|facts| &facts.content) != moment.after.merged.get(path).map(|facts| &facts.content)
         };

@@ -1,5 +1,7 @@
 //! `upper layer = what the model changed`: the names, whiteouts, opaque marks and redirects that must be there, and no others.
 //! overlayfs's book-keeping (origin, impure, nlink, uuid) may be there.
+//!
+//! Checklist: CU-08, CU-14, XA-02, HL-02, WH-01, WH-03, WH-04, OP-01, RN-02, RN-07~, PM-04, N-05, N-06~
 
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;

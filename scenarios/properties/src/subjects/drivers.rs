@@ -1,14 +1,17 @@
 //! This engine's own storage drivers, in process.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use layerlab_engine::driver::{self, Driver, KNOWN, View};
-use layerlab_engine::layer::{Contents, Owners, UnpackOptions, unpack};
+use layerlab_engine::layer::{Contents, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack};
 use layerlab_model::promises::Promises;
+use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
 
-use super::{Applied, Stack, Subject, SubjectError};
+use super::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar};
 use crate::machine::Host;
 
 /// A driver by Docker's name.
@@ -38,6 +41,8 @@ impl Subject for EngineDriver {
             missing_acls_are_missed_below: !is_copy,
             // The lowest layer is no overlay mount.
             whiteouts_are_refused: false,
+            further_names_are_listed_with_their_inode: is_copy,
+            diffs_see_everything: !is_copy,
             ..host.promises()
         }
     }
@@ -53,14 +58,8 @@ impl Subject for EngineDriver {
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         let driver = driver::open(Some(self.name), place).map_err(SubjectError::of("open driver on", place))?;
-        let mut stack = Layers {
-            driver,
-            place: place.to_owned(),
-            ids: Vec::new(),
-            upper: None,
-            view: None,
-            reads_its_upper: self.name == "overlay2",
-        };
+        let mut stack =
+            Layers { driver, place: place.to_owned(), ids: Vec::new(), upper: None, view: None, applied: Cell::new(0) };
         stack.commit()?;
         Ok(Box::new(stack))
     }
@@ -72,39 +71,22 @@ struct Layers {
     ids: Vec<String>,
     upper: Option<OwnedFd>,
     view: Option<View>,
-    reads_its_upper: bool,
+    /// How many tars were applied.
+    applied: Cell<usize>,
 }
 
-/// Layers that are applied tars are numbered from here.
-const APPLIED: usize = 1 << 20;
-
 impl Layers {
+    /// For `map_err`.
+    fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        &self,
+        operation: &'static str,
+    ) -> impl FnOnce(E) -> SubjectError {
+        SubjectError::of(operation, &self.place)
+    }
+
     fn directory(&self, path: &Path) -> Result<OwnedFd, SubjectError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(path, flags, Mode::empty()).map_err(SubjectError::of("open", path))
-    }
-
-    fn apply(&mut self) -> Result<Applied, SubjectError> {
-        let place = self.place.clone();
-        let (id, below) = match &self.ids[..] {
-            [.., below, id] => (id, Some(below.as_str())),
-            [id] => (id, None),
-            [] => return Err(SubjectError::of("find a layer in", &place)("there is none")),
-        };
-        let mut tars = [Vec::new(), Vec::new()];
-        let mut diff_ids = [String::new(), String::new()];
-        for (tar, diff_id) in tars.iter_mut().zip(&mut diff_ids) {
-            let packed = self.driver.pack(id, below, tar).map_err(SubjectError::of("pack the layer in", &place))?;
-            *diff_id = packed.diff_id.to_string();
-        }
-        let content = tempfile::tempdir_in(&self.place).map_err(SubjectError::of("make a directory in", &place))?;
-        let options =
-            UnpackOptions { contents: Contents::Layer, overlay: self.driver.marks(), owners: Owners::AsRecorded };
-        unpack(&tars[0][..], content.path(), &options).map_err(SubjectError::of("unpack a layer in", &place))?;
-        let other = format!("{:064x}", APPLIED + self.ids.len());
-        self.driver.adopt(&other, below, content.path()).map_err(SubjectError::of("adopt a layer in", &place))?;
-        let view = self.driver.view(&other).map_err(SubjectError::of("look at the adopted layer in", &place))?;
-        Ok(Applied { tree: self.directory(view.path())?, diff_ids, holds: Box::new(view) })
     }
 
     fn top(&self) -> &str {
@@ -134,11 +116,6 @@ impl Stack for Layers {
         lowers.iter().map(|id| self.driver.own_files(id)).collect()
     }
 
-    /// The diff of a driver that compares trees sees what lstat(2) tells, and no more.
-    fn applied(&mut self) -> Option<Result<Applied, SubjectError>> {
-        self.reads_its_upper.then(|| self.apply())
-    }
-
     fn commit(&mut self) -> Result<(), SubjectError> {
         let id = format!("{:064x}", self.ids.len() + 1);
         let parent = self.ids.last().map(String::as_str);
@@ -149,4 +126,105 @@ impl Stack for Layers {
         self.ids.push(id);
         Ok(())
     }
+
+    fn frozen(&self) -> Option<&dyn Frozen> {
+        (self.ids.len() > 1).then_some(self)
+    }
+}
+
+impl Frozen for Layers {
+    fn depth(&self) -> usize {
+        self.ids.len() - 1
+    }
+
+    fn tar(&self, number: usize, diff: Diff) -> Result<Tar, SubjectError> {
+        let (id, below) = (&self.ids[number], number.checked_sub(1).map(|below| self.ids[below].as_str()));
+        let mut bytes = Vec::new();
+        let packed = match diff {
+            Diff::Own => self.driver.pack(id, below, &mut bytes).map_err(self.failed("pack a layer in"))?,
+            Diff::Walking => {
+                let nothing = tempfile::tempdir_in(&self.place).map_err(self.failed("pack a layer in"))?;
+                let old =
+                    below.map(|below| self.driver.view(below)).transpose().map_err(self.failed("pack a layer in"))?;
+                let new = self.driver.view(id).map_err(self.failed("pack a layer in"))?;
+                let old = old.as_ref().map_or(nothing.path(), |old| old.path());
+                let found = changes(old, new.path()).map_err(self.failed("pack a layer in"))?;
+                let options = PackOptions { overlay: self.driver.marks(), user_name: &|_| None, group_name: &|_| None };
+                pack_changes(new.path(), &found, &options, &mut bytes).map_err(self.failed("pack a layer in"))?
+            }
+        };
+        Ok(Tar { bytes, diff_id: packed.diff_id.to_string() })
+    }
+
+    fn changes(&self) -> Result<Vec<(char, Text)>, SubjectError> {
+        let number = self.depth() - 1;
+        let found = match number.checked_sub(1) {
+            Some(below) => self
+                .driver
+                .changes(&self.ids[number], &self.ids[below])
+                .map_err(self.failed("compare the layers in"))?,
+            None => {
+                let nothing = tempfile::tempdir_in(&self.place).map_err(self.failed("compare the layers in"))?;
+                changes(
+                    nothing.path(),
+                    self.driver.view(&self.ids[number]).map_err(self.failed("compare the layers in"))?.path(),
+                )
+                .map_err(self.failed("compare the layers in"))?
+            }
+        };
+        Ok(found.iter().map(|change| (change.kind.letter(), Text::from(change.path.as_os_str().as_bytes()))).collect())
+    }
+
+    fn applied(&self, tar: &Tar) -> Result<Applied, SubjectError> {
+        let content = unpacked(tar, &*self.driver, &self.place)?;
+        let id = format!("{:064x}", APPLIED + self.applied.replace(self.applied.get() + 1));
+        let below = self.depth().checked_sub(2).map(|below| self.ids[below].as_str());
+        self.driver.adopt(&id, below, content.path()).map_err(SubjectError::of("adopt a layer in", &self.place))?;
+        let view = self.driver.view(&id).map_err(SubjectError::of("look at an adopted layer in", &self.place))?;
+        Ok(Applied { tree: self.directory(view.path())?, holds: vec![Box::new(view)] })
+    }
+
+    fn applied_elsewhere(&self, name: &str, tars: &[Tar], order: Order) -> Result<Applied, SubjectError> {
+        let place = tempfile::tempdir_in(&self.place).map_err(self.failed("apply all layers in"))?;
+        let driver = driver::open(Some(name), place.path()).map_err(self.failed("apply all layers in"))?;
+        let unpacked = |tar: &Tar| unpacked(tar, &*driver, place.path());
+        let mut contents: Vec<_> = match order {
+            Order::Upwards => tars.iter().map(unpacked).collect::<Result<_, _>>()?,
+            Order::Downwards => tars.iter().rev().map(unpacked).collect::<Result<_, _>>()?,
+            Order::Together => std::thread::scope(|scope| {
+                let threads: Vec<_> = tars.iter().map(|tar| scope.spawn(|| unpacked(tar))).collect();
+                let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
+                    Ok(unpacked) => unpacked,
+                    Err(panic) => std::panic::resume_unwind(panic),
+                };
+                threads.into_iter().map(join).collect::<Result<_, _>>()
+            })?,
+        };
+        if order == Order::Downwards {
+            contents.reverse();
+        }
+        let ids: Vec<String> = (1..=contents.len()).map(|number| format!("{number:064x}")).collect();
+        for (number, content) in contents.iter().enumerate() {
+            let below = number.checked_sub(1).map(|below| ids[below].as_str());
+            driver.adopt(&ids[number], below, content.path()).map_err(self.failed("apply all layers in"))?;
+        }
+        let top = ids.last().map_or("", String::as_str);
+        let view = driver.view(top).map_err(self.failed("apply all layers in"))?;
+        Ok(Applied { tree: self.directory(view.path())?, holds: vec![Box::new(view), Box::new(place)] })
+    }
+
+    fn elsewhere(&self) -> Vec<&'static str> {
+        KNOWN.iter().filter(|known| known.is_built_in()).map(|known| known.name).collect()
+    }
+}
+
+/// Layers that are applied tars are numbered from here.
+const APPLIED: usize = 1 << 20;
+
+/// What a tar holds, in a directory below `place` that `driver` can adopt.
+fn unpacked(tar: &Tar, driver: &dyn Driver, place: &Path) -> Result<tempfile::TempDir, SubjectError> {
+    let content = tempfile::tempdir_in(place).map_err(SubjectError::of("make a directory in", place))?;
+    let options = UnpackOptions { contents: Contents::Layer, overlay: driver.marks(), owners: Owners::AsRecorded };
+    unpack(&tar.bytes[..], content.path(), &options).map_err(SubjectError::of("unpack a layer in", place))?;
+    Ok(content)
 }

@@ -9,6 +9,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use layerlab_model::promises::Promises;
+use layerlab_model::text::Text;
 
 use crate::machine::Host;
 use crate::perform::{Hands, Performer};
@@ -82,24 +83,71 @@ pub trait Stack {
     /// The directories of the lower layers, as far as the subject has such.
     fn lowers(&self) -> Vec<PathBuf>;
 
-    /// Writes what the top layer changes as a layer tar, applies that to what lies below in another place, and shows the tree
-    /// there; none where a subject has no tars, or no diff that sees every change. Only while unmounted.
-    fn applied(&mut self) -> Option<Result<Applied, SubjectError>> {
-        None
-    }
-
     /// Puts an empty layer on top; the one that was written to never changes again. Only while unmounted.
     fn commit(&mut self) -> Result<(), SubjectError>;
+
+    /// The layers below the upper one as tars, where the subject has such.
+    fn frozen(&self) -> Option<&dyn Frozen> {
+        None
+    }
+}
+
+/// The layers below the upper one, as a driver tells of them and carries them. Paths are those outside of the merged tree.
+pub trait Frozen {
+    /// How many there are.
+    fn depth(&self) -> usize;
+
+    /// The tar of layer `number`, counted from the lowest, written anew.
+    fn tar(&self, number: usize, diff: Diff) -> Result<Tar, SubjectError>;
+
+    /// What `docker diff` would show of the topmost of them: a letter and an absolute path, in the driver's order.
+    fn changes(&self) -> Result<Vec<(char, Text)>, SubjectError>;
+
+    /// The tree that `tar` gives on this driver, on what lies below the topmost of them.
+    fn applied(&self, tar: &Tar) -> Result<Applied, SubjectError>;
+
+    /// The tree that all of `tars`, the lowest first, give in an empty store of the driver called `driver`.
+    fn applied_elsewhere(&self, driver: &str, tars: &[Tar], order: Order) -> Result<Applied, SubjectError>;
+
+    /// The drivers that [`Frozen::applied_elsewhere`] knows.
+    fn elsewhere(&self) -> Vec<&'static str>;
+}
+
+/// Where a layer tar comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Diff {
+    /// What the driver makes itself: of its upper directory, if it has one.
+    Own,
+    /// A comparison of the two whole trees.
+    Walking,
+}
+
+/// When the layers of a stack are unpacked; they are stacked from the lowest afterwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// The lowest first.
+    Upwards,
+    /// The topmost first.
+    Downwards,
+    /// All at once.
+    Together,
+}
+
+/// A layer tar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tar {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// What the driver says is their digest.
+    pub diff_id: String,
 }
 
 /// What became of a layer tar.
 pub struct Applied {
     /// The root of the tree that it gives.
     pub tree: OwnedFd,
-    /// The digest of the tar, and of one that was written a second time.
-    pub diff_ids: [String; 2],
     /// What has to live as long as the tree is looked at.
-    pub holds: Box<dyn std::any::Any>,
+    pub holds: Vec<Box<dyn std::any::Any>>,
 }
 
 /// Every subject, by name.

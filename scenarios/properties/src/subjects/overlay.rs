@@ -58,6 +58,7 @@ impl Subject for Overlay {
             refused_xattrs_copy_up: true,
             refused_renames_prepare: true,
             missing_acls_are_missed_below: true,
+            further_names_are_listed_with_their_inode: false,
             lower_directories_move: self.has(("redirect_dir", "on")),
             ..host.promises()
         }

@@ -1,0 +1,72 @@
+//! `attributes(copy) = attributes(original)`, but for what the step itself changes: type, mode, owner, time to the nanosecond,
+//! extended attributes, content, device, of the file and of every directory above it.
+//!
+//! Checklist: CU-03, CU-04, CU-06~, CU-07, CU-08, CU-09~, XA-02, XA-05~, SP-02
+
+use std::collections::HashMap;
+
+use layerlab_model::inode::At;
+use layerlab_model::text::Text;
+
+use super::{Law, Verdict, Watch, verdict};
+use crate::case::Moment;
+use crate::generate::Weights;
+use crate::tree::{self, Facts};
+
+pub static LAW: CopyUp = CopyUp;
+
+pub struct CopyUp;
+
+impl Law for CopyUp {
+    fn name(&self) -> &'static str {
+        "copy-up-keeps-every-attribute"
+    }
+
+    fn weights(&self) -> Weights {
+        Weights { attributes: 40, commit: 10, ..Weights::default() }
+    }
+
+    fn watch(&self) -> Box<dyn Watch> {
+        Box::new(Watching)
+    }
+}
+
+struct Watching;
+
+impl Watch for Watching {
+    fn after(&mut self, moment: &Moment<'_>) -> Verdict {
+        let union = moment.model.union();
+        let copied = moment.model.copied();
+        if copied.is_empty() {
+            return Ok(());
+        }
+        let names: HashMap<At, Text> =
+            union.walk().iter().map(|(names, seen)| (seen.top(), tree::path(names))).collect();
+        let mut found = Vec::new();
+        for moved in copied {
+            let from = tree::path(&moved.path);
+            let Some(to) = names.get(&moved.to) else { continue };
+            let (Some(original), Some(copy)) = (moment.before.merged.get(&from), moment.after.merged.get(to)) else {
+                continue;
+            };
+            let may_change = changed(&tree::of_inode(union, moved.from), &tree::of_inode(union, moved.to));
+            let lost = changed(original, copy).into_iter().filter(|field| !may_change.contains(field));
+            found.extend(lost.map(|field| format!("/{to} was copied up and has another {field}")));
+        }
+        verdict(found)
+    }
+}
+
+/// The attributes in which two differ.
+fn changed(one: &Facts, other: &Facts) -> Vec<&'static str> {
+    let all = [
+        ("type", one.kind != other.kind),
+        ("mode", one.mode != other.mode),
+        ("owner", one.owner != other.owner),
+        ("mtime", one.mtime != other.mtime),
+        ("content", one.content != other.content),
+        ("device number", one.device != other.device),
+        ("xattrs", one.xattrs != other.xattrs),
+    ];
+    all.into_iter().filter(|(_, is_other)| *is_other).map(|(name, _)| name).collect()
+}

@@ -1,0 +1,52 @@
+//! `apply(upper's diff) = apply(walking diff)`: reading the upper directory and comparing the two whole trees tell the same change,
+//! as far as lstat(2) tells it.
+//!
+//! Checklist: DF-08~, N-08~
+
+use layerlab_model::operation::Operation;
+
+use super::{Law, Verdict, Watch, verdict};
+use crate::case::Moment;
+use crate::generate::Weights;
+use crate::subjects::Diff;
+use crate::tar::{self, Sight};
+use crate::tree::{self, Tree};
+
+pub static LAW: Walking = Walking;
+
+pub struct Walking;
+
+impl Law for Walking {
+    fn name(&self) -> &'static str {
+        "the-uppers-diff-is-a-walking-diff"
+    }
+
+    fn weights(&self) -> Weights {
+        Weights { commit: 12, ..Weights::default() }
+    }
+
+    fn watch(&self) -> Box<dyn Watch> {
+        Box::new(Watching::default())
+    }
+}
+
+#[derive(Default)]
+struct Watching {
+    below: Tree,
+}
+
+impl Watch for Watching {
+    fn after(&mut self, moment: &Moment<'_>) -> Verdict {
+        if moment.step.operation != Operation::Commit {
+            return Ok(());
+        }
+        let (tree, below) = (&moment.before.merged, std::mem::replace(&mut self.below, moment.before.merged.clone()));
+        let Some(frozen) = &moment.frozen else { return Ok(()) };
+        let applied = frozen.ask(|frozen| {
+            let tar = frozen.tar(frozen.depth() - 1, Diff::Walking)?;
+            Ok(tree::of_disk(frozen.applied(&tar)?.tree)?)
+        })?;
+        let found = tar::differences(&[&below, tree], &applied, Sight::Lstat);
+        verdict(found.iter().map(|difference| format!("applied, from a comparison of the trees: {difference}")))
+    }
+}
