@@ -253,6 +253,20 @@ impl Operation {
         }
     }
 
+    /// The open file that it changes by anything but its content.
+    pub fn changed_slot(&self) -> Option<Slot> {
+        match self {
+            Operation::Chmod { target: Target::Slot(slot), .. }
+            | Operation::Chown { target: Target::Slot(slot), .. }
+            | Operation::SetTime { target: Target::Slot(slot), .. }
+            | Operation::SetXattr { target: Target::Slot(slot), .. }
+            | Operation::SetAcl { target: Target::Slot(slot), .. }
+            | Operation::RemoveXattr { target: Target::Slot(slot), .. }
+            | Operation::LinkSlot { slot, .. } => Some(*slot),
+            _ => None,
+        }
+    }
+
     /// The word for it in counts and tables.
     pub fn word(&self) -> &'static str {
         match self {

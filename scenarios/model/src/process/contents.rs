@@ -1,12 +1,13 @@
 //! What is in files: reading, writing, mapping, copying, allocating, truncating; and what a write takes away.
 
 use super::attributes::{CAPABILITY, set_gid_to_drop};
-use super::walk::Last;
+use super::walk::{Last, parent_of};
 use super::{Machine, Open, WRITE};
 use crate::errno::Errno;
 use crate::inode::{Body, mode};
 use crate::operation::{Access, Allocate, Answer, Slot, Target, User};
 use crate::text::Text;
+use crate::union::Seen;
 
 impl Machine {
     /// The upper inode of an open file that is to be changed.
@@ -17,11 +18,24 @@ impl Machine {
         }
         match self.union.at(&open.path) {
             Some(seen) if seen.top() == open.at => self.copied_up(&open.path),
-            // overlayfs: the copy of a file that is open, and whose name is gone, is put where the name was, and finds the
-            // whiteout there (`ovl_copy_up_one` of `fs/overlayfs/copy_up.c`).
+            // overlayfs: the copy of what is open, and whose name is gone, is put where the name was, that of its directory before it,
+            // and finds something else there (`ovl_copy_up_one` of `fs/overlayfs/copy_up.c`).
             _ if self.union.inode(open.at).is_directory() => Err(Errno::NOTDIR),
+            _ if !matches!(self.union.at(parent_of(&open.path)), Some(Seen::Directory(_))) => Err(Errno::NOTDIR),
             _ => Err(Errno::EXIST),
         }
+    }
+
+    /// Whether the copy of what is open would take the place of a directory that is there now: overlayfs lets the copy of a
+    /// directory, whose name is gone, replace an empty one that was made since (`ovl_copy_up_workdir` of `fs/overlayfs/copy_up.c`).
+    pub(super) fn may_replace_what_came_since(&self, slot: Slot) -> bool {
+        let Ok(open) = self.slot(slot) else { return false };
+        let is_gone = || self.union.at(&open.path).is_none_or(|seen| seen.top() != open.at);
+        let is_new = |depth: usize| match self.union.at(&open.path[..depth]) {
+            Some(Seen::Directory(stack)) => stack.len() == 1 && self.union.is_upper(stack[0]),
+            _ => false,
+        };
+        !self.union.is_upper(open.at) && is_gone() && (1..=open.path.len()).any(is_new)
     }
 
     pub(super) fn change(&mut self, inode: usize, change: impl FnOnce(&mut Vec<u8>)) {

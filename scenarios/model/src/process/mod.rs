@@ -151,6 +151,9 @@ impl Machine {
                 |path| self.walk(step.user, path, Last::NAME).is_ok_and(|place| length(place) > REDIRECT_BYTES_SURE);
             return is_long(from) || is_long(to);
         }
+        if step.operation.changed_slot().is_some_and(|slot| self.may_replace_what_came_since(slot)) {
+            return true;
+        }
         if let Operation::Mknod { node: WHITEOUT, .. } = step.operation {
             return !self.promises.whiteouts_are_refused;
         }

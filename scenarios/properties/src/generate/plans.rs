@@ -165,9 +165,14 @@ impl Generator {
         flags.access = if is_directory { Access::Read } else { self.access() };
         let mut steps = vec![Operation::Open { slot, path: path.clone(), flags, mode: 0 }];
         steps.push(match is_directory {
-            true => Operation::Rmdir { path },
-            false => Operation::Unlink { path },
+            true => Operation::Rmdir { path: path.clone() },
+            false => Operation::Unlink { path: path.clone() },
         });
+        if self.one_in(3) {
+            // Its directory goes, too, if nothing else is in it.
+            let parent = path.as_bytes().rsplitn(2, |byte| *byte == b'/').nth(1).map(Text::from);
+            steps.extend(parent.filter(|parent| !parent.0.is_empty()).map(|path| Operation::Rmdir { path }));
+        }
         for _ in 0..2 {
             steps.push(self.used(slot, tree));
         }
