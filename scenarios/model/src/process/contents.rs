@@ -18,11 +18,18 @@ impl Machine {
         }
         match self.union.at(&open.path) {
             Some(seen) if seen.top() == open.at => self.copied_up(&open.path),
-            // overlayfs: the copy of what is open, and whose name is gone, is put where the name was, that of its directory before it,
-            // and finds something else there (`ovl_copy_up_one` of `fs/overlayfs/copy_up.c`).
-            _ if self.union.inode(open.at).is_directory() => Err(Errno::NOTDIR),
-            _ if !matches!(self.union.at(parent_of(&open.path)), Some(Seen::Directory(_))) => Err(Errno::NOTDIR),
-            _ => Err(Errno::EXIST),
+            // overlayfs: the copy of what is open, and whose name is gone, is put where the name was, and finds the whiteout there,
+            // or a directory that is gone, too: a directory's copy is renamed, a file's is linked (`ovl_copy_up_workdir`,
+            // `ovl_copy_up_tmpfile` of `fs/overlayfs/copy_up.c`).
+            _ => {
+                let has_parent = matches!(self.union.at(parent_of(&open.path)), Some(Seen::Directory(_)));
+                Err(match (self.union.inode(open.at).is_directory(), has_parent) {
+                    (true, true) => Errno::NOTDIR,
+                    (true, false) => Errno::IO,
+                    (false, true) => Errno::EXIST,
+                    (false, false) => Errno::NOENT,
+                })
+            }
         }
     }
 

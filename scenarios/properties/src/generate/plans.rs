@@ -16,11 +16,12 @@ const TYPES: usize = 3;
 impl Generator {
     /// Decides the next steps.
     pub(super) fn plan(&mut self, machine: &Machine, tree: &Known) {
-        let steps = match self.below(8) {
+        let steps = match self.below(9) {
             0 => self.rewritten(machine, tree),
             1 => self.linked(tree),
             2 => self.of_many_types(tree),
             3 => self.open_and_gone(tree),
+            4 => self.open_twice(tree),
             _ => self.replaced(tree),
         };
         self.planned.extend(steps);
@@ -153,25 +154,42 @@ impl Generator {
         steps
     }
 
-    /// Something that is open and has lost its name, and is used all the same.
-    fn open_and_gone(&mut self, tree: &Known) -> Vec<Operation> {
-        let slot = self.any_slot();
-        let is_directory = !tree.empty.is_empty() && self.one_in(3);
-        if !is_directory && tree.files.is_empty() {
+    /// A file that is open to be read, and is then changed by another who opens it: the first sees that.
+    fn open_twice(&mut self, tree: &Known) -> Vec<Operation> {
+        if tree.files.is_empty() {
             return Vec::new();
         }
-        let path = self.of(if is_directory { &tree.empty } else { &tree.files });
-        let mut flags = Flags { create: false, exclusive: false, ..NEW };
-        flags.access = if is_directory { Access::Read } else { self.access() };
-        let mut steps = vec![Operation::Open { slot, path: path.clone(), flags, mode: 0 }];
+        let path = self.of(&tree.files);
+        let opened = Flags { create: false, exclusive: false, ..NEW };
+        let mut steps = Vec::new();
+        self.maybe_commit(&mut steps);
+        for (slot, access) in [(0, Access::Read), (1, Access::ReadWrite)] {
+            steps.push(Operation::Open { slot, path: path.clone(), flags: Flags { access, ..opened }, mode: 0 });
+        }
+        steps.extend([self.used(1, tree), Operation::Read { slot: 0, offset: 0, length: 9000 }]);
+        steps.extend([self.used(0, tree), Operation::Read { slot: 1, offset: 0, length: 9000 }]);
+        steps
+    }
+
+    /// Something that is open and has lost its name, and perhaps its directory, and is used all the same.
+    fn open_and_gone(&mut self, tree: &Known) -> Vec<Operation> {
+        let (slot, is_directory) = (self.any_slot(), self.one_in(2));
+        let parent = self.fresh(tree);
+        let path = parent.join(&Text::from("a"));
+        let opened = Flags { access: Access::Read, create: false, exclusive: false, ..NEW };
+        let mut steps = vec![Operation::Mkdir { path: parent.clone(), mode: 0o755 }];
         steps.push(match is_directory {
-            true => Operation::Rmdir { path: path.clone() },
-            false => Operation::Unlink { path: path.clone() },
+            true => Operation::Mkdir { path: path.clone(), mode: 0o755 },
+            false => Operation::Open { slot, path: path.clone(), flags: NEW, mode: 0o644 },
         });
-        if self.one_in(3) {
-            // Its directory goes, too, if nothing else is in it.
-            let parent = path.as_bytes().rsplitn(2, |byte| *byte == b'/').nth(1).map(Text::from);
-            steps.extend(parent.filter(|parent| !parent.0.is_empty()).map(|path| Operation::Rmdir { path }));
+        steps.push(Operation::Commit);
+        steps.push(Operation::Open { slot, path: path.clone(), flags: opened, mode: 0 });
+        steps.push(match is_directory {
+            true => Operation::Rmdir { path },
+            false => Operation::Unlink { path },
+        });
+        if self.one_in(2) {
+            steps.push(Operation::Rmdir { path: parent });
         }
         for _ in 0..2 {
             steps.push(self.used(slot, tree));
