@@ -70,7 +70,9 @@ impl<'a, W: Write> Bundle<'a, W> {
         }
         let directory =
             tree.open_at(parent, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).map_err(error("open"))?;
-        self.entry(directory.as_fd(), last, path, name)
+        let stat = root::stat(directory.as_fd(), last).map_err(failed("stat", path))?;
+        let stat = stat.ok_or(Errno::NOENT).map_err(failed("stat", path))?;
+        self.entry(directory.as_fd(), last, path, name, stat)
     }
 
     /// Adds the regular file that `path` of `tree` leads to, links followed inside the tree, as `name`.
@@ -112,14 +114,23 @@ impl<'a, W: Write> Bundle<'a, W> {
 
     fn inside(&mut self, directory: BorrowedFd<'_>, path: &Path, name: &Path) -> Result<(), BundleError> {
         for child in root::sorted_names(directory).map_err(failed("list", path))? {
-            self.entry(directory, &child, &path.join(&child), &name.join(&child))?;
+            let path = path.join(&child);
+            // What is listed and not there is passed over: overlayfs lists a whiteout that hides nothing.
+            if let Some(stat) = root::stat(directory, &child).map_err(failed("stat", &path))? {
+                self.entry(directory, &child, &path, &name.join(&child), stat)?;
+            }
         }
         Ok(())
     }
 
-    fn entry(&mut self, directory: BorrowedFd<'_>, last: &OsStr, path: &Path, name: &Path) -> Result<(), BundleError> {
-        let stat = root::stat(directory, last).map_err(failed("stat", path))?;
-        let stat = stat.ok_or(Errno::NOENT).map_err(failed("stat", path))?;
+    fn entry(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        last: &OsStr,
+        path: &Path,
+        name: &Path,
+        stat: Stat,
+    ) -> Result<(), BundleError> {
         let kind = root::file_type(&stat);
         let is_left_out = (self.options.leaves_out)(path);
         if !is_left_out {

@@ -162,11 +162,11 @@ impl<'a, W: Write> Packer<'a, W> {
         Ok(())
     }
 
-    /// Writes the entry of one name; a directory is given back open, to go on inside.
+    /// Writes the entry of one name; a directory is given back open, to go on inside. What is listed and not there is passed over, as
+    /// Docker does: overlayfs lists a whiteout that hides nothing, and somebody may be removing it.
     fn entry(&mut self, directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<Option<OwnedFd>, PackError> {
         let error = |operation| move |errno| io_error(operation, path, errno);
-        let stat = root::stat(directory, name).map_err(error("look at"))?;
-        let stat = stat.ok_or(Errno::NOENT).map_err(error("look at"))?;
+        let Some(stat) = root::stat(directory, name).map_err(error("look at"))? else { return Ok(None) };
         let Some(mut header) = self.header(directory, name, path, &stat)? else { return Ok(None) };
         let first_sight = self.link_to_first_name(&mut header, path, &stat);
         match root::file_type(&stat) {

@@ -132,6 +132,20 @@ pub struct Inode {
     pub body: Body,
     /// How many names it has in its layer; a directory has one.
     pub links: u32,
+    /// What is to be known of it if it was copied up.
+    pub copied: Copied,
+}
+
+/// What lies below a copy.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Copied {
+    /// The copy of a file is as long, but its content still lies below (overlayfs, "Metadata only copy up"; `overlay.metacopy`).
+    pub content_is_below: bool,
+    /// How many names that file has in its own layer.
+    pub names_below: u32,
+    /// Where the content of a file or the rest of a directory lies since the name does not lead there any more (`overlay.redirect`): a name
+    /// in the same directory, or a path. It stays when the content is copied after all.
+    pub redirect: Option<Text>,
 }
 
 impl Inode {

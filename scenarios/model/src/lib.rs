@@ -8,6 +8,7 @@
 pub mod acl;
 pub mod changes;
 pub mod errno;
+pub mod images;
 pub mod inode;
 pub mod operation;
 pub mod process;

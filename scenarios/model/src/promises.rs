@@ -15,17 +15,40 @@ pub struct Promises {
     /// A rename over a directory that is not empty, when the upper layer's file system refuses it, has copied up what it needs
     /// and marked a directory opaque that hides nothing (`ovl_rename` of `fs/overlayfs/dir.c`).
     pub refused_renames_prepare: bool,
-    /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`. Nothing is promised of one whose
-    /// old path is longer than a redirect may be (`redirect_max`, 256 by default) and that gets another parent.
+    /// A directory of a lower layer can be renamed (overlayfs: `redirect_dir=on`); else `EXDEV`. So it is refused when its path there is
+    /// longer than a redirect may be (`redirect_max`, 256 by default) and it gets another parent. If that takes the place of a
+    /// directory nothing is promised, and it is not done: `ovl_rename` has taken the whiteouts out of that one by then.
     pub lower_directories_move: bool,
     /// A file that is copied up can be given another name in the same mount, and both are one file. In a user namespace
     /// overlayfs cannot keep where a file was copied from and takes the names for two files until the next mount: they show
     /// two inode numbers, a `chown` by one is not seen by the other, a rename of one to the other fails with `ESTALE`.
     /// Nothing is promised then, and it is not done.
     pub copies_can_be_linked: bool,
+    /// Names of one file in a lower layer stay names of one file when it is copied up (overlayfs: `index=on`, "Index" of its
+    /// document), until that copy is in a lower layer itself: names that were not used are not in it, and are names of the old file
+    /// again.
+    pub hard_links_survive_copy_up: bool,
+    /// What is removed is copied up first, so that its file handle is known to be stale (overlayfs: `nfs_export=on`; `ovl_nlink_start`
+    /// of `fs/overlayfs/util.c`).
+    pub removed_is_copied_up: bool,
+    /// A file is copied up without its content until it is opened to be written to, or truncated (overlayfs: `metacopy=on`, "Metadata
+    /// only copy up" of its document). When the content follows later the file has changed by that, even if nothing is written then
+    /// (`ovl_copy_up_meta_inode_data` of `fs/overlayfs/copy_up.c` puts no time back).
+    pub content_stays_below: bool,
     /// A file that was copied up keeps its inode number when it is mounted again; not in a user namespace, for the
     /// same reason.
     pub inode_numbers_survive_a_remount: bool,
+    /// A file shows as many names as before when it is mounted again; not with `nfs_export=on`, where a file that had one name below has an
+    /// entry in the index, which is then counted, too (`ovl_get_nlink` of `fs/overlayfs/inode.c`).
+    pub numbers_of_names_survive_a_remount: bool,
+    /// Links, pipes, sockets and devices that are copied up are known as copies, as files are. With `userxattr` they cannot be told where they were copied from,
+    /// since attributes of users are for files and directories (xattr(7); `ovl_set_origin_fh` of `fs/overlayfs/copy_up.c` goes on
+    /// without): nothing is promised then of a further name of a copy, and its inode number changes when it is mounted again.
+    pub origins_of_nodes_are_kept: bool,
+    /// What is done to an open directory that was removed changes nothing else. overlayfs copies one of a lower layer up to its old
+    /// name, over an empty directory that has that name by now (`ovl_copy_up_one` of `fs/overlayfs/copy_up.c`): nothing is
+    /// promised then, and it is not done.
+    pub removed_directories_stay_removed: bool,
     /// Root is root of the first user namespace (user_namespaces(7)): only that makes and opens device files, sets `trusted.`
     /// attributes, and writes to a file without taking its set-user-ID and set-group-ID bits away.
     pub first_namespace: bool,
@@ -38,7 +61,7 @@ pub struct Promises {
     /// A hole punched where nothing was takes privileges away, as every other change does; not on btrfs, which finds nothing to do
     /// (`btrfs_punch_hole` of `fs/btrfs/file.c`). Nothing is promised then, and it is not done.
     pub punching_takes_privileges: bool,
-    /// truncate(2) takes privileges away from a file that is empty and stays so, too; not on xfs, which finds nothing to do
+    /// truncate(2) to nothing of a file that is empty takes the bits away that give privileges; not on xfs, which finds nothing to do
     /// (`xfs_setattr_size` of `fs/xfs/xfs_iops.c`). Nothing is promised then, and it is not done.
     pub truncating_nothing_takes_privileges: bool,
     /// A rename that leaves a whiteout and is refused changes no time; on ext4 it has written the whiteout and takes it back
@@ -73,7 +96,13 @@ impl Promises {
         refused_renames_prepare: false,
         lower_directories_move: false,
         copies_can_be_linked: true,
+        hard_links_survive_copy_up: false,
+        removed_is_copied_up: false,
+        content_stays_below: false,
         inode_numbers_survive_a_remount: true,
+        numbers_of_names_survive_a_remount: true,
+        origins_of_nodes_are_kept: true,
+        removed_directories_stay_removed: true,
         first_namespace: true,
         exchanged_directories_keep_their_time: true,
         full_directories_are_not_empty: true,

@@ -25,7 +25,12 @@ impl Counts {
             Ok(_) => "ok".to_owned(),
             Err(errno) => errno.to_string(),
         };
-        *self.0.entry(step.operation.word()).or_default().entry(outcome).or_default() += 1;
+        self.count(step.operation.word(), &outcome);
+    }
+
+    /// Counts one of what `word` stands for, with its outcome.
+    pub fn count(&mut self, word: &'static str, outcome: &str) {
+        *self.0.entry(word).or_default().entry(outcome.to_owned()).or_default() += 1;
     }
 
     /// Takes in those of another shard.

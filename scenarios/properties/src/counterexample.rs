@@ -53,7 +53,8 @@ pub fn kept(subject: &str) -> io::Result<Vec<(PathBuf, Counterexample)>> {
 }
 
 impl Counterexample {
-    /// Writes JSON and script into [`directory`]; `mount_options` are overlayfs's, none for a plain directory. The paths of both.
+    /// Writes JSON and script into [`directory`]; `mount_options` are overlayfs's, none for a plain directory; `datadir+` as the
+    /// last of them says that the content of each layer is in a data-only layer. The paths of both.
     pub fn keep(&self, mount_options: Option<&str>) -> io::Result<[PathBuf; 2]> {
         let directory = directory(&self.subject);
         fs::create_dir_all(&directory)?;
@@ -114,19 +115,42 @@ place=$(mktemp -d)
 mount -t tmpfs -o mode=755 none "$place"
 trap 'cd /; umount -R "$place"; rmdir "$place"' EXIT
 layer=0
-mkdir "$place/none" "$place/0" "$place/work" "$place/merged"
+mkdir "$place/none" "$place/foreign" "$place/0" "$place/work" "$place/merged"
+mount -t tmpfs -o mode=755 none "$place/foreign"
 "#;
 
 const FUNCTIONS: &str = r#"lowers() { i=$((layer - 1)); while [ $i -ge 0 ]; do printf %s: "$place/$i"; i=$((i - 1)); done; }
 enter() {
     [ $is_overlay = yes ] || { mount --bind "$place/0" "$place/merged"; return; }
-    lower=$(lowers); lower=${lower:-$place/none}
-    mount -t overlay overlay -o "$options,lowerdir=${lower%:},upperdir=$place/$layer,workdir=$place/work" "$place/merged"
+    lower=$(lowers); lower=${lower:-$place/none:}
+    case $options in *xino=on*) lower=$lower$place/foreign ;; esac # without another file system below it would be ignored
+    lower=${lower%:}
+    case $options in *,datadir+) i=$((layer - 1)); while [ $i -ge 0 ]; do lower=$lower::$place/data-$i; i=$((i - 1)); done ;; esac
+    mount -t overlay overlay -o "${options%,datadir+},lowerdir=$lower,upperdir=$place/$layer,workdir=$place/work" "$place/merged"
 }
-leave() { umount "$place/merged"; }
+leave() { umount "$place/merged"; rm -rf "$place/work/work/incompat"; }
 commit() {
     [ $is_overlay = yes ] || return 0
+    case $options in *,datadir+) move_contents "$place/$layer" "$place/data-$layer" ;; esac
     echo "-- the upper layer becomes a lower one"; layer=$((layer + 1)); mkdir -m 755 "$place/$layer"
+    rm -rf "$place/work"; mkdir "$place/work"
+}
+move_contents() { # of the files of a layer into a data-only layer (overlayfs, "Data-only lower layers")
+    mkdir "$2"; python3 - "$@" <<'PYTHON'
+import os, stat, sys
+layer, data, mark, moved = os.fsencode(sys.argv[1]), os.fsencode(sys.argv[2]), "trusted.overlay.", set()
+for directory, _, names in os.walk(layer):
+    for path in (os.path.join(directory, name) for name in names):
+        about = os.lstat(path)
+        if not stat.S_ISREG(about.st_mode) or about.st_ino in moved or mark + "metacopy" in os.listxattr(path): continue
+        moved.add(about.st_ino)
+        name = b"%s.%d" % (os.path.basename(layer), len(moved))
+        kept = {key: os.getxattr(path, key) for key in os.listxattr(path) if key == "security.capability"}
+        with open(path, "rb") as old, open(os.path.join(data, name), "xb") as new: new.write(old.read())
+        os.truncate(path, 0); os.truncate(path, about.st_size)
+        for key, value in {mark + "metacopy": b"", mark + "redirect": b"/" + name, **kept}.items(): os.setxattr(path, key, value)
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+PYTHON
 }
 show() {
     for tree in merged "$layer"; do

@@ -15,6 +15,7 @@ pub mod race;
 pub mod shrink;
 pub mod sim;
 pub mod simplify;
+pub mod stores;
 pub mod subjects;
 pub mod tar;
 pub mod tree;

@@ -1,17 +1,16 @@
 //! The machine that laws run on: what this process may do here, read once and never guessed from a version.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use layerlab_model::acl::{ACCESS, Acl};
 use layerlab_model::errno::Errno;
-use layerlab_model::process::OTHER_ID;
 use layerlab_model::promises::{Promises, Protected};
-use rustix::fs::{CWD, FallocateFlags, Mode, OFlags, RenameFlags, Uid, XattrFlags};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, XattrFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 /// What the kernel and the privileges of this process allow.
 #[derive(Debug, Clone)]
@@ -48,7 +47,7 @@ impl Host {
     /// The same machine with what the file system of the directory `place` does in its own way. It is tried, not guessed.
     pub fn on(&self, place: &Path) -> io::Result<Host> {
         let trial = tempfile::tempdir_in(place)?;
-        let promises = tried_in(trial.path(), self.promises, self.has_other_user)?;
+        let promises = tried_in(trial.path(), self.promises)?;
         Ok(Host { promises, ..self.clone() })
     }
 
@@ -59,7 +58,7 @@ impl Host {
 }
 
 /// Tries, in the empty directory `place`, what file systems do in different ways; the promises say what and why.
-fn tried_in(place: &Path, promises: Promises, has_other_user: bool) -> io::Result<Promises> {
+fn tried_in(place: &Path, promises: Promises) -> io::Result<Promises> {
     let (moved, other) = (place.join("moved"), place.join("place/other"));
     fs::create_dir(&moved)?;
     fs::create_dir_all(&other)?;
@@ -87,15 +86,11 @@ fn tried_in(place: &Path, promises: Promises, has_other_user: bool) -> io::Resul
             rustix::fs::getxattr(&file, "security.capability", &mut [0_u8; 64][..]).is_err()
         }
     };
-    let trial = rustix::fs::open(place, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    if has_other_user {
-        std::os::unix::fs::chown(place, Some(OTHER_ID), None)?;
-        std::os::unix::fs::chown(&file, Some(OTHER_ID), None)?;
-    }
-    fs::set_permissions(&file, fs::Permissions::from_mode(0o4755))?;
-    std::thread::scope(|scope| scope.spawn(|| truncate_as_other(trial, has_other_user)).join())
-        .unwrap_or_else(|_| Err(io::Error::other("what truncates is tried in vain")))?;
-    let takes_when_truncated = fs::metadata(&file)?.permissions().mode() & 0o4000 == 0;
+    let privileged = place.join("privileged");
+    fs::write(&privileged, [])?;
+    fs::set_permissions(&privileged, Permissions::from_mode(0o4777))?;
+    without(CapabilitySet::FSETID, || truncate(&privileged))?;
+    let truncating_takes = fs::metadata(&privileged)?.mode() & 0o4000 == 0;
 
     let list: Acl = "u::rw-,u:0:r--,g::r--,m::r--,o::---".parse().map_err(io::Error::other)?;
     let set = rustix::fs::setxattr(&file, ACCESS, &list.bytes(), XattrFlags::empty());
@@ -105,18 +100,22 @@ fn tried_in(place: &Path, promises: Promises, has_other_user: bool) -> io::Resul
         full_directories_are_not_empty: refusal == Some(Errno::NOTEMPTY.0),
         refused_whiteouts_keep_times: keeps_time_of_parent,
         punching_takes_privileges: takes,
-        truncating_nothing_takes_privileges: takes_when_truncated,
+        truncating_nothing_takes_privileges: truncating_takes,
         ..promises
     })
 }
 
-/// Truncates the empty `file` in `directory` to nothing, without the privilege to leave its mode alone (`CAP_FSETID`). This thread
-/// is somebody else afterwards.
-fn truncate_as_other(directory: OwnedFd, has_other_user: bool) -> io::Result<()> {
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
-    rustix::process::fchdir(directory)?;
-    if has_other_user {
-        rustix::thread::set_thread_res_uid(None::<Uid>, Uid::from_raw(OTHER_ID), None::<Uid>)?;
-    }
-    Ok(nix::unistd::truncate("file", 0)?)
+/// By its path: what is open for writing is treated in another way.
+fn truncate(path: &Path) -> io::Result<()> {
+    Ok(nix::unistd::truncate(path, 0)?)
+}
+
+/// Runs `body` without a capability; only this thread is (capabilities(7)).
+fn without<T>(capability: CapabilitySet, body: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    let before = capabilities(None)?;
+    let less = CapabilitySets { effective: before.effective.difference(capability), ..before };
+    set_capabilities(None, less)?;
+    let done = body();
+    set_capabilities(None, before)?;
+    done
 }

@@ -132,6 +132,9 @@ fn held(
         Err(BackingError::Unavailable { reason, .. }) => return skipped(&reason),
         place => place?,
     };
+    if let Some(why) = subject.refusal_on(place.path()) {
+        return skipped(&why);
+    }
     let host = &host.on(place.path()).with_context(|| format!("cannot try what {backing} does"))?;
     let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
     let again = known(&campaign, backing)?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::os::fd::AsFd;
 
-use layerlab_model::inode::{At, Body, Inode, Node, Stamp, Time};
+use layerlab_model::inode::{At, Body, Copied, Inode, Node, Stamp, Time};
 use layerlab_model::text::Text;
 use layerlab_model::union::{Mark, Through, Union};
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
@@ -91,7 +91,7 @@ pub fn of_union(union: &Union) -> Tree {
 pub fn of_upper(union: &Union) -> Tree {
     let facts = |mark: Mark| match mark {
         Mark::Whiteout => whiteout(),
-        Mark::Other { at } => of_inode(union, at),
+        Mark::Other { at } => of_file(union, at),
         Mark::Directory { at, through } => {
             let marks = Marks {
                 opaque: through == Through::Opaque,
@@ -104,6 +104,19 @@ pub fn of_upper(union: &Union) -> Tree {
         }
     };
     union.upper_marks().into_iter().map(|(names, mark)| (path(&names), facts(mark))).collect()
+}
+
+/// A file of the upper layer as it lies there.
+fn of_file(union: &Union, at: At) -> Facts {
+    let Facts { content, .. } = of_inode(union, at);
+    let Copied { content_is_below, ref redirect, .. } = union.inode(at).copied;
+    Facts {
+        links: u64::from(union.links_on_disk(at)),
+        // It is as long, and all hole.
+        content: if content_is_below { vec![0; content.len()] } else { content },
+        marks: Marks { metacopy: content_is_below, redirect: redirect.is_some(), ..Marks::default() },
+        ..of_inode(union, at)
+    }
 }
 
 fn whiteout() -> Facts {
@@ -125,7 +138,7 @@ fn whiteout() -> Facts {
 
 /// What an inode of the model is.
 pub fn of_inode(union: &Union, at: At) -> Facts {
-    let Inode { meta, body, links } = union.inode(at);
+    let Inode { meta, body, .. } = union.inode(at);
     let (kind, content, device) = match body {
         Body::File(bytes) => ('-', bytes.clone(), (0, 0)),
         Body::Directory(_) => ('d', Vec::new(), (0, 0)),
@@ -145,7 +158,7 @@ pub fn of_inode(union: &Union, at: At) -> Facts {
         },
         content,
         device,
-        links: if kind == 'd' { 0 } else { u64::from(*links) },
+        links: if kind == 'd' { 0 } else { u64::from(union.links(at)) },
         identity: (at.layer as u64, at.inode as u64),
         xattrs: meta.xattrs.clone(),
         marks: Marks::default(),
@@ -372,6 +385,8 @@ fn fields(should: &Facts, is: &Facts) -> Vec<String> {
 pub enum Inodes {
     /// They must.
     Compared,
+    /// Those of files and directories must, others may change.
+    OfFilesCompared,
     /// They may change.
     Ignored,
 }
@@ -400,7 +415,12 @@ pub fn changes(before: &Tree, after: &Tree, inodes: Inodes) -> Vec<Difference> {
         }
         let is_root_device = (Some(facts.identity.0) == device_before, Some(now.identity.0) == device_after);
         let is_same = facts.identity.1 == now.identity.1 && is_root_device.0 == is_root_device.1;
-        if inodes == Inodes::Compared && !is_same {
+        let is_compared = match inodes {
+            Inodes::Compared => true,
+            Inodes::OfFilesCompared => matches!(facts.kind, '-' | 'd'),
+            Inodes::Ignored => false,
+        };
+        if is_compared && !is_same {
             differ(format!("inode was {:?}, is {:?}", facts.identity, now.identity));
         }
     }

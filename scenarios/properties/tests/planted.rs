@@ -37,6 +37,8 @@ type Spoil = fn(&Path);
 
 struct Faulty<'a> {
     inner: &'a dyn Subject,
+    /// Whose promises it makes.
+    promises: &'a dyn Subject,
     wrong: Wrong,
     instead: Instead,
     spoil: Spoil,
@@ -59,7 +61,7 @@ impl Subject for Faulty<'_> {
     }
 
     fn promises(&self, host: &Host) -> Promises {
-        self.inner.promises(host)
+        self.promises.promises(host)
     }
 
     fn refusal(&self, host: &Host) -> Option<String> {
@@ -146,18 +148,23 @@ fn below(directory: &Path) -> Vec<PathBuf> {
 
 /// The first failure of overlayfs with a fault; `None` when this machine cannot be asked.
 fn found(wrong: Wrong, spoil: Spoil) -> Option<Failure> {
-    found_with(wrong, nothing_instead, spoil)
+    found_in(["overlay"; 2], wrong, nothing_instead, spoil)
 }
 
-fn found_with(wrong: Wrong, instead: Instead, spoil: Spoil) -> Option<Failure> {
+/// The same of the subject that is named first, which makes the promises of the second.
+fn found_in([inner, promises]: [&str; 2], wrong: Wrong, instead: Instead, spoil: Spoil) -> Option<Failure> {
     if !rustix::process::geteuid().is_root() {
         skip("root", "faults are planted in overlay mounts");
         return None;
     }
     let host = Host::probe(true);
     let all = subjects::all();
-    let inner = all.iter().find(|subject| subject.name() == "overlay").unwrap();
-    let faulty = Faulty { inner: &**inner, wrong, instead, spoil };
+    let named = |name: &str| &**all.iter().find(|subject| subject.name() == name).unwrap();
+    let faulty = Faulty { inner: named(inner), promises: named(promises), wrong, instead, spoil };
+    if let Some(reason) = faulty.promises.refusal(&host) {
+        skip("root", &reason);
+        return None;
+    }
     std::thread::scope(|scope| {
         let search = || {
             nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
@@ -179,11 +186,11 @@ fn found_with(wrong: Wrong, instead: Instead, spoil: Spoil) -> Option<Failure> {
 }
 
 fn is_shown(name: &str, wrong: Wrong, spoil: Spoil) {
-    let Some(failure) = found(wrong, spoil) else { return };
-    is_short(name, &failure);
+    is_shown_of(name, found(wrong, spoil));
 }
 
-fn is_short(name: &str, failure: &Failure) {
+fn is_shown_of(name: &str, failure: Option<Failure>) {
+    let Some(failure) = failure else { return };
     let text: Vec<String> = failure.steps.iter().map(ToString::to_string).collect();
     assert!(failure.steps.len() <= STEPS_MAX, "{name}: {} steps\n{}", text.len(), text.join("\n"));
     assert!(failure.broken.law.is_some(), "{name}: {:?}", failure.broken);
@@ -280,9 +287,9 @@ fn a_list_that_loses_a_name_when_it_is_read_again() {
         }
         _ => None,
     };
-    let Some(failure) = found_with(nothing_wrong, instead, nothing_spoilt) else { return };
+    let Some(failure) = found_in(["overlay"; 2], nothing_wrong, instead, nothing_spoilt) else { return };
     assert!(failure.broken.findings[0].contains("read again"), "{:?}", failure.broken);
-    is_short("list", &failure);
+    is_shown_of("list", Some(failure));
 }
 
 #[test]
@@ -306,9 +313,9 @@ fn a_write_that_empties_the_file_for_a_moment() {
         }
         _ => None,
     };
-    let Some(failure) = found_with(nothing_wrong, instead, nothing_spoilt) else { return };
+    let Some(failure) = found_in(["overlay"; 2], nothing_wrong, instead, nothing_spoilt) else { return };
     assert!(failure.broken.findings[0].contains("a reader saw 0 bytes"), "{:?}", failure.broken);
-    is_short("race", &failure);
+    is_shown_of("race", Some(failure));
 }
 
 #[test]
@@ -393,6 +400,29 @@ fn a_commit_that_empties_files() {
         }
     };
     is_shown("contents", nothing_wrong, spoil);
+}
+
+#[test]
+fn an_index_that_is_not_there() {
+    is_shown_of("index", found_in(["overlay", "overlay-index"], nothing_wrong, nothing_instead, nothing_spoilt));
+}
+
+#[test]
+fn a_copy_up_that_takes_the_content_along() {
+    is_shown_of(
+        "metacopy",
+        found_in(["overlay-redirect", "overlay-metacopy"], nothing_wrong, nothing_instead, nothing_spoilt),
+    );
+}
+
+#[test]
+fn a_commit_that_forgets_where_content_lies() {
+    let spoil: Spoil = |upper| {
+        for path in below(upper) {
+            let _ = rustix::fs::lremovexattr(&path, "trusted.overlay.metacopy");
+        }
+    };
+    is_shown_of("content below", found_in(["overlay-metacopy"; 2], nothing_wrong, nothing_instead, spoil));
 }
 
 /// Where layers can lie on most machines: a file system that can be an overlay's upper one.

@@ -14,8 +14,11 @@ use layerlab_properties::generate::{Generator, Weights};
 use layerlab_properties::machine::Host;
 use layerlab_properties::subjects::{self, Subject};
 use layerlab_scenarios::skip::skip;
+use rustix::mount::MountPropagationFlags;
 
 const CASES: u64 = 12;
+/// As many of each other set of mount options.
+const CASES_OF_OPTIONS: u64 = 2;
 const LENGTH: usize = 60;
 
 fn script_of(subject: &dyn Subject, steps: Vec<Step>) -> String {
@@ -39,6 +42,9 @@ fn done(subject: &dyn Subject, host: &Host, seed: u64) -> (Vec<Step>, Vec<String
     let (mut steps, mut outcomes) = (Vec::new(), Vec::new());
     for _ in 0..LENGTH {
         let step = generator.step(case.model());
+        if case.model().promises_nothing_of(&step) {
+            continue;
+        }
         let actual = case.step(&step, false).unwrap().actual;
         if !matches!(step.operation, Operation::Remount | Operation::Commit) {
             let outcome = actual.err().map_or("ok".to_owned(), |errno| errno.to_string());
@@ -49,17 +55,24 @@ fn done(subject: &dyn Subject, host: &Host, seed: u64) -> (Vec<Step>, Vec<String
     (steps, outcomes)
 }
 
-fn comes_out_the_same(name: &'static str) {
+fn comes_out_the_same(name: impl Into<String>, cases: u64) {
+    let name = name.into();
     if !rustix::process::geteuid().is_root() {
         return skip("root", "the script of a counterexample mounts");
     }
     let search = move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        let own = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        rustix::mount::mount_change("/", own).unwrap();
         prepare_thread().unwrap();
         let host = Host::probe(true);
         let all = subjects::all();
         let subject = all.iter().find(|subject| subject.name() == name).unwrap();
-        (0..CASES)
+        if let Some(reason) = subject.refusal(&host).or_else(|| subject.refusal_on(&memory())) {
+            skip("root", &format!("{name}: {reason}"));
+            return Vec::new();
+        }
+        (0..cases)
             .map(|seed| done(&**subject, &host, seed))
             .map(|(steps, done)| (script_of(&**subject, steps), done))
             .collect::<Vec<_>>()
@@ -83,12 +96,21 @@ fn comes_out_the_same(name: &'static str) {
 
 #[test]
 fn steps_come_out_the_same_in_a_plain_directory() {
-    comes_out_the_same("plain");
+    comes_out_the_same("plain", CASES);
 }
 
 #[test]
 fn steps_come_out_the_same_in_an_overlay() {
-    comes_out_the_same("overlay");
+    comes_out_the_same("overlay", CASES);
+}
+
+#[test]
+fn steps_come_out_the_same_with_other_mount_options() {
+    let all = subjects::all();
+    let is_bare = |name: &str| name.starts_with("overlay-");
+    for subject in all.iter().filter(|subject| is_bare(&subject.name())) {
+        comes_out_the_same(subject.name(), CASES_OF_OPTIONS);
+    }
 }
 
 /// Where layers can lie on most machines: a file system that can be an overlay's upper one.

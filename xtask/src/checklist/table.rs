@@ -82,7 +82,9 @@ fn link(name: &Name, state: State) -> String {
     let known = match &name.function {
         _ if path.ends_with(".md") => format!("page {stem}"),
         Some(function) => function.clone(),
-        None if path.starts_with("scenarios/properties/src/laws/") => format!("law {}", stem.replace('_', "-")),
+        None if path.starts_with("scenarios/properties/src/") && path.contains("/laws/") => {
+            format!("law {}", stem.replace('_', "-"))
+        }
         None => path.clone(),
     };
     let part = if name.is_partial && state == State::Checked { " (partly)" } else { "" };

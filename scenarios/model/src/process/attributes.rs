@@ -35,6 +35,16 @@ impl Machine {
         Ok(self.union.upper_mut(inode))
     }
 
+    /// Of a file that was copied up extended attributes are set on the copy, without giving it this name, too (`ovl_xattr_set` of
+    /// `fs/overlayfs/xattrs.c`).
+    pub(super) fn inode_with_xattrs(&mut self, user: User, target: &Target) -> Result<&mut Inode, Errno> {
+        let at = self.target(user, target, Last::FOLLOWED)?;
+        match self.union.is_upper(at) {
+            true => Ok(self.union.upper_mut(at.inode)),
+            false => self.changed_target(user, target, Last::FOLLOWED),
+        }
+    }
+
     pub(super) fn chmod(&mut self, user: User, target: &Target, bits: u32) -> Result<Answer, Errno> {
         let at = self.target(user, target, Last::FOLLOWED)?;
         let meta = &self.union.inode(at).meta;
@@ -131,11 +141,11 @@ impl Machine {
         };
         if let Some(refusal) = refusal {
             if self.promises.refused_xattrs_copy_up {
-                self.changed_target(user, target, Last::FOLLOWED)?;
+                self.inode_with_xattrs(user, target)?;
             }
             return Err(refusal);
         }
-        self.changed_target(user, target, Last::FOLLOWED)?.meta.xattrs.insert(name.clone(), value.to_vec());
+        self.inode_with_xattrs(user, target)?.meta.xattrs.insert(name.clone(), value.to_vec());
         Ok(Answer::Done)
     }
 
@@ -152,7 +162,7 @@ impl Machine {
         if !self.union.inode(at).meta.xattrs.contains_key(name) {
             return Err(Errno::NODATA);
         }
-        self.changed_target(user, target, Last::FOLLOWED)?.meta.xattrs.remove(name);
+        self.inode_with_xattrs(user, target)?.meta.xattrs.remove(name);
         Ok(Answer::Done)
     }
 }

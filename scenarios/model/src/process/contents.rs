@@ -14,6 +14,10 @@ impl Machine {
     pub(super) fn changed(&mut self, slot: Slot) -> Result<usize, Errno> {
         let open = self.slot(slot)?.clone();
         if self.union.is_upper(open.at) {
+            // By a name that the index knows and that was not used yet: it is now.
+            if self.union.at(&open.path).is_some_and(|seen| seen.top() == open.at) {
+                self.union.copy_up(&open.path);
+            }
             return Ok(open.at.inode);
         }
         match self.union.at(&open.path) {
@@ -178,7 +182,7 @@ impl Machine {
                     _ => return Err(Errno::INVAL),
                 }
                 self.may(user, &seen, WRITE)?;
-                self.copied_up(&path)?
+                self.copied_up_whole(&path)?
             }
             Target::Slot(slot) => {
                 let open = self.slot(*slot)?;

@@ -12,7 +12,7 @@ use crate::inode::{At, Body, Inode, Meta, Node, Stamp, mode};
 use crate::operation::{Access, Allocate, Answer, List, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
-use crate::union::{Moved, Seen, Union};
+use crate::union::{Indexed, Moved, Seen, Union};
 
 mod acl;
 mod attributes;
@@ -88,7 +88,13 @@ impl Machine {
     /// A machine with an empty root directory of mode 0755 that is root's.
     pub fn new(promises: Promises) -> Machine {
         let root = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Stamp::Clock(0), xattrs: BTreeMap::new() };
-        Machine { union: Union::new(root), promises, open: HashMap::new(), copies: HashSet::new(), copied: Vec::new() }
+        let indexed = match (promises.removed_is_copied_up, promises.hard_links_survive_copy_up) {
+            (true, _) => Indexed::Everything,
+            (false, true) => Indexed::Linked,
+            (false, false) => Indexed::Nothing,
+        };
+        let union = Union::with(root, indexed, promises.content_stays_below);
+        Machine { union, promises, open: HashMap::new(), copies: HashSet::new(), copied: Vec::new() }
     }
 
     /// The tree as it is.
@@ -123,6 +129,11 @@ impl Machine {
             let set_ids = mode::SET_UID | mode::SET_GID;
             return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
         }
+        if !self.promises.removed_directories_stay_removed
+            && step.operation.changed_slot().is_some_and(|slot| self.may_replace_what_came_since(slot))
+        {
+            return true;
+        }
         if let Operation::Truncate { target: Target::Path(path), length: 0 } = &step.operation
             && !self.promises.truncating_nothing_takes_privileges
             && let Ok((_, seen)) = self.existing(step.user, path, Last::FOLLOWED)
@@ -143,16 +154,13 @@ impl Machine {
                 return true;
             }
         }
-        if let Operation::Rename { from, to, .. } = &step.operation
+        if let Operation::Rename { from, to, replace: Replace::Yes } = &step.operation
             && self.promises.lower_directories_move
+            && let Ok(target) = self.walk(step.user, to, Last::NAME)
+            && matches!(target.seen, Some(Seen::Directory(_)))
         {
             let length = |place: Place| place.path.iter().map(|name| name.as_bytes().len() + 1).sum::<usize>();
-            let is_long =
-                |path| self.walk(step.user, path, Last::NAME).is_ok_and(|place| length(place) > REDIRECT_BYTES_SURE);
-            return is_long(from) || is_long(to);
-        }
-        if step.operation.changed_slot().is_some_and(|slot| self.may_replace_what_came_since(slot)) {
-            return true;
+            return self.walk(step.user, from, Last::NAME).is_ok_and(|from| length(from) > REDIRECT_BYTES_SURE);
         }
         if let Operation::Mknod { node: WHITEOUT, .. } = step.operation {
             return !self.promises.whiteouts_are_refused;
@@ -173,7 +181,9 @@ impl Machine {
             return self.may_lose_set_gid(step.user, at);
         }
         let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
-        !self.promises.copies_can_be_linked && at.is_some_and(|seen| is_copy(seen.top()))
+        let is_kept = |at: At| self.promises.origins_of_nodes_are_kept || self.union.inode(at).is_file();
+        let can_be_linked = |at: At| self.promises.copies_can_be_linked && is_kept(at);
+        at.is_some_and(|seen| is_copy(seen.top()) && !can_be_linked(seen.top()))
     }
 
     /// Does one thing.
@@ -238,6 +248,9 @@ impl Machine {
     fn unmount(&mut self) {
         self.open.clear();
         self.copies.clear();
+        if !self.promises.numbers_of_names_survive_a_remount {
+            self.union.count_names_on_disk();
+        }
     }
 
     /// The upper inode of what is at `path`, which is there.
@@ -245,12 +258,17 @@ impl Machine {
         self.union.copy_up(path).ok_or(Errno::NOENT)
     }
 
+    /// The same, and its content with it.
+    fn copied_up_whole(&mut self, path: &[Text]) -> Result<usize, Errno> {
+        self.union.copy_up_whole(path).ok_or(Errno::NOENT)
+    }
+
     /// Open files go on with the copy. A file that has several names in a lower layer is, by each of them, a file of its
-    /// own (overlayfs, "Non-standard behavior").
+    /// own, unless the index keeps it whole (overlayfs, "Non-standard behavior").
     fn follow_copies(&mut self) {
         for moved in self.union.take_moved() {
             self.copies.insert(moved.to.inode);
-            let is_one = self.union.inode(moved.from).links <= 1;
+            let is_one = self.union.inode(moved.from).links <= 1 || self.union.is_kept_whole(moved.from);
             for open in self.open.values_mut() {
                 if open.at == moved.from && (is_one || open.path == moved.path) {
                     open.at = moved.to;

@@ -1,6 +1,6 @@
 //! Names: making them, giving further ones, taking them away, and reading what directories and links hold.
 
-use super::walk::{End, Last, PATH_BYTES_MAX};
+use super::walk::{End, Last, PATH_BYTES_MAX, parent_of};
 use super::{Machine, READ, WHITEOUT, WRITE};
 use crate::errno::Errno;
 use crate::inode::{Body, Directory, Node, mode};
@@ -51,7 +51,7 @@ impl Machine {
             return Err(Errno::PERM);
         }
         let inode = self.copied_up(&from)?;
-        self.give_name(&to, inode)?;
+        self.give_further_name(&from, &to, inode)?;
         Ok(Answer::Done)
     }
 
@@ -69,6 +69,15 @@ impl Machine {
             true => Err(Errno::PERM),
             false => Ok(()),
         }
+    }
+
+    /// overlayfs: content that still lies below is to be found by the further name, too (`ovl_link` of `fs/overlayfs/dir.c`).
+    fn give_further_name(&mut self, from: &[Text], to: &[Text], inode: usize) -> Result<(), Errno> {
+        self.copied_up(parent_of(to))?;
+        if !self.union.redirect(inode, from, false) {
+            return Err(Errno::XDEV);
+        }
+        self.give_name(to, inode)
     }
 
     pub(super) fn give_name(&mut self, path: &[Text], inode: usize) -> Result<(), Errno> {
@@ -89,14 +98,14 @@ impl Machine {
             return Err(Errno::PERM);
         }
         let is_nameless = match self.union.is_upper(open.at) {
-            true => inode.links == 0,
+            true => self.union.links(open.at) == 0,
             false => self.union.at(&open.path).is_none_or(|seen| seen.top() != open.at),
         };
         if is_nameless && !open.is_linkable {
             return Err(Errno::NOENT);
         }
         let inode = self.changed(slot)?;
-        self.give_name(&to, inode)?;
+        self.give_further_name(&open.path, &to, inode)?;
         if let Some(open) = self.open.get_mut(&slot) {
             open.is_linkable = false;
         }
@@ -142,7 +151,11 @@ impl Machine {
         }
     }
 
+    /// overlayfs: what the index keeps is copied up first, to count its names (`ovl_nlink_start` of `fs/overlayfs/util.c`).
     pub(super) fn take_name(&mut self, path: &[Text]) -> Result<(), Errno> {
+        if self.union.is_kept_whole(self.union.at(path).ok_or(Errno::NOENT)?.top()) {
+            self.copied_up(path)?;
+        }
         let (name, parent) = path.split_last().ok_or(Errno::BUSY)?;
         let parent = self.copied_up(parent)?;
         self.union.remove(parent, name);

@@ -41,7 +41,7 @@ impl Machine {
             return node_opens(inode, flags);
         }
         if inode.is_file() && (flags.access.writes() || flags.truncate) {
-            let inode = self.copied_up(&place.path)?;
+            let inode = self.copied_up_whole(&place.path)?;
             if flags.truncate {
                 self.remove_privileges(user, inode);
                 self.change(inode, |bytes| bytes.clear());

@@ -30,7 +30,7 @@ impl Machine {
             Body::File(content) => content.len(),
             _ => return node_opens(inode, READ_WRITE).and(Err(Errno::INVAL)),
         };
-        let inode = self.copied_up(&path)?;
+        let inode = self.copied_up_whole(&path)?;
         for (writer, letter) in letters.iter().enumerate() {
             if let Some(offset) = race_offset(writer, letters.len(), size_bytes) {
                 self.remove_privileges(user, inode);

@@ -52,6 +52,9 @@ impl Machine {
             }
         }
         let moving = self.copied_up(&old_path)?;
+        self.copied_up(parent_of(&new_path))?;
+        self.prepare_target(&new_path, target.as_ref(), replace)?;
+        self.redirect(&old_path, &new_path, replace)?;
         match (replace, target.is_some()) {
             (Replace::Exchange, _) => {
                 let other = self.copied_up(&new_path)?;
@@ -79,6 +82,28 @@ impl Machine {
         self.follow_copies();
         self.rename_open(&old_path, &new_path, replace);
         Ok(Answer::Done)
+    }
+
+    /// overlayfs copies up what is exchanged, and what the index counts.
+    fn prepare_target(&mut self, path: &[Text], target: Option<&Seen>, replace: Replace) -> Result<(), Errno> {
+        let is_counted = target.is_some_and(|target| self.union.is_kept_whole(target.top()));
+        if replace == Replace::Exchange || is_counted {
+            self.copied_up(path)?;
+        }
+        Ok(())
+    }
+
+    /// overlayfs: what of it lies below is to be found by its new name, too. All is prepared by then.
+    fn redirect(&mut self, old: &[Text], new: &[Text], replace: Replace) -> Result<(), Errno> {
+        let is_same_directory = parent_of(old) == parent_of(new);
+        let moving = if replace == Replace::Exchange { &[old, new][..] } else { &[old] };
+        for path in moving {
+            let inode = self.copied_up(path)?;
+            if !self.union.redirect(inode, path, is_same_directory) {
+                return Err(Errno::XDEV);
+            }
+        }
+        Ok(())
     }
 
     /// overlayfs looks itself only into a directory through which something shows; into another the upper layer's file system does,

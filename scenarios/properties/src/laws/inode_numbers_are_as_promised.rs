@@ -36,6 +36,8 @@ impl Law for Inodes {
 struct Watching {
     /// Of which lower file something is the copy.
     origins: HashMap<At, At>,
+    /// The same of what only the index of the upper layer keeps one file.
+    indexed: HashMap<At, At>,
     /// The inode number that a file had first since the mount.
     numbers: HashMap<At, u64>,
 }
@@ -46,12 +48,18 @@ impl Watch for Watching {
             // The remount's own law says whether they stay.
             self.numbers.clear();
         }
+        if moment.step.operation == Operation::Commit {
+            self.indexed.clear();
+        }
         let (union, promises) = (moment.model.union(), moment.model.promises());
         for moved in moment.model.copied() {
             let inode = union.inode(moved.from);
-            // Names of one file in a lower layer are parted by a copy-up (overlayfs, "Non-standard behavior").
+            let origin = *self.origins.get(&moved.from).unwrap_or(&moved.from);
+            // Names of one file in a lower layer are parted by a copy-up without an index (overlayfs, "Non-standard behavior").
             if inode.links == 1 {
-                self.origins.insert(moved.to, *self.origins.get(&moved.from).unwrap_or(&moved.from));
+                self.origins.insert(moved.to, origin);
+            } else if union.is_kept_whole(moved.from) {
+                self.indexed.insert(moved.to, origin);
             }
         }
         let actual = &moment.after.merged;
@@ -74,7 +82,7 @@ impl Watch for Watching {
             if *files.entry(facts.identity).or_insert(at) != at {
                 found.push(format!("/{path} has the inode number of another file"));
             }
-            let file = *self.origins.get(&at).unwrap_or(&at);
+            let file = *self.indexed.get(&at).or_else(|| self.origins.get(&at)).unwrap_or(&at);
             let known = *self.numbers.entry(file).or_insert(number);
             if known != number {
                 found.push(format!("/{path} had the inode number {known}, and has {number}"));

@@ -83,7 +83,7 @@ pub static ALL: [&dyn Law; 17] = [
 ];
 
 /// `Ok` when nothing was found.
-fn verdict(found: impl IntoIterator<Item = String>) -> Verdict {
+pub(crate) fn verdict(found: impl IntoIterator<Item = String>) -> Verdict {
     let found: Vec<String> = found.into_iter().collect();
     if found.is_empty() { Ok(()) } else { Err(found) }
 }

@@ -2,6 +2,7 @@
 //!
 //! Checklist: CU-17
 
+use layerlab_model::errno::Errno;
 use layerlab_model::operation::Operation;
 
 use super::{Law, Verdict, Watch, verdict};
@@ -30,9 +31,13 @@ impl Watch for Watching {
             return Ok(());
         }
         let promises = moment.model.promises();
-        let copies_up = promises.refused_xattrs_copy_up
-            && matches!(moment.step.operation, Operation::SetXattr { .. } | Operation::RemoveXattr { .. });
-        let prepares = promises.refused_renames_prepare && matches!(moment.step.operation, Operation::Rename { .. });
+        let operation = &moment.step.operation;
+        let is_xattr = matches!(operation, Operation::SetXattr { .. } | Operation::RemoveXattr { .. });
+        let moves = matches!(operation, Operation::Rename { .. } | Operation::Link { .. } | Operation::LinkSlot { .. });
+        // A redirect that would be too long is noticed when everything else is done (`ovl_set_redirect` of `fs/overlayfs/dir.c`).
+        let is_too_long = promises.content_stays_below && moves && moment.actual == Err(Errno::XDEV);
+        let copies_up = promises.refused_xattrs_copy_up && is_xattr || is_too_long;
+        let prepares = promises.refused_renames_prepare && matches!(operation, Operation::Rename { .. });
         let merged = match copies_up {
             // A copy-up by itself shows nowhere but in the number of names of a file that had several.
             true => Vec::new(),

@@ -35,11 +35,19 @@ impl Watch for Watching {
         if moment.step.operation != Operation::Remount {
             return Ok(());
         }
-        let inodes = match moment.model.promises().inode_numbers_survive_a_remount {
-            true => Inodes::Compared,
-            false => Inodes::Ignored,
+        let promises = moment.model.promises();
+        let inodes = match (promises.inode_numbers_survive_a_remount, promises.origins_of_nodes_are_kept) {
+            (true, true) => Inodes::Compared,
+            (true, false) => Inodes::OfFilesCompared,
+            (false, _) => Inodes::Ignored,
         };
-        let merged = tree::changes(&moment.before.merged, &moment.after.merged, inodes);
+        let mut before = moment.before.merged.clone();
+        if !promises.numbers_of_names_survive_a_remount {
+            for (path, facts) in &mut before {
+                facts.links = moment.after.merged.get(path).map_or(facts.links, |now| now.links);
+            }
+        }
+        let merged = tree::changes(&before, &moment.after.merged, inodes);
         let upper = match (&moment.before.upper, &moment.after.upper) {
             (Some(before), Some(after)) => tree::changes(before, after, Inodes::Compared),
             _ => Vec::new(),

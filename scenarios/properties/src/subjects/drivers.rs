@@ -41,6 +41,7 @@ impl Subject for EngineDriver {
             missing_acls_are_missed_below: !is_copy,
             // The lowest layer is no overlay mount.
             whiteouts_are_refused: false,
+            removed_directories_stay_removed: is_copy,
             further_names_are_listed_with_their_inode: is_copy,
             diffs_see_everything: !is_copy,
             ..host.promises()

@@ -14,6 +14,7 @@ use layerlab_model::text::Text;
 use crate::machine::Host;
 use crate::perform::{Hands, Performer};
 
+mod data_only;
 mod drivers;
 mod overlay;
 mod plain;
@@ -48,6 +49,11 @@ pub trait Subject: Sync {
 
     /// Why this machine cannot run it, if so.
     fn refusal(&self, host: &Host) -> Option<String>;
+
+    /// Why it cannot lie below the directory `place`, if so. It is tried, not guessed.
+    fn refusal_on(&self, _place: &Path) -> Option<String> {
+        None
+    }
 
     /// The options with which the kernel's own overlayfs, mounted by hand, does the same; none where it is no overlayfs.
     fn mount_options(&self) -> Option<String> {

@@ -2,22 +2,27 @@
 //!
 //! ```text
 //! PLACE/0 PLACE/1 …   the layers, the lowest first; the last is the upper one
-//! PLACE/work          overlayfs's work directory
+//! PLACE/data-0 …      the content of the files of layer 0 …, where there are data-only layers
+//! PLACE/work          overlayfs's work directory, a new one for each layer
 //! ```
+//!
+//! Checklist: XA-09, HL-03, HL-04~, MN-06~, MN-07~, MT-01, MT-02~
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use layerlab_engine::sys::namespace;
 use layerlab_model::promises::Promises;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
 };
 
+use super::data_only::move_contents;
 use super::{Stack, Subject, SubjectError};
 use crate::machine::Host;
 
@@ -31,19 +36,54 @@ const OFF: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirec
 
 /// Each set of options that is a subject.
 pub fn all() -> impl Iterator<Item = Overlay> {
-    let known: [(&str, &[(&str, &str)]); 4] = [
+    let known: [(&str, &[(&str, &str)]); 10] = [
         ("overlay", &OFF),
         ("overlay-redirect", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "on")]),
         ("overlay-xino", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("xino", "on")]),
         ("overlay-volatile", &[("index", "off"), ("metacopy", "off"), ("redirect_dir", "off"), ("volatile", "")]),
+        ("overlay-userxattr", &[("userxattr", ""), ("index", "off")]),
+        ("overlay-index", &[("index", "on"), ("metacopy", "off"), ("redirect_dir", "off")]),
+        ("overlay-metacopy", &[("index", "off"), ("metacopy", "on"), ("redirect_dir", "on")]),
+        ("overlay-redirect-index", &[("index", "on"), ("metacopy", "off"), ("redirect_dir", "on")]),
+        ("overlay-nfs-export", &[("index", "on"), ("metacopy", "off"), ("redirect_dir", "on"), ("nfs_export", "on")]),
+        ("overlay-data-only", &[("index", "off"), ("metacopy", "on"), ("redirect_dir", "on"), DATA_ONLY]),
     ];
     known.into_iter().map(|(name, options)| Overlay { name, options })
 }
+
+const USERXATTR: (&str, &str) = ("userxattr", "");
+/// A word of our own, the last one: the content of each layer is in a data-only layer beside it.
+const DATA_ONLY: (&str, &str) = ("datadir+", "");
 
 impl Overlay {
     fn has(&self, option: (&str, &str)) -> bool {
         self.options.contains(&option)
     }
+
+    /// The options that mountinfo shows of a stack below the empty directory `place`.
+    fn shown_options(&self, place: &Path) -> Result<String, SubjectError> {
+        let mut stack = self.begin(place)?;
+        stack.commit()?;
+        let mounted = stack.mount()?;
+        let shown = options_of(&mounted, &place.join("merged"));
+        drop(mounted);
+        stack.unmount()?;
+        shown.map_err(SubjectError::of("ask for the mount options of", place))
+    }
+}
+
+/// Mounts it at a new directory for as long as that takes.
+fn options_of(mounted: &OwnedFd, at: &Path) -> io::Result<String> {
+    fs::create_dir(at)?;
+    move_mount(mounted, "", CWD, at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo");
+    unmount(at, UnmountFlags::DETACH)?;
+    // The fifth word is the place, the last one has the options of the file system (proc_pid_mountinfo(5)).
+    let mounts = mounts?;
+    let mut lines = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    let line = lines.find(|words| words.get(4).is_some_and(|word| Path::new(word) == at));
+    let options = line.and_then(|words| words.last().map(|options| (*options).to_owned()));
+    options.ok_or_else(|| io::Error::other("mountinfo does not show it"))
 }
 
 impl Subject for Overlay {
@@ -58,31 +98,86 @@ impl Subject for Overlay {
             refused_xattrs_copy_up: true,
             refused_renames_prepare: true,
             missing_acls_are_missed_below: true,
+            removed_directories_stay_removed: false,
             further_names_are_listed_with_their_inode: false,
             lower_directories_move: self.has(("redirect_dir", "on")),
+            hard_links_survive_copy_up: self.has(("index", "on")),
+            content_stays_below: self.has(("metacopy", "on")),
+            removed_is_copied_up: self.has(("nfs_export", "on")),
+            numbers_of_names_survive_a_remount: !self.has(("nfs_export", "on")),
+            origins_of_nodes_are_kept: host.promises().first_namespace && !self.has(USERXATTR),
             ..host.promises()
         }
     }
 
     fn refusal(&self, host: &Host) -> Option<String> {
-        let is_roots = self.has(("redirect_dir", "on")) && !host.promises().first_namespace;
-        is_roots.then(|| "the kernel follows redirects of the first user namespace's root only".to_owned())
+        if host.promises().first_namespace {
+            return None;
+        }
+        let reason = match () {
+            () if self.has(("redirect_dir", "on")) => {
+                "the kernel follows redirects of the first user namespace's root only"
+            }
+            () if self.has(USERXATTR) => "in a user namespace every overlay is one with userxattr",
+            () => return None,
+        };
+        Some(reason.to_owned())
+    }
+
+    /// Mounts once and asks the kernel which options are on: some it drops without a word (`ovl_make_workdir`, `ovl_get_indexdir` of
+    /// `fs/overlayfs/super.c`).
+    fn refusal_on(&self, place: &Path) -> Option<String> {
+        let asked = self.options.iter().filter(|(_, value)| ["", "on"].contains(value));
+        let tried =
+            tempfile::tempdir_in(place).map_err(SubjectError::of("make a directory in", place)).and_then(|trial| {
+                let shown = self.shown_options(trial.path())?;
+                let dropped = asked.filter(|option| !is_on(&shown, option)).map(written);
+                Ok(dropped.collect::<Vec<_>>())
+            });
+        match tried {
+            Ok(dropped) if dropped.is_empty() => None,
+            Ok(dropped) => Some(format!("the kernel drops {} there (its log says why)", dropped.join(", "))),
+            Err(error) => Some(format!("the kernel refuses its options there (its log may say why): {error}")),
+        }
     }
 
     fn mount_options(&self) -> Option<String> {
-        let option = |(name, value): &(&str, &str)| match *value {
-            "" => (*name).to_owned(),
-            value => format!("{name}={value}"),
-        };
-        Some(self.options.iter().map(option).collect::<Vec<_>>().join(","))
+        Some(self.options.iter().map(written).collect::<Vec<_>>().join(","))
     }
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
-        let mut mounted = Mounted { place: place.to_owned(), options: self.options, layers: 0, upper: None };
-        let work = place.join("work");
-        fs::create_dir(&work).map_err(SubjectError::of("mkdir", &work))?;
+        // Inode numbers of one file system need no `xino`, and the kernel drops it.
+        let foreign = self.has(("xino", "on")).then(nowhere).transpose();
+        let foreign = foreign.map_err(SubjectError::of("make a file system of its own for", place))?;
+        let mut mounted = Mounted { place: place.to_owned(), options: self.options, layers: 0, upper: None, foreign };
         mounted.add_layer()?;
         Ok(Box::new(mounted))
+    }
+}
+
+/// As mount(8) has it.
+fn written((name, value): &(&str, &str)) -> String {
+    match *value {
+        "" => (*name).to_owned(),
+        value => format!("{name}={value}"),
+    }
+}
+
+/// Whether the mount that shows these options has this one. What is as the module's parameter says is not shown
+/// (`ovl_show_options` of `fs/overlayfs/params.c`).
+fn is_on(shown: &str, (name, value): &(&str, &str)) -> bool {
+    let is_flag = value.is_empty();
+    let prefix = format!("{name}=");
+    let stated = shown.split(',').find(|option| option.starts_with(&prefix));
+    match stated {
+        // Newer kernels take `volatile` for one value of `fsync` and show it so.
+        _ if (*name, *value) == DATA_ONLY => shown.contains(",datadir+="),
+        _ if is_flag => shown.split(',').any(|option| option.trim_start_matches("fsync=") == *name),
+        Some(stated) => stated.strip_prefix(&prefix) == Some(value),
+        None => {
+            let parameter = fs::read_to_string(format!("/sys/module/overlay/parameters/{name}"));
+            parameter.is_ok_and(|default| default.trim() == "Y")
+        }
     }
 }
 
@@ -91,6 +186,16 @@ struct Mounted {
     options: &'static [(&'static str, &'static str)],
     layers: usize,
     upper: Option<OwnedFd>,
+    /// An empty layer below all, on a file system of its own.
+    foreign: Option<OwnedFd>,
+}
+
+/// An empty file system that is mounted nowhere.
+fn nowhere() -> Result<OwnedFd, rustix::io::Errno> {
+    let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(context.as_fd(), "mode", "755")?;
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 impl Mounted {
@@ -98,7 +203,18 @@ impl Mounted {
         self.place.join(number.to_string())
     }
 
+    fn data(&self, number: usize) -> PathBuf {
+        self.place.join(format!("data-{number}"))
+    }
+
+    /// An index belongs to one upper directory, and a frozen layer's files have the names that are in it and no others: so each
+    /// layer has a work directory of its own, which goes when the layer is frozen.
     fn add_layer(&mut self) -> Result<(), SubjectError> {
+        let work = self.place.join("work");
+        match fs::remove_dir_all(&work) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SubjectError::of("remove", &work)(error)),
+            _ => fs::create_dir(&work).map_err(SubjectError::of("mkdir", &work)),
+        }?;
         let path = self.layer(self.layers);
         DirBuilder::new().mode(0o755).create(&path).map_err(SubjectError::of("mkdir", &path))?;
         let upper = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
@@ -116,8 +232,8 @@ impl Mounted {
             fsconfig_set_flag(context, "userxattr")?;
         }
         // With `userxattr` the kernel takes a word about these for a contradiction, and they are off.
-        let is_fixed = |name: &str| is_user_namespace && ["metacopy", "redirect_dir"].contains(&name);
-        for (name, value) in self.options.iter().filter(|(name, _)| !is_fixed(name)) {
+        let is_fixed = |name: &str| is_user_namespace && ["metacopy", "redirect_dir", "userxattr"].contains(&name);
+        for (name, value) in self.options.iter().filter(|option| !is_fixed(option.0) && **option != DATA_ONLY) {
             match *value {
                 "" => fsconfig_set_flag(context, *name)?,
                 value => fsconfig_set_string(context, *name, value)?,
@@ -134,6 +250,12 @@ impl Mounted {
         }
         for lower in (0..upper).rev() {
             fsconfig_set_string(context, "lowerdir+", self.layer(lower))?;
+        }
+        for lower in (0..upper).rev().filter(|_| self.options.contains(&DATA_ONLY)) {
+            fsconfig_set_string(context, "datadir+", self.data(lower))?;
+        }
+        if let Some(foreign) = &self.foreign {
+            fsconfig_set_string(context, "lowerdir+", format!("/proc/self/fd/{}", foreign.as_raw_fd()))?;
         }
         fsconfig_set_string(context, "upperdir", self.layer(upper))?;
         fsconfig_set_string(context, "workdir", self.place.join("work"))?;
@@ -167,6 +289,12 @@ impl Stack for Mounted {
     fn commit(&mut self) -> Result<(), SubjectError> {
         let from = self.layer(self.layers - 1);
         let meta = fs::metadata(&from).map_err(SubjectError::of("stat", &from))?;
+        if self.options.contains(&DATA_ONLY) {
+            let (number, data) = (self.layers - 1, self.data(self.layers - 1));
+            fs::create_dir(&data).map_err(SubjectError::of("mkdir", &data))?;
+            let moved = move_contents(&from, &data, &format!("{number}."));
+            moved.map_err(SubjectError::of("move the content out of", &from))?;
+        }
         self.add_layer()?;
         let to = self.layer(self.layers - 1);
         let failed = || SubjectError::of("give the root's attributes to", &to);

@@ -3,13 +3,22 @@
 //! *Why*: this is what every storage driver promises, written down without a disk. *Holds*: a lower layer never changes;
 //! the upper layer holds what was changed and nothing else. *Source*: the kernel's `Documentation/filesystems/overlayfs.rst`,
 //! sections "Upper and Lower", "whiteouts and opaque directories", "Multiple lower layers", "Non-directories".
-//! *Never*: permissions and errors; they are `process`'s.
+//! *Never*: permissions and errors; they are `process`'s. *Proved by*: the laws.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::inode::{At, Body, Directory, Entry, Inode, Meta, Stamp};
+use crate::inode::{At, Body, Copied, Directory, Entry, Inode, Meta, Stamp};
 use crate::text::Text;
+
+mod copy_up;
+mod index;
+mod marks;
+mod redirect;
+
+use index::Index;
+pub use index::Indexed;
+pub use marks::{Mark, Through};
 
 /// The inodes of one layer. The first is its root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +32,7 @@ const ROOT: usize = 0;
 impl Layer {
     fn with_root(meta: Meta, below: Vec<At>) -> Layer {
         let root = Directory { below, ..Directory::default() };
-        Layer { inodes: vec![Inode { meta, body: Body::Directory(root), links: 1 }] }
+        Layer { inodes: vec![Inode { meta, body: Body::Directory(root), links: 1, copied: Copied::default() }] }
     }
 
     fn directory(&self, inode: usize) -> &Directory {
@@ -58,6 +67,9 @@ pub struct Union {
     upper: Layer,
     /// How often the kernel's clock was read.
     ticks: u64,
+    index: Index,
+    /// Content is copied up only when it is to be written to.
+    content_stays_below: bool,
     /// What was copied up since somebody asked: from where, to which inode of the upper layer, by which name.
     moved: Vec<Moved>,
 }
@@ -76,7 +88,20 @@ pub struct Moved {
 impl Union {
     /// An empty directory with the attributes `root`.
     pub fn new(root: Meta) -> Union {
-        Union { lowers: Vec::new(), upper: Layer::with_root(root, Vec::new()), ticks: 0, moved: Vec::new() }
+        let upper = Layer::with_root(root, Vec::new());
+        Union {
+            lowers: Vec::new(),
+            upper,
+            ticks: 0,
+            index: Index::default(),
+            content_stays_below: false,
+            moved: Vec::new(),
+        }
+    }
+
+    /// The same with an index, and with or without the content of files that are copied up.
+    pub fn with(root: Meta, indexed: Indexed, content_stays_below: bool) -> Union {
+        Union { index: Index::of(indexed), content_stays_below, ..Union::new(root) }
     }
 
     /// How many layers lie below the upper one.
@@ -94,6 +119,7 @@ impl Union {
         let stack = self.stack(root);
         let full = std::mem::replace(&mut self.upper, Layer::with_root(meta, stack));
         self.lowers.push(Rc::new(full));
+        self.index.begin_anew();
     }
 
     /// The inode at `at`.
@@ -133,6 +159,42 @@ impl Union {
         self.seen(layer, entry)
     }
 
+    /// The copy that the index has of what is at `at`.
+    fn copy_of(&self, at: At) -> Option<At> {
+        self.index.copy_of(at).map(|inode| At { layer: self.lowers.len(), inode })
+    }
+
+    /// How many names stat(2) shows of what is at `at`: those that it has in its layer, unless the index knows better.
+    pub fn links(&self, at: At) -> u32 {
+        let indexed = if self.is_upper(at) { self.index.names(at.inode) } else { None };
+        indexed.unwrap_or(self.inode(at).links)
+    }
+
+    /// How many it has on disk: the index has one more, as long as it has any.
+    pub fn links_on_disk(&self, at: At) -> u32 {
+        let indexed = if self.is_upper(at) { self.index.names(at.inode) } else { None };
+        self.inode(at).links + u32::from(indexed.is_some_and(|names| names > 0))
+    }
+
+    /// What the next mount takes for the number of names of a file that had one name below: that on disk, the one in the index included
+    /// (`ovl_get_nlink` of `fs/overlayfs/inode.c`).
+    pub fn count_names_on_disk(&mut self) {
+        for (from, inode, names) in self.index.entries() {
+            if self.lowers[from.layer].inodes[from.inode].links == 1 {
+                let links = self.upper.inodes[inode].links;
+                *names = if links > 0 { links + 1 } else { 0 };
+            }
+        }
+    }
+
+    /// Whether the index has what is at `at`, or will have it as soon as it is copied up: all its names are names of one file.
+    pub fn is_kept_whole(&self, at: At) -> bool {
+        match self.is_upper(at) {
+            true => self.index.names(at.inode).is_some(),
+            false => self.index.takes(self.inode(at)),
+        }
+    }
+
     /// Whether something below the upper layer would show at `path`, if the upper layer said nothing.
     pub fn hides(&self, path: &[Text]) -> bool {
         let Some((name, parent)) = path.split_last() else { return false };
@@ -165,7 +227,7 @@ impl Union {
         let at = At { layer, inode };
         Some(match self.inode(at).is_directory() {
             true => Seen::Directory(self.stack(at)),
-            false => Seen::Other(at),
+            false => Seen::Other(self.copy_of(at).unwrap_or(at)),
         })
     }
 
@@ -177,37 +239,6 @@ impl Union {
         })
     }
 
-    /// Makes sure that what is at `path`, and every directory above it, lies in the upper layer, with all attributes.
-    /// `None` when nothing is there.
-    pub fn copy_up(&mut self, path: &[Text]) -> Option<usize> {
-        let mut directory = ROOT;
-        for (depth, name) in path.iter().enumerate() {
-            let stack = self.stack(At { layer: self.lowers.len(), inode: directory });
-            let seen = self.child(&stack, name)?;
-            let from = seen.top();
-            directory = match self.is_upper(from) {
-                true => from.inode,
-                false => self.copy(directory, name, &seen, &path[..=depth]),
-            };
-        }
-        Some(directory)
-    }
-
-    /// Copies `seen` into the upper `directory`.
-    fn copy(&mut self, directory: usize, name: &Text, seen: &Seen, path: &[Text]) -> usize {
-        let from = seen.top();
-        let Inode { meta, body, .. } = self.inode(from).clone();
-        let body = match seen {
-            Seen::Directory(stack) => Body::Directory(Directory { below: stack.clone(), ..Directory::default() }),
-            Seen::Other(_) => body,
-        };
-        let inode = self.add(meta, body);
-        self.name(directory, name, inode);
-        let to = At { layer: self.lowers.len(), inode };
-        self.moved.push(Moved { from, to, path: path.to_vec() });
-        inode
-    }
-
     /// What was copied up since this was asked last.
     pub fn take_moved(&mut self) -> Vec<Moved> {
         std::mem::take(&mut self.moved)
@@ -216,7 +247,7 @@ impl Union {
     /// A new inode of the upper layer, without a name.
     pub fn add(&mut self, meta: Meta, body: Body) -> usize {
         let links = u32::from(matches!(body, Body::Directory(_)));
-        self.upper.inodes.push(Inode { meta, body, links });
+        self.upper.inodes.push(Inode { meta, body, links, copied: Copied::default() });
         self.upper.inodes.len() - 1
     }
 
@@ -224,6 +255,7 @@ impl Union {
     pub fn name(&mut self, directory: usize, name: &Text, inode: usize) {
         if !self.upper.inodes[inode].is_directory() {
             self.upper.inodes[inode].links += 1;
+            self.index.count(inode, 1);
         }
         self.entries(directory).insert(name.clone(), Entry::Inode(inode));
     }
@@ -241,6 +273,7 @@ impl Union {
             && !self.upper.inodes[inode].is_directory()
         {
             self.upper.inodes[inode].links -= 1;
+            self.index.count(inode, -1);
         }
     }
 
@@ -262,9 +295,9 @@ impl Union {
         Stamp::Clock(self.ticks)
     }
 
-    /// Whether two names are names of one file to a process: those in a lower layer never are, since a copy-up parts them.
+    /// Whether two names are names of one file to a process: those in a lower layer are not when a copy-up parts them.
     pub fn is_same_file(&self, one: At, other: At) -> bool {
-        one == other && self.is_upper(one)
+        one == other && (self.is_upper(one) || self.is_kept_whole(one))
     }
 
     /// Everything in the merged tree, parents before children, the root first with no names.
@@ -280,77 +313,4 @@ impl Union {
         }
         found
     }
-
-    /// Everything that the upper layer must hold on disk, parents before children, the root first with no names.
-    pub fn upper_marks(&self) -> Vec<(Vec<Text>, Mark)> {
-        self.marks(self.lowers.len())
-    }
-
-    /// The same for any layer of the stack.
-    pub fn marks(&self, layer: usize) -> Vec<(Vec<Text>, Mark)> {
-        let root = At { layer, inode: ROOT };
-        let natural = self.layer(layer).directory(ROOT).below.clone();
-        let mut found = vec![(Vec::new(), Mark::Directory { at: root, through: Through::ByName })];
-        let mut open = vec![(Vec::new(), root, natural)];
-        while let Some((path, at, below)) = open.pop() {
-            for (name, entry) in &self.layer(layer).directory(at.inode).entries {
-                let path: Vec<Text> = [&path[..], std::slice::from_ref(name)].concat();
-                let Entry::Inode(inode) = entry else {
-                    found.push((path, Mark::Whiteout));
-                    continue;
-                };
-                let at = At { layer, inode: *inode };
-                let Some(directory) = self.inode(at).directory() else {
-                    found.push((path, Mark::Other { at }));
-                    continue;
-                };
-                let by_name = match self.child(&below, name) {
-                    Some(Seen::Directory(stack)) => stack,
-                    _ => Vec::new(),
-                };
-                let through = match &directory.below {
-                    below if *below == by_name && below.is_empty() => Through::Nothing,
-                    below if *below == by_name => Through::ByName,
-                    below if below.is_empty() => Through::Opaque,
-                    _ => Through::Redirect,
-                };
-                found.push((path.clone(), Mark::Directory { at, through }));
-                open.push((path, at, directory.below.clone()));
-            }
-        }
-        found.sort_by(|one, other| one.0.cmp(&other.0));
-        found
-    }
-}
-
-/// What a layer holds under a name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// A whiteout.
-    Whiteout,
-    /// A file, a link or a node.
-    Other {
-        /// Which.
-        at: At,
-    },
-    /// A directory.
-    Directory {
-        /// Which.
-        at: At,
-        /// What of the layers below shows through it.
-        through: Through,
-    },
-}
-
-/// What shows through a directory of a layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Through {
-    /// Nothing lies below it: an opaque mark would change nothing.
-    Nothing,
-    /// The directories with its name.
-    ByName,
-    /// Nothing, though directories with its name lie below: it must be marked opaque.
-    Opaque,
-    /// Other directories than those with its name: it must have a redirect.
-    Redirect,
 }

@@ -1,0 +1,137 @@
+//! This engine's store, in process.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use layerlab_engine::container::config::HostConfig;
+use layerlab_engine::container::{CommitSpec, CreateSpec, Engine, ImportSpec, LoadProgress, Loaded, Settings};
+use layerlab_engine::image::{Reference, RunConfig};
+use layerlab_engine::layer::Owners;
+use layerlab_engine::registry::RegistrySettings;
+
+use super::Shop;
+use crate::subjects::SubjectError;
+
+/// An engine with a storage driver, on a data root below a directory.
+pub struct EngineShop {
+    place: PathBuf,
+    driver: &'static str,
+    engine: Engine,
+    /// How many others were asked for.
+    others: std::cell::Cell<usize>,
+}
+
+struct Silent;
+
+impl LoadProgress for Silent {
+    fn loading(&self, _: &str, _: u64, _: u64) {}
+
+    fn loaded(&self, _: Loaded) {}
+}
+
+impl EngineShop {
+    /// An empty store below the directory `place`.
+    pub fn open(place: &Path, driver: &'static str) -> Result<EngineShop, SubjectError> {
+        let engine = engine(place, driver)?;
+        Ok(EngineShop { place: place.to_owned(), driver, engine, others: std::cell::Cell::new(0) })
+    }
+
+    fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
+        &self,
+        operation: &'static str,
+    ) -> impl FnOnce(E) -> SubjectError {
+        SubjectError::of(operation, &self.place)
+    }
+
+    fn create(&self, name: &str) -> Result<String, SubjectError> {
+        let run = RunConfig { cmd: Some(vec!["true".to_owned()]), ..RunConfig::default() };
+        let spec = CreateSpec { image: name.to_owned(), name: None, run, host: HostConfig::default() };
+        Ok(self.engine.create(spec).map_err(self.failed("create a container in"))?.0.id)
+    }
+
+    fn remove_container(&self, id: &str) -> Result<(), SubjectError> {
+        self.engine.remove_container(id, false, true).map_err(self.failed("remove a container in"))
+    }
+}
+
+fn engine(place: &Path, driver: &'static str) -> Result<Engine, SubjectError> {
+    let settings = Settings {
+        data_root: place.join("data"),
+        exec_root: place.join("exec"),
+        storage_driver: Some(driver.to_owned()),
+        registry: RegistrySettings::default(),
+        squash_owners: false,
+        // Nothing is started.
+        program: PathBuf::new(),
+    };
+    Engine::open(settings).map_err(SubjectError::of("open an engine in", place))
+}
+
+fn named(name: &str) -> Option<Reference> {
+    Reference::parse(name).ok().map(Reference::with_default_tag)
+}
+
+impl Shop for EngineShop {
+    fn data_root(&self) -> &Path {
+        &self.engine.settings().data_root
+    }
+
+    fn driver(&self) -> &str {
+        self.driver
+    }
+
+    fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError> {
+        let path = self.place.join("archive.tar");
+        let written = File::create(&path).and_then(|mut file| file.write_all(archive)).and_then(|()| File::open(&path));
+        let file = written.map_err(SubjectError::of("write", &path))?;
+        self.engine.load_images(file, &Silent).map_err(self.failed("load an image in"))
+    }
+
+    fn save(&mut self, name: &str) -> Result<Vec<u8>, SubjectError> {
+        let mut archive = Vec::new();
+        self.engine.save_images(&[name.to_owned()], &mut archive).map_err(self.failed("save an image in"))?;
+        Ok(archive)
+    }
+
+    fn commit(&mut self, name: &str, content: Option<&[u8]>, new: &str) -> Result<(), SubjectError> {
+        let id = self.create(name)?;
+        if let Some(content) = content {
+            let files = self.engine.files(&id, true).map_err(self.failed("write into a container in"))?;
+            files
+                .write(Path::new("/"), content, Owners::AsRecorded)
+                .map_err(self.failed("write into a container in"))?;
+        }
+        let spec = CommitSpec { reference: named(new), ..CommitSpec::default() };
+        self.engine.commit(&id, &spec).map_err(self.failed("commit a container in"))?;
+        self.remove_container(&id)
+    }
+
+    fn export(&mut self, name: &str) -> Result<Vec<u8>, SubjectError> {
+        let id = self.create(name)?;
+        let mut tar = Vec::new();
+        self.engine.export(&id, &mut tar).map_err(self.failed("export a container in"))?;
+        self.remove_container(&id)?;
+        Ok(tar)
+    }
+
+    fn import(&mut self, tar: &[u8], new: &str) -> Result<(), SubjectError> {
+        let spec = ImportSpec { reference: named(new), ..ImportSpec::default() };
+        self.engine.import(tar, &spec).map(drop).map_err(self.failed("import an image in"))
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), SubjectError> {
+        self.engine.remove_image(name, false).map(drop).map_err(self.failed("remove an image in"))
+    }
+
+    fn reopen(&mut self) -> Result<(), SubjectError> {
+        self.engine = engine(&self.place, self.driver)?;
+        Ok(())
+    }
+
+    fn another(&self) -> Result<Box<dyn Shop>, SubjectError> {
+        let place = self.place.join(format!("other-{}", self.others.replace(self.others.get() + 1)));
+        std::fs::create_dir(&place).map_err(SubjectError::of("mkdir", &place))?;
+        Ok(Box::new(EngineShop::open(&place, self.driver)?))
+    }
+}

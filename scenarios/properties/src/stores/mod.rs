@@ -1,0 +1,127 @@
+//! Campaigns over a store of images: what an engine does to layers, done by random acts that a model of images does too.
+//!
+//! *Why*: a driver can be faultless, and the store above it leak layers, share too much, or name them wrongly. *Holds*: what is on
+//! disk is read by this module itself, never asked from the engine. *Never*: a process; what runs in containers is the other laws'
+//! affair. *Proved by*: `tests/planted_stores.rs`.
+
+use std::path::Path;
+
+use layerlab_model::images::Images;
+use serde::{Deserialize, Serialize};
+
+use crate::subjects::SubjectError;
+
+pub mod archive;
+pub mod case;
+mod engine;
+pub mod laws;
+pub mod shelf;
+
+pub use engine::EngineShop;
+
+/// One thing done to a store. Images are counted by their names, in the order in which they came, and round the end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case")]
+pub enum Act {
+    /// Loads an archive of an image with these layers of the [collection](archive::collection), the lowest first.
+    Load {
+        /// Numbers of layers.
+        layers: Vec<usize>,
+    },
+    /// Makes a container of an image, gives it a file of this letter, or nothing, and commits it.
+    Commit {
+        /// Which image.
+        image: usize,
+        /// What the file holds.
+        letter: Option<char>,
+    },
+    /// Exports a container of an image and imports that as an image of one layer.
+    Flatten {
+        /// Which image.
+        image: usize,
+    },
+    /// Saves an image and loads it into an empty store.
+    Carry {
+        /// Which image.
+        image: usize,
+    },
+    /// Takes an image's name away.
+    Remove {
+        /// Which image.
+        image: usize,
+    },
+    /// Opens the store anew, as after a restart.
+    Reopen,
+}
+
+impl Act {
+    /// The word for it in counts.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Act::Load { .. } => "load",
+            Act::Commit { letter: Some(_), .. } => "commit",
+            Act::Commit { letter: None, .. } => "commit-nothing",
+            Act::Flatten { .. } => "flatten",
+            Act::Carry { .. } => "carry",
+            Act::Remove { .. } => "remove-image",
+            Act::Reopen => "reopen",
+        }
+    }
+}
+
+/// A store of images with an engine in front of it.
+pub trait Shop {
+    /// Where it lies; Docker's layout.
+    fn data_root(&self) -> &Path;
+
+    /// Docker's name of the storage driver.
+    fn driver(&self) -> &str;
+
+    /// `load`
+    fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError>;
+
+    /// `save`
+    fn save(&mut self, name: &str) -> Result<Vec<u8>, SubjectError>;
+
+    /// `create`, `cp` of a tar into `/` if there is one, `commit` as `new`, `rm`.
+    fn commit(&mut self, name: &str, content: Option<&[u8]>, new: &str) -> Result<(), SubjectError>;
+
+    /// `create`, `export`, `rm`.
+    fn export(&mut self, name: &str) -> Result<Vec<u8>, SubjectError>;
+
+    /// `import` as `new`.
+    fn import(&mut self, tar: &[u8], new: &str) -> Result<(), SubjectError>;
+
+    /// `rmi`
+    fn remove(&mut self, name: &str) -> Result<(), SubjectError>;
+
+    /// Ends and begins on the same data root.
+    fn reopen(&mut self) -> Result<(), SubjectError>;
+
+    /// Another one, empty, of the same kind.
+    fn another(&self) -> Result<Box<dyn Shop>, SubjectError>;
+}
+
+/// What an act did.
+pub struct Moment<'a> {
+    /// The act.
+    pub act: &'a Act,
+    /// What the store should hold now.
+    pub model: &'a Images,
+    /// What is on disk.
+    pub shelf: &'a shelf::Shelf,
+    /// What became of an image that was carried.
+    pub carried: Option<Carried>,
+}
+
+/// An image that was saved and loaded elsewhere.
+pub struct Carried {
+    /// Its ID here.
+    pub id: String,
+    /// The archive's layers by their digests, the lowest first.
+    pub layers: Vec<String>,
+    /// Everything in a container of it, here and there.
+    pub trees: [Vec<archive::Content>; 2],
+    /// What is on disk there.
+    pub there: shelf::Shelf,
+}

@@ -1,0 +1,111 @@
+//! What a store has on disk, read without its engine.
+//!
+//! *Source*: Docker's layout below the data root, as the headers of `engine/src/store` and `engine/src/driver` draw it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde_json::Value;
+
+/// A layer of the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// The digest of its tar.
+    pub diff_id: String,
+    /// The chain ID of the layer below.
+    pub below: Option<String>,
+    /// The name of its directory.
+    pub cache_id: String,
+}
+
+/// Everything that laws ask about.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Shelf {
+    /// Configurations by image ID.
+    pub images: BTreeMap<String, Vec<u8>>,
+    /// Names and whose they are.
+    pub names: BTreeMap<String, String>,
+    /// Layers by chain ID.
+    pub layers: BTreeMap<String, Layer>,
+    /// The driver's directories.
+    pub directories: BTreeSet<String>,
+    /// How many files and links there are below `image/`, and below the driver's directory.
+    pub files: [usize; 2],
+    /// Bytes of the regular files below the driver's directory.
+    pub bytes: u64,
+}
+
+impl Shelf {
+    /// Reads it.
+    pub fn read(data_root: &Path, driver: &str) -> io::Result<Shelf> {
+        let image = data_root.join("image").join(driver);
+        let mut shelf = Shelf::default();
+        for name in names(&image.join("imagedb/content/sha256"))? {
+            let config = fs::read(image.join("imagedb/content/sha256").join(&name))?;
+            shelf.images.insert(format!("sha256:{name}"), config);
+        }
+        let repositories: Value = match fs::read(image.join("repositories.json")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Value::Null,
+            bytes => serde_json::from_slice(&bytes?)?,
+        };
+        for (_, tags) in repositories["Repositories"].as_object().into_iter().flatten() {
+            for (name, id) in tags.as_object().into_iter().flatten() {
+                shelf.names.insert(name.clone(), id.as_str().unwrap_or_default().to_owned());
+            }
+        }
+        for name in names(&image.join("layerdb/sha256"))? {
+            let file = |file: &str| fs::read_to_string(image.join("layerdb/sha256").join(&name).join(file));
+            let below = match file("parent") {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                below => Some(below?),
+            };
+            let layer = Layer { diff_id: file("diff")?, below, cache_id: file("cache-id")? };
+            shelf.layers.insert(format!("sha256:{name}"), layer);
+        }
+        let home = data_root.join(driver);
+        let layers = if driver == "vfs" { home.join("dir") } else { home.clone() };
+        shelf.directories = names(&layers)?.into_iter().filter(|name| name != "l").collect();
+        let mut bytes = 0;
+        shelf.files[0] = count(&data_root.join("image"), &mut 0)?;
+        shelf.files[1] = count(&home, &mut bytes)?;
+        shelf.bytes = bytes;
+        Ok(shelf)
+    }
+
+    /// The diff IDs that the configuration of `image` tells, the lowest first.
+    pub fn diff_ids(&self, image: &str) -> Option<Vec<String>> {
+        let config: Value = serde_json::from_slice(self.images.get(image)?).ok()?;
+        let ids = config["rootfs"]["diff_ids"].as_array()?;
+        ids.iter().map(|id| Some(id.as_str()?.to_owned())).collect()
+    }
+}
+
+fn names(directory: &Path) -> io::Result<Vec<String>> {
+    match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        entries => entries?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
+    }
+}
+
+/// How many files and links are below `directory`, however deep; adds the regular files' bytes.
+fn count(directory: &Path, bytes: &mut u64) -> io::Result<usize> {
+    let mut number = 0;
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        if meta.is_dir() {
+            number += count(&entry.path(), bytes)?;
+            continue;
+        }
+        // overlay2 notes so in a layer that something was mounted on, ever (moby's `overlay2.go`).
+        number += usize::from(entry.file_name() != "committed");
+        *bytes += if meta.is_file() { meta.len() } else { 0 };
+    }
+    Ok(number)
+}

@@ -1,0 +1,191 @@
+//! A store without a fault keeps every law, with each storage driver; faults planted for the occasion are found by the law that is
+//! about them, and shown in at most four acts.
+//!
+//! Checklist: N-28~
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use layerlab_properties::campaign::Counts;
+use layerlab_properties::stores::case::{Campaign, Failure};
+use layerlab_properties::stores::{EngineShop, Shop, laws};
+use layerlab_properties::subjects::SubjectError;
+use layerlab_scenarios::skip::skip;
+
+/// How many acts may be needed to show a fault.
+const ACTS_MAX: usize = 4;
+
+/// Something done to the disk after each load, commit and removal of an image.
+type Spoil = fn(&dyn Shop);
+
+struct Faulty {
+    inner: Box<dyn Shop>,
+    spoil: Spoil,
+    /// What is done to an archive that is saved.
+    garble: fn(Vec<u8>) -> Vec<u8>,
+}
+
+impl Shop for Faulty {
+    fn data_root(&self) -> &Path {
+        self.inner.data_root()
+    }
+
+    fn driver(&self) -> &str {
+        self.inner.driver()
+    }
+
+    fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError> {
+        self.inner.load(archive)?;
+        (self.spoil)(&*self.inner);
+        Ok(())
+    }
+
+    fn save(&mut self, name: &str) -> Result<Vec<u8>, SubjectError> {
+        Ok((self.garble)(self.inner.save(name)?))
+    }
+
+    fn commit(&mut self, name: &str, content: Option<&[u8]>, new: &str) -> Result<(), SubjectError> {
+        self.inner.commit(name, content, new)?;
+        (self.spoil)(&*self.inner);
+        Ok(())
+    }
+
+    fn export(&mut self, name: &str) -> Result<Vec<u8>, SubjectError> {
+        self.inner.export(name)
+    }
+
+    fn import(&mut self, tar: &[u8], new: &str) -> Result<(), SubjectError> {
+        self.inner.import(tar, new)
+    }
+
+    fn remove(&mut self, name: &str) -> Result<(), SubjectError> {
+        self.inner.remove(name)?;
+        (self.spoil)(&*self.inner);
+        Ok(())
+    }
+
+    fn reopen(&mut self) -> Result<(), SubjectError> {
+        self.inner.reopen()
+    }
+
+    fn another(&self) -> Result<Box<dyn Shop>, SubjectError> {
+        self.inner.another()
+    }
+}
+
+fn as_it_is(archive: Vec<u8>) -> Vec<u8> {
+    archive
+}
+
+fn nothing_spoilt(_: &dyn Shop) {}
+
+/// The first failure of a store with a fault; `None` when this machine cannot be asked.
+fn found(driver: &'static str, spoil: Spoil, garble: fn(Vec<u8>) -> Vec<u8>) -> Option<Option<Failure>> {
+    if !rustix::process::geteuid().is_root() {
+        skip("root", "images with files of root are loaded");
+        return None;
+    }
+    let begin = |place: &Path| {
+        let inner = Box::new(EngineShop::open(place, driver)?);
+        Ok(Box::new(Faulty { inner, spoil, garble }) as Box<dyn Shop>)
+    };
+    std::thread::scope(|scope| {
+        let search = || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS | nix::sched::CloneFlags::CLONE_FS).unwrap();
+            let place = tempfile::tempdir_in(memory()).unwrap();
+            let campaign = Campaign { begin: &begin, laws: &laws::ALL, place: place.path().to_owned(), length: 12 };
+            let mut counts = Counts::default();
+            Some((1..16).find_map(|seed| campaign.run(seed, &mut counts).err()))
+        };
+        scope.spawn(search).join().unwrap()
+    })
+}
+
+fn is_shown(law: &str, spoil: Spoil, garble: fn(Vec<u8>) -> Vec<u8>) {
+    let Some(failure) = found("overlay2", spoil, garble) else { return };
+    let failure = failure.expect("a fault that no case finds");
+    assert_eq!(failure.broken.law, Some(law), "{failure:#?}");
+    assert!(failure.acts.len() <= ACTS_MAX, "{failure:#?}");
+}
+
+#[test]
+fn a_store_keeps_every_law_on_overlay2() {
+    assert!(found("overlay2", nothing_spoilt, as_it_is).flatten().is_none_or(|failure| panic!("{failure:#?}")));
+}
+
+#[test]
+fn a_store_keeps_every_law_on_dockers_legacy_overlay() {
+    assert!(found("overlay", nothing_spoilt, as_it_is).flatten().is_none_or(|failure| panic!("{failure:#?}")));
+}
+
+#[test]
+fn a_store_keeps_every_law_on_vfs() {
+    assert!(found("vfs", nothing_spoilt, as_it_is).flatten().is_none_or(|failure| panic!("{failure:#?}")));
+}
+
+fn layers(shop: &dyn Shop) -> Vec<PathBuf> {
+    let directory = shop.data_root().join("image").join(shop.driver()).join("layerdb/sha256");
+    let mut found: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn a_directory_that_nobody_needs() {
+    let spoil: Spoil = |shop| {
+        let _ = fs::create_dir(shop.data_root().join(shop.driver()).join("0".repeat(64)));
+    };
+    is_shown("removal-frees-what-nothing-reaches", spoil, as_it_is);
+}
+
+#[test]
+fn a_file_that_every_change_leaves() {
+    let spoil: Spoil = |shop| {
+        let directory = shop.data_root().join("image").join(shop.driver()).join("imagedb");
+        let number = fs::read_dir(&directory).unwrap().count();
+        fs::write(directory.join(format!("left-{number}")), "").unwrap();
+    };
+    is_shown("removal-frees-what-nothing-reaches", spoil, as_it_is);
+}
+
+#[test]
+fn a_layer_under_another_chain_id() {
+    let spoil: Spoil = |shop| {
+        if let Some(layer) = layers(shop).first() {
+            let renamed = layer.with_file_name("f".repeat(64));
+            let _ = fs::rename(layer, renamed);
+        }
+    };
+    is_shown("ids-survive-every-journey", spoil, as_it_is);
+}
+
+#[test]
+fn two_layers_in_one_directory() {
+    let spoil: Spoil = |shop| {
+        if let [first, second, ..] = &layers(shop)[..] {
+            fs::copy(first.join("cache-id"), second.join("cache-id")).unwrap();
+        }
+    };
+    is_shown("layers-are-shared-by-chain-id", spoil, as_it_is);
+}
+
+#[test]
+fn an_archive_with_another_configuration() {
+    let garble = |archive: Vec<u8>| {
+        let position = archive.windows(5).position(|bytes| bytes == b"2020-");
+        let mut archive = archive;
+        if let Some(position) = position {
+            archive[position + 3] = b'1';
+        }
+        archive
+    };
+    is_shown("ids-survive-every-journey", nothing_spoilt, garble);
+}
+
+/// Where layers can lie on most machines: a file system that can be an overlay's upper one.
+fn memory() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
