@@ -17,6 +17,8 @@ mod mapping;
 mod mount_line;
 pub mod page;
 pub mod perform;
+pub mod race;
+pub mod readdir;
 pub mod requirement;
 pub mod scene;
 pub mod shard;

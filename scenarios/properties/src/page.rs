@@ -41,6 +41,7 @@ pub fn outcome(result: &Result<Answer, Errno>) -> String {
         Ok(Answer::Names(names)) => {
             format!("ok, {}", names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
         }
+        Ok(Answer::Wrong(what)) => what.clone(),
         Err(errno) => errno.to_string(),
     }
 }

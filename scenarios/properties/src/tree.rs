@@ -13,6 +13,9 @@ use rustix::io::Errno;
 /// Longest list of names of extended attributes, and longest value, that the kernel gives.
 const XATTR_BYTES_MAX: usize = 64 << 10;
 
+/// xfs lists access control lists by the names that it has for them, too (`__xfs_xattr_put_listent` of `fs/xfs/xfs_xattr.c`).
+const XFS_LISTS: [&[u8]; 2] = [b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"];
+
 /// What is behind a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -272,6 +275,7 @@ fn attributes(path: &Text, names: &mut [u8]) -> Result<(BTreeMap<Text, Vec<u8>>,
             Some(b"redirect") => marks.redirect = true,
             Some(b"metacopy") => marks.metacopy = true,
             Some(b"origin" | b"impure" | b"nlink" | b"uuid" | b"upper") => {}
+            None if XFS_LISTS.contains(&name.as_slice()) => {}
             Some(_) => marks.unknown.push(Text(name.clone())),
             None => {
                 let mut value = vec![0; 4096];
