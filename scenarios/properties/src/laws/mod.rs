@@ -65,7 +65,6 @@ pub static ALL: [&dyn Law; 16] = [
     &applying_a_diff_gives_the_tree::LAW,
     &changes_are_the_models::LAW,
     &copy_up_keeps_every_attribute::LAW,
-    &deep_stacks_show_every_layer::LAW,
     &diffs_are_deterministic::LAW,
     &every_driver_gives_the_same_tree::LAW,
     &inode_numbers_are_as_promised::LAW,
@@ -78,6 +77,8 @@ pub static ALL: [&dyn Law; 16] = [
     &the_uppers_diff_is_a_walking_diff::LAW,
     &upper_holds_exactly_what_it_must::LAW,
     &whiteouts_hide_something::LAW,
+    // Last: what shows without a deep stack is another law's to tell.
+    &deep_stacks_show_every_layer::LAW,
 ];
 
 /// `Ok` when nothing was found.
