@@ -12,6 +12,7 @@ pub mod matcher;
 pub mod moment;
 pub mod package;
 pub mod page;
+pub mod pages;
 pub mod registry;
 pub mod replay;
 pub mod skip;

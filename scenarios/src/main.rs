@@ -12,10 +12,11 @@ use layerlab_scenarios::html::{self, Folder, HtmlError, Telling};
 use layerlab_scenarios::lab::enter::{EnterError, LabOptions, enter};
 use layerlab_scenarios::lab::join;
 use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
-use layerlab_scenarios::lab::prepare::{Prepared, html_folder, prepare, workspace_root};
+use layerlab_scenarios::lab::prepare::{Prepared, html_folder, prepare};
 use layerlab_scenarios::lab::sandbox::Outcome;
 use layerlab_scenarios::lab::user_map::UserMap;
 use layerlab_scenarios::page::{self, Arrangement, DRIVERS, Differences, Page};
+use layerlab_scenarios::pages;
 use layerlab_scenarios::replay::{
     ConsoleObserver, Machine, PageOutcome, PageReport, ReplayOptions, Replayed, STOPPED, Summary, replay,
 };
@@ -165,7 +166,7 @@ impl Where {
 
 impl Replay {
     fn run(&self) -> anyhow::Result<u8> {
-        let pages = chosen(&self.pages)?;
+        let pages = pages::chosen(&self.pages)?;
         if pages.len() > 1 && (self.keep || self.only.is_some()) {
             bail!("--keep and --only are about one page: name it ({})", names(&pages));
         }
@@ -208,6 +209,7 @@ impl Replay {
         prepared: &Prepared,
         folder: Option<&mut Folder>,
     ) -> anyhow::Result<PageOutcome> {
+        let folder = folder.filter(|_| page.steps().next().is_some());
         let told = folder.is_some().then(|| Telling::begin(page, on.name(), self.place.rootless)).transpose()?;
         let outcome = self.entered(page, on, prepared, told.as_ref())?;
         if let (Some(folder), Some(telling)) = (folder, told) {
@@ -227,6 +229,11 @@ impl Replay {
         if !page.targets.iter().any(|target| target == name) {
             println!("skipped on {name}: the page {} has no words for it", page.name());
             return Ok(PageOutcome::Skipped { reason: format!("no words for {name}") });
+        }
+        if page.steps().next().is_none() {
+            let reason = "it has steps for the model only: cargo xtask laws replays it, and --on sim";
+            println!("skipped on {name}: the page {}: {reason}", page.name());
+            return Ok(PageOutcome::Skipped { reason: reason.to_owned() });
         }
         if page.has_users && !UserMap::best().allows_groups() {
             let reason =
@@ -383,7 +390,7 @@ impl Shell {
 }
 
 fn list() -> anyhow::Result<u8> {
-    for page in all_pages()? {
+    for page in pages::all()? {
         println!("{:<24} {} (on {})", page.name(), page.title, page.targets.join(", "));
     }
     Ok(0)
@@ -395,51 +402,8 @@ fn show_prepared() -> anyhow::Result<u8> {
     Ok(0)
 }
 
-/// The pages called `wanted`, in that order; all when nothing is.
-fn chosen(wanted: &[String]) -> anyhow::Result<Vec<Page>> {
-    let all = all_pages()?;
-    let walkthroughs = ["walkthroughs".to_owned()];
-    let wanted = if wanted.is_empty() { &walkthroughs } else { wanted };
-    let mut pages = Vec::new();
-    for name in wanted {
-        let is_meant = |page: &&Page| page.name() == *name || page.path.iter().any(|folder| folder == name.as_str());
-        let meant: Vec<Page> = all.iter().filter(is_meant).cloned().collect();
-        match meant.is_empty() {
-            false => pages.extend(meant),
-            true if name.ends_with(".md") => pages.push(Page::read(name)?),
-            true => bail!(
-                "there is no page and no folder {name}: the pages are {} (a directory for HTML pages is given as --html=DIRECTORY)",
-                names(&all)
-            ),
-        }
-    }
-    one_name_each(&pages.iter().map(|page| page.path.clone()).collect::<Vec<_>>())?;
-    Ok(pages)
-}
-
 fn names(pages: &[Page]) -> String {
     pages.iter().map(Page::name).collect::<Vec<_>>().join(", ")
-}
-
-/// Every page of the house; a name must mean one of them.
-fn all_pages() -> anyhow::Result<Vec<Page>> {
-    let scenarios = workspace_root().join("scenarios");
-    let files = ["walkthroughs", "cases"].map(|directory| walkdir::WalkDir::new(scenarios.join(directory)));
-    let mut paths: Vec<PathBuf> = files.into_iter().flatten().flatten().map(walkdir::DirEntry::into_path).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
-    paths.sort();
-    one_name_each(&paths)?;
-    paths.into_iter().map(|path| Page::read(path).map_err(Into::into)).collect()
-}
-
-fn one_name_each(paths: &[PathBuf]) -> anyhow::Result<()> {
-    for (at, path) in paths.iter().enumerate() {
-        let is_namesake = |other: &&PathBuf| *other != path && other.file_stem() == path.file_stem();
-        if let Some(other) = paths[..at].iter().find(is_namesake) {
-            bail!("{} and {} have one name: rename one of them", other.display(), path.display());
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -470,13 +434,5 @@ mod tests {
         assert_eq!(replay(&["--require", "docker,layerlab"]).place.require.len(), 2);
         let error = Cli::try_parse_from(["layerlab-lab", "replay", "--require", "dokcer"]).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("the targets are layerlab, docker, podman"), "{error}");
-    }
-
-    #[test]
-    fn two_pages_of_one_name_are_an_error() {
-        let paths = ["cases/a.md", "cases/b.md", "walkthroughs/a.md"].map(PathBuf::from);
-        assert!(one_name_each(&paths[..2]).is_ok());
-        let error = one_name_each(&paths).unwrap_err().to_string();
-        assert!(error.contains("cases/a.md and walkthroughs/a.md have one name"), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
     name: "laws",
-    summary: "hold storage drivers against the laws: [LAW…] [--subject S,…] [--backing tmpfs|ext4|xfs|btrfs|DIR,…] [--cases N | --minutes M] [--seed S] [--rootless] [--counts]",
+    summary: "hold storage drivers against the laws: [LAW…] [--subject S,…] [--backing tmpfs|ext4|xfs|btrfs|DIR,…] [--cases N | --minutes M] [--seed S] [--shard I/N] [--rootless] [--require WORD,…] [--counts]",
     run,
 };
 

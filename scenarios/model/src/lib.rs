@@ -5,6 +5,7 @@
 //! anything of this workspace, or touches a disk. *Proved by*: its own tests, and the laws, which hold it against a plain
 //! directory and a kernel.
 
+pub mod acl;
 pub mod changes;
 pub mod errno;
 pub mod images;

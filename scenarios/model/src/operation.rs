@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::acl::{self, Acl};
 use crate::inode::{Node, Time};
 use crate::text::Text;
 
@@ -136,6 +137,26 @@ pub enum Before {
     Present,
 }
 
+/// Which access control list (acl(5)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum List {
+    /// The one by which access is decided.
+    Access,
+    /// The one that what is made in a directory gets.
+    Default,
+}
+
+impl List {
+    /// The extended attribute that holds it.
+    pub fn xattr(self) -> &'static str {
+        match self {
+            List::Access => acl::ACCESS,
+            List::Default => acl::DEFAULT,
+        }
+    }
+}
+
 /// One thing done.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case")]
@@ -167,6 +188,8 @@ pub enum Operation {
     SetTime { target: Target, time: Time },
     /// `setxattr(2)`, `fsetxattr(2)`
     SetXattr { target: Target, name: Text, value: Text, before: Before },
+    /// `setxattr(2)`, `fsetxattr(2)` with an access control list; an empty one removes it.
+    SetAcl { target: Target, list: List, acl: Acl },
     /// `removexattr(2)`, `fremovexattr(2)`
     RemoveXattr { target: Target, name: Text },
     /// `mkdir(2)`
@@ -187,8 +210,16 @@ pub enum Operation {
     Rmdir { path: Text },
     /// `readlink(2)`
     ReadLink { path: Text },
-    /// `open(2)` and `getdents(2)` with room for about one entry at a time.
+    /// `open(2)` and `getdents(2)` with room for one entry at a time, all of it, and then from the middle again.
     List { path: Text },
+    /// Threads at once on one file: for each of the `letters` one opens it for reading and writing and writes that letter at a place
+    /// of its own, with a `mode` one changes that, and two read all of it again and again meanwhile.
+    Race {
+        path: Text,
+        letters: Text,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<u32>,
+    },
     /// Unmounts, forgets all cached names and mounts again. Open files are closed before.
     Remount,
     /// The upper layer becomes a lower one and an empty one lies on top. Open files are closed before.
@@ -208,15 +239,31 @@ impl Operation {
             | Operation::Rmdir { path }
             | Operation::ReadLink { path }
             | Operation::List { path }
+            | Operation::Race { path, .. }
             | Operation::LinkSlot { to: path, .. }
             | Operation::Truncate { target: Target::Path(path), .. }
             | Operation::Chmod { target: Target::Path(path), .. }
             | Operation::Chown { target: Target::Path(path), .. }
             | Operation::SetTime { target: Target::Path(path), .. }
             | Operation::SetXattr { target: Target::Path(path), .. }
+            | Operation::SetAcl { target: Target::Path(path), .. }
             | Operation::RemoveXattr { target: Target::Path(path), .. } => vec![path],
             Operation::Link { from, to } | Operation::Rename { from, to, .. } => vec![from, to],
             _ => Vec::new(),
+        }
+    }
+
+    /// The open file that it changes by anything but its content.
+    pub fn changed_slot(&self) -> Option<Slot> {
+        match self {
+            Operation::Chmod { target: Target::Slot(slot), .. }
+            | Operation::Chown { target: Target::Slot(slot), .. }
+            | Operation::SetTime { target: Target::Slot(slot), .. }
+            | Operation::SetXattr { target: Target::Slot(slot), .. }
+            | Operation::SetAcl { target: Target::Slot(slot), .. }
+            | Operation::RemoveXattr { target: Target::Slot(slot), .. }
+            | Operation::LinkSlot { slot, .. } => Some(*slot),
+            _ => None,
         }
     }
 
@@ -237,6 +284,8 @@ impl Operation {
             Operation::Chown { .. } => "chown",
             Operation::SetTime { .. } => "set-time",
             Operation::SetXattr { .. } => "set-xattr",
+            Operation::SetAcl { .. } => "set-acl",
+            Operation::RemoveXattr { name, .. } if name.as_bytes().starts_with(b"system.") => "remove-acl",
             Operation::RemoveXattr { .. } => "remove-xattr",
             Operation::Mkdir { .. } => "mkdir",
             Operation::Mknod { .. } => "mknod",
@@ -249,6 +298,7 @@ impl Operation {
             Operation::Rmdir { .. } => "rmdir",
             Operation::ReadLink { .. } => "readlink",
             Operation::List { .. } => "list",
+            Operation::Race { .. } => "race",
             Operation::Remount => "remount",
             Operation::Commit => "commit",
         }
@@ -285,4 +335,11 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// The names in a directory, sorted.
     Names(Vec<Text>),
+    /// Something that never should be; the model never gives it.
+    Wrong(String),
+}
+
+/// Where one of `writers` at once writes its letter, if it does: there must be a place for each in a file of so many bytes.
+pub fn race_offset(writer: usize, writers: usize, size_bytes: usize) -> Option<usize> {
+    (writers <= size_bytes && writer < writers).then(|| writer * size_bytes / writers)
 }

@@ -70,6 +70,14 @@ pub struct Promises {
     /// A rename that leaves a whiteout and is refused changes no time; on ext4 it has written the whiteout and takes it back
     /// (`ext4_rename` of `fs/ext4/namei.c`). Nothing is promised then, and it is not done.
     pub refused_whiteouts_keep_times: bool,
+    /// The file system keeps access control lists (acl(5)); else they are refused with `EOPNOTSUPP`.
+    pub has_acls: bool,
+    /// To remove an access control list that is not there is refused with `ENODATA` while the file lies in a lower layer
+    /// (`ovl_set_or_remove_acl` of `fs/overlayfs/inode.c`); else it succeeds.
+    pub missing_acls_are_missed_below: bool,
+    /// A device file that would be a whiteout is not made (`ovl_mknod` of `fs/overlayfs/dir.c`). Nothing is promised elsewhere, where
+    /// it is one to whoever stacks it, and it is not done.
+    pub whiteouts_are_refused: bool,
     /// A further name of a file that was copied up is listed with its inode number (`d_ino`); not where overlayfs keeps its list of a
     /// directory of the upper layer, which a new link does not renew (`ovl_instantiate` of `fs/overlayfs/dir.c`).
     pub further_names_are_listed_with_their_inode: bool,
@@ -105,6 +113,9 @@ impl Promises {
         refused_whiteouts_keep_times: true,
         punching_takes_privileges: true,
         truncating_nothing_takes_privileges: true,
+        has_acls: true,
+        missing_acls_are_missed_below: false,
+        whiteouts_are_refused: true,
         further_names_are_listed_with_their_inode: true,
         diffs_see_everything: true,
         protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },

@@ -10,9 +10,11 @@ use crate::case::{Case, CaseError};
 use crate::generate::{Generator, Weights};
 use crate::laws::{Law, Watch};
 use crate::machine::Host;
+use crate::scene::Scene;
 use crate::shrink::simplest;
 use crate::simplify::proposals;
 use crate::subjects::Subject;
+use crate::tree::{self, Clock};
 
 /// How often each kind of step came out how.
 #[derive(Debug, Clone, Default)]
@@ -183,5 +185,28 @@ impl Campaign<'_> {
             watched.step(step, number + 1 == steps.len(), &mut Counts::default())?;
         }
         Ok(())
+    }
+
+    /// Runs a case that is known once more: what is to be seen where it breaks a law, or at its end. None when it cannot begin.
+    pub fn scene(&self, steps: &[Step]) -> Option<Scene> {
+        let mut watched = self.begin().ok()?;
+        let mut clock = Clock::new();
+        for (number, step) in steps.iter().enumerate() {
+            if watched.case.model().promises_nothing_of(step) {
+                continue;
+            }
+            let is_last = number + 1 == steps.len();
+            let is_broken = match self.laws.iter().any(|law| law.looks_at(step, is_last)) {
+                true => watched.step(step, is_last, &mut Counts::default()).is_err(),
+                false => watched.case.step(step, is_last).is_err(),
+            };
+            let expected = tree::of_union(watched.case.model().union());
+            // Only the clock is wanted.
+            drop(tree::differences(&expected, &watched.case.view().merged, &mut clock));
+            if is_broken {
+                break;
+            }
+        }
+        Some(Scene::of(&watched.case, clock))
     }
 }

@@ -1,6 +1,7 @@
 //! One case: a stack of layers, used by real system calls and by the model at once, and looked at after every step.
 
 use std::cell::OnceCell;
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
 
 use crate::machine::Host;
+use crate::mount_line;
 use crate::perform::Hands;
 use crate::subjects::{Frozen, Stack, Subject, SubjectError};
 use crate::tree::{self, Tree};
@@ -126,6 +128,19 @@ impl Case {
     /// The model as it is.
     pub fn model(&self) -> &Machine {
         &self.model
+    }
+
+    /// What really is there.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// How the merged tree is mounted, in the kernel's words; it is not to be used afterwards.
+    pub fn mount_line(&self) -> io::Result<String> {
+        let merged = self.merged.as_ref().ok_or_else(|| io::Error::other("it is not mounted"))?;
+        rustix::process::fchdir(&self.outside)?;
+        rustix::process::chroot(".")?;
+        mount_line::of(merged)
     }
 
     fn enter(&mut self) -> Result<(), CaseError> {

@@ -1,4 +1,5 @@
-//! A case that broke a law, kept: as JSON that is run first next time, and as a script that shows it without this code.
+//! A case that broke a law, kept: as JSON that is run first next time, as a script that shows it without this code, and as a page
+//! (`page.rs`).
 
 use std::fmt::Write as _;
 use std::fs;
@@ -52,10 +53,21 @@ pub fn kept(subject: &str) -> io::Result<Vec<(PathBuf, Counterexample)>> {
     paths.into_iter().map(read).filter_map(Result::transpose).collect()
 }
 
+/// Where a counterexample was written.
+#[derive(Debug)]
+pub struct Kept {
+    /// What is run first next time.
+    pub json: PathBuf,
+    /// What shows it without this code.
+    pub script: PathBuf,
+    /// What shows it on any engine.
+    pub page: PathBuf,
+}
+
 impl Counterexample {
-    /// Writes JSON and script into [`directory`]; `mount_options` are overlayfs's, none for a plain directory; `datadir+` as the
-    /// last of them says that the content of each layer is in a data-only layer. The paths of both.
-    pub fn keep(&self, mount_options: Option<&str>) -> io::Result<[PathBuf; 2]> {
+    /// Writes JSON, script and page into [`directory`]; `mount_options` are overlayfs's, none for a plain directory; `datadir+` as the
+    /// last of them says that the content of each layer is in a data-only layer.
+    pub fn keep(&self, mount_options: Option<&str>) -> io::Result<Kept> {
         let directory = directory(&self.subject);
         fs::create_dir_all(&directory)?;
         let stem = format!("{}-{}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
@@ -63,7 +75,8 @@ impl Counterexample {
         fs::write(path("json"), serde_json::to_string_pretty(self)?)?;
         fs::write(path("sh"), self.script(mount_options))?;
         fs::set_permissions(path("sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        Ok([path("json"), path("sh")])
+        fs::write(path("md"), self.page(&self.claim()))?;
+        Ok(Kept { json: path("json"), script: path("sh"), page: path("md") })
     }
 
     /// A shell script that does the steps on the kernel's own overlayfs (or in a plain directory) and shows what comes of them.
@@ -159,7 +172,7 @@ show() {
 }
 steps() {
     { cat <<'PYTHON'
-import ctypes, errno, fcntl, mmap, os, stat, sys
+import ctypes, errno, fcntl, mmap, os, stat, sys, threading
 libc, slots = ctypes.CDLL(None, use_errno=True), {}
 def call(name, *arguments):
     result = getattr(libc, name)(*arguments)
@@ -168,7 +181,7 @@ def call(name, *arguments):
 def do(user, word, step):
     os.setresgid(-1, user, -1); os.setresuid(-1, user, -1)
     try: print("ok    ", word, step() or "")
-    except OSError as error: print(errno.errorcode[error.errno].ljust(6), word)
+    except OSError as error: print(errno.errorcode[error.errno].replace("ENOTSUP", "EOPNOTSUPP").ljust(6), word)
     except KeyError: print("EBADF ", word)
     finally: os.setresuid(-1, 0, -1); os.setresgid(-1, 0, -1)
 def opened(slot, path, flags, mode):
@@ -179,6 +192,39 @@ def mapped(file, offset, data):
     if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDWR: raise OSError(errno.EACCES, "not for both")
     if offset + len(data) > os.fstat(file).st_size: raise OSError(errno.EINVAL, "beyond the end")
     with mmap.mmap(file, 0) as memory: memory[offset:offset + len(data)] = data
+def whole(path):
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try: return os.read(file, 1 << 24) if stat.S_ISREG(os.fstat(file).st_mode) else None
+    finally: os.close(file)
+def race(path, letters, mode):
+    try: old = whole(path)
+    except OSError: old = None
+    told, busy, begun = [], [], threading.Event()
+    def change(body, *arguments):
+        begun.wait()
+        try: body(*arguments)
+        except OSError as error: told.append(error)
+        busy.pop()
+    def write(offset, letter):
+        file = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        if old is None: raise OSError(errno.EINVAL, "no file")
+        if len(letters) <= len(old): os.pwrite(file, letter, offset)
+        os.close(file)
+    places = [number * len(old or b"") // len(letters) for number in range(len(letters))]
+    changes = [(write, place, letters[number:number + 1]) for number, place in enumerate(places)]
+    changes += [(os.chmod, path, mode)] if mode is not None and old is not None else []
+    threads = [threading.Thread(target=change, args=all) for all in changes]
+    busy.extend(threads)
+    for thread in threads: thread.start()
+    begun.set()
+    is_last, seen, wrong = False, old, None
+    while old is not None and not is_last and wrong is None:
+        is_last, seen = not busy, whole(path)
+        if len(seen) != len(old) or any(
+            is_ != was and at not in places for at, (is_, was) in enumerate(zip(seen, old))): wrong = "neither old nor new"
+    for thread in threads: thread.join()
+    if told: raise told[0]
+    return wrong
 at = -100
 os.chroot("MERGED"); os.chdir("/"); os.umask(0); os.setgroups([])
 PYTHON
@@ -266,6 +312,10 @@ fn python(operation: &Operation) -> String {
             };
             format!("os.setxattr({}, {}, {}, {before})", file(target), bytes(name), bytes(value))
         }
+        Operation::SetAcl { target, list, acl } => {
+            let (name, value) = (Text::from(list.xattr()), Text(acl.bytes()));
+            format!("os.setxattr({}, {}, {})", file(target), bytes(&name), bytes(&value))
+        }
         Operation::RemoveXattr { target, name } => format!("os.removexattr({}, {})", file(target), bytes(name)),
         Operation::Mkdir { path, mode } => format!("os.mkdir({}, 0o{mode:o})", bytes(path)),
         Operation::Mknod { path, node, mode } => {
@@ -293,6 +343,10 @@ fn python(operation: &Operation) -> String {
         Operation::Unlink { path } => format!("os.unlink({})", bytes(path)),
         Operation::Rmdir { path } => format!("os.rmdir({})", bytes(path)),
         Operation::ReadLink { path } => format!("os.readlink({})", bytes(path)),
+        Operation::Race { path, letters, mode } => {
+            let mode = mode.map_or("None".to_owned(), |mode| format!("0o{mode:o}"));
+            format!("race({}, {}, {mode})", bytes(path), bytes(letters))
+        }
         Operation::List { path } => format!("sorted(os.listdir({}))", bytes(path)),
         Operation::Remount | Operation::Commit => "None".to_owned(),
     }

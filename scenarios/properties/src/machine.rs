@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
+use layerlab_model::acl::{ACCESS, Acl};
 use layerlab_model::errno::Errno;
 use layerlab_model::promises::{Promises, Protected};
 use rustix::fs::{CWD, FallocateFlags, RenameFlags, XattrFlags};
@@ -91,7 +92,10 @@ fn tried_in(place: &Path, promises: Promises) -> io::Result<Promises> {
     without(CapabilitySet::FSETID, || truncate(&privileged))?;
     let truncating_takes = fs::metadata(&privileged)?.mode() & 0o4000 == 0;
 
+    let list: Acl = "u::rw-,u:0:r--,g::r--,m::r--,o::---".parse().map_err(io::Error::other)?;
+    let set = rustix::fs::setxattr(&file, ACCESS, &list.bytes(), XattrFlags::empty());
     Ok(Promises {
+        has_acls: set != Err(rustix::io::Errno::OPNOTSUPP),
         exchanged_directories_keep_their_time: keeps_time,
         full_directories_are_not_empty: refusal == Some(Errno::NOTEMPTY.0),
         refused_whiteouts_keep_times: keeps_time_of_parent,

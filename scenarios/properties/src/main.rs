@@ -5,14 +5,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use layerlab_properties::again;
 use layerlab_properties::backing::{Backing, BackingError};
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
-use layerlab_properties::counterexample::{self, Counterexample};
+use layerlab_properties::counterexample::Counterexample;
 use layerlab_properties::enter::in_namespaces;
 use layerlab_properties::laws::{self, Law};
 use layerlab_properties::machine::Host;
+use layerlab_properties::requirement::{self, Requirement};
+use layerlab_properties::shard::Shard;
 use layerlab_properties::subjects::{self, Subject};
+use layerlab_properties::verdict;
 use rustix::process::{Resource, Rlimit};
 
 const FAILED: u8 = 1;
@@ -33,9 +37,9 @@ struct Cli {
     /// In a user namespace, as an ordinary user has it, even for root
     #[arg(long)]
     rootless: bool,
-    /// A subject or backing that this machine cannot have is an error, not a skip
-    #[arg(long)]
-    require: bool,
+    /// What must not be skipped: subjects, backings, root, user (a second user for some of the steps)
+    #[arg(long, value_name = "WORD,…", value_delimiter = ',')]
+    require: Vec<Requirement>,
     /// How many cases
     #[arg(long, default_value_t = 500, conflicts_with = "minutes")]
     cases: u64,
@@ -48,8 +52,11 @@ struct Cli {
     /// Where the random numbers begin; a fresh one when none is given
     #[arg(long)]
     seed: Option<u64>,
+    /// A part of the cases, `2/3` for the second of three; all parts from one seed are the whole
+    #[arg(long, value_name = "I/N", requires = "seed")]
+    shard: Option<Shard>,
     /// How many at once; most of the time a case waits for the kernel to mount and unmount
-    #[arg(long, default_value_t = threads())]
+    #[arg(long, default_value_t = threads(), value_parser = clap::value_parser!(u64).range(1..=256))]
     threads: u64,
     /// Show how often each kind of step came out how
     #[arg(long)]
@@ -89,6 +96,9 @@ fn main() -> ExitCode {
 /// Every subject on every backing that was asked for: fails if one does, is skipped if all are.
 fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     let laws = chosen(&cli.laws)?;
+    if let Some(why) = requirement::wanting(&cli.require, host) {
+        bail!(why);
+    }
     let all = subjects::all();
     let names = || all.iter().map(|subject| subject.name()).collect::<Vec<_>>().join(", ");
     let mut statuses = Vec::new();
@@ -118,9 +128,9 @@ fn held(
     backing: &Backing,
 ) -> anyhow::Result<u8> {
     let called = format!("{} on {backing}", subject.name());
-    let skipped = |why: &str| match cli.require {
-        true => bail!("{called} is required: {why}"),
-        false => {
+    let skipped = |why: &str| match requirement::forbidding(&cli.require, &subject.name(), backing) {
+        Some(word) => bail!("{word} is required, but {called} would be skipped: {why}"),
+        None => {
             println!("skipped {called}: {why}");
             Ok(SKIPPED)
         }
@@ -137,64 +147,41 @@ fn held(
     }
     let host = &host.on(place.path()).with_context(|| format!("cannot try what {backing} does"))?;
     let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
-    let again = known(&campaign, backing)?;
+    let again = again::kept(&campaign, backing)? + again::pages(&campaign, backing)?;
     let seed = cli.seed.unwrap_or_else(fresh_seed);
     let begun = Instant::now();
-    let shards: Vec<_> = std::thread::scope(|scope| {
+    let parts: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..cli.threads)
-            .map(|shard| {
+            .map(|thread| {
                 let campaign = &campaign;
-                scope.spawn(move || shard_of(cli, campaign, seed, shard, begun))
+                scope.spawn(move || part_of(cli, campaign, seed, thread, begun))
             })
             .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a shard panicked"))).collect()
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
     });
     let mut counts = Counts::default();
     let mut failures = Vec::new();
-    for shard in shards {
-        let (counted, failure) = shard?;
+    for part in parts {
+        let (counted, failure) = part?;
         counts.merge(counted);
         failures.extend(failure);
     }
     failures.sort_by_key(|failure| failure.seed);
     for failure in &failures {
-        tell(failure, subject, backing, host)?;
+        tell(failure, &campaign, backing)?;
     }
     if cli.counts {
         counts.lines().for_each(|line| println!("{line}"));
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "{called}: {} steps from seed {seed} in {seconds:.1} s ({:.0} a second), {}",
+        "{called}: {} steps from seed {seed}{} in {seconds:.1} s ({:.0} a second), {}",
         counts.total(),
+        cli.shard.map_or_else(String::new, |shard| format!(", shard {shard},")),
         counts.total() as f64 / seconds,
         if failures.is_empty() { "every law held" } else { "a law broke" }
     );
     Ok(if failures.is_empty() && again == 0 { 0 } else { FAILED })
-}
-
-/// Runs what failed before, in a thread of its own; how many still fail. What holds now is forgotten.
-fn known(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize> {
-    let kept = counterexample::kept(&campaign.subject.name()).context("cannot read what failed before")?;
-    let mut still = 0;
-    for (path, kept) in kept.iter().filter(|(_, kept)| kept.backing == backing.to_string()) {
-        let replayed = std::thread::scope(|scope| {
-            let replay = || prepare_thread().map(|()| campaign.replay(&kept.steps));
-            scope.spawn(replay).join().map_err(|_| anyhow::anyhow!("{} cannot be replayed", path.display()))
-        })??;
-        match replayed {
-            Err(broken) => {
-                still += 1;
-                println!("still broken: {} ({})", broken.law.unwrap_or("cannot go on"), path.display());
-            }
-            Ok(()) => {
-                println!("holds now: {} ({}), forgotten", kept.law.as_deref().unwrap_or("goes on"), path.display());
-                std::fs::remove_file(path)?;
-                let _ = std::fs::remove_file(path.with_extension("sh"));
-            }
-        }
-    }
-    Ok(still)
 }
 
 fn chosen(wanted: &[String]) -> anyhow::Result<Vec<&'static dyn Law>> {
@@ -215,17 +202,17 @@ fn fresh_seed() -> u64 {
 }
 
 /// The cases of one thread; it stops at the first that breaks a law.
-fn shard_of(
+fn part_of(
     cli: &Cli,
     campaign: &Campaign<'_>,
     seed: u64,
-    shard: u64,
+    thread: u64,
     begun: Instant,
 ) -> anyhow::Result<(Counts, Option<Failure>)> {
     prepare_thread().context("cannot have a root directory of its own")?;
     let until = cli.minutes.map(|minutes| begun + Duration::from_secs_f64(60.0 * minutes));
     let mut counts = Counts::default();
-    for case in (shard..).step_by(cli.threads as usize) {
+    for case in cli.shard.unwrap_or(Shard::WHOLE).cases(thread, cli.threads) {
         if until.map_or(case >= cli.cases, |until| Instant::now() >= until) {
             break;
         }
@@ -236,28 +223,23 @@ fn shard_of(
     Ok((counts, None))
 }
 
-fn tell(failure: &Failure, subject: &dyn Subject, backing: &Backing, host: &Host) -> anyhow::Result<()> {
-    let Failure { seed, length, steps, broken } = failure;
-    let law = broken.law.unwrap_or("a case that cannot go on");
-    println!("{law}: broken by {} on {backing}, kernel {}", subject.name(), host.kernel);
-    println!("seed {seed}, {length} steps, of which {} show it:", steps.len());
-    for step in steps {
-        println!("  {step}");
-    }
-    for finding in &broken.findings {
-        println!("{finding}");
-    }
+/// Says everything about a failure, and keeps it.
+fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<()> {
+    print!("{}", verdict::of(failure, campaign, backing)?);
+    let Failure { seed, steps, broken, .. } = failure;
     let kept = Counterexample {
         law: broken.law.map(str::to_owned),
-        subject: subject.name(),
+        subject: campaign.subject.name(),
         backing: backing.to_string(),
-        kernel: host.kernel.clone(),
+        kernel: campaign.host.kernel.clone(),
         seed: *seed,
         steps: steps.clone(),
         findings: broken.findings.clone(),
     };
-    let [json, script] = kept.keep(subject.mount_options().as_deref()).context("cannot keep the counterexample")?;
-    println!("kept, and run first next time: {}", json.display());
-    println!("without this code: {}\n", script.display());
+    let mount_options = campaign.subject.mount_options();
+    let paths = kept.keep(mount_options.as_deref()).context("cannot keep the counterexample")?;
+    println!("kept, and run first next time: {}", paths.json.display());
+    println!("without this code: {}", paths.script.display());
+    println!("as a page for scenarios/cases/regressions: {}\n", paths.page.display());
     Ok(())
 }

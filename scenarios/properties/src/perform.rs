@@ -4,7 +4,6 @@
 //! *Proved by*: the laws with a plain directory as subject, where the kernel's own rules are the model's.
 
 use std::collections::HashMap;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 
 use layerlab_model::errno::Errno;
@@ -15,15 +14,12 @@ use layerlab_model::operation::{
 use layerlab_model::process::OTHER_ID;
 use layerlab_model::text::Text;
 use rustix::fs::{
-    self, AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, OFlags, RawDir, RenameFlags, Timespec, Timestamps, Uid,
+    self, AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid,
     XattrFlags, makedev,
 };
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 
-use crate::mapping;
-
-/// Room for one entry with the longest name, and little more (`getdents64(2)`).
-const LIST_BUFFER_BYTES: usize = 288;
+use crate::{mapping, race, readdir};
 
 /// Whoever does the steps of a case; what is open stays open between them.
 pub trait Hands {
@@ -133,10 +129,10 @@ impl Performer {
                     Before::Absent => XattrFlags::CREATE,
                     Before::Present => XattrFlags::REPLACE,
                 };
-                match target {
-                    Target::Path(path) => fs::setxattr(&path.0[..], &name.0[..], &value.0, flags).map(done),
-                    Target::Slot(slot) => fs::fsetxattr(self.slot(*slot)?, &name.0[..], &value.0, flags).map(done),
-                }
+                self.set_xattr(target, name.as_bytes(), value.as_bytes(), flags)
+            }
+            Operation::SetAcl { target, list, acl } => {
+                self.set_xattr(target, list.xattr().as_bytes(), &acl.bytes(), XattrFlags::empty())
             }
             Operation::RemoveXattr { target, name } => match target {
                 Target::Path(path) => fs::removexattr(&path.0[..], &name.0[..]).map(done),
@@ -170,8 +166,16 @@ impl Performer {
             Operation::ReadLink { path } => {
                 fs::readlink(&path.0[..], Vec::new()).map(|content| Answer::Bytes(content.into_bytes()))
             }
-            Operation::List { path } => list(path),
+            Operation::List { path } => readdir::list(&mut readdir::Opened::open(path)?),
+            Operation::Race { path, letters, mode } => race::run(path, letters, *mode, &race::write),
             Operation::Remount | Operation::Commit => Ok(Answer::Done),
+        }
+    }
+
+    fn set_xattr(&self, target: &Target, name: &[u8], value: &[u8], flags: XattrFlags) -> Done {
+        match target {
+            Target::Path(path) => fs::setxattr(&path.0[..], name, value, flags).map(done),
+            Target::Slot(slot) => fs::fsetxattr(self.slot(*slot)?, name, value, flags).map(done),
         }
     }
 
@@ -213,21 +217,6 @@ fn raw(errno: nix::errno::Errno) -> rustix::io::Errno {
 fn timestamps(time: Time) -> Timestamps {
     let time = Timespec { tv_sec: time.seconds, tv_nsec: i64::from(time.nanoseconds) };
     Timestamps { last_access: time, last_modification: time }
-}
-
-fn list(path: &Text) -> Done {
-    let directory = fs::open(&path.0[..], OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut buffer = [MaybeUninit::uninit(); LIST_BUFFER_BYTES];
-    let mut entries = RawDir::new(&directory, &mut buffer);
-    let mut names = Vec::new();
-    while let Some(entry) = entries.next() {
-        let name = entry?.file_name().to_bytes().to_vec();
-        if name != b"." && name != b".." {
-            names.push(Text(name));
-        }
-    }
-    names.sort();
-    Ok(Answer::Names(names))
 }
 
 /// Runs `body` as user and group [`OTHER_ID`] without capabilities; only this thread is (setresuid(2), NOTES).

@@ -5,13 +5,15 @@
 //! what nothing reaches.
 
 use layerlab_model::changes::{self, Flat, Leaf};
-use layerlab_model::operation::{Operation, Step};
+use layerlab_model::errno::Errno;
+use layerlab_model::operation::{Answer, Operation, Step};
 use layerlab_model::process::Machine;
 use layerlab_model::promises::Promises;
 use layerlab_model::store::{Id, Store, digest};
 
 use crate::campaign::Counts;
 use crate::generate::{Generator, Weights};
+use crate::page::{Told, outcome};
 use crate::shrink::shortest;
 
 /// A law of the algebra that does not hold, and the shortest steps to show it.
@@ -43,7 +45,21 @@ pub fn run(seed: u64, length: usize, counts: &mut Counts) -> Result<(), Refuted>
 /// Runs steps that are known; the law that does not hold, if so.
 pub fn replay(steps: &[Step]) -> Result<(), &'static str> {
     let mut world = World::new();
-    steps.iter().try_for_each(|step| world.step(step, &mut Counts::default()))
+    steps.iter().try_for_each(|step| world.step(step, &mut Counts::default()).map(drop))
+}
+
+/// Runs the steps of a page; what does not hold, or comes out otherwise than the page says.
+pub fn replay_page(steps: &[Told]) -> Result<(), String> {
+    let mut world = World::new();
+    for (number, Told { step, gives }) in (1..).zip(steps) {
+        let result = world.step(step, &mut Counts::default());
+        let result = result.map_err(|law| format!("step {number} ({step}): it does not hold that {law}"))?;
+        let given = outcome(&result);
+        if given != *gives {
+            return Err(format!("step {number} ({step}): gives '{given}', the page says '{gives}'"));
+        }
+    }
+    Ok(())
 }
 
 struct World {
@@ -63,16 +79,17 @@ impl World {
         World { machine, applied: below.clone(), below, store: Store::default(), diff_ids: Vec::new() }
     }
 
-    fn step(&mut self, step: &Step, counts: &mut Counts) -> Result<(), &'static str> {
+    fn step(&mut self, step: &Step, counts: &mut Counts) -> Result<Result<Answer, Errno>, &'static str> {
         let is_commit = step.operation == Operation::Commit;
         if is_commit {
             self.before_commit()?;
         }
-        counts.add(step, &self.machine.step(step));
+        let result = self.machine.step(step);
+        counts.add(step, &result);
         if is_commit {
             self.after_commit()?;
         }
-        Ok(())
+        Ok(result)
     }
 
     fn before_commit(&mut self) -> Result<(), &'static str> {

@@ -67,6 +67,32 @@ fn plainer(step: &Step) -> Vec<Step> {
         _ => None,
     };
     found.extend(plain.map(|operation| Step { user: step.user, operation }));
+    let mut short = step.clone();
+    short.operation.paths_mut().into_iter().for_each(shorten);
+    found.push(short);
+    let with = |operation: Operation| Step { user: step.user, operation };
+    match &step.operation {
+        Operation::SetAcl { target, list, acl } => found.extend((0..acl.0.len()).map(|left_out| {
+            let mut acl = acl.clone();
+            acl.0.remove(left_out);
+            with(Operation::SetAcl { target: target.clone(), list: *list, acl })
+        })),
+        Operation::Race { path, letters, mode } => {
+            let (path, one) = (path.clone(), Text(letters.0.iter().take(1).copied().collect()));
+            found.push(with(Operation::Race { path: path.clone(), letters: one, mode: *mode }));
+            found.push(with(Operation::Race { path, letters: letters.clone(), mode: None }));
+        }
+        _ => {}
+    }
     found.retain(|plainer| plainer != step);
     found
+}
+
+/// Takes away what is behind the last name of a path, and all but one of the slashes before the first.
+fn shorten(path: &mut Text) {
+    while let [_, .., b'/'] | [_, .., b'/', b'.'] = &path.0[..] {
+        path.0.pop();
+    }
+    let slashes = path.0.iter().take_while(|byte| **byte == b'/').count();
+    path.0.drain(..slashes.saturating_sub(1));
 }

@@ -13,6 +13,9 @@ use rustix::io::Errno;
 /// Longest list of names of extended attributes, and longest value, that the kernel gives.
 const XATTR_BYTES_MAX: usize = 64 << 10;
 
+/// xfs lists access control lists by the names that it has for them, too (`__xfs_xattr_put_listent` of `fs/xfs/xfs_xattr.c`).
+const XFS_LISTS: [&[u8]; 2] = [b"trusted.SGI_ACL_FILE", b"trusted.SGI_ACL_DEFAULT"];
+
 /// What is behind a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facts {
@@ -272,6 +275,7 @@ fn attributes(path: &Text, names: &mut [u8]) -> Result<(BTreeMap<Text, Vec<u8>>,
             Some(b"redirect") => marks.redirect = true,
             Some(b"metacopy") => marks.metacopy = true,
             Some(b"origin" | b"impure" | b"nlink" | b"uuid" | b"upper") => {}
+            None if XFS_LISTS.contains(&name.as_slice()) => {}
             Some(_) => marks.unknown.push(Text(name.clone())),
             None => {
                 let mut value = vec![0; 4096];
@@ -426,7 +430,7 @@ pub fn changes(before: &Tree, after: &Tree, inodes: Inodes) -> Vec<Difference> {
     found
 }
 
-fn mark_differences(expected: &Marks, actual: &Marks) -> Vec<String> {
+pub(crate) fn mark_differences(expected: &Marks, actual: &Marks) -> Vec<String> {
     let mut found = Vec::new();
     if expected.opaque != actual.opaque && !(expected.opaque_is_free && actual.opaque) {
         found.push(format!("should {}be marked opaque", if expected.opaque { "" } else { "not " }));
@@ -460,7 +464,7 @@ fn texts(xattrs: &BTreeMap<Text, Vec<u8>>) -> BTreeMap<&Text, Text> {
 }
 
 /// Bytes as runs of letters: `x*5 y*3`.
-fn shown(bytes: &[u8]) -> String {
+pub(crate) fn shown(bytes: &[u8]) -> String {
     let runs = bytes.chunk_by(|one, other| one == other);
     let text: Vec<String> = runs.map(|run| format!("{}*{}", Text(vec![run[0]]), run.len())).take(12).collect();
     if text.is_empty() { "nothing".to_owned() } else { text.join(" ") }

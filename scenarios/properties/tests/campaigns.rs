@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::collections::BTreeMap;
 use std::process::{Command, Output};
 
 use layerlab_properties::subjects;
@@ -78,4 +79,40 @@ fn what_is_not_there_is_named() {
         let output = laws(&options);
         assert!(!output.status.success() && text(&output).contains(named), "{}", text(&output));
     }
+}
+
+#[test]
+fn all_shards_together_do_what_the_whole_does() {
+    let counts = |options: &[&str]| {
+        let output = laws(&[&["--subject", "plain", "--counts"], options].concat());
+        assert!(output.status.success(), "{}", text(&output));
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        for line in text(&output).lines().filter(|line| !line.starts_with("plain on tmpfs")) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            for outcome in words[2..].chunks(2) {
+                let count: u64 = outcome[1].trim_end_matches(',').parse().unwrap();
+                *counts.entry(format!("{} {}", words[0], outcome[0])).or_default() += count;
+            }
+        }
+        counts
+    };
+    let mut sum: BTreeMap<String, u64> = BTreeMap::new();
+    for shard in ["1/3", "2/3", "3/3"] {
+        for (outcome, count) in counts(&["--shard", shard]) {
+            *sum.entry(outcome).or_default() += count;
+        }
+    }
+    assert!(!sum.is_empty());
+    assert_eq!(sum, counts(&[]));
+}
+
+#[test]
+fn a_skip_of_something_required_is_a_failure_that_names_it() {
+    let rootless = ["--rootless", "--subject", "plain,overlay-redirect"];
+    let skipped = laws(&rootless);
+    assert!(skipped.status.success() && text(&skipped).contains("skipped overlay-redirect on tmpfs"));
+    let refused = laws(&[&rootless[..], &["--require", "plain,overlay-redirect"]].concat());
+    assert!(!refused.status.success() && text(&refused).contains("overlay-redirect is required"), "{}", text(&refused));
+    let refused = laws(&[&rootless[..], &["--require", "root"]].concat());
+    assert!(!refused.status.success() && text(&refused).contains("root is required"), "{}", text(&refused));
 }

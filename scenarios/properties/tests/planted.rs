@@ -10,13 +10,16 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use layerlab_model::errno::Errno;
-use layerlab_model::operation::{Answer, Operation, Replace, Step, Target};
+use layerlab_model::operation::{Answer, Operation, Replace, Step, Target, User};
 use layerlab_model::promises::Promises;
+use layerlab_model::text::Text;
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::laws;
 use layerlab_properties::machine::Host;
 use layerlab_properties::perform::{Hands, Performer};
+use layerlab_properties::race;
+use layerlab_properties::readdir::{self, Entries, Opened};
 use layerlab_properties::subjects::{self, Stack, Subject, SubjectError};
 use layerlab_scenarios::skip::skip;
 
@@ -27,6 +30,8 @@ const CASES_MAX: u64 = 2000;
 
 /// Something done otherwise than asked: another step in its place, or none, which then seems to succeed.
 type Wrong = fn(&Step) -> Option<Vec<Operation>>;
+/// Something done in another way, with what it then says.
+type Instead = fn(&Step) -> Option<Result<Answer, Errno>>;
 /// Something done to the upper directory before it becomes a lower layer.
 type Spoil = fn(&Path);
 
@@ -35,12 +40,14 @@ struct Faulty<'a> {
     /// Whose promises it makes.
     promises: &'a dyn Subject,
     wrong: Wrong,
+    instead: Instead,
     spoil: Spoil,
 }
 
 struct WrongHands {
     inner: Performer,
     wrong: Wrong,
+    instead: Instead,
 }
 
 struct Spoilt {
@@ -62,7 +69,7 @@ impl Subject for Faulty<'_> {
     }
 
     fn hands(&self) -> Box<dyn Hands> {
-        Box::new(WrongHands { inner: Performer::default(), wrong: self.wrong })
+        Box::new(WrongHands { inner: Performer::default(), wrong: self.wrong, instead: self.instead })
     }
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
@@ -72,6 +79,9 @@ impl Subject for Faulty<'_> {
 
 impl Hands for WrongHands {
     fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
+        if let Some(answer) = (self.instead)(step) {
+            return answer;
+        }
         match (self.wrong)(step) {
             None => self.inner.step(step),
             Some(instead) => {
@@ -117,6 +127,10 @@ fn nothing_wrong(_: &Step) -> Option<Vec<Operation>> {
     None
 }
 
+fn nothing_instead(_: &Step) -> Option<Result<Answer, Errno>> {
+    None
+}
+
 fn nothing_spoilt(_: &Path) {}
 
 /// Everything below `directory`, deepest first.
@@ -134,11 +148,11 @@ fn below(directory: &Path) -> Vec<PathBuf> {
 
 /// The first failure of overlayfs with a fault; `None` when this machine cannot be asked.
 fn found(wrong: Wrong, spoil: Spoil) -> Option<Failure> {
-    found_in(["overlay"; 2], wrong, spoil)
+    found_in(["overlay"; 2], wrong, nothing_instead, spoil)
 }
 
 /// The same of the subject that is named first, which makes the promises of the second.
-fn found_in([inner, promises]: [&str; 2], wrong: Wrong, spoil: Spoil) -> Option<Failure> {
+fn found_in([inner, promises]: [&str; 2], wrong: Wrong, instead: Instead, spoil: Spoil) -> Option<Failure> {
     if !rustix::process::geteuid().is_root() {
         skip("root", "faults are planted in overlay mounts");
         return None;
@@ -146,7 +160,7 @@ fn found_in([inner, promises]: [&str; 2], wrong: Wrong, spoil: Spoil) -> Option<
     let host = Host::probe(true);
     let all = subjects::all();
     let named = |name: &str| &**all.iter().find(|subject| subject.name() == name).unwrap();
-    let faulty = Faulty { inner: named(inner), promises: named(promises), wrong, spoil };
+    let faulty = Faulty { inner: named(inner), promises: named(promises), wrong, instead, spoil };
     if let Some(reason) = faulty.promises.refusal(&host) {
         skip("root", &reason);
         return None;
@@ -240,6 +254,80 @@ fn an_attribute_that_is_set_empty() {
     is_shown("xattr", wrong, nothing_spoilt);
 }
 
+/// A directory of which a name is lost after each seek.
+struct Forgetful {
+    inner: Opened,
+    forgets: bool,
+}
+
+impl Entries for Forgetful {
+    fn next(&mut self) -> Result<Option<(Text, u64)>, rustix::io::Errno> {
+        if std::mem::take(&mut self.forgets) {
+            self.inner.next()?;
+        }
+        self.inner.next()
+    }
+
+    fn seek(&mut self, position: u64) -> Result<(), rustix::io::Errno> {
+        self.forgets = true;
+        self.inner.seek(position)
+    }
+}
+
+fn as_model_says(result: Result<Answer, rustix::io::Errno>) -> Result<Answer, Errno> {
+    result.map_err(|errno| Errno(errno.raw_os_error()))
+}
+
+#[test]
+fn a_list_that_loses_a_name_when_it_is_read_again() {
+    let instead: Instead = |step| match (&step.operation, step.user) {
+        (Operation::List { path }, User::Root) => {
+            let opened = Opened::open(path).map(|inner| Forgetful { inner, forgets: false });
+            Some(as_model_says(opened.and_then(|mut forgetful| readdir::list(&mut forgetful))))
+        }
+        _ => None,
+    };
+    let Some(failure) = found_in(["overlay"; 2], nothing_wrong, instead, nothing_spoilt) else { return };
+    assert!(failure.broken.findings[0].contains("read again"), "{:?}", failure.broken);
+    is_shown_of("list", Some(failure));
+}
+
+#[test]
+fn a_write_that_empties_the_file_for_a_moment() {
+    fn write(path: &Text, offset: Option<u64>, letter: u8) -> Result<(), rustix::io::Errno> {
+        let path = Path::new(std::str::from_utf8(path.as_bytes()).unwrap());
+        let mut content = fs::read(path).unwrap();
+        fs::write(path, "").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        if let Some(offset) = offset {
+            content[offset as usize] = letter;
+        }
+        fs::write(path, content).unwrap();
+        Ok(())
+    }
+    let instead: Instead = |step| match (&step.operation, step.user) {
+        (Operation::Race { path, letters, mode }, User::Root)
+            if letters.as_bytes().len() == 1 && fs::metadata(path.to_string()).is_ok_and(|meta| meta.len() > 1) =>
+        {
+            Some(as_model_says(race::run(path, letters, *mode, &write)))
+        }
+        _ => None,
+    };
+    let Some(failure) = found_in(["overlay"; 2], nothing_wrong, instead, nothing_spoilt) else { return };
+    assert!(failure.broken.findings[0].contains("a reader saw 0 bytes"), "{:?}", failure.broken);
+    is_shown_of("race", Some(failure));
+}
+
+#[test]
+fn a_commit_that_forgets_access_control_lists() {
+    let spoil: Spoil = |upper| {
+        for path in below(upper) {
+            let _ = rustix::fs::removexattr(&path, layerlab_model::acl::ACCESS);
+        }
+    };
+    is_shown("lists", nothing_wrong, spoil);
+}
+
 #[test]
 fn a_commit_that_forgets_whiteouts() {
     let spoil: Spoil = |upper| {
@@ -316,12 +404,15 @@ fn a_commit_that_empties_files() {
 
 #[test]
 fn an_index_that_is_not_there() {
-    is_shown_of("index", found_in(["overlay", "overlay-index"], nothing_wrong, nothing_spoilt));
+    is_shown_of("index", found_in(["overlay", "overlay-index"], nothing_wrong, nothing_instead, nothing_spoilt));
 }
 
 #[test]
 fn a_copy_up_that_takes_the_content_along() {
-    is_shown_of("metacopy", found_in(["overlay-redirect", "overlay-metacopy"], nothing_wrong, nothing_spoilt));
+    is_shown_of(
+        "metacopy",
+        found_in(["overlay-redirect", "overlay-metacopy"], nothing_wrong, nothing_instead, nothing_spoilt),
+    );
 }
 
 #[test]
@@ -331,7 +422,7 @@ fn a_commit_that_forgets_where_content_lies() {
             let _ = rustix::fs::lremovexattr(&path, "trusted.overlay.metacopy");
         }
     };
-    is_shown_of("content below", found_in(["overlay-metacopy"; 2], nothing_wrong, spoil));
+    is_shown_of("content below", found_in(["overlay-metacopy"; 2], nothing_wrong, nothing_instead, spoil));
 }
 
 /// Where layers can lie on most machines: a file system that can be an overlay's upper one.

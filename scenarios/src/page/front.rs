@@ -1,5 +1,7 @@
 //! The front matter: what a page says about itself before its title.
 
+use std::collections::BTreeMap;
+
 use super::error::Complaint;
 
 /// Every target that a page may name.
@@ -11,6 +13,9 @@ pub const DOCKER: &str = "docker";
 /// Every storage driver that a page may name, the default first. The lab's data root lies on a tmpfs, on which these work.
 pub const DRIVERS: [&str; 3] = ["overlay2", "overlay", "vfs"];
 
+/// What a page that laws wrote says of where it comes from.
+const ORIGIN: [&str; 4] = ["law", "subject", "seed", "kernel"];
+
 /// What stood between the `---` lines.
 #[derive(Debug)]
 pub(super) struct Front {
@@ -19,11 +24,18 @@ pub(super) struct Front {
     /// The page gives files or processes to other users than root.
     pub(super) has_users: bool,
     pub(super) drivers: Vec<&'static str>,
+    pub(super) origin: BTreeMap<&'static str, String>,
 }
 
 impl Default for Front {
     fn default() -> Self {
-        Front { source: None, targets: TARGETS.map(str::to_owned).to_vec(), has_users: false, drivers: Vec::new() }
+        Front {
+            source: None,
+            targets: TARGETS.map(str::to_owned).to_vec(),
+            has_users: false,
+            drivers: Vec::new(),
+            origin: BTreeMap::new(),
+        }
     }
 }
 
@@ -39,10 +51,14 @@ impl Front {
                 "targets" => self.targets = targets(value).map_err(|what| Complaint::new(line, what))?,
                 "driver" => self.drivers = drivers(value).map_err(|what| Complaint::new(line, what))?,
                 "users" if value.trim() == "several" => self.has_users = true,
+                other if let Some(key) = ORIGIN.iter().find(|key| **key == other) => {
+                    self.origin.insert(key, value.trim().to_owned());
+                }
                 // For `cargo xtask checklist`, which reads it itself.
                 "checklist" => {}
                 other => {
-                    let known = "there are source, targets, driver, checklist and `users: several`";
+                    let known =
+                        "there are source, targets, driver, checklist, `users: several`, law, subject, seed and kernel";
                     return Err(Complaint::new(line, format!("no key '{other}' with this value; {known}")));
                 }
             }

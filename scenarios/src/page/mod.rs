@@ -7,9 +7,10 @@
 //!
 //! # The format
 //! A page may open with a front matter between `---` lines (`source:`, `targets:` and `driver:`, lists separated
-//! by commas (the first driver is the default, and without any it is overlay2), `users: several` where other users than root own something, and
-//! `checklist:`, which behaviours of `scenarios/checklist.toml` it checks), then comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`])
-//! and `text` (prose); an indented block, a fence inside HTML and a block without an end are refused. In a console block:
+//! by commas (the first driver is the default, and without any it is overlay2), `users: several` where other users than root own something,
+//! `checklist:`, which behaviours of `scenarios/checklist.toml` it checks, and `law:`, `subject:`, `seed:`, `kernel:` where the laws wrote it), then
+//! comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`]),
+//! `steps` (what the laws replay on a storage driver, the simulator on its model) and `text` (prose); an indented block, a fence inside HTML and a block without an end are refused. In a console block:
 //!
 //! | line | meaning |
 //! |---|---|
@@ -41,6 +42,7 @@ mod names;
 mod parse;
 pub mod pattern;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,8 +69,12 @@ pub struct Page {
     pub has_users: bool,
     /// The storage drivers the page is about, the default first; empty when it is about none in particular.
     pub drivers: Vec<&'static str>,
+    /// Where a page comes from that laws wrote: its `law`, `subject`, `seed` and `kernel`.
+    pub origin: BTreeMap<&'static str, String>,
     /// Directives and steps in page order.
     pub items: Vec<Item>,
+    /// Lines of `steps` blocks, each with its line of the page: what laws and simulator replay, in their own words.
+    pub model_steps: Vec<(usize, String)>,
 }
 
 /// What happens next on a page.

@@ -19,18 +19,23 @@ struct Block {
 
 pub(super) fn page(path: PathBuf, text: &str) -> Result<Page, PageError> {
     match gather(text) {
-        Ok((front, title, items)) => Ok(Page {
+        Ok((front, title, items, model_steps)) => Ok(Page {
             path,
             title,
             source: front.source,
             targets: front.targets,
             has_users: front.has_users,
             drivers: front.drivers,
+            origin: front.origin,
             items,
+            model_steps,
         }),
         Err(Complaint { line, what }) => Err(PageError::Line { path, line, what }),
     }
 }
+
+/// A page without its path: front matter, title, items, and the lines of `steps` blocks.
+type Parts = (Front, String, Vec<Item>, Vec<(usize, String)>);
 
 /// What the events have told so far.
 #[derive(Default)]
@@ -41,12 +46,13 @@ struct Gathered {
     items: Vec<Item>,
     names: Names,
     steps: usize,
+    model_steps: Vec<(usize, String)>,
     host: Host,
     /// The prompt that the last `? opens` gave.
     opened: Option<String>,
 }
 
-fn gather(text: &str) -> Result<(Front, String, Vec<Item>), Complaint> {
+fn gather(text: &str) -> Result<Parts, Complaint> {
     fence::check(text)?;
     let line_at = |offset: usize| 1 + text[..offset].bytes().filter(|byte| *byte == b'\n').count();
     let mut gathered = Gathered::default();
@@ -85,14 +91,14 @@ fn gather(text: &str) -> Result<(Front, String, Vec<Item>), Complaint> {
         }
     }
     let title = gathered.title.ok_or_else(|| Complaint::new(1, "a page begins with its title: write `# Title`"))?;
-    if gathered.steps == 0 {
+    if gathered.steps == 0 && gathered.model_steps.is_empty() {
         return Err(Complaint::new(1, "the page has no step: write a ```console block with a line `# command`"));
     }
     for target in &gathered.front.targets {
         check_exits(target, Host::First, &gathered.items)?;
         check_exits(target, Host::Second, &gathered.items)?;
     }
-    Ok((gathered.front, title, gathered.items))
+    Ok((gathered.front, title, gathered.items, gathered.model_steps))
 }
 
 /// Refuses `? exit` where nothing tells an exit code: after a step at whose end a session's prompt shows.
@@ -126,10 +132,16 @@ impl Gathered {
         match block.info.as_str() {
             "console" => self.console(block),
             "lab" => self.lab(block),
+            "steps" => {
+                self.model_steps.extend(block.lines.into_iter().filter(|(_, line)| !line.trim().is_empty()));
+                Ok(())
+            }
             "text" => Ok(()),
             other => Err(Complaint::new(
                 block.line,
-                format!("a block of '{other}': there are console, lab and text (for what is not to be run)"),
+                format!(
+                    "a block of '{other}': there are console, lab, steps (for the laws) and text (for what is not to be run)"
+                ),
             )),
         }
     }

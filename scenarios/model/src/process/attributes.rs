@@ -1,27 +1,33 @@
 //! Mode, owner, time and extended attributes: `fs/attr.c`, `fs/xattr.c`.
 
+use super::acl::follow_mode;
+use super::walk::Last;
 use super::{Machine, WRITE};
+use crate::acl::Acl;
 use crate::errno::Errno;
 use crate::inode::{At, Inode, Meta, Stamp, mode};
-use crate::operation::{Answer, Before, Target, User};
+use crate::operation::{Answer, Before, List, Target, User};
 use crate::text::Text;
 use crate::union::Seen;
+
+/// Longest name of an extended attribute (`XATTR_NAME_MAX`).
+const XATTR_NAME_BYTES_MAX: usize = 255;
 
 pub(super) const CAPABILITY: &str = "security.capability";
 
 impl Machine {
     /// What `target` is, and the upper inode of it once somebody asks.
-    pub(super) fn target(&self, user: User, target: &Target, follow: bool) -> Result<At, Errno> {
+    pub(super) fn target(&self, user: User, target: &Target, last: Last) -> Result<At, Errno> {
         match target {
-            Target::Path(path) => Ok(self.existing(user, path, follow)?.1.top()),
+            Target::Path(path) => Ok(self.existing(user, path, last)?.1.top()),
             Target::Slot(slot) => Ok(self.slot(*slot)?.at),
         }
     }
 
-    pub(super) fn changed_target(&mut self, user: User, target: &Target, follow: bool) -> Result<&mut Inode, Errno> {
+    pub(super) fn changed_target(&mut self, user: User, target: &Target, last: Last) -> Result<&mut Inode, Errno> {
         let inode = match target {
             Target::Path(path) => {
-                let (path, _) = self.existing(user, path, follow)?;
+                let (path, _) = self.existing(user, path, last)?;
                 self.copied_up(&path)?
             }
             Target::Slot(slot) => self.changed(*slot)?,
@@ -31,35 +37,37 @@ impl Machine {
 
     /// Of a file that was copied up extended attributes are set on the copy, without giving it this name, too (`ovl_xattr_set` of
     /// `fs/overlayfs/xattrs.c`).
-    fn inode_with_xattrs(&mut self, user: User, target: &Target) -> Result<&mut Inode, Errno> {
-        let at = self.target(user, target, true)?;
+    pub(super) fn inode_with_xattrs(&mut self, user: User, target: &Target) -> Result<&mut Inode, Errno> {
+        let at = self.target(user, target, Last::FOLLOWED)?;
         match self.union.is_upper(at) {
             true => Ok(self.union.upper_mut(at.inode)),
-            false => self.changed_target(user, target, true),
+            false => self.changed_target(user, target, Last::FOLLOWED),
         }
     }
 
     pub(super) fn chmod(&mut self, user: User, target: &Target, bits: u32) -> Result<Answer, Errno> {
-        let at = self.target(user, target, true)?;
+        let at = self.target(user, target, Last::FOLLOWED)?;
         let meta = &self.union.inode(at).meta;
         if !user.owns(meta) {
             return Err(Errno::PERM);
         }
         let lost = if user.is_in_group(meta.gid) { 0 } else { mode::SET_GID };
-        self.changed_target(user, target, true)?.meta.mode = bits & mode::ALL & !lost;
+        let meta = &mut self.changed_target(user, target, Last::FOLLOWED)?.meta;
+        meta.mode = bits & mode::ALL & !lost;
+        follow_mode(meta);
         Ok(Answer::Done)
     }
 
     /// chown(2): the bits that give privileges go, for root too; so do capabilities. A directory keeps its bits.
     pub(super) fn chown(&mut self, user: User, target: &Target, uid: u32, gid: u32) -> Result<Answer, Errno> {
-        let at = self.target(user, target, false)?;
+        let at = self.target(user, target, Last::ITSELF)?;
         let meta = &self.union.inode(at).meta;
         let may_uid = user.has_capabilities() || meta.uid == user.id() && uid == meta.uid;
         let may_gid = user.has_capabilities() || meta.uid == user.id() && (gid == meta.gid || gid == user.id());
         if !may_uid || !may_gid {
             return Err(Errno::PERM);
         }
-        let inode = self.changed_target(user, target, false)?;
+        let inode = self.changed_target(user, target, Last::ITSELF)?;
         if !inode.is_directory() {
             let meta = &mut inode.meta;
             meta.mode &= !mode::SET_UID;
@@ -72,11 +80,11 @@ impl Machine {
     }
 
     pub(super) fn set_time(&mut self, user: User, target: &Target, stamp: Stamp) -> Result<Answer, Errno> {
-        let at = self.target(user, target, true)?;
+        let at = self.target(user, target, Last::FOLLOWED)?;
         if !user.owns(&self.union.inode(at).meta) {
             return Err(Errno::PERM);
         }
-        self.changed_target(user, target, true)?.meta.mtime = stamp;
+        self.changed_target(user, target, Last::FOLLOWED)?.meta.mtime = stamp;
         Ok(Answer::Done)
     }
 
@@ -90,8 +98,8 @@ impl Machine {
         if name.starts_with(b"trusted.") {
             return if user.has_capabilities() && self.promises.first_namespace { Ok(()) } else { Err(Errno::PERM) };
         }
-        if !name.starts_with(b"user.") {
-            return Err(Errno::OPNOTSUPP);
+        if !has_handler(name) {
+            return self.may(user, &Seen::Other(at), WRITE);
         }
         if !inode.is_file() && !inode.is_directory() {
             return Err(Errno::PERM);
@@ -102,6 +110,14 @@ impl Machine {
         self.may(user, &Seen::Other(at), WRITE)
     }
 
+    /// The name is read before the file is looked for (`import_xattr_name` of `fs/xattr.c`); who has no open file does not ask.
+    fn can_be_named(&self, target: &Target, name: &Text) -> Result<(), Errno> {
+        if let Target::Slot(slot) = target {
+            self.slot(*slot)?;
+        }
+        if (1..=XATTR_NAME_BYTES_MAX).contains(&name.0.len()) { Ok(()) } else { Err(Errno::RANGE) }
+    }
+
     pub(super) fn set_xattr(
         &mut self,
         user: User,
@@ -110,9 +126,15 @@ impl Machine {
         value: &[u8],
         before: Before,
     ) -> Result<Answer, Errno> {
-        let at = self.target(user, target, true)?;
+        self.can_be_named(target, name)?;
+        let at = self.target(user, target, Last::FOLLOWED)?;
+        if let Some(list) = List::of_xattr(name) {
+            // `do_setxattr` of `fs/xattr.c`: whether there is one already is not asked.
+            return self.set_acl(user, target, list, &Acl::of_bytes(value)?);
+        }
         self.may_set_xattr(user, at, name)?;
         let refusal = match (before, self.union.inode(at).meta.xattrs.contains_key(name)) {
+            _ if !has_handler(name.as_bytes()) => Some(Errno::OPNOTSUPP),
             (Before::Absent, true) => Some(Errno::EXIST),
             (Before::Present, false) => Some(Errno::NODATA),
             _ => None,
@@ -128,14 +150,26 @@ impl Machine {
     }
 
     pub(super) fn remove_xattr(&mut self, user: User, target: &Target, name: &Text) -> Result<Answer, Errno> {
-        let at = self.target(user, target, true)?;
+        self.can_be_named(target, name)?;
+        if let Some(list) = List::of_xattr(name) {
+            return self.set_acl(user, target, list, &Acl::default());
+        }
+        let at = self.target(user, target, Last::FOLLOWED)?;
         self.may_set_xattr(user, at, name)?;
+        if !has_handler(name.as_bytes()) {
+            return Err(Errno::OPNOTSUPP);
+        }
         if !self.union.inode(at).meta.xattrs.contains_key(name) {
             return Err(Errno::NODATA);
         }
         self.inode_with_xattrs(user, target)?.meta.xattrs.remove(name);
         Ok(Answer::Done)
     }
+}
+
+/// Whether file systems keep extended attributes of such names (`xattr_resolve_name` of `fs/xattr.c`).
+fn has_handler(name: &[u8]) -> bool {
+    [&b"user."[..], b"trusted.", b"security."].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// `setattr_should_drop_sgid` of `fs/attr.c`.

@@ -1,11 +1,13 @@
 //! What is in files: reading, writing, mapping, copying, allocating, truncating; and what a write takes away.
 
 use super::attributes::{CAPABILITY, set_gid_to_drop};
+use super::walk::{Last, parent_of};
 use super::{Machine, Open, WRITE};
 use crate::errno::Errno;
 use crate::inode::{Body, mode};
 use crate::operation::{Access, Allocate, Answer, Slot, Target, User};
 use crate::text::Text;
+use crate::union::Seen;
 
 impl Machine {
     /// The upper inode of an open file that is to be changed.
@@ -20,11 +22,31 @@ impl Machine {
         }
         match self.union.at(&open.path) {
             Some(seen) if seen.top() == open.at => self.copied_up(&open.path),
-            // overlayfs: the copy of a file that is open, and whose name is gone, is put where the name was, and finds the
-            // whiteout there (`ovl_copy_up_one` of `fs/overlayfs/copy_up.c`).
-            _ if self.union.inode(open.at).is_directory() => Err(Errno::NOTDIR),
-            _ => Err(Errno::EXIST),
+            // overlayfs: the copy of what is open, and whose name is gone, is put where the name was, and finds the whiteout there,
+            // or a directory that is gone, too: a directory's copy is renamed, a file's is linked (`ovl_copy_up_workdir`,
+            // `ovl_copy_up_tmpfile` of `fs/overlayfs/copy_up.c`).
+            _ => {
+                let has_parent = matches!(self.union.at(parent_of(&open.path)), Some(Seen::Directory(_)));
+                Err(match (self.union.inode(open.at).is_directory(), has_parent) {
+                    (true, true) => Errno::NOTDIR,
+                    (true, false) => Errno::IO,
+                    (false, true) => Errno::EXIST,
+                    (false, false) => Errno::NOENT,
+                })
+            }
         }
+    }
+
+    /// Whether the copy of what is open would take the place of a directory that is there now: overlayfs lets the copy of a
+    /// directory, whose name is gone, replace an empty one that was made since (`ovl_copy_up_workdir` of `fs/overlayfs/copy_up.c`).
+    pub(super) fn may_replace_what_came_since(&self, slot: Slot) -> bool {
+        let Ok(open) = self.slot(slot) else { return false };
+        let is_gone = || self.union.at(&open.path).is_none_or(|seen| seen.top() != open.at);
+        let is_new = |depth: usize| match self.union.at(&open.path[..depth]) {
+            Some(Seen::Directory(stack)) => stack.len() == 1 && self.union.is_upper(stack[0]),
+            _ => false,
+        };
+        !self.union.is_upper(open.at) && is_gone() && (1..=open.path.len()).any(is_new)
     }
 
     pub(super) fn change(&mut self, inode: usize, change: impl FnOnce(&mut Vec<u8>)) {
@@ -50,6 +72,10 @@ impl Machine {
         let open = self.slot(slot)?;
         if !open.access.writes() {
             return Err(Errno::BADF);
+        }
+        // `generic_write_checks` of `fs/read_write.c`: nothing is done then, not even time or privileges change.
+        if bytes.is_empty() {
+            return Ok(Answer::Count(0));
         }
         let append = open.append;
         let inode = self.changed(slot)?;
@@ -149,7 +175,7 @@ impl Machine {
     pub(super) fn truncate(&mut self, user: User, target: &Target, length: u32) -> Result<Answer, Errno> {
         let inode = match target {
             Target::Path(path) => {
-                let (path, seen) = self.existing(user, path, true)?;
+                let (path, seen) = self.existing(user, path, Last::FOLLOWED)?;
                 match self.union.inode(seen.top()).body {
                     Body::Directory(_) => return Err(Errno::ISDIR),
                     Body::File(_) => {}

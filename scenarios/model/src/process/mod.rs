@@ -8,22 +8,27 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
-use crate::inode::{At, Body, Meta, Stamp, mode};
-use crate::operation::{Access, Allocate, Answer, Operation, Replace, Slot, Step, Target, User};
+use crate::inode::{At, Body, Inode, Meta, Node, Stamp, mode};
+use crate::operation::{Access, Allocate, Answer, List, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
 use crate::union::{Indexed, Moved, Seen, Union};
 
+mod acl;
 mod attributes;
 mod contents;
 mod names;
 mod open;
+mod race;
 mod rename;
 mod walk;
 
+use acl::inherited;
 use attributes::CAPABILITY;
-use walk::parent_of;
+use walk::{Last, Place, parent_of};
 
+/// What overlayfs takes for a whiteout.
+const WHITEOUT: Node = Node::Character { major: 0, minor: 0 };
 /// How long a redirect can be whatever has moved before.
 const REDIRECT_BYTES_SURE: usize = 64;
 
@@ -112,7 +117,7 @@ impl Machine {
     /// Whether nothing is promised about what comes of `step`, so that it is better not done.
     pub fn promises_nothing_of(&self, step: &Step) -> bool {
         let at = match &step.operation {
-            Operation::Link { from, .. } => self.walk(step.user, from, false).ok().and_then(|place| place.seen),
+            Operation::Link { from, .. } => self.walk(step.user, from, Last::ITSELF).ok().and_then(|place| place.seen),
             Operation::LinkSlot { slot, .. } => self.open.get(slot).map(|open| Seen::Other(open.at)),
             _ => None,
         };
@@ -127,29 +132,20 @@ impl Machine {
             let set_ids = mode::SET_UID | mode::SET_GID;
             return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
         }
-        if let Operation::Chmod { target: Target::Slot(slot), .. }
-        | Operation::Chown { target: Target::Slot(slot), .. }
-        | Operation::SetTime { target: Target::Slot(slot), .. }
-        | Operation::SetXattr { target: Target::Slot(slot), .. }
-        | Operation::RemoveXattr { target: Target::Slot(slot), .. } = &step.operation
-            && !self.promises.removed_directories_stay_removed
-            && let Some(open) = self.open.get(slot)
-            && self.union.inode(open.at).is_directory()
-            && !self.union.is_upper(open.at)
+        if !self.promises.removed_directories_stay_removed
+            && step.operation.changed_slot().is_some_and(|slot| self.may_replace_what_came_since(slot))
         {
-            let now = self.union.at(&open.path);
-            return now.is_some_and(|now| now.top() != open.at && matches!(now, Seen::Directory(_)));
+            return true;
         }
         if let Operation::Truncate { target: Target::Path(path), length: 0 } = &step.operation
             && !self.promises.truncating_nothing_takes_privileges
-            && let Ok((_, seen)) = self.existing(step.user, path, true)
+            && let Ok((_, seen)) = self.existing(step.user, path, Last::FOLLOWED)
         {
-            let inode = self.union.inode(seen.top());
-            let is_empty = matches!(&inode.body, Body::File(bytes) if bytes.is_empty());
-            return is_empty && inode.meta.mode & (mode::SET_UID | mode::SET_GID) != 0;
+            let Inode { meta, body, .. } = self.union.inode(seen.top());
+            return *body == Body::File(Vec::new()) && meta.mode & (mode::SET_UID | mode::SET_GID) != 0;
         }
         if let Operation::Rename { from, to, replace: Replace::Yes | Replace::No } = &step.operation
-            && let (Ok(old), Ok(new)) = (self.walk(step.user, from, false), self.walk(step.user, to, false))
+            && let (Ok(old), Ok(new)) = (self.walk(step.user, from, Last::NAME), self.walk(step.user, to, Last::NAME))
             && matches!(old.seen, Some(Seen::Directory(_)))
         {
             let is_exchange =
@@ -163,10 +159,29 @@ impl Machine {
         }
         if let Operation::Rename { from, to, replace: Replace::Yes } = &step.operation
             && self.promises.lower_directories_move
-            && let Ok(target) = self.walk(step.user, to, false)
+            && let Ok(target) = self.walk(step.user, to, Last::NAME)
             && matches!(target.seen, Some(Seen::Directory(_)))
         {
-            return from.as_bytes().len() > REDIRECT_BYTES_SURE;
+            let length = |place: Place| place.path.iter().map(|name| name.as_bytes().len() + 1).sum::<usize>();
+            return self.walk(step.user, from, Last::NAME).is_ok_and(|from| length(from) > REDIRECT_BYTES_SURE);
+        }
+        if let Operation::Mknod { node: WHITEOUT, .. } = step.operation {
+            return !self.promises.whiteouts_are_refused;
+        }
+        if let Operation::Race { path, mode: Some(bits), .. } = &step.operation {
+            return !self.may_race_with(step.user, path, *bits);
+        }
+        let removed = match &step.operation {
+            Operation::SetAcl { target, list: List::Access, acl } if acl.0.is_empty() => Some(target),
+            Operation::SetXattr { target, name, .. } | Operation::RemoveXattr { target, name }
+                if List::of_xattr(name) == Some(List::Access) =>
+            {
+                Some(target)
+            }
+            _ => None,
+        };
+        if let Some(Ok(at)) = removed.map(|target| self.target(step.user, target, Last::FOLLOWED)) {
+            return self.may_lose_set_gid(step.user, at);
         }
         let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
         let is_kept = |at: At| self.promises.origins_of_nodes_are_kept || self.union.inode(at).is_file();
@@ -206,6 +221,7 @@ impl Machine {
             Operation::SetXattr { target, name, value, before } => {
                 self.set_xattr(user, target, name, value.as_bytes(), *before)
             }
+            Operation::SetAcl { target, list, acl } => self.set_acl(user, target, *list, acl),
             Operation::RemoveXattr { target, name } => self.remove_xattr(user, target, name),
             Operation::Mkdir { path, mode } => self.mkdir(user, path, *mode),
             Operation::Mknod { path, node, mode } => self.mknod(user, path, *node, *mode),
@@ -217,6 +233,7 @@ impl Machine {
             Operation::Rmdir { path } => self.rmdir(user, path),
             Operation::ReadLink { path } => self.read_link(user, path),
             Operation::List { path } => self.list(user, path),
+            Operation::Race { path, letters, mode } => self.race(user, path, letters.as_bytes(), *mode),
             Operation::Remount => {
                 self.unmount();
                 Ok(Answer::Done)
@@ -281,7 +298,11 @@ impl Machine {
                 bits &= !mode::SET_GID;
             }
         }
-        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs: BTreeMap::new() };
+        let (bits, xattrs) = match body {
+            Body::Symlink(_) => (bits, BTreeMap::new()),
+            _ => inherited(directory, bits, matches!(body, Body::Directory(_))),
+        };
+        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs };
         let inode = self.union.add(meta, body);
         self.union.name(parent, name, inode);
         self.union.touch(parent);

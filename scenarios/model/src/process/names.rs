@@ -1,7 +1,7 @@
 //! Names: making them, giving further ones, taking them away, and reading what directories and links hold.
 
-use super::walk::parent_of;
-use super::{Machine, READ, SEARCH, WRITE};
+use super::walk::{End, Last, PATH_BYTES_MAX, parent_of};
+use super::{Machine, READ, WHITEOUT, WRITE};
 use crate::errno::Errno;
 use crate::inode::{Body, Directory, Node, mode};
 use crate::operation::{Answer, Slot, User};
@@ -10,16 +10,19 @@ use crate::union::Seen;
 
 impl Machine {
     pub(super) fn mkdir(&mut self, user: User, path: &Text, bits: u32) -> Result<Answer, Errno> {
-        let path = self.vacant(user, path)?;
+        let path = self.vacant(user, path, true)?;
+        self.may_create(user, &path)?;
         // mkdir(2): the set-user-ID and set-group-ID bits that are asked for are not given.
         self.make(user, &path, bits & 0o1777, Body::Directory(Directory::default()))?;
         Ok(Answer::Done)
     }
 
     pub(super) fn mknod(&mut self, user: User, path: &Text, node: Node, bits: u32) -> Result<Answer, Errno> {
-        let path = self.vacant(user, path)?;
+        let path = self.vacant(user, path, false)?;
+        self.may_create(user, &path)?;
         let is_device = matches!(node, Node::Character { .. } | Node::Block { .. });
-        if is_device && !(user.has_capabilities() && self.promises.first_namespace) {
+        // overlayfs: what would be a whiteout is not made by hand (`ovl_mknod` of `fs/overlayfs/dir.c`).
+        if node == WHITEOUT || is_device && !(user.has_capabilities() && self.promises.first_namespace) {
             return Err(Errno::PERM);
         }
         self.make(user, &path, bits, Body::Node(node))?;
@@ -30,25 +33,25 @@ impl Machine {
         if content.0.is_empty() {
             return Err(Errno::NOENT);
         }
-        let path = self.vacant(user, path)?;
+        if content.0.len() >= PATH_BYTES_MAX {
+            return Err(Errno::NAMETOOLONG);
+        }
+        let path = self.vacant(user, path, false)?;
+        self.may_create(user, &path)?;
         self.make(user, &path, 0o777, Body::Symlink(content.clone()))?;
         Ok(Answer::Done)
     }
 
     pub(super) fn link(&mut self, user: User, from: &Text, to: &Text) -> Result<Answer, Errno> {
-        let (from, seen) = self.existing(user, from, false)?;
-        let place = self.walk(user, to, false)?;
-        if place.seen.is_some() {
-            return Err(Errno::EXIST);
-        }
+        let (from, seen) = self.existing(user, from, Last::ITSELF)?;
+        let to = self.vacant(user, to, false)?;
         self.may_link(user, &seen)?;
-        let (_, parent) = self.parent(&place.path).ok_or(Errno::EXIST)?;
-        self.may(user, &parent, WRITE | SEARCH)?;
+        self.may_create(user, &to)?;
         if matches!(seen, Seen::Directory(_)) {
             return Err(Errno::PERM);
         }
         let inode = self.copied_up(&from)?;
-        self.give_further_name(&from, &place.path, inode)?;
+        self.give_further_name(&from, &to, inode)?;
         Ok(Answer::Done)
     }
 
@@ -88,12 +91,8 @@ impl Machine {
     /// linkat(2) with `AT_EMPTY_PATH`: a file that lost its last name gets none again, one that never had one does.
     pub(super) fn link_slot(&mut self, user: User, slot: Slot, to: &Text) -> Result<Answer, Errno> {
         let open = self.slot(slot)?.clone();
-        let place = self.walk(user, to, false)?;
-        if place.seen.is_some() {
-            return Err(Errno::EXIST);
-        }
-        let (_, parent) = self.parent(&place.path).ok_or(Errno::EXIST)?;
-        self.may(user, &parent, WRITE | SEARCH)?;
+        let to = self.vacant(user, to, false)?;
+        self.may_create(user, &to)?;
         let inode = self.union.inode(open.at);
         if inode.is_directory() {
             return Err(Errno::PERM);
@@ -106,25 +105,39 @@ impl Machine {
             return Err(Errno::NOENT);
         }
         let inode = self.changed(slot)?;
-        self.give_further_name(&open.path, &place.path, inode)?;
+        self.give_further_name(&open.path, &to, inode)?;
         if let Some(open) = self.open.get_mut(&slot) {
             open.is_linkable = false;
         }
         Ok(Answer::Done)
     }
 
+    /// unlink(2); the order is `do_unlinkat`'s of `fs/namei.c`.
     pub(super) fn unlink(&mut self, user: User, path: &Text) -> Result<Answer, Errno> {
-        let (path, seen) = self.existing(user, path, false)?;
-        if path.is_empty() {
+        let place = self.walk_to_last(user, path, Last::NAME)?;
+        if place.end != End::Name {
             return Err(Errno::ISDIR);
+        }
+        let has_slash = place.has_slash;
+        let (path, seen) = place.there()?;
+        if has_slash {
+            return Err(if matches!(seen, Seen::Directory(_)) { Errno::ISDIR } else { Errno::NOTDIR });
         }
         self.may_delete(user, &path, &seen, false)?;
         self.take_name(&path)?;
         Ok(Answer::Done)
     }
 
+    /// rmdir(2); the order is `do_rmdir`'s of `fs/namei.c`.
     pub(super) fn rmdir(&mut self, user: User, path: &Text) -> Result<Answer, Errno> {
-        let (path, seen) = self.existing(user, path, false)?;
+        let place = self.walk_to_last(user, path, Last::NAME)?;
+        match place.end {
+            End::Above => return Err(Errno::NOTEMPTY),
+            End::Here => return Err(Errno::INVAL),
+            End::Root => return Err(Errno::BUSY),
+            End::Name => {}
+        }
+        let (path, seen) = place.there()?;
         self.may_delete(user, &path, &seen, true)?;
         self.is_empty(&seen)?;
         self.take_name(&path)?;
@@ -151,12 +164,12 @@ impl Machine {
     }
 
     pub(super) fn read_link(&self, user: User, path: &Text) -> Result<Answer, Errno> {
-        let (_, seen) = self.existing(user, path, false)?;
+        let (_, seen) = self.existing(user, path, Last::ITSELF)?;
         self.link_content(&seen).map(|content| Answer::Bytes(content.0.clone())).ok_or(Errno::INVAL)
     }
 
     pub(super) fn list(&self, user: User, path: &Text) -> Result<Answer, Errno> {
-        let (_, seen) = self.existing(user, path, true)?;
+        let (_, seen) = self.existing(user, path, Last::FOLLOWED)?;
         let Seen::Directory(stack) = &seen else { return Err(Errno::NOTDIR) };
         self.may(user, &seen, READ)?;
         Ok(Answer::Names(self.union.names(stack).into_iter().collect()))

@@ -1,7 +1,7 @@
 //! Opening files: open(2), `do_open` and `may_open` of `fs/namei.c`.
 
-use std::collections::BTreeMap;
-
+use super::acl::inherited;
+use super::walk::Last;
 use super::{Machine, Open, READ, SEARCH, WRITE};
 use crate::errno::Errno;
 use crate::inode::{At, Body, Inode, Meta, Node, mode};
@@ -19,14 +19,17 @@ impl Machine {
         bits: u32,
     ) -> Result<Answer, Errno> {
         self.open.remove(&slot);
+        // `build_open_flags` of `fs/open.c`.
+        if flags.create && flags.directory {
+            return Err(Errno::INVAL);
+        }
         let is_followed = !(flags.no_follow || flags.create && flags.exclusive);
-        let place = self.walk(user, path, is_followed)?;
+        let place = self.walk(user, path, Last::opened(is_followed, flags.create))?;
         let Some(seen) = place.seen.clone() else {
             if !flags.create {
                 return Err(Errno::NOENT);
             }
-            let (_, parent) = self.parent(&place.path).ok_or(Errno::NOENT)?;
-            self.may(user, &parent, WRITE | SEARCH)?;
+            self.may_create(user, &place.path)?;
             let inode = self.make(user, &place.path, bits, Body::File(Vec::new()))?;
             let at = At { layer: self.union.depth(), inode };
             self.hold(slot, at, place.path, flags);
@@ -101,7 +104,7 @@ impl Machine {
 
     pub(super) fn open_unnamed(&mut self, user: User, slot: Slot, path: &Text, bits: u32) -> Result<Answer, Errno> {
         self.open.remove(&slot);
-        let (path, seen) = self.existing(user, path, true)?;
+        let (path, seen) = self.existing(user, path, Last::FOLLOWED)?;
         if !matches!(seen, Seen::Directory(_)) {
             return Err(Errno::NOTDIR);
         }
@@ -109,7 +112,8 @@ impl Machine {
         let directory = self.copied_up(&path)?;
         let directory = &self.union.upper_mut(directory).meta;
         let gid = if directory.mode & mode::SET_GID != 0 { directory.gid } else { user.id() };
-        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs: BTreeMap::new() };
+        let (bits, xattrs) = inherited(directory, bits, false);
+        let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs };
         let inode = self.union.add(meta, Body::File(Vec::new()));
         let at = At { layer: self.union.depth(), inode };
         let open = Open { at, path: Vec::new(), access: Access::ReadWrite, append: false, is_linkable: true };
@@ -123,7 +127,7 @@ impl Machine {
 }
 
 /// What opening a node without a reader or a driver gives (open(2), `O_NONBLOCK`); it is closed at once.
-fn node_opens(inode: &Inode, flags: Flags) -> Result<Answer, Errno> {
+pub(super) fn node_opens(inode: &Inode, flags: Flags) -> Result<Answer, Errno> {
     match inode.body {
         Body::Node(Node::Fifo) if flags.access != Access::Write => Ok(Answer::Done),
         _ => Err(Errno::NXIO),

@@ -1,6 +1,6 @@
 //! renameat2(2): the order is `do_renameat2`'s and `vfs_rename`'s, then overlayfs's own.
 
-use super::walk::{Place, parent_of};
+use super::walk::{End, Last, Place, parent_of};
 use super::{Machine, SEARCH, WRITE};
 use crate::errno::Errno;
 use crate::operation::{Answer, Replace, User};
@@ -10,19 +10,26 @@ use crate::union::Seen;
 impl Machine {
     /// renameat2(2); the order is `do_renameat2`'s and `vfs_rename`'s, then overlayfs's own.
     pub(super) fn rename(&mut self, user: User, from: &Text, to: &Text, replace: Replace) -> Result<Answer, Errno> {
-        let (old, new) = (self.walk_to_last(user, from, false)?, self.walk_to_last(user, to, false)?);
-        if old.path.is_empty() {
+        let (old, new) = (self.walk_to_last(user, from, Last::NAME)?, self.walk_to_last(user, to, Last::NAME)?);
+        if old.end != End::Name {
             return Err(Errno::BUSY);
         }
-        if new.path.is_empty() {
+        if new.end != End::Name {
             return Err(if replace == Replace::No { Errno::EXIST } else { Errno::BUSY });
         }
+        let (old_is_none, new_is_none) = (old.is_no_directory(), new.is_no_directory());
+        let (new_has_slash, is_exchange) = (new.has_slash, replace == Replace::Exchange);
         let (old_path, source) = old.there()?;
-        let Place { path: new_path, seen: target } = new.looked_up()?;
+        let Place { path: new_path, seen: target, .. } = new.looked_up()?;
         match (replace, &target) {
             (Replace::No, Some(_)) => return Err(Errno::EXIST),
             (Replace::Exchange, None) => return Err(Errno::NOENT),
             _ => {}
+        }
+        // A slash behind either name says that a directory is to move there.
+        let moves_other = new_has_slash && !matches!(source, Seen::Directory(_));
+        if old_is_none || if is_exchange { new_is_none } else { moves_other } {
+            return Err(Errno::NOTDIR);
         }
         if new_path.len() > old_path.len() && new_path.starts_with(&old_path) {
             return Err(Errno::INVAL);

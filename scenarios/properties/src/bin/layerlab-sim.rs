@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use clap::Parser;
 use layerlab_properties::campaign::Counts;
-use layerlab_properties::sim;
+use layerlab_properties::{page, sim};
+use layerlab_scenarios::page::Differences;
+use layerlab_scenarios::pages;
+use layerlab_scenarios::replay::{PageOutcome, Replayed, Summary};
 
 #[derive(Parser)]
 #[command(name = "layerlab-sim", about = "Checks the algebra of layers on the model alone: no root, no kernel")]
@@ -19,6 +22,9 @@ struct Cli {
     /// Where the random numbers begin
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Instead, replay the steps of pages: names or paths, or folders (regressions)
+    #[arg(long, value_name = "PAGE", num_args = 1.., conflicts_with_all = ["cases", "steps", "seed", "counts"])]
+    replay: Vec<String>,
     /// Show how often each kind of step came out how
     #[arg(long)]
     counts: bool,
@@ -26,6 +32,15 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if !cli.replay.is_empty() {
+        return match replay(&cli.replay) {
+            Ok(status) => ExitCode::from(status),
+            Err(error) => {
+                eprintln!("layerlab-sim: {error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     let begun = Instant::now();
     let mut counts = Counts::default();
     for seed in cli.seed..cli.seed + cli.cases {
@@ -44,4 +59,25 @@ fn main() -> ExitCode {
     let rate = 60.0 * counts.total() as f64 / seconds;
     println!("{} steps in {seconds:.1} s ({rate:.0} a minute), every law held", counts.total());
     ExitCode::SUCCESS
+}
+
+/// Replays the steps that pages hold for the model; the others need a process.
+fn replay(names: &[String]) -> anyhow::Result<u8> {
+    let mut summary = Summary::default();
+    for page in pages::chosen(names)? {
+        let steps = page::steps_of(&page)?;
+        let outcome = match steps.is_empty() {
+            true => PageOutcome::Skipped { reason: "needs a process".to_owned() },
+            false => match sim::replay_page(&steps) {
+                Ok(()) => PageOutcome::Passed { steps: steps.len(), differences: Differences::default() },
+                Err(why) => {
+                    println!("{}: {why}", page.path.display());
+                    PageOutcome::Failed { status: 1 }
+                }
+            },
+        };
+        summary.add(Replayed { page: page.name(), target: "sim", driver: page.driver(None), outcome });
+    }
+    println!("{}\n{summary}", summary.table());
+    Ok(summary.status())
 }

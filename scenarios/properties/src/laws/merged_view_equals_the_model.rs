@@ -5,8 +5,8 @@
 //! Checklist: DL-01, DL-02, DL-03, CU-01, CU-03, CU-04, CU-05, CU-06~, CU-07, CU-08, CU-09~, CU-15, CU-16~, CU-19
 //! Checklist: XA-01~, XA-03~, XA-05~, XA-06, HL-01, HL-02, HL-03~, HL-12, HL-13, WH-03, WH-04, WH-05~, WH-06, OP-06
 //! Checklist: OP-07, RN-01, RN-03, RN-04, RN-05, RN-06~, RN-08~, RN-09~, RN-10~, RD-01, RD-02, IN-04~, FD-01, FD-03
-//! Checklist: FD-06~, FD-07~, PM-01, PM-02, PM-04, SP-01, SP-02, SY-01~, SY-02, SY-04, SY-07~, PX-01~, PX-02~, PX-03~
-//! Checklist: PX-04~, N-04, N-06~, N-23~
+//! Checklist: FD-06~, FD-07~, PM-01, PM-02, PM-04, SP-01, SP-02, SY-01, SY-02, SY-04, SY-07~, PX-01~, PX-02~, PX-03~
+//! Checklist: XA-07~, RD-05~, PX-04~, PX-05~, N-04, N-06~, N-23~
 
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;

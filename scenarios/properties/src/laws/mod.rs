@@ -24,6 +24,7 @@ mod readdir_says_what_lookup_says;
 mod refused_steps_change_nothing;
 mod remount_changes_nothing;
 mod the_uppers_diff_is_a_walking_diff;
+mod two_threads_see_old_or_new;
 mod upper_holds_exactly_what_it_must;
 mod whiteouts_hide_something;
 
@@ -61,7 +62,7 @@ pub trait Watch {
 }
 
 /// Every law.
-pub static ALL: [&dyn Law; 16] = [
+pub static ALL: [&dyn Law; 17] = [
     &applying_a_diff_gives_the_tree::LAW,
     &changes_are_the_models::LAW,
     &copy_up_keeps_every_attribute::LAW,
@@ -75,6 +76,7 @@ pub static ALL: [&dyn Law; 16] = [
     &refused_steps_change_nothing::LAW,
     &remount_changes_nothing::LAW,
     &the_uppers_diff_is_a_walking_diff::LAW,
+    &two_threads_see_old_or_new::LAW,
     &upper_holds_exactly_what_it_must::LAW,
     &whiteouts_hide_something::LAW,
     // Last: what shows without a deep stack is another law's to tell.

@@ -127,3 +127,40 @@ show() {
     for layer in "$root"/*; do echo "$layer $(cat "$layer/diff") $(cat "$layer/cache-id")"; done
 }
 "#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_script_does_each_act_to_the_image_that_it_is_about() {
+        let acts = [
+            Act::Remove { image: 3 },
+            Act::Load { layers: vec![0, 1] },
+            Act::Commit { image: 5, letter: Some('x') },
+            Act::Flatten { image: 1 },
+            Act::Remove { image: 4 },
+            Act::Carry { image: 1 },
+        ];
+        let kept = Counterexample {
+            law: None,
+            subject: "store-vfs".to_owned(),
+            backing: "tmpfs".to_owned(),
+            kernel: String::new(),
+            seed: 0,
+            acts: acts.to_vec(),
+            findings: vec!["nothing".to_owned()],
+        };
+        let script = kept.script().unwrap();
+        let done: Vec<&str> = script.lines().filter(|line| line.contains("image-000")).collect();
+        assert_eq!(
+            done,
+            [
+                "commit image-0001:latest x image-0002:latest",
+                "flatten image-0002:latest image-0003:latest",
+                "$docker rmi image-0002:latest",
+                "carry image-0003:latest",
+            ]
+        );
+    }
+}

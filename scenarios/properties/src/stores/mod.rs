@@ -15,6 +15,7 @@ pub mod archive;
 pub mod case;
 pub mod counterexample;
 mod engine;
+pub mod held;
 pub mod laws;
 pub mod shelf;
 

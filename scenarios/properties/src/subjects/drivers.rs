@@ -38,6 +38,9 @@ impl Subject for EngineDriver {
             inode_numbers_survive_a_remount: is_copy || host.promises().first_namespace,
             refused_xattrs_copy_up: !is_copy,
             refused_renames_prepare: !is_copy,
+            missing_acls_are_missed_below: !is_copy,
+            // The lowest layer is no overlay mount.
+            whiteouts_are_refused: false,
             removed_directories_stay_removed: is_copy,
             further_names_are_listed_with_their_inode: is_copy,
             diffs_see_everything: !is_copy,

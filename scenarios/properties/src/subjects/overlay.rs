@@ -106,6 +106,7 @@ impl Subject for Overlay {
             inode_numbers_survive_a_remount: host.promises().first_namespace,
             refused_xattrs_copy_up: true,
             refused_renames_prepare: true,
+            missing_acls_are_missed_below: true,
             removed_directories_stay_removed: false,
             further_names_are_listed_with_their_inode: false,
             lower_directories_move: self.has(("redirect_dir", "on")),

@@ -24,7 +24,7 @@ impl Subject for Plain {
     }
 
     fn promises(&self, host: &Host) -> Promises {
-        Promises { layers: false, ..host.promises() }
+        Promises { layers: false, whiteouts_are_refused: false, ..host.promises() }
     }
 
     fn refusal(&self, _host: &Host) -> Option<String> {

@@ -12,11 +12,18 @@ use layerlab_properties::machine::Host;
 use layerlab_properties::perform::Hands;
 use layerlab_properties::subjects::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar};
 
+/// Other operations than a step's.
+type Instead = fn(&Step) -> Option<Vec<Operation>>;
+/// Other changes than there are.
+type Told = fn(&mut Vec<(char, Text)>);
+/// Other tars than there are.
+type Sent = fn(&[Tar], Order) -> Vec<Tar>;
+
 /// What is wrong; nothing, where nothing is said.
 #[derive(Clone, Copy, Default)]
 pub struct Fault {
     /// Other operations are done in place of a step.
-    pub instead: Option<fn(&Step) -> Option<Vec<Operation>>>,
+    pub instead: Option<Instead>,
     /// Something is done after a step was refused.
     pub when_refused: Option<fn(&Step) -> Option<Operation>>,
     /// Something happens to the disk while nothing is mounted.
@@ -24,9 +31,9 @@ pub struct Fault {
     /// Another tar is given; the number says how many were written before.
     pub tar: Option<fn(Tar, Diff, usize) -> Tar>,
     /// Other changes are told.
-    pub changes: Option<fn(&mut Vec<(char, Text)>)>,
+    pub changes: Option<Told>,
     /// Other tars are applied elsewhere.
-    pub elsewhere: Option<fn(&[Tar], Order) -> Vec<Tar>>,
+    pub elsewhere: Option<Sent>,
 }
 
 /// The subject.

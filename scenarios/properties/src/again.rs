@@ -1,0 +1,70 @@
+//! What failed once is run first: counterexamples that are kept, and the pages that became of some.
+
+use anyhow::Context;
+use layerlab_model::operation::{Step, User};
+use layerlab_scenarios::pages;
+
+use crate::backing::Backing;
+use crate::campaign::{Broken, Campaign, Failure};
+use crate::case::prepare_thread;
+use crate::counterexample::{self, Counterexample};
+use crate::page;
+use crate::verdict;
+
+/// Runs steps in a thread of its own, whose root directory they change.
+fn replay(campaign: &Campaign<'_>, steps: &[Step]) -> anyhow::Result<Result<(), Broken>> {
+    let replayed = std::thread::scope(|scope| {
+        let replay = || prepare_thread().map(|()| campaign.replay(steps));
+        scope.spawn(replay).join().map_err(|_| anyhow::anyhow!("a case cannot be replayed"))
+    });
+    Ok(replayed??)
+}
+
+/// Runs what failed before on this subject and backing; how many still fail. What holds now is forgotten.
+pub fn kept(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize> {
+    let kept = counterexample::kept(&campaign.subject.name()).context("cannot read what failed before")?;
+    let mut still = 0;
+    let is_watched = |law: &str| campaign.laws.iter().any(|watching| watching.name() == law);
+    let is_meant =
+        |kept: &Counterexample| kept.backing == backing.to_string() && kept.law.as_deref().is_none_or(is_watched);
+    for (path, kept) in kept.iter().filter(|(_, kept)| is_meant(kept)) {
+        let replayed = replay(campaign, &kept.steps).with_context(|| path.display().to_string())?;
+        match replayed {
+            Err(broken) => {
+                still += 1;
+                println!("still broken ({}):", path.display());
+                let steps = kept.steps.clone();
+                let failure = Failure { seed: kept.seed, length: steps.len(), steps, broken };
+                print!("{}", verdict::of(&failure, campaign, backing)?);
+            }
+            Ok(()) => {
+                println!("holds now: {} ({}), forgotten", kept.law.as_deref().unwrap_or("goes on"), path.display());
+                std::fs::remove_file(path)?;
+                for extension in ["sh", "md"] {
+                    let _ = std::fs::remove_file(path.with_extension(extension));
+                }
+            }
+        }
+    }
+    Ok(still)
+}
+
+/// Runs the steps of every page of regressions; how many break a law. They are few, and every subject has to pass them.
+pub fn pages(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize> {
+    let mut broken_pages = 0;
+    for (page, told) in page::all_of(&pages::regressions())? {
+        let steps: Vec<Step> = told.into_iter().map(|told| told.step).collect();
+        if !campaign.host.has_other_user && steps.iter().any(|step| step.user == User::Other) {
+            println!("skipped the page {}: its second user needs a second ID", page.name());
+            continue;
+        }
+        if let Err(broken) = replay(campaign, &steps).with_context(|| page.path.display().to_string())? {
+            broken_pages += 1;
+            println!("broken again ({}):", page.path.display());
+            let seed = page.origin.get("seed").and_then(|seed| seed.parse().ok()).unwrap_or_default();
+            let failure = Failure { seed, length: steps.len(), steps, broken };
+            print!("{}", verdict::of(&failure, campaign, backing)?);
+        }
+    }
+    Ok(broken_pages)
+}

@@ -1,0 +1,136 @@
+//! A campaign over one kind of store: what was kept first, then fresh cases in several threads; it says what came of it.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use nix::sched::{CloneFlags, unshare};
+
+use super::Kind;
+use super::case::{Campaign, Failure};
+use super::counterexample::{self, Counterexample};
+use super::laws::{self, Law};
+use crate::campaign::Counts;
+
+/// How to run it.
+pub struct Order<'a> {
+    /// The laws; all when none is named, and those that are none of a store's are passed over.
+    pub laws: &'a [String],
+    /// The directory below which stores lie.
+    pub place: PathBuf,
+    /// What that is on.
+    pub backing: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// Where the random numbers begin.
+    pub seed: u64,
+    /// How many threads.
+    pub threads: u64,
+    /// The numbers of the cases of a thread.
+    pub cases: &'a (dyn Fn(u64) -> Box<dyn Iterator<Item = u64>> + Sync),
+    /// When no further case is begun.
+    pub until: Option<Instant>,
+    /// How many acts a case has.
+    pub length: usize,
+    /// Whether to show how often each kind of act was done.
+    pub counts: bool,
+}
+
+/// Those of `wanted` that are a store's; all when none is wanted.
+pub fn chosen(wanted: &[String]) -> Vec<&'static dyn Law> {
+    let is_wanted = |law: &&'static dyn Law| wanted.is_empty() || wanted.iter().any(|name| name == law.name());
+    laws::ALL.iter().copied().filter(is_wanted).collect()
+}
+
+/// Whether every law held.
+pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<bool> {
+    let laws = chosen(order.laws);
+    let begin = |place: &std::path::Path| kind.begin(place);
+    let campaign = Campaign { begin: &begin, laws: &laws, place: order.place.clone(), length: order.length };
+    let begun = Instant::now();
+    let again = known(kind, &campaign, order)?;
+    let parts: Vec<anyhow::Result<(Counts, Option<Failure>)>> = std::thread::scope(|scope| {
+        let campaign = &campaign;
+        let threads: Vec<_> =
+            (0..order.threads).map(|thread| scope.spawn(move || part(campaign, order, thread))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
+    });
+    let mut counts = Counts::default();
+    let mut failures = Vec::new();
+    for part in parts {
+        let (counted, failure) = part?;
+        counts.merge(counted);
+        failures.extend(failure);
+    }
+    failures.sort_by_key(|failure| failure.seed);
+    for failure in &failures {
+        tell(failure, kind, order)?;
+    }
+    if order.counts {
+        counts.lines().for_each(|line| println!("{line}"));
+    }
+    let is_held = failures.is_empty() && again == 0;
+    println!(
+        "{} on {}: {} acts from seed {} in {:.1} s, {}",
+        kind.name(),
+        order.backing,
+        counts.total(),
+        order.seed,
+        begun.elapsed().as_secs_f64(),
+        if is_held { "every law held" } else { "a law broke" }
+    );
+    Ok(is_held)
+}
+
+/// The cases of one thread; it stops at the first that breaks a law.
+fn part(campaign: &Campaign<'_>, order: &Order<'_>, thread: u64) -> anyhow::Result<(Counts, Option<Failure>)> {
+    unshare(CloneFlags::CLONE_FS).context("cannot have a working directory of its own")?;
+    let mut counts = Counts::default();
+    for case in (order.cases)(thread) {
+        if order.until.is_some_and(|until| Instant::now() >= until) {
+            break;
+        }
+        if let Err(failure) = campaign.run(order.seed + case, &mut counts) {
+            return Ok((counts, Some(failure)));
+        }
+    }
+    Ok((counts, None))
+}
+
+/// Runs what broke a law before; how many still do.
+fn known(kind: &Kind, campaign: &Campaign<'_>, order: &Order<'_>) -> anyhow::Result<usize> {
+    let mut broken = 0;
+    for (path, kept) in counterexample::kept(&kind.name()).context("cannot read what is kept")? {
+        if kept.backing != order.backing {
+            continue;
+        }
+        if let Err(failure) = campaign.replay(&kept.acts, &mut Counts::default()) {
+            broken += 1;
+            println!("{}: still broken by {}", failure.law.unwrap_or("a case that cannot go on"), path.display());
+            failure.findings.iter().for_each(|finding| println!("{finding}"));
+        }
+    }
+    Ok(broken)
+}
+
+fn tell(failure: &Failure, kind: &Kind, order: &Order<'_>) -> anyhow::Result<()> {
+    let Failure { seed, length, acts, broken } = failure;
+    let law = broken.law.unwrap_or("a case that cannot go on");
+    println!("{law}: broken by {} on {}, kernel {}", kind.name(), order.backing, order.kernel);
+    println!("seed {seed}, {length} acts, of which {} show it:", acts.len());
+    acts.iter().for_each(|act| println!("  {act:?}"));
+    broken.findings.iter().for_each(|finding| println!("{finding}"));
+    let kept = Counterexample {
+        law: broken.law.map(str::to_owned),
+        subject: kind.name(),
+        backing: order.backing.clone(),
+        kernel: order.kernel.clone(),
+        seed: *seed,
+        acts: acts.clone(),
+        findings: broken.findings.clone(),
+    };
+    let [json, script] = kept.keep().context("cannot keep the counterexample")?;
+    println!("kept, and run first next time: {}", json.display());
+    println!("for any engine with docker's words: {}\n", script.display());
+    Ok(())
+}
