@@ -1,4 +1,6 @@
 //! Each law, held alone, finds a fault that it is about, and shows it in at most six steps.
+//!
+//! Checklist: N-28~
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 

@@ -1,4 +1,6 @@
 //! Who promises what kernels, file systems and engines are known not to keep breaks a law, and is told which deviation that is.
+//!
+//! Checklist: N-27
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
