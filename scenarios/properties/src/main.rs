@@ -16,6 +16,7 @@ use layerlab_properties::list;
 use layerlab_properties::machine::Host;
 use layerlab_properties::requirement::{self, Requirement};
 use layerlab_properties::shard::Shard;
+use layerlab_properties::stores;
 use layerlab_properties::subjects::{self, Subject};
 use layerlab_properties::verdict;
 use rustix::process::{Resource, Rlimit};
@@ -23,13 +24,15 @@ use rustix::process::{Resource, Rlimit};
 const FAILED: u8 = 1;
 /// As automake and others have it: not run, because this host cannot.
 const SKIPPED: u8 = 77;
+/// An act on a store of images takes as long as so many steps in a tree, and longer.
+const STEPS_TO_AN_ACT: usize = 3;
 
 #[derive(Parser)]
 #[command(name = "layerlab-laws", about = "Holds anything that stacks layers against the laws of layered file systems")]
 struct Cli {
     /// Which laws; all when none is given
     laws: Vec<String>,
-    /// What is held against them
+    /// What is held against them: trees (overlay, layerlab-overlay2, …) or stores of images (store-overlay2, …)
     #[arg(long, value_delimiter = ',', default_value = "layerlab-overlay2")]
     subject: Vec<String>,
     /// What the layers lie on: tmpfs, ext4, xfs, btrfs (made in a file, by a loop device), or a directory
@@ -47,7 +50,7 @@ struct Cli {
     /// How long, instead of how many cases
     #[arg(long)]
     minutes: Option<f64>,
-    /// How many steps a case has
+    /// How many steps a case has; of a store, a third
     #[arg(long, default_value_t = 40)]
     steps: usize,
     /// Where the random numbers begin; a fresh one when none is given
@@ -107,10 +110,19 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     if let Some(why) = requirement::wanting(&cli.require, host) {
         bail!(why);
     }
-    let all = subjects::all();
-    let names = || all.iter().map(|subject| subject.name()).collect::<Vec<_>>().join(", ");
+    let (all, stores) = (subjects::all(), stores::all());
+    let names = || {
+        let subjects = all.iter().map(|subject| subject.name()).chain(stores.iter().map(|kind| kind.name()));
+        subjects.collect::<Vec<_>>().join(", ")
+    };
     let mut statuses = Vec::new();
     for name in &cli.subject {
+        if let Some(kind) = stores.iter().find(|kind| kind.name() == *name) {
+            for backing in &cli.backing {
+                statuses.push(store_held(cli, host, kind, backing)?);
+            }
+            continue;
+        }
         let subject = all.iter().find(|subject| subject.name() == *name);
         let subject = subject.with_context(|| format!("there is no subject {name}; there are {}", names()))?;
         for backing in &cli.backing {
@@ -127,6 +139,49 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     })
 }
 
+/// Why a law is not held against what it is not about.
+const NO_LAW: &str = "none of the laws is about it";
+
+/// What is not run, and why; an error where it was required.
+fn skipped(cli: &Cli, name: &str, backing: &Backing, why: &str) -> anyhow::Result<u8> {
+    match requirement::forbidding(&cli.require, name, backing) {
+        Some(word) => bail!("{word} is required, but {name} on {backing} would be skipped: {why}"),
+        None => {
+            println!("skipped {name} on {backing}: {why}");
+            Ok(SKIPPED)
+        }
+    }
+}
+
+/// One kind of store on one backing.
+fn store_held(cli: &Cli, host: &Host, kind: &stores::Kind, backing: &Backing) -> anyhow::Result<u8> {
+    if stores::held::chosen(&cli.laws).is_empty() {
+        return skipped(cli, &kind.name(), backing, NO_LAW);
+    }
+    let place = match backing.make() {
+        Err(BackingError::Unavailable { reason, .. }) => return skipped(cli, &kind.name(), backing, &reason),
+        place => place?,
+    };
+    let end = if cli.minutes.is_some() { u64::MAX } else { cli.cases };
+    let cases = |thread| -> Box<dyn Iterator<Item = u64>> {
+        let cases = cli.shard.unwrap_or(Shard::WHOLE).cases(thread, cli.threads);
+        Box::new(cases.take_while(move |case| *case < end))
+    };
+    let order = stores::held::Order {
+        laws: &cli.laws,
+        place: place.path().to_owned(),
+        backing: backing.to_string(),
+        kernel: host.kernel.clone(),
+        seed: cli.seed.unwrap_or_else(fresh_seed),
+        threads: cli.threads,
+        cases: &cases,
+        until: cli.minutes.map(|minutes| Instant::now() + Duration::from_secs_f64(60.0 * minutes)),
+        length: cli.steps.div_ceil(STEPS_TO_AN_ACT),
+        counts: cli.counts,
+    };
+    Ok(if stores::held::held(kind, &order)? { 0 } else { FAILED })
+}
+
 /// One subject on one backing.
 fn held(
     cli: &Cli,
@@ -136,13 +191,10 @@ fn held(
     backing: &Backing,
 ) -> anyhow::Result<u8> {
     let called = format!("{} on {backing}", subject.name());
-    let skipped = |why: &str| match requirement::forbidding(&cli.require, &subject.name(), backing) {
-        Some(word) => bail!("{word} is required, but {called} would be skipped: {why}"),
-        None => {
-            println!("skipped {called}: {why}");
-            Ok(SKIPPED)
-        }
-    };
+    let skipped = |why: &str| skipped(cli, &subject.name(), backing, why);
+    if laws.is_empty() {
+        return skipped(NO_LAW);
+    }
     if let Some(why) = subject.refusal(host) {
         return skipped(&why);
     }
@@ -192,16 +244,15 @@ fn held(
     Ok(if failures.is_empty() && again == 0 { 0 } else { FAILED })
 }
 
+/// Those of `wanted` that are about trees; all when none is wanted. The rest must be a store's.
 fn chosen(wanted: &[String]) -> anyhow::Result<Vec<&'static dyn Law>> {
-    if wanted.is_empty() {
-        return Ok(laws::ALL.to_vec());
+    let of_stores = || stores::laws::ALL.iter().map(|law| law.name());
+    let all = || laws::ALL.iter().map(|law| law.name()).chain(of_stores());
+    if let Some(unknown) = wanted.iter().find(|name| all().all(|law| law != name.as_str())) {
+        bail!("there is no law {unknown}; there are {}", all().collect::<Vec<_>>().join(", "));
     }
-    let names = || laws::ALL.iter().map(|law| law.name()).collect::<Vec<_>>().join(", ");
-    let find = |name: &String| {
-        let law = laws::ALL.iter().copied().find(|law| law.name() == name);
-        law.with_context(|| format!("there is no law {name}; there are {}", names()))
-    };
-    wanted.iter().map(find).collect()
+    let is_wanted = |law: &&'static dyn Law| wanted.is_empty() || wanted.iter().any(|name| name == law.name());
+    Ok(laws::ALL.iter().copied().filter(is_wanted).collect())
 }
 
 fn fresh_seed() -> u64 {

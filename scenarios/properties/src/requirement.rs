@@ -2,7 +2,7 @@
 
 use crate::backing::{Backing, LOOP_TYPES};
 use crate::machine::Host;
-use crate::subjects;
+use crate::{stores, subjects};
 
 /// To be root of the first user namespace.
 const ROOT: &str = "root";
@@ -17,7 +17,9 @@ impl std::str::FromStr for Requirement {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Requirement, String> {
-        let subjects: Vec<String> = subjects::all().iter().map(|subject| subject.name()).collect();
+        let stores = stores::all();
+        let subjects = subjects::all().iter().map(|subject| subject.name()).collect::<Vec<_>>().into_iter();
+        let subjects: Vec<String> = subjects.chain(stores.iter().map(|kind| kind.name())).collect();
         let others = [ROOT, USER, "tmpfs"].into_iter().chain(LOOP_TYPES);
         let known: Vec<&str> = others.chain(subjects.iter().map(String::as_str)).collect();
         match known.contains(&word) {

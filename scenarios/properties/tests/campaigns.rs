@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::process::{Command, Output};
 
-use layerlab_properties::subjects;
+use layerlab_properties::{stores, subjects};
 use layerlab_scenarios::skip::skip;
 
 /// The exit status that means "this host cannot".
@@ -25,6 +25,8 @@ fn text(output: &Output) -> String {
 fn hold(wanting: &str, options: &[&str]) {
     let names: Vec<String> = subjects::all().iter().map(|subject| subject.name()).collect();
     hold_of(&names.join(","), wanting, &[&["--cases", "120"], options].concat());
+    let stores: Vec<String> = stores::all().iter().map(|kind| kind.name()).collect();
+    hold_of(&stores.join(","), wanting, &[&["--cases", "8"], options].concat());
 }
 
 fn hold_of(subjects: &str, wanting: &str, options: &[&str]) {
