@@ -149,7 +149,8 @@ pub fn said(steps: &[Step], has_layers: bool) -> Result<Said, String> {
                     let written = machines.step(&steps[at])?;
                     at += 1;
                     let letters = match fill.length {
-                        0..=20 => format!("printf {}", String::from(fill.letter).repeat(fill.length as usize)),
+                        0 => "true".to_owned(),
+                        1..=20 => format!("printf {}", String::from(fill.letter).repeat(fill.length as usize)),
                         length => format!("printf %{length}s {letter} | tr \" \" {letter}", letter = fill.letter),
                     };
                     let place = match offset {
