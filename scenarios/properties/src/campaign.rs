@@ -143,7 +143,8 @@ impl Campaign<'_> {
         let mut steps = Vec::new();
         let Err(broken) = self.draw(seed, counts, &mut steps) else { return Ok(()) };
         let length = steps.len();
-        let law = broken.law;
+        // The step that broke a law is the last one now, at which other laws look, too.
+        let law = self.replay(&steps).err().map_or(broken.law, |again| again.law);
         let breaks = |part: &[Step]| self.replay(part).is_err_and(|broken| broken.law == law);
         let shrunk = simplest(&steps, proposals, breaks);
         let broken = self.replay(&shrunk).err().unwrap_or_else(|| Broken {
