@@ -66,7 +66,6 @@ pub static ALL: [&dyn Law; 17] = [
     &applying_a_diff_gives_the_tree::LAW,
     &changes_are_the_models::LAW,
     &copy_up_keeps_every_attribute::LAW,
-    &deep_stacks_show_every_layer::LAW,
     &diffs_are_deterministic::LAW,
     &every_driver_gives_the_same_tree::LAW,
     &inode_numbers_are_as_promised::LAW,
@@ -80,6 +79,8 @@ pub static ALL: [&dyn Law; 17] = [
     &two_threads_see_old_or_new::LAW,
     &upper_holds_exactly_what_it_must::LAW,
     &whiteouts_hide_something::LAW,
+    // Last: what shows without a deep stack is another law's to tell.
+    &deep_stacks_show_every_layer::LAW,
 ];
 
 /// `Ok` when nothing was found.
