@@ -101,15 +101,15 @@ pub struct Campaign<'a> {
     pub length: usize,
 }
 
-struct Watched<'a> {
+struct Watched {
     case: Case,
-    laws: &'a [&'static dyn Law],
+    laws: Vec<&'static dyn Law>,
     watches: Vec<(&'static str, Box<dyn Watch>)>,
     /// Dropped last: while a case lives, this thread's root is elsewhere.
     _place: tempfile::TempDir,
 }
 
-impl Watched<'_> {
+impl Watched {
     fn step(&mut self, step: &Step, is_last: bool, counts: &mut Counts) -> Result<(), Broken> {
         if !self.laws.iter().any(|law| law.looks_at(step, is_last)) {
             return Ok(self.case.pass(step)?);
@@ -124,15 +124,16 @@ impl Watched<'_> {
 }
 
 impl Campaign<'_> {
-    fn begin(&self) -> Result<Watched<'_>, Broken> {
+    /// Begins a case that `laws` watch.
+    fn begin(&self, laws: Vec<&'static dyn Law>) -> Result<Watched, Broken> {
         let failed = |error: std::io::Error| Broken { law: None, findings: vec![error.to_string()] };
         let place = tempfile::tempdir_in(&self.place).map_err(failed)?;
         let case = Case::begin(self.subject, self.host, place.path())?;
-        let watches = self.laws.iter().map(|law| (law.name(), law.watch())).collect();
-        Ok(Watched { case, laws: self.laws, watches, _place: place })
+        let watches = laws.iter().map(|law| (law.name(), law.watch())).collect();
+        Ok(Watched { case, laws, watches, _place: place })
     }
 
-    /// The law that the case of `seed` is drawn for; all of them watch it.
+    /// The law that the case of `seed` is drawn for; all of them watch it, but for the others that take their time.
     fn law_of(&self, seed: u64) -> Option<&'static dyn Law> {
         let count = self.laws.len() as u64;
         seed.checked_rem(count).map(|number| self.laws[number as usize])
@@ -144,9 +145,12 @@ impl Campaign<'_> {
         let Err(broken) = self.draw(seed, counts, &mut steps) else { return Ok(()) };
         let length = steps.len();
         let law = broken.law;
-        let breaks = |part: &[Step]| self.replay(part).is_err_and(|broken| broken.law == law);
-        let shrunk = simplest(&steps, proposals, breaks);
-        let broken = self.replay(&shrunk).err().unwrap_or_else(|| Broken {
+        // Only the law that broke goes on watching: another that a part breaks first would be in its way.
+        let it = self.laws.iter().copied().filter(|one| Some(one.name()) == law);
+        let laws: Vec<&'static dyn Law> = it.collect();
+        let broken_by = |part: &[Step]| self.replay_for(part, laws.clone()).err().filter(|broken| broken.law == law);
+        let shrunk = simplest(&steps, proposals, |part| broken_by(part).is_some());
+        let broken = broken_by(&shrunk).unwrap_or_else(|| Broken {
             findings: [&["this does not fail each time".to_owned()], &broken.findings[..]].concat(),
             ..broken
         });
@@ -157,7 +161,9 @@ impl Campaign<'_> {
         let law = self.law_of(seed);
         let weights = law.map_or_else(Weights::default, |law| law.weights());
         let mut generator = Generator::new(seed, weights, self.host.has_other_user);
-        let mut watched = self.begin()?;
+        let is_watching =
+            |one: &&'static dyn Law| !one.takes_its_time() || law.is_some_and(|law| law.name() == one.name());
+        let mut watched = self.begin(self.laws.iter().copied().filter(is_watching).collect())?;
         let layers = if let [law] = self.laws { law.layers_first(seed) } else { 0 };
         let length = 2 * layers + self.length;
         for number in 1..=length {
@@ -177,7 +183,11 @@ impl Campaign<'_> {
 
     /// Runs a case that is known.
     pub fn replay(&self, steps: &[Step]) -> Result<(), Broken> {
-        let mut watched = self.begin()?;
+        self.replay_for(steps, self.laws.to_vec())
+    }
+
+    fn replay_for(&self, steps: &[Step], laws: Vec<&'static dyn Law>) -> Result<(), Broken> {
+        let mut watched = self.begin(laws)?;
         for (number, step) in steps.iter().enumerate() {
             if watched.case.model().promises_nothing_of(step) {
                 continue;
@@ -189,7 +199,7 @@ impl Campaign<'_> {
 
     /// Runs a case that is known once more: what is to be seen where it breaks a law, or at its end. None when it cannot begin.
     pub fn scene(&self, steps: &[Step]) -> Option<Scene> {
-        let mut watched = self.begin().ok()?;
+        let mut watched = self.begin(self.laws.to_vec()).ok()?;
         let mut clock = Clock::new();
         for (number, step) in steps.iter().enumerate() {
             if watched.case.model().promises_nothing_of(step) {

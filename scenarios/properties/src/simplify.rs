@@ -67,6 +67,11 @@ fn plainer(step: &Step) -> Vec<Step> {
         _ => None,
     };
     found.extend(plain.map(|operation| Step { user: step.user, operation }));
+    // What comes to be somewhere by a rename may be made there as well.
+    if let Operation::Rename { to, .. } = &step.operation {
+        let mkdir = Operation::Mkdir { path: to.clone(), mode: 0o755 };
+        found.extend([create(to), mkdir].map(|operation| Step { user: step.user, operation }));
+    }
     let mut short = step.clone();
     short.operation.paths_mut().into_iter().for_each(shorten);
     found.push(short);

@@ -25,6 +25,10 @@ impl Law for EveryDriver {
         Weights { commit: 12, ..Weights::default() }
     }
 
+    fn takes_its_time(&self) -> bool {
+        true
+    }
+
     fn watch(&self) -> Box<dyn Watch> {
         Box::new(Watching::default())
     }

@@ -51,6 +51,11 @@ pub trait Law: Sync {
         true
     }
 
+    /// Whether it mounts and unpacks so much that it watches only the cases that are drawn for it.
+    fn takes_its_time(&self) -> bool {
+        false
+    }
+
     /// Begins to watch a case.
     fn watch(&self) -> Box<dyn Watch>;
 }
