@@ -60,7 +60,7 @@ fn plainer(step: &Step) -> Vec<Step> {
     };
     let create = |path: &Text| Operation::Open { slot: 0, path: path.clone(), flags, mode: 0o644 };
     let plain = match &step.operation {
-        Operation::Link { to, .. } | Operation::LinkSlot { to, .. } => Some(create(to)),
+        Operation::Link { to, .. } | Operation::LinkSlot { to, .. } | Operation::Rename { to, .. } => Some(create(to)),
         Operation::Mknod { path, .. } | Operation::Symlink { path, .. } => Some(create(path)),
         Operation::Open { path, flags, .. } if flags.create => Some(create(path)),
         Operation::Mkdir { path, .. } => Some(Operation::Mkdir { path: path.clone(), mode: 0o755 }),
