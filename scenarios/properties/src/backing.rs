@@ -72,29 +72,55 @@ pub enum BackingError {
     },
 }
 
+/// A directory to lie on, which is empty at first and gone with this.
+#[derive(Debug)]
+pub struct Place {
+    directory: tempfile::TempDir,
+    is_mounted: bool,
+}
+
+impl Place {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+}
+
+impl Drop for Place {
+    /// What is mounted on would not be removed.
+    fn drop(&mut self) {
+        if self.is_mounted
+            && let Err(error) = rustix::mount::unmount(self.path(), rustix::mount::UnmountFlags::DETACH)
+        {
+            eprintln!("layerlab-laws: cannot unmount {}: {error}", self.path().display());
+        }
+    }
+}
+
 impl Backing {
     /// A directory on it. Call this in a mount namespace of one's own; the file system ends with that.
-    pub fn make(&self) -> Result<tempfile::TempDir, BackingError> {
+    pub fn make(&self) -> Result<Place, BackingError> {
         let failed = |source| BackingError::Io { backing: self.to_string(), source };
         match self {
             Backing::Directory(path) => {
-                tempfile::Builder::new().prefix("layerlab-laws-").tempdir_in(path).map_err(failed)
+                let directory = tempfile::Builder::new().prefix("layerlab-laws-").tempdir_in(path).map_err(failed)?;
+                Ok(Place { directory, is_mounted: false })
             }
             Backing::Tmpfs => {
-                let place = tempfile::tempdir().map_err(failed)?;
-                self.mount(&["-t", "tmpfs", "layerlab-laws"], place.path())?;
-                Ok(place)
+                let directory = tempfile::tempdir().map_err(failed)?;
+                self.mount(&["-t", "tmpfs", "layerlab-laws"], directory.path())?;
+                Ok(Place { directory, is_mounted: true })
             }
             Backing::Loop(kind) => {
-                let place = tempfile::tempdir().map_err(failed)?;
+                let directory = tempfile::tempdir().map_err(failed)?;
                 let image = tempfile::NamedTempFile::new().map_err(failed)?;
                 File::set_len(image.as_file(), IMAGE_BYTES).map_err(failed)?;
                 let quiet = if *kind == "ext4" { ["-q", "-F"] } else { ["-q", "-f"] };
                 self.run(Command::new(format!("mkfs.{kind}")).args(quiet).arg(image.path()))?;
                 let image_path = image.path().to_string_lossy().into_owned();
                 // The loop device keeps the file for as long as it is mounted.
-                self.mount(&["-t", kind, "-o", "loop", &image_path], place.path())?;
-                Ok(place)
+                self.mount(&["-t", kind, "-o", "loop", &image_path], directory.path())?;
+                Ok(Place { directory, is_mounted: true })
             }
         }
     }
