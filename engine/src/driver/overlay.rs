@@ -93,10 +93,13 @@ impl Driver for Overlay {
                 copy_tree(&self.layer(parent).join("upper"), &upper, Files::Copied)?;
                 lower_id
             }
-            None => parent.to_owned(),
+            None => {
+                let root = self.root(parent);
+                let mode = fs::metadata(&root).map_err(failed("look at", &root))?.permissions();
+                fs::set_permissions(&upper, mode).map_err(failed("chmod", &upper))?;
+                parent.to_owned()
+            }
         };
-        let mode = fs::metadata(self.root(&lower_id)).map_err(failed("look at", &self.root(&lower_id)))?.permissions();
-        fs::set_permissions(&upper, mode).map_err(failed("chmod", &upper))?;
         write(&layer.join("lower-id"), lower_id.as_bytes(), 0o600)
     }
 

@@ -10,6 +10,12 @@ pub struct Promises {
     /// The root directory of a new layer has mode and owner of the one below; else it is root's, mode 0755. Docker's
     /// `overlay2` makes it so (`create` of moby's `overlay2.go`); containers-storage inherits.
     pub root_is_inherited: bool,
+    /// An inherited root directory has the owner too; Docker's legacy `overlay` driver makes it root's.
+    pub root_owner_is_inherited: bool,
+    /// How many layers can lie below the upper one. Where there are as many, a commit copies the upper layer, as Docker's legacy
+    /// `overlay` driver does with the layer right below a container's (`Create` of moby's `overlay.go`), and the tree stays as it is. The
+    /// copy has none of overlayfs's notes of where something came from, so that it is listed with other inode numbers than it has.
+    pub layers_max: usize,
     /// Setting an attribute copies its file up even if it is then refused (`ovl_xattr_set` of `fs/overlayfs/xattrs.c`).
     pub refused_xattrs_copy_up: bool,
     /// A rename over a directory that is not empty, when the upper layer's file system refuses it, has copied up what it needs
@@ -96,6 +102,8 @@ impl Promises {
         layers: true,
         lower_layers_max: 500,
         root_is_inherited: true,
+        root_owner_is_inherited: true,
+        layers_max: usize::MAX,
         refused_xattrs_copy_up: false,
         refused_renames_prepare: false,
         lower_directories_move: false,

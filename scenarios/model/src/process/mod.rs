@@ -240,8 +240,8 @@ impl Machine {
             }
             Operation::Commit => {
                 self.unmount();
-                if self.promises.layers {
-                    self.union.freeze(self.promises.root_is_inherited);
+                if self.promises.layers && self.union.depth() < self.promises.layers_max {
+                    self.union.freeze(&self.promises);
                 }
                 Ok(Answer::Done)
             }

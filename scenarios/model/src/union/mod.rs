@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use crate::inode::{At, Body, Copied, Directory, Entry, Inode, Meta, Stamp};
+use crate::promises::Promises;
 use crate::text::Text;
 
 mod copy_up;
@@ -110,11 +111,13 @@ impl Union {
     }
 
     /// Makes the upper layer a lower one, for ever, and begins an empty one on top. The new root has the
-    /// mode and owner of the old, or is root's with mode 0755.
-    pub fn freeze(&mut self, root_is_inherited: bool) {
+    /// mode and owner of the old as far as that is promised, or is root's with mode 0755.
+    pub fn freeze(&mut self, promises: &Promises) {
         let root = At { layer: self.lowers.len(), inode: ROOT };
         let meta = &self.inode(root).meta;
-        let (mode, uid, gid) = if root_is_inherited { (meta.mode, meta.uid, meta.gid) } else { (0o755, 0, 0) };
+        let mode = if promises.root_is_inherited { meta.mode } else { 0o755 };
+        let owner_too = promises.root_is_inherited && promises.root_owner_is_inherited;
+        let (uid, gid) = if owner_too { (meta.uid, meta.gid) } else { (0, 0) };
         let meta = Meta { mode, uid, gid, mtime: self.now(), xattrs: BTreeMap::new() };
         let stack = self.stack(root);
         let full = std::mem::replace(&mut self.upper, Layer::with_root(meta, stack));

@@ -73,6 +73,7 @@ impl Watch for Watching {
             let is_free = !promises.further_names_are_listed_with_their_inode
                 && (self.origins.contains_key(&at) || self.indexed.contains_key(&at))
                 && union.inode(at).links > 1;
+            let is_free = is_free || union.depth() >= promises.layers_max;
             if !facts.is_listed_with_its_inode && !is_free {
                 found.push(format!("/{path} is listed with another inode number than it has"));
             }

@@ -30,10 +30,13 @@ impl Subject for EngineDriver {
     }
 
     fn promises(&self, host: &Host) -> Promises {
-        let is_copy = self.name == "vfs";
+        let (is_copy, is_legacy) = (self.name == "vfs", self.name == "overlay");
         Promises {
             layers: !is_copy,
-            root_is_inherited: is_copy,
+            // What is committed goes through a tar into a whole tree; below a layer that is written to lies one such.
+            layers_max: if is_legacy { 1 } else { usize::MAX },
+            root_is_inherited: is_copy || is_legacy,
+            root_owner_is_inherited: !is_legacy,
             copies_can_be_linked: is_copy || host.promises().first_namespace,
             inode_numbers_survive_a_remount: is_copy || host.promises().first_namespace,
             refused_xattrs_copy_up: !is_copy,
@@ -49,8 +52,7 @@ impl Subject for EngineDriver {
     }
 
     fn refusal(&self, _host: &Host) -> Option<String> {
-        // Below a layer with an upper directory nothing can lie: what is committed goes through a tar into a whole tree.
-        (self.name == "overlay").then(|| "layers of Docker's legacy driver are not stacked by themselves".to_owned())
+        None
     }
 
     fn mount_options(&self) -> Option<String> {
@@ -59,8 +61,15 @@ impl Subject for EngineDriver {
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         let driver = driver::open(Some(self.name), place).map_err(SubjectError::of("open driver on", place))?;
-        let mut stack =
-            Layers { driver, place: place.to_owned(), ids: Vec::new(), upper: None, view: None, applied: Cell::new(0) };
+        let mut stack = Layers {
+            driver,
+            place: place.to_owned(),
+            ids: Vec::new(),
+            upper: None,
+            view: None,
+            applied: Cell::new(0),
+            lowers_max: if self.name == "overlay" { 1 } else { usize::MAX },
+        };
         stack.commit()?;
         Ok(Box::new(stack))
     }
@@ -74,6 +83,8 @@ struct Layers {
     view: Option<View>,
     /// How many tars were applied.
     applied: Cell<usize>,
+    /// How many layers lie below the upper one at most.
+    lowers_max: usize,
 }
 
 impl Layers {
@@ -114,7 +125,7 @@ impl Stack for Layers {
 
     fn lowers(&self) -> Vec<PathBuf> {
         let (_, lowers) = self.ids.split_last().unwrap_or((&self.ids[0], &[]));
-        lowers.iter().map(|id| self.driver.own_files(id)).collect()
+        lowers.iter().take(self.lowers_max).map(|id| self.driver.own_files(id)).collect()
     }
 
     fn commit(&mut self) -> Result<(), SubjectError> {
@@ -129,7 +140,8 @@ impl Stack for Layers {
     }
 
     fn frozen(&self) -> Option<&dyn Frozen> {
-        (self.ids.len() > 1).then_some(self)
+        // On a layer that is written to no tar can be laid.
+        (self.ids.len() > 1 && self.lowers_max > 1).then_some(self)
     }
 }
 
