@@ -139,6 +139,15 @@ fn lab_blocks_are_directives_and_other_blocks_are_refused() {
 }
 
 #[test]
+fn steps_for_the_model_are_kept_with_their_lines_and_where_they_come_from() {
+    let text = "---\nlaw: x\nseed: 7\n---\n# T\n\n```steps\n{\"a\":1}\n\n{\"b\":2}\n```\n";
+    let page = Page::parse("x.md", text).unwrap();
+    assert_eq!(page.model_steps, [(8, "{\"a\":1}".to_owned()), (10, "{\"b\":2}".to_owned())]);
+    assert_eq!((page.origin["law"].as_str(), page.origin["seed"].as_str()), ("x", "7"));
+    assert_eq!(page.steps().count(), 0, "a page may hold steps for the model only");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_its_line() {
     assert!(refused("out").contains("x.md:4: output before any command"));
     assert!(refused("# a\n#").contains("x.md:5: a prompt without a command"));
@@ -154,7 +163,7 @@ fn what_makes_no_sense_is_refused_with_its_line() {
     let front = Page::parse("x.md", "---\nsource: a\nneeds: b\n---\n# T\n").unwrap_err().to_string();
     assert!(
         front.contains(
-            "x.md:3: no key 'needs' with this value; there are source, targets, driver, checklist and `users: several`"
+            "x.md:3: no key 'needs' with this value; there are source, targets, driver, checklist, `users: several`, law"
         ),
         "{front}"
     );
