@@ -37,7 +37,7 @@ type Planted = (&'static str, Fault);
 const ELSEWHERE: [&str; 2] = ["readdir-says-what-lookup-says", "two-threads-see-old-or-new"];
 
 fn planted() -> Vec<Planted> {
-    let none = Fault::default();
+    let none = Fault::NONE;
     vec![
         ("applying-a-diff-gives-the-tree", Fault { tar: Some(|tar, _, _| without_last(&tar)), ..none }),
         ("changes-are-the-models", Fault { changes: Some(|changes| drop(changes.pop())), ..none }),
@@ -170,7 +170,7 @@ fn finds((name, fault): Planted) {
     let host = Host::probe(true);
     let all = subjects::all();
     let inner = all.iter().find(|subject| subject.name() == "layerlab-overlay2").unwrap();
-    let faulty = Faulty { inner: &**inner, fault };
+    let faulty = Faulty { inner: &**inner, promises: &**inner, fault };
     let place = tempfile::tempdir_in(memory()).unwrap();
     let laws = [law(name)];
     let campaign = Campaign { subject: &faulty, host: &host, laws: &laws, place: place.path().to_owned(), length: 40 };

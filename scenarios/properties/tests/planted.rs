@@ -5,22 +5,19 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use layerlab_model::errno::Errno;
-use layerlab_model::operation::{Answer, Operation, Replace, Step, Target, User};
-use layerlab_model::promises::Promises;
+use layerlab_model::operation::{Answer, Operation, Replace, Target, User};
 use layerlab_model::text::Text;
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::laws;
 use layerlab_properties::machine::Host;
-use layerlab_properties::perform::{Hands, Performer};
 use layerlab_properties::race;
 use layerlab_properties::readdir::{self, Entries, Opened};
-use layerlab_properties::subjects::{self, Stack, Subject, SubjectError};
+use layerlab_properties::subjects;
 use layerlab_scenarios::skip::skip;
 
 /// How many steps may be needed to show a fault.
@@ -32,110 +29,19 @@ const CASES_MAX: u64 = 2000;
 /// How many cases find nothing where nothing is wrong.
 const CASES_WITHOUT_A_FAULT: u64 = 300;
 
-/// Something done otherwise than asked: another step in its place, or none, which then seems to succeed.
-type Wrong = fn(&Step) -> Option<Vec<Operation>>;
-/// Something done in another way, with what it then says.
-type Instead = fn(&Step) -> Option<Result<Answer, Errno>>;
-/// Something done to the upper directory before it becomes a lower layer.
-type Spoil = fn(&Path);
+mod faulty;
 
-struct Faulty<'a> {
-    inner: &'a dyn Subject,
-    /// Whose promises it makes.
-    promises: &'a dyn Subject,
-    wrong: Wrong,
-    instead: Instead,
-    spoil: Spoil,
+use faulty::{Answers, Fault, Faulty, Instead, Spoil};
+
+const NOTHING: Fault = Fault::NONE;
+
+fn wrong(instead: Instead) -> Fault {
+    Fault { instead: Some(instead), ..Fault::NONE }
 }
 
-struct WrongHands {
-    inner: Performer,
-    wrong: Wrong,
-    instead: Instead,
+fn spoilt(committed: Spoil) -> Fault {
+    Fault { committed: Some(committed), ..Fault::NONE }
 }
-
-struct Spoilt {
-    inner: Box<dyn Stack>,
-    spoil: Spoil,
-}
-
-impl Subject for Faulty<'_> {
-    fn name(&self) -> String {
-        format!("faulty {}", self.inner.name())
-    }
-
-    fn promises(&self, host: &Host) -> Promises {
-        self.promises.promises(host)
-    }
-
-    fn refusal(&self, host: &Host) -> Option<String> {
-        self.inner.refusal(host)
-    }
-
-    fn hands(&self) -> Box<dyn Hands> {
-        Box::new(WrongHands { inner: Performer::default(), wrong: self.wrong, instead: self.instead })
-    }
-
-    fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
-        Ok(Box::new(Spoilt { inner: self.inner.begin(place)?, spoil: self.spoil }))
-    }
-}
-
-impl Hands for WrongHands {
-    fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
-        if let Some(answer) = (self.instead)(step) {
-            return answer;
-        }
-        match (self.wrong)(step) {
-            None => self.inner.step(step),
-            Some(instead) => {
-                for operation in instead {
-                    self.inner.step(&Step { user: step.user, operation })?;
-                }
-                Ok(Answer::Done)
-            }
-        }
-    }
-
-    fn close_all(&mut self) {
-        self.inner.close_all();
-    }
-}
-
-impl Stack for Spoilt {
-    fn mount(&mut self) -> Result<OwnedFd, SubjectError> {
-        self.inner.mount()
-    }
-
-    fn unmount(&mut self) -> Result<(), SubjectError> {
-        self.inner.unmount()
-    }
-
-    fn upper(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.upper()
-    }
-
-    fn lowers(&self) -> Vec<PathBuf> {
-        self.inner.lowers()
-    }
-
-    fn commit(&mut self) -> Result<(), SubjectError> {
-        if let Some(upper) = self.inner.upper() {
-            (self.spoil)(Path::new(&format!("/proc/self/fd/{}/", upper.as_raw_fd())));
-        }
-        self.inner.commit()
-    }
-}
-
-fn nothing_wrong(_: &Step) -> Option<Vec<Operation>> {
-    None
-}
-
-fn nothing_instead(_: &Step) -> Option<Result<Answer, Errno>> {
-    None
-}
-
-fn nothing_spoilt(_: &Path) {}
 
 /// Everything below `directory`, deepest first.
 fn below(directory: &Path) -> Vec<PathBuf> {
@@ -151,24 +57,18 @@ fn below(directory: &Path) -> Vec<PathBuf> {
 }
 
 /// The first failure of overlayfs with a fault; `None` when this machine cannot be asked.
-fn found(wrong: Wrong, spoil: Spoil) -> Option<Failure> {
-    found_in(["overlay"; 2], wrong, nothing_instead, spoil)
+fn found(fault: Fault) -> Option<Failure> {
+    found_in(["overlay"; 2], fault)
 }
 
 /// The same of the subject that is named first, which makes the promises of the second.
-fn found_in(subjects: [&str; 2], wrong: Wrong, instead: Instead, spoil: Spoil) -> Option<Failure> {
-    let failure = searched(subjects, wrong, instead, spoil, CASES_MAX)?;
+fn found_in(subjects: [&str; 2], fault: Fault) -> Option<Failure> {
+    let failure = searched(subjects, fault, CASES_MAX)?;
     Some(failure.expect("a fault that no case finds"))
 }
 
 /// The first failure in so many cases; the outer `None` when this machine cannot be asked.
-fn searched(
-    [inner, promises]: [&str; 2],
-    wrong: Wrong,
-    instead: Instead,
-    spoil: Spoil,
-    cases: u64,
-) -> Option<Option<Failure>> {
+fn searched([inner, promises]: [&str; 2], fault: Fault, cases: u64) -> Option<Option<Failure>> {
     if !rustix::process::geteuid().is_root() {
         skip("root", "faults are planted in overlay mounts");
         return None;
@@ -176,7 +76,7 @@ fn searched(
     let host = Host::probe(true);
     let all = subjects::all();
     let named = |name: &str| &**all.iter().find(|subject| subject.name() == name).unwrap();
-    let faulty = Faulty { inner: named(inner), promises: named(promises), wrong, instead, spoil };
+    let faulty = Faulty { inner: named(inner), promises: named(promises), fault };
     if let Some(reason) = faulty.promises.refusal(&host) {
         skip("root", &reason);
         return None;
@@ -200,8 +100,8 @@ fn searched(
     })
 }
 
-fn is_shown(name: &str, wrong: Wrong, spoil: Spoil) {
-    is_shown_of(name, found(wrong, spoil));
+fn is_shown(name: &str, fault: Fault) {
+    is_shown_of(name, found(fault));
 }
 
 fn is_shown_of(name: &str, failure: Option<Failure>) {
@@ -217,57 +117,57 @@ fn is_shown_in(steps_max: usize, name: &str, failure: Option<Failure>) {
 
 #[test]
 fn without_a_fault_nothing_is_found() {
-    let found = searched(["overlay"; 2], nothing_wrong, nothing_instead, nothing_spoilt, CASES_WITHOUT_A_FAULT);
+    let found = searched(["overlay"; 2], NOTHING, CASES_WITHOUT_A_FAULT);
     assert!(found.flatten().is_none_or(|failure| panic!("{failure:#?}")));
 }
 
 #[test]
 fn a_chmod_that_loses_a_bit() {
-    let wrong: Wrong = |step| match &step.operation {
+    let instead: Instead = |step| match &step.operation {
         Operation::Chmod { target, mode } => {
             Some(vec![Operation::Chmod { target: target.clone(), mode: mode & !0o4000 }])
         }
         _ => None,
     };
-    is_shown("chmod", wrong, nothing_spoilt);
+    is_shown("chmod", wrong(instead));
 }
 
 #[test]
 fn an_exchange_that_moves_one_way() {
-    let wrong: Wrong = |step| match &step.operation {
+    let instead: Instead = |step| match &step.operation {
         Operation::Rename { from, to, replace: Replace::Exchange } => {
             Some(vec![Operation::Rename { from: from.clone(), to: to.clone(), replace: Replace::Yes }])
         }
         _ => None,
     };
-    is_shown("exchange", wrong, nothing_spoilt);
+    is_shown("exchange", wrong(instead));
 }
 
 #[test]
 fn a_truncate_that_only_shortens() {
-    let wrong: Wrong = |step| match &step.operation {
+    let instead: Instead = |step| match &step.operation {
         Operation::Truncate { target: Target::Path(_), length: 4097.. } => Some(Vec::new()),
         _ => None,
     };
-    is_shown("truncate", wrong, nothing_spoilt);
+    is_shown("truncate", wrong(instead));
 }
 
 #[test]
 fn an_unlink_that_does_nothing() {
-    let wrong: Wrong = |step| matches!(step.operation, Operation::Unlink { .. }).then(Vec::new);
-    is_shown("unlink", wrong, nothing_spoilt);
+    let instead: Instead = |step| matches!(step.operation, Operation::Unlink { .. }).then(Vec::new);
+    is_shown("unlink", wrong(instead));
 }
 
 #[test]
 fn an_attribute_that_is_set_empty() {
-    let wrong: Wrong = |step| match &step.operation {
+    let instead: Instead = |step| match &step.operation {
         Operation::SetXattr { target, name, before, .. } if name.as_bytes().starts_with(b"user.") => {
             let (target, name) = (target.clone(), name.clone());
             Some(vec![Operation::SetXattr { target, name, value: Default::default(), before: *before }])
         }
         _ => None,
     };
-    is_shown("xattr", wrong, nothing_spoilt);
+    is_shown("xattr", wrong(instead));
 }
 
 /// A directory of which a name is lost after each seek.
@@ -296,14 +196,14 @@ fn as_model_says(result: Result<Answer, rustix::io::Errno>) -> Result<Answer, Er
 
 #[test]
 fn a_list_that_loses_a_name_when_it_is_read_again() {
-    let instead: Instead = |step| match (&step.operation, step.user) {
+    let answer: Answers = |step| match (&step.operation, step.user) {
         (Operation::List { path }, User::Root) => {
             let opened = Opened::open(path).map(|inner| Forgetful { inner, forgets: false });
             Some(as_model_says(opened.and_then(|mut forgetful| readdir::list(&mut forgetful))))
         }
         _ => None,
     };
-    let Some(failure) = found_in(["overlay"; 2], nothing_wrong, instead, nothing_spoilt) else { return };
+    let Some(failure) = found(Fault { answer: Some(answer), ..Fault::NONE }) else { return };
     assert!(failure.broken.findings[0].contains("read again"), "{:?}", failure.broken);
     is_shown_of("list", Some(failure));
 }
@@ -321,7 +221,7 @@ fn a_write_that_empties_the_file_for_a_moment() {
         fs::write(path, content).unwrap();
         Ok(())
     }
-    let instead: Instead = |step| match (&step.operation, step.user) {
+    let answer: Answers = |step| match (&step.operation, step.user) {
         (Operation::Race { path, letters, mode }, User::Root)
             if letters.as_bytes().len() == 1 && fs::metadata(path.to_string()).is_ok_and(|meta| meta.len() > 1) =>
         {
@@ -329,7 +229,7 @@ fn a_write_that_empties_the_file_for_a_moment() {
         }
         _ => None,
     };
-    let Some(failure) = found_in(["overlay"; 2], nothing_wrong, instead, nothing_spoilt) else { return };
+    let Some(failure) = found(Fault { answer: Some(answer), ..Fault::NONE }) else { return };
     assert!(failure.broken.findings[0].contains("a reader saw 0 bytes"), "{:?}", failure.broken);
     is_shown_of("race", Some(failure));
 }
@@ -341,7 +241,7 @@ fn a_commit_that_forgets_access_control_lists() {
             let _ = rustix::fs::removexattr(&path, layerlab_model::acl::ACCESS);
         }
     };
-    is_shown("lists", nothing_wrong, spoil);
+    is_shown("lists", spoilt(spoil));
 }
 
 #[test]
@@ -354,7 +254,7 @@ fn a_commit_that_forgets_whiteouts() {
             }
         }
     };
-    is_shown("whiteouts", nothing_wrong, spoil);
+    is_shown("whiteouts", spoilt(spoil));
 }
 
 #[test]
@@ -364,7 +264,7 @@ fn a_commit_that_forgets_opaque_marks() {
             let _ = rustix::fs::lremovexattr(&path, "trusted.overlay.opaque");
         }
     };
-    is_shown_in(STEPS_TO_MISS_A_MARK, "opaque", found(nothing_wrong, spoil));
+    is_shown_in(STEPS_TO_MISS_A_MARK, "opaque", found(spoilt(spoil)));
 }
 
 #[test]
@@ -377,7 +277,7 @@ fn a_commit_that_forgets_the_sticky_bit() {
             }
         }
     };
-    is_shown("sticky", nothing_wrong, spoil);
+    is_shown("sticky", spoilt(spoil));
 }
 
 #[test]
@@ -387,7 +287,7 @@ fn a_commit_that_forgets_capabilities() {
             let _ = rustix::fs::lremovexattr(&path, "security.capability");
         }
     };
-    is_shown("capabilities", nothing_wrong, spoil);
+    is_shown("capabilities", spoilt(spoil));
 }
 
 #[test]
@@ -403,7 +303,7 @@ fn a_commit_that_breaks_links() {
             }
         }
     };
-    is_shown("links", nothing_wrong, spoil);
+    is_shown("links", spoilt(spoil));
 }
 
 #[test]
@@ -415,20 +315,17 @@ fn a_commit_that_empties_files() {
             }
         }
     };
-    is_shown("contents", nothing_wrong, spoil);
+    is_shown("contents", spoilt(spoil));
 }
 
 #[test]
 fn an_index_that_is_not_there() {
-    is_shown_of("index", found_in(["overlay", "overlay-index"], nothing_wrong, nothing_instead, nothing_spoilt));
+    is_shown_of("index", found_in(["overlay", "overlay-index"], NOTHING));
 }
 
 #[test]
 fn a_copy_up_that_takes_the_content_along() {
-    is_shown_of(
-        "metacopy",
-        found_in(["overlay-redirect", "overlay-metacopy"], nothing_wrong, nothing_instead, nothing_spoilt),
-    );
+    is_shown_of("metacopy", found_in(["overlay-redirect", "overlay-metacopy"], NOTHING));
 }
 
 #[test]
@@ -438,7 +335,7 @@ fn a_commit_that_forgets_where_content_lies() {
             let _ = rustix::fs::lremovexattr(&path, "trusted.overlay.metacopy");
         }
     };
-    is_shown_of("content below", found_in(["overlay-metacopy"; 2], nothing_wrong, nothing_instead, spoil));
+    is_shown_of("content below", found_in(["overlay-metacopy"; 2], spoilt(spoil)));
 }
 
 /// Where layers can lie on most machines: a file system that can be an overlay's upper one.

@@ -1,7 +1,7 @@
 //! A subject with a fault planted for the occasion: in what is done, in what lies on disk, or in what is told of its layers.
 
 use std::cell::Cell;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use layerlab_model::errno::Errno;
@@ -13,19 +13,27 @@ use layerlab_properties::perform::Hands;
 use layerlab_properties::subjects::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar};
 
 /// Other operations than a step's.
-type Instead = fn(&Step) -> Option<Vec<Operation>>;
+pub type Instead = fn(&Step) -> Option<Vec<Operation>>;
+/// What is said in place of doing a step.
+pub type Answers = fn(&Step) -> Option<Result<Answer, Errno>>;
+/// Something done to the upper directory.
+pub type Spoil = fn(&Path);
 /// Other changes than there are.
 type Told = fn(&mut Vec<(char, Text)>);
 /// Other tars than there are.
 type Sent = fn(&[Tar], Order) -> Vec<Tar>;
 
 /// What is wrong; nothing, where nothing is said.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Fault {
+    /// A step is done in another way, which says itself what came of it.
+    pub answer: Option<Answers>,
     /// Other operations are done in place of a step.
     pub instead: Option<Instead>,
     /// Something is done after a step was refused.
     pub when_refused: Option<fn(&Step) -> Option<Operation>>,
+    /// Something happens to the upper directory before it becomes a lower layer.
+    pub committed: Option<Spoil>,
     /// Something happens to the disk while nothing is mounted.
     pub unmounted: Option<fn(&dyn Stack)>,
     /// Another tar is given; the number says how many were written before.
@@ -36,10 +44,26 @@ pub struct Fault {
     pub elsewhere: Option<Sent>,
 }
 
+impl Fault {
+    /// Nothing is wrong.
+    pub const NONE: Fault = Fault {
+        answer: None,
+        instead: None,
+        when_refused: None,
+        committed: None,
+        unmounted: None,
+        tar: None,
+        changes: None,
+        elsewhere: None,
+    };
+}
+
 /// The subject.
 pub struct Faulty<'a> {
     /// Who does everything else.
     pub inner: &'a dyn Subject,
+    /// Whose promises it makes.
+    pub promises: &'a dyn Subject,
     /// What is wrong.
     pub fault: Fault,
 }
@@ -50,7 +74,7 @@ impl Subject for Faulty<'_> {
     }
 
     fn promises(&self, host: &Host) -> Promises {
-        self.inner.promises(host)
+        self.promises.promises(host)
     }
 
     fn refusal(&self, host: &Host) -> Option<String> {
@@ -73,6 +97,9 @@ struct WrongHands {
 
 impl Hands for WrongHands {
     fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
+        if let Some(answer) = self.fault.answer.and_then(|answer| answer(step)) {
+            return answer;
+        }
         if let Some(instead) = self.fault.instead.and_then(|instead| instead(step)) {
             for operation in instead {
                 self.inner.step(&Step { user: step.user, operation })?;
@@ -119,6 +146,9 @@ impl Stack for Spoilt {
     }
 
     fn commit(&mut self) -> Result<(), SubjectError> {
+        if let (Some(spoil), Some(upper)) = (self.fault.committed, self.inner.upper()) {
+            spoil(Path::new(&format!("/proc/self/fd/{}/", upper.as_raw_fd())));
+        }
         self.inner.commit()
     }
 
