@@ -26,7 +26,7 @@ pub fn kept(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize>
     let mut still = 0;
     let is_watched = |law: &str| campaign.laws.iter().any(|watching| watching.name() == law);
     let is_meant =
-        |kept: &Counterexample| kept.backing == backing.to_string() && kept.law.as_deref().is_none_or(is_watched);
+        |kept: &Counterexample| kept.is_of(backing, campaign.host) && kept.law.as_deref().is_none_or(is_watched);
     for (path, kept) in kept.iter().filter(|(_, kept)| is_meant(kept)) {
         let replayed = replay(campaign, &kept.steps).with_context(|| path.display().to_string())?;
         match replayed {
@@ -39,7 +39,8 @@ pub fn kept(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize>
             }
             Ok(()) => {
                 println!("holds now: {} ({}), forgotten", kept.law.as_deref().unwrap_or("goes on"), path.display());
-                std::fs::remove_file(path)?;
+                // Another process may have been first.
+                let _ = std::fs::remove_file(path);
                 for extension in ["sh", "md"] {
                     let _ = std::fs::remove_file(path.with_extension(extension));
                 }

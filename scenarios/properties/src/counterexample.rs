@@ -13,6 +13,9 @@ use layerlab_model::text::Text;
 use layerlab_scenarios::lab::prepare::cache;
 use serde::{Deserialize, Serialize};
 
+use crate::backing::Backing;
+use crate::machine::Host;
+
 /// What is kept of a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counterexample {
@@ -22,6 +25,9 @@ pub struct Counterexample {
     pub subject: String,
     /// What its layers lay on.
     pub backing: String,
+    /// Whether root was not the first user namespace's.
+    #[serde(default)]
+    pub rootless: bool,
     /// The kernel it was found on.
     pub kernel: String,
     /// What it was drawn from.
@@ -65,12 +71,18 @@ pub struct Kept {
 }
 
 impl Counterexample {
+    /// Whether it was found on such a file system, with as many privileges.
+    pub fn is_of(&self, backing: &Backing, host: &Host) -> bool {
+        self.backing == backing.to_string() && self.rootless != host.promises().first_namespace
+    }
+
     /// Writes JSON, script and page into [`directory`]; `mount_options` are overlayfs's, none for a plain directory; `datadir+` as the
     /// last of them says that the content of each layer is in a data-only layer.
     pub fn keep(&self, mount_options: Option<&str>) -> io::Result<Kept> {
         let directory = directory(&self.subject);
         fs::create_dir_all(&directory)?;
-        let stem = format!("{}-{}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
+        let backing = self.backing.replace('/', "-");
+        let stem = format!("{}-{}-{backing}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
         let path = |extension: &str| directory.join(format!("{stem}.{extension}"));
         fs::write(path("json"), serde_json::to_string_pretty(self)?)?;
         fs::write(path("sh"), self.script(mount_options))?;

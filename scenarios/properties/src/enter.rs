@@ -14,8 +14,7 @@ use nix::unistd::{ForkResult, fork};
 pub fn in_namespaces(rootless: bool, body: impl FnOnce(UserMap) -> u8) -> anyhow::Result<u8> {
     let is_root = nix::unistd::geteuid().is_root();
     if is_root && !rootless {
-        unshare(CloneFlags::CLONE_NEWNS).context("cannot have mounts of its own")?;
-        keep_mounts_to_ourselves()?;
+        own_mounts()?;
         return Ok(body(UserMap::Whole));
     }
     let map = UserMap::best();
@@ -52,6 +51,12 @@ pub fn in_namespaces(rootless: bool, body: impl FnOnce(UserMap) -> u8) -> anyhow
             std::process::exit(i32::from(body(map)));
         }
     }
+}
+
+/// Gives the calling thread mounts of its own, which end with it and show nowhere else.
+pub fn own_mounts() -> anyhow::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("cannot have mounts of its own")?;
+    keep_mounts_to_ourselves()
 }
 
 fn keep_mounts_to_ourselves() -> anyhow::Result<()> {

@@ -256,8 +256,9 @@ fn chosen(wanted: &[String]) -> anyhow::Result<Vec<&'static dyn Law>> {
 }
 
 fn fresh_seed() -> u64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    now.as_secs() % 1_000_000_000
+    // Each state has keys of its own: the standard library's random numbers.
+    let random = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), 0);
+    random % 1_000_000_000_000
 }
 
 /// The cases of one thread; it stops at the first that breaks a law.
@@ -290,6 +291,7 @@ fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow
         law: broken.law.map(str::to_owned),
         subject: campaign.subject.name(),
         backing: backing.to_string(),
+        rootless: !campaign.host.promises().first_namespace,
         kernel: campaign.host.kernel.clone(),
         seed: *seed,
         steps: steps.clone(),

@@ -24,8 +24,8 @@ pub fn write(file: BorrowedFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
     unsafe {
         let memory = mmap(ptr::null_mut(), length, ProtFlags::WRITE, MapFlags::SHARED, file, start)?;
         ptr::copy_nonoverlapping(bytes.as_ptr(), memory.cast::<u8>().add(skipped), bytes.len());
-        msync(memory, length, MsyncFlags::SYNC)?;
-        munmap(memory, length)
+        let synced = msync(memory, length, MsyncFlags::SYNC);
+        munmap(memory, length).and(synced)
     }
 }
 

@@ -10,6 +10,9 @@ use layerlab_model::union::{Mark, Through, Union};
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+/// What is listed and cannot be looked up.
+pub const NOT_THERE: char = '?';
+
 /// Longest list of names of extended attributes, and longest value, that the kernel gives.
 const XATTR_BYTES_MAX: usize = 64 << 10;
 
@@ -198,7 +201,10 @@ fn at(path: &Text) -> &[u8] {
 }
 
 fn facts(path: &Text, names: &mut [u8]) -> Result<Facts, Errno> {
-    let stat = fs::statat(CWD, at(path), AtFlags::SYMLINK_NOFOLLOW)?;
+    let stat = match fs::statat(CWD, at(path), AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => return Ok(Facts { kind: NOT_THERE, ..whiteout() }),
+        stat => stat?,
+    };
     let device = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::CharacterDevice if device == (0, 0) => return Ok(whiteout()),
@@ -455,6 +461,7 @@ fn word(kind: char) -> &'static str {
         'c' => "a character device",
         'b' => "a block device",
         'w' => "a whiteout",
+        NOT_THERE => "a name of nothing",
         _ => "something unknown",
     }
 }

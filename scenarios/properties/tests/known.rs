@@ -67,9 +67,7 @@ fn told(
     steps: &[Step],
 ) -> Option<(Failure, String)> {
     let search = || -> Result<(Failure, String), String> {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
-        let ours = rustix::mount::MountPropagationFlags::PRIVATE | rustix::mount::MountPropagationFlags::REC;
-        rustix::mount::mount_change("/", ours).unwrap();
+        layerlab_properties::enter::own_mounts().unwrap();
         prepare_thread().unwrap();
         let place = match backing.make() {
             Err(BackingError::Unavailable { reason, .. }) => return Err(reason),

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use layerlab_properties::campaign::Counts;
-use layerlab_properties::stores::case::{Campaign, Failure};
+use layerlab_properties::stores::case::{Begin, Campaign, Failure};
 use layerlab_properties::stores::{EngineShop, Shop, laws};
 use layerlab_properties::subjects::SubjectError;
 use layerlab_scenarios::skip::skip;
@@ -25,6 +25,8 @@ struct Faulty {
     spoil: Spoil,
     /// What is done to an archive that is saved.
     garble: fn(Vec<u8>) -> Vec<u8>,
+    /// Whether a commit forgets what was changed.
+    forgets: bool,
 }
 
 impl Shop for Faulty {
@@ -47,7 +49,7 @@ impl Shop for Faulty {
     }
 
     fn commit(&mut self, name: &str, content: Option<&[u8]>, new: &str) -> Result<(), SubjectError> {
-        self.inner.commit(name, content, new)?;
+        self.inner.commit(name, content.filter(|_| !self.forgets), new)?;
         (self.spoil)(&*self.inner);
         Ok(())
     }
@@ -89,13 +91,17 @@ fn found(driver: &'static str, spoil: Spoil, garble: fn(Vec<u8>) -> Vec<u8>) -> 
     }
     let begin = |place: &Path| {
         let inner = Box::new(EngineShop::open(place, driver)?);
-        Ok(Box::new(Faulty { inner, spoil, garble }) as Box<dyn Shop>)
+        Ok(Box::new(Faulty { inner, spoil, garble, forgets: false }) as Box<dyn Shop>)
     };
+    first_failure(&begin)
+}
+
+fn first_failure(begin: &Begin<'_>) -> Option<Option<Failure>> {
     std::thread::scope(|scope| {
         let search = || {
-            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS | nix::sched::CloneFlags::CLONE_FS).unwrap();
+            layerlab_properties::enter::own_mounts().unwrap();
             let place = tempfile::tempdir_in(memory()).unwrap();
-            let campaign = Campaign { begin: &begin, laws: &laws::ALL, place: place.path().to_owned(), length: 12 };
+            let campaign = Campaign { begin, laws: &laws::ALL, place: place.path().to_owned(), length: 12 };
             let mut counts = Counts::default();
             Some((1..16).find_map(|seed| campaign.run(seed, &mut counts).err()))
         };
@@ -130,6 +136,21 @@ fn layers(shop: &dyn Shop) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     found.sort();
     found
+}
+
+#[test]
+fn a_commit_that_forgets_the_change() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("root", "images with files of root are loaded");
+    }
+    let begin = |place: &Path| {
+        let inner = Box::new(EngineShop::open(place, "vfs")?);
+        let (spoil, garble): (Spoil, _) = (nothing_spoilt, as_it_is);
+        Ok(Box::new(Faulty { inner, spoil, garble, forgets: true }) as Box<dyn Shop>)
+    };
+    let failure = first_failure(&begin).flatten().expect("a fault that no case finds");
+    assert_eq!(failure.broken.law, Some("commits-hold-the-change"), "{failure:#?}");
+    assert!(failure.acts.len() <= ACTS_MAX, "{failure:#?}");
 }
 
 #[test]

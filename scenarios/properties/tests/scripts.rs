@@ -10,6 +10,7 @@ use std::process::Command;
 use layerlab_model::operation::{Operation, Step};
 use layerlab_properties::case::{Case, prepare_thread};
 use layerlab_properties::counterexample::Counterexample;
+use layerlab_properties::enter::own_mounts;
 use layerlab_properties::generate::{Generator, Weights};
 use layerlab_properties::machine::Host;
 use layerlab_properties::subjects::{self, Subject};
@@ -26,6 +27,7 @@ fn script_of(subject: &dyn Subject, steps: Vec<Step>) -> String {
         law: Some("none".into()),
         subject: subject.name(),
         backing: "tmpfs".into(),
+        rootless: false,
         kernel: String::new(),
         seed: 0,
         steps,
@@ -61,7 +63,7 @@ fn comes_out_the_same(name: impl Into<String>, cases: u64) {
         return skip("root", "the script of a counterexample mounts");
     }
     let search = move || {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+        own_mounts().unwrap();
         let own = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", own).unwrap();
         prepare_thread().unwrap();

@@ -1,4 +1,4 @@
-//! `merged tree = model's tree` with 1, 2, 127, 128, 129 and 500 layers below the upper one, each with a change of its own: after a
+//! `merged tree = model's tree` with 1, 2, 127, 128, 129 and 500 layers below the upper one, one step each: after a
 //! remount and when the case ends. 500 is what the kernel takes (`OVL_MAX_STACK` of `fs/overlayfs/params.h`); around 128 Docker and
 //! others have had limits of their own. Cases are that deep only when this law is held alone.
 //!

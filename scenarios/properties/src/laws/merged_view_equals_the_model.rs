@@ -1,6 +1,6 @@
 //! `result(step) = model(step)` and `merged tree = model's tree`, after every step: type, mode, owner, time, content, xattrs,
 //! number of names, and which names are one file. A time that no step changes stays the same to the nanosecond, through copy-up,
-//! commit and remount.
+//! commit and remount. That a step moves a time is not asked: a reading of the clock may be any time when it is seen first.
 //!
 //! Checklist: DL-01, DL-02, DL-03, CU-01, CU-03, CU-04, CU-05, CU-06~, CU-07, CU-08, CU-09~, CU-15, CU-16~, CU-19
 //! Checklist: XA-01~, XA-03~, XA-05~, XA-06, HL-01, HL-02, HL-03~, HL-12, HL-13, WH-03, WH-04, WH-05~, WH-06, OP-06

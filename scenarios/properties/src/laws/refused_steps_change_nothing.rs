@@ -7,7 +7,7 @@ use layerlab_model::operation::Operation;
 
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;
-use crate::tree::{self, Inodes};
+use crate::tree::{self, Inodes, Tree};
 
 pub static LAW: Refused = Refused;
 
@@ -37,12 +37,16 @@ impl Watch for Watching {
         // A redirect that would be too long is noticed when everything else is done (`ovl_set_redirect` of `fs/overlayfs/dir.c`).
         let is_too_long = promises.content_stays_below && moves && moment.actual == Err(Errno::XDEV);
         let copies_up = promises.refused_xattrs_copy_up && is_xattr || is_too_long;
-        let prepares = promises.refused_renames_prepare && matches!(operation, Operation::Rename { .. });
-        let merged = match copies_up {
-            // A copy-up by itself shows nowhere but in the number of names of a file that had several.
-            true => Vec::new(),
-            false => tree::changes(&moment.before.merged, &moment.after.merged, Inodes::Compared),
+        let is_full = matches!(moment.actual, Err(Errno::NOTEMPTY | Errno::EXIST));
+        let prepares = promises.refused_renames_prepare && matches!(operation, Operation::Rename { .. }) && is_full;
+        // A copy-up by itself shows nowhere but in the number of names of a file that had several, and its inode.
+        let (names, inodes) = if copies_up { (0, Inodes::Ignored) } else { (1, Inodes::Compared) };
+        let shown = |tree: &Tree| {
+            let mut tree = tree.clone();
+            tree.values_mut().for_each(|facts| facts.links *= names);
+            tree
         };
+        let merged = tree::changes(&shown(&moment.before.merged), &shown(&moment.after.merged), inodes);
         let upper = match (&moment.before.upper, &moment.after.upper) {
             (Some(before), Some(after)) if !copies_up && !prepares => tree::changes(before, after, Inodes::Compared),
             _ => Vec::new(),

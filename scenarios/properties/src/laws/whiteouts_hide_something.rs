@@ -1,5 +1,5 @@
 //! `whiteout(path) ⇒ path ∈ tree below`: a layer takes away nothing that is not there, once, and not where an opaque directory has
-//! taken it away already (OCI image-spec, `layer.md`, "Whiteouts").
+//! taken it away already: our own rule for what is written; readers take more (OCI image-spec, `layer.md`, "Whiteouts").
 //!
 //! Checklist: DF-10
 

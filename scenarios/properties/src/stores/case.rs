@@ -9,7 +9,7 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 
 use super::laws::Law;
 use super::shelf::Shelf;
-use super::{Act, Carried, Moment, Shop, archive};
+use super::{Act, Carried, Done, Made, Moment, Shop, archive};
 use crate::campaign::{Broken, Counts};
 use crate::shrink::shortest;
 use crate::subjects::SubjectError;
@@ -69,10 +69,11 @@ impl Campaign<'_> {
         };
         let mut watches: Vec<_> = self.laws.iter().map(|law| (law.name(), law.watch())).collect();
         let mut look = |case: &mut Case, act: &Act| -> Result<(), Broken> {
-            let carried = case.act(act)?;
+            let Done { is_done, carried, made } = case.act(act)?;
+            counts.count(act.word(), if is_done { "ok" } else { "no image" });
             let shelf = case.shelf().map_err(cannot)?;
             case.learn(act, &shelf);
-            let moment = Moment { act, model: &case.model, shelf: &shelf, carried };
+            let moment = Moment { act, model: &case.model, shelf: &shelf, carried, made };
             for (law, watch) in &mut watches {
                 watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
             }
@@ -80,7 +81,6 @@ impl Campaign<'_> {
         };
         look(&mut case, &Act::Reopen)?;
         for act in acts {
-            counts.count(act.word(), "ok");
             look(&mut case, act)?;
         }
         while !case.names.is_empty() {
@@ -138,7 +138,8 @@ impl Case {
     }
 
     /// Does one act on the store; without an image to do it to, nothing.
-    fn act(&mut self, act: &Act) -> Result<Option<Carried>, Broken> {
+    fn act(&mut self, act: &Act) -> Result<Done, Broken> {
+        let mut done = Done { is_done: true, ..Done::default() };
         match act {
             Act::Load { layers } => {
                 let name = self.new_name();
@@ -148,31 +149,43 @@ impl Case {
                 self.model.add(&id, &diff_ids, None, &name);
             }
             Act::Commit { image, letter } => {
-                let Some(name) = self.image(*image) else { return Ok(None) };
+                let Some(name) = self.image(*image) else { return Ok(Done::default()) };
                 let content = letter.map(|letter| archive::layer(&[("new", &letter.to_string())]));
                 let content = content.transpose().map_err(cannot)?;
                 let new = self.new_name();
                 self.shop.commit(&name, content.as_deref(), &new).map_err(cannot)?;
+                let new = self.trees(&name, &new)?;
+                done.made = Some(Made { trees: new, new: letter.map(|letter| letter.to_string().into_bytes()) });
             }
             Act::Flatten { image } => {
-                let Some(name) = self.image(*image) else { return Ok(None) };
+                let Some(name) = self.image(*image) else { return Ok(Done::default()) };
                 let tar = self.shop.export(&name).map_err(cannot)?;
                 let new = self.new_name();
                 self.shop.import(&tar, &new).map_err(cannot)?;
+                done.made = Some(Made { trees: self.trees(&name, &new)?, new: None });
             }
             Act::Carry { image } => {
-                let Some(name) = self.image(*image) else { return Ok(None) };
-                return self.carry(&name).map(Some);
+                let Some(name) = self.image(*image) else { return Ok(Done::default()) };
+                done.carried = Some(self.carry(&name)?);
             }
             Act::Remove { image } => {
-                let Some(name) = self.image(*image) else { return Ok(None) };
+                let Some(name) = self.image(*image) else { return Ok(Done::default()) };
                 self.shop.remove(&name).map_err(cannot)?;
                 self.names.retain(|known| *known != name);
                 self.model.remove(&name);
             }
             Act::Reopen => self.shop.reopen().map_err(cannot)?,
         }
-        Ok(None)
+        Ok(done)
+    }
+
+    /// Everything in a container of each image.
+    fn trees(&mut self, one: &str, other: &str) -> Result<[Vec<archive::Content>; 2], Broken> {
+        let mut tree = |name: &str| {
+            let tar = self.shop.export(name).map_err(cannot)?;
+            archive::contents(&tar).map_err(cannot)
+        };
+        Ok([tree(one)?, tree(other)?])
     }
 
     /// Takes an image whose ID the engine chose into the model: as its configuration on the shelf tells.

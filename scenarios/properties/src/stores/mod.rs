@@ -114,6 +114,27 @@ pub struct Moment<'a> {
     pub shelf: &'a shelf::Shelf,
     /// What became of an image that was carried.
     pub carried: Option<Carried>,
+    /// What an image that was made of another has.
+    pub made: Option<Made>,
+}
+
+/// An image that was made of another.
+pub struct Made {
+    /// Everything in a container of the other, and of the new one.
+    pub trees: [Vec<archive::Content>; 2],
+    /// What the file `new` was given; nothing, where none was made.
+    pub new: Option<Vec<u8>>,
+}
+
+/// What an act did beside what is on disk.
+#[derive(Default)]
+pub struct Done {
+    /// Whether there was an image to do it to.
+    pub is_done: bool,
+    /// What became of an image that was carried.
+    pub carried: Option<Carried>,
+    /// What an image that was made of another has.
+    pub made: Option<Made>,
 }
 
 /// An image that was saved and loaded elsewhere.

@@ -7,7 +7,7 @@
 
 use layerlab_model::store::{chain_ids, digest};
 
-use super::{Law, Moment, Watch};
+use super::{Law, Moment, Watch, is_engines};
 use crate::laws::{Verdict, verdict};
 use crate::stores::Carried;
 
@@ -54,9 +54,6 @@ impl Watch for Watching {
     }
 }
 
-/// What an engine puts into every container when it is made (moby's `daemon/initlayer`).
-const ENGINES: [&[u8]; 5] = [b".dockerenv", b"dev", b"etc", b"proc", b"sys"];
-
 /// What an image lost on its way.
 fn lost(carried: &Carried, moment: &Moment<'_>) -> Vec<String> {
     let id = &carried.id;
@@ -70,7 +67,6 @@ fn lost(carried: &Carried, moment: &Moment<'_>) -> Vec<String> {
         found.push(format!("{id} has the layers {diff_ids:?}, its archive the tars {:?}", carried.layers));
     }
     let [here, there] = &carried.trees;
-    let is_engines = |path: &[u8]| path.split(|byte| *byte == b'/').next().is_some_and(|top| ENGINES.contains(&top));
     let changed = here.iter().filter(|one| !is_engines(one.path.as_bytes()) && !there.contains(one));
     found.extend(changed.map(|one| format!("{} of a container of {id} is another where it was loaded", one.path)));
     if here.len() != there.len() {

@@ -39,6 +39,11 @@ impl Watch for Watching {
         if wanted != images {
             found.push(format!("the images are {images:?}, should be {wanted:?}"));
         }
+        let names = moment.model.names();
+        let actual: BTreeMap<&str, &String> = moment.shelf.names.iter().map(|(name, id)| (name.as_str(), id)).collect();
+        if names != actual {
+            found.push(format!("the names are {actual:?}, should be {names:?}"));
+        }
         let reached: BTreeSet<&String> = moment.shelf.layers.values().map(|layer| &layer.cache_id).collect();
         let directories: BTreeSet<&String> = moment.shelf.directories.iter().collect();
         let lost = reached.difference(&directories).map(|id| format!("the directory {id} of a layer is gone"));
