@@ -22,7 +22,8 @@ fn replay(campaign: &Campaign<'_>, steps: &[Step]) -> anyhow::Result<Result<(), 
 
 /// Runs what failed before on this subject and backing; how many still fail. What holds now is forgotten.
 pub fn kept(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize> {
-    let kept = counterexample::kept(&campaign.subject.name()).context("cannot read what failed before")?;
+    let kept =
+        counterexample::kept::<Counterexample>(&campaign.subject.name()).context("cannot read what failed before")?;
     let mut still = 0;
     let is_watched = |law: &str| campaign.laws.iter().any(|watching| watching.name() == law);
     let is_meant =

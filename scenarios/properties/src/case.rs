@@ -14,7 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use crate::machine::Host;
 use crate::mount_line;
 use crate::perform::Hands;
-use crate::subjects::{Frozen, Stack, Subject, SubjectError};
+use crate::subjects::{Diff, Frozen, Stack, Subject, SubjectError, Tar};
 use crate::tree::{self, Tree};
 
 /// A case that cannot go on, whatever the laws say.
@@ -52,6 +52,18 @@ impl Outside<'_> {
         let answer = question(self.frozen);
         become_root(self.merged).map_err(finding)?;
         answer.map_err(finding)
+    }
+}
+
+impl Outside<'_> {
+    /// The tar of the layer that was frozen last, written anew.
+    pub fn newest_tar(&self, diff: Diff) -> Result<Tar, Vec<String>> {
+        self.ask(|frozen| Ok(frozen.tar(frozen.depth() - 1, diff)?))
+    }
+
+    /// The tree that this tar gives on what lies below that layer.
+    pub fn applied(&self, tar: &Tar) -> Result<Tree, Vec<String>> {
+        self.ask(|frozen| Ok(tree::of_disk(frozen.applied(tar)?.tree)?))
     }
 }
 

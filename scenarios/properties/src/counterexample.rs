@@ -11,6 +11,7 @@ use layerlab_model::operation::{Access, Allocate, Before, Flags, Operation, Repl
 use layerlab_model::process::OTHER_ID;
 use layerlab_model::text::Text;
 use layerlab_scenarios::lab::prepare::cache;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::backing::Backing;
@@ -44,7 +45,7 @@ pub fn directory(subject: &str) -> PathBuf {
 }
 
 /// What is kept of a subject, sorted by file name. A file that is none of ours is passed over.
-pub fn kept(subject: &str) -> io::Result<Vec<(PathBuf, Counterexample)>> {
+pub fn kept<T: DeserializeOwned>(subject: &str) -> io::Result<Vec<(PathBuf, T)>> {
     let entries = match fs::read_dir(directory(subject)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,

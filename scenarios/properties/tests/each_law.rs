@@ -23,8 +23,10 @@ use layerlab_properties::subjects::{self, Diff, Order, Stack, Tar};
 use layerlab_scenarios::skip::skip;
 
 mod faulty;
+mod memory;
 
 use faulty::{Fault, Faulty};
+use memory::memory;
 
 /// How many steps may be needed to show a fault.
 const STEPS_MAX: usize = 6;
@@ -220,10 +222,4 @@ fn every_law_has_a_fault() {
     let planted: BTreeSet<&str> = planted().iter().map(|(name, _)| *name).collect();
     let without = laws::ALL.iter().map(|law| law.name()).find(|name| !planted.contains(name));
     assert_eq!(without, None);
-}
-
-/// Where layers can lie on most machines: a file system that can be an overlay's upper one.
-fn memory() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }

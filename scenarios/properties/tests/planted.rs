@@ -31,8 +31,10 @@ const CASES_MAX: u64 = 2000;
 const CASES_WITHOUT_A_FAULT: u64 = 300;
 
 mod faulty;
+mod memory;
 
 use faulty::{Answers, Fault, Faulty, Instead, Spoil};
+use memory::memory;
 
 const NOTHING: Fault = Fault::NONE;
 
@@ -337,10 +339,4 @@ fn a_commit_that_forgets_where_content_lies() {
         }
     };
     is_shown_of("content below", found_in(["overlay-metacopy"; 2], spoilt(spoil)));
-}
-
-/// Where layers can lie on most machines: a file system that can be an overlay's upper one.
-fn memory() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }

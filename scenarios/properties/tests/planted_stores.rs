@@ -14,6 +14,10 @@ use layerlab_properties::stores::{EngineShop, Shop, laws};
 use layerlab_properties::subjects::SubjectError;
 use layerlab_scenarios::skip::skip;
 
+mod memory;
+
+use memory::memory;
+
 /// How many acts may be needed to show a fault.
 const ACTS_MAX: usize = 4;
 
@@ -203,10 +207,4 @@ fn an_archive_with_another_configuration() {
         archive
     };
     is_shown("ids-survive-every-journey", nothing_spoilt, garble);
-}
-
-/// Where layers can lie on most machines: a file system that can be an overlay's upper one.
-fn memory() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }

@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::path::PathBuf;
 use std::process::Command;
 
 use layerlab_model::operation::{Operation, Step};
@@ -15,6 +14,10 @@ use layerlab_properties::generate::{Generator, Weights};
 use layerlab_properties::machine::Host;
 use layerlab_properties::subjects::{self, Subject};
 use layerlab_scenarios::skip::skip;
+
+mod memory;
+
+use memory::memory;
 use rustix::mount::MountPropagationFlags;
 
 const CASES: u64 = 12;
@@ -113,10 +116,4 @@ fn steps_come_out_the_same_with_other_mount_options() {
     for subject in all.iter().filter(|subject| is_bare(&subject.name())) {
         comes_out_the_same(subject.name(), CASES_OF_OPTIONS);
     }
-}
-
-/// Where layers can lie on most machines: a file system that can be an overlay's upper one.
-fn memory() -> PathBuf {
-    let memory = PathBuf::from("/dev/shm");
-    if memory.is_dir() { memory } else { std::env::temp_dir() }
 }

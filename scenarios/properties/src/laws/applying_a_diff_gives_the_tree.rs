@@ -9,7 +9,7 @@ use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::Diff;
 use crate::tar;
-use crate::tree::{self, Tree};
+use crate::tree::Tree;
 
 pub static LAW: Applying = Applying;
 
@@ -41,10 +41,7 @@ impl Watch for Watching {
         }
         let (tree, below) = (&moment.before.merged, std::mem::replace(&mut self.below, moment.before.merged.clone()));
         let Some(frozen) = &moment.frozen else { return Ok(()) };
-        let applied = frozen.ask(|frozen| {
-            let tar = frozen.tar(frozen.depth() - 1, Diff::Own)?;
-            Ok(tree::of_disk(frozen.applied(&tar)?.tree)?)
-        })?;
+        let applied = frozen.applied(&frozen.newest_tar(Diff::Own)?)?;
         let found = tar::differences(&[&below, tree], &applied, sight(moment));
         verdict(found.iter().map(|difference| format!("applied: {difference}")))
     }

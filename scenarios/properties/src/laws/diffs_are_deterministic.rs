@@ -35,10 +35,7 @@ impl Watch for Watching {
         let Some(frozen) = moment.frozen.as_ref().filter(|_| moment.step.operation == Operation::Commit) else {
             return Ok(());
         };
-        let (once, again) = frozen.ask(|frozen| {
-            let newest = frozen.depth() - 1;
-            Ok((frozen.tar(newest, Diff::Own)?, frozen.tar(newest, Diff::Own)?))
-        })?;
+        let (once, again) = (frozen.newest_tar(Diff::Own)?, frozen.newest_tar(Diff::Own)?);
         let digest = store::digest(&once.bytes);
         let is_other =
             (once != again).then(|| format!("the layer is {}, and {} the next time", once.diff_id, again.diff_id));

@@ -45,7 +45,7 @@ impl Watch for Watching {
         let Some(frozen) = moment.frozen.as_ref().filter(|_| moment.step.operation == Operation::Commit) else {
             return Ok(());
         };
-        let tar = frozen.ask(|frozen| Ok(frozen.tar(frozen.depth() - 1, Diff::Own)?))?;
+        let tar = frozen.newest_tar(Diff::Own)?;
         let entries = tar::entries(&tar.bytes).map_err(|error| vec![format!("the tar cannot be read: {error}")])?;
         let mut found = Vec::new();
         let mut before: BTreeMap<&Text, &Entry> = BTreeMap::new();

@@ -2,7 +2,7 @@
 //!
 //! *Why*: "it behaves as a file system" is many sentences; each that fails is another bug. *Holds*: a law watches a case
 //! and says what is not as it should be; it never asks which subject it is. *Never*: a law that cannot fail. *Proved by*: the
-//! faults of `tests/planted.rs`, each of which some law finds and shows in few steps.
+//! faults of `tests/each_law.rs`, one for each law at least, which it finds alone and shows in few steps.
 
 use layerlab_model::operation::Step;
 

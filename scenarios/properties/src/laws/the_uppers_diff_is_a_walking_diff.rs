@@ -10,7 +10,7 @@ use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::Diff;
 use crate::tar::{self, Sight};
-use crate::tree::{self, Tree};
+use crate::tree::Tree;
 
 pub static LAW: Walking = Walking;
 
@@ -46,10 +46,7 @@ impl Watch for Watching {
         }
         let (tree, below) = (&moment.before.merged, std::mem::replace(&mut self.below, moment.before.merged.clone()));
         let Some(frozen) = &moment.frozen else { return Ok(()) };
-        let applied = frozen.ask(|frozen| {
-            let tar = frozen.tar(frozen.depth() - 1, Diff::Walking)?;
-            Ok(tree::of_disk(frozen.applied(&tar)?.tree)?)
-        })?;
+        let applied = frozen.applied(&frozen.newest_tar(Diff::Walking)?)?;
         let found = tar::differences(&[&below, tree], &applied, Sight::Lstat);
         verdict(found.iter().map(|difference| format!("applied, from a comparison of the trees: {difference}")))
     }

@@ -45,7 +45,7 @@ impl Watch for Watching {
         }
         let below = std::mem::replace(&mut self.below, moment.before.merged.keys().cloned().collect());
         let Some(frozen) = &moment.frozen else { return Ok(()) };
-        let tar = frozen.ask(|frozen| Ok(frozen.tar(frozen.depth() - 1, Diff::Own)?))?;
+        let tar = frozen.newest_tar(Diff::Own)?;
         let entries = tar::entries(&tar.bytes).map_err(|error| vec![format!("the tar cannot be read: {error}")])?;
         let made: BTreeSet<&Text> = entries.iter().map(|entry| &entry.path).collect();
         let opaque: BTreeSet<Text> =

@@ -31,22 +31,6 @@ pub struct Counterexample {
     pub findings: Vec<String>,
 }
 
-/// What is kept of a subject, sorted by file name. A file that is none of ours is passed over.
-pub fn kept(subject: &str) -> io::Result<Vec<(PathBuf, Counterexample)>> {
-    let entries = match fs::read_dir(directory(subject)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
-    };
-    let mut paths = entries.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<_>>>()?;
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    paths.sort();
-    let read = |path: PathBuf| {
-        let text = fs::read_to_string(&path)?;
-        Ok(serde_json::from_str(&text).ok().map(|counterexample| (path, counterexample)))
-    };
-    paths.into_iter().map(read).filter_map(Result::transpose).collect()
-}
-
 impl Counterexample {
     /// Writes JSON and script into [`directory`]; the paths of both.
     pub fn keep(&self) -> io::Result<[PathBuf; 2]> {

@@ -8,9 +8,10 @@ use nix::sched::{CloneFlags, unshare};
 
 use super::Kind;
 use super::case::{Campaign, Failure};
-use super::counterexample::{self, Counterexample};
+use super::counterexample::Counterexample;
 use super::laws::{self, Law};
 use crate::campaign::Counts;
+use crate::counterexample::kept;
 
 /// How to run it.
 pub struct Order<'a> {
@@ -100,11 +101,11 @@ fn part(campaign: &Campaign<'_>, order: &Order<'_>, thread: u64) -> anyhow::Resu
 /// Runs what broke a law before; how many still do.
 fn known(kind: &Kind, campaign: &Campaign<'_>, order: &Order<'_>) -> anyhow::Result<usize> {
     let mut broken = 0;
-    for (path, kept) in counterexample::kept(&kind.name()).context("cannot read what is kept")? {
-        if kept.backing != order.backing {
+    for (path, known) in kept::<Counterexample>(&kind.name()).context("cannot read what is kept")? {
+        if known.backing != order.backing {
             continue;
         }
-        if let Err(failure) = campaign.replay(&kept.acts, &mut Counts::default()) {
+        if let Err(failure) = campaign.replay(&known.acts, &mut Counts::default()) {
             broken += 1;
             println!("{}: still broken by {}", failure.law.unwrap_or("a case that cannot go on"), path.display());
             failure.findings.iter().for_each(|finding| println!("{finding}"));
