@@ -6,6 +6,7 @@ pub mod campaign;
 pub mod case;
 pub mod console;
 pub mod counterexample;
+mod counts;
 pub mod enter;
 pub mod generate;
 pub mod known;

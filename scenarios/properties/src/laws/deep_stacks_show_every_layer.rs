@@ -6,7 +6,7 @@
 
 use layerlab_model::operation::{Operation, Step};
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, LOWER_LAYERS, Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::tree::{self, Clock};
@@ -48,9 +48,13 @@ struct Watching {
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if !LAW.looks_at(moment.step, moment.is_last) {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
-        let (expected, depth) = (moment.expected_tree(), moment.model.union().depth());
+        let depth = moment.lowers.len();
+        if depth == 0 {
+            return Ok(Judged::Lacking(LOWER_LAYERS));
+        }
+        let expected = moment.expected_tree();
         let found = tree::differences(expected, &moment.after.merged, &mut self.clock);
         verdict(found.iter().map(|difference| format!("with {depth} layers below: {difference}")))
     }

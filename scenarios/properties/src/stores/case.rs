@@ -75,7 +75,8 @@ impl Campaign<'_> {
             case.learn(act, &shelf);
             let moment = Moment { act, model: &case.model, shelf: &shelf, carried, made };
             for (law, watch) in &mut watches {
-                watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+                let judged = watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+                counts.judge(law, judged);
             }
             Ok(())
         };
