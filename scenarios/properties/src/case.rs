@@ -224,9 +224,9 @@ impl Case {
         })
     }
 
-    /// Does one step on both sides, and what came of it is not looked at.
-    pub fn pass(&mut self, step: &Step) -> Result<(), CaseError> {
-        self.both(step).map(drop)
+    /// Does one step on both sides: what should come of it, and what comes of it. The trees are not looked at.
+    pub fn pass(&mut self, step: &Step) -> Result<(Outcome, Outcome), CaseError> {
+        self.both(step)
     }
 
     fn both(&mut self, step: &Step) -> Result<(Outcome, Outcome), CaseError> {

@@ -63,7 +63,7 @@ pub trait Law: Sync {
         0
     }
 
-    /// Whether it looks at what came of a step; else nobody reads the trees for it.
+    /// Whether it looks at the trees after a step; else nobody reads them for it, and only what the step gives is compared.
     fn looks_at(&self, _step: &Step, _is_last: bool) -> bool {
         true
     }
