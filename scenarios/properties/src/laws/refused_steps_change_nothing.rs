@@ -32,7 +32,10 @@ impl Watch for Watching {
         }
         let promises = moment.model.promises();
         let operation = &moment.step.operation;
-        let is_xattr = matches!(operation, Operation::SetXattr { .. } | Operation::RemoveXattr { .. });
+        let is_xattr = matches!(
+            operation,
+            Operation::SetXattr { .. } | Operation::SetLinkXattr { .. } | Operation::RemoveXattr { .. }
+        );
         let moves = matches!(operation, Operation::Rename { .. } | Operation::Link { .. } | Operation::LinkSlot { .. });
         // A redirect that would be too long is noticed when everything else is done (`ovl_set_redirect` of `fs/overlayfs/dir.c`).
         let is_too_long = (promises.content_stays_below || promises.lower_directories_move)
