@@ -44,6 +44,11 @@ impl Counts {
         }
     }
 
+    /// Those of `words` that were never counted.
+    pub fn missing(&self, words: &[&'static str]) -> Vec<&'static str> {
+        words.iter().copied().filter(|word| !self.0.contains_key(word)).collect()
+    }
+
     /// All steps.
     pub fn total(&self) -> u64 {
         self.0.values().flat_map(BTreeMap::values).sum()

@@ -17,6 +17,7 @@ pub mod counterexample;
 mod engine;
 pub mod held;
 pub mod laws;
+pub mod said;
 pub mod shelf;
 
 pub use engine::EngineShop;
@@ -52,11 +53,49 @@ pub enum Act {
         /// Which image.
         image: usize,
     },
+    /// Gives an image the name of another, which may have none then.
+    Tag {
+        /// Which image.
+        image: usize,
+        /// Whose name it gets.
+        over: usize,
+    },
+    /// Makes a container of an image, which stays.
+    Create {
+        /// Which image.
+        image: usize,
+    },
+    /// Removes a container, counted as images are.
+    RemoveContainer {
+        /// Which container.
+        container: usize,
+    },
+    /// Collects garbage: images without a name, or all that no container is of.
+    Prune {
+        /// Whether those with names too.
+        all: bool,
+    },
     /// Opens the store anew, as after a restart.
     Reopen,
 }
 
 impl Act {
+    /// Every word of [`Act::word`].
+    pub const WORDS: [&'static str; 12] = [
+        "load",
+        "commit",
+        "commit-nothing",
+        "flatten",
+        "carry",
+        "remove-image",
+        "tag",
+        "create",
+        "remove-container",
+        "prune",
+        "prune-all",
+        "reopen",
+    ];
+
     /// The word for it in counts.
     pub fn word(&self) -> &'static str {
         match self {
@@ -66,6 +105,11 @@ impl Act {
             Act::Flatten { .. } => "flatten",
             Act::Carry { .. } => "carry",
             Act::Remove { .. } => "remove-image",
+            Act::Tag { .. } => "tag",
+            Act::Create { .. } => "create",
+            Act::RemoveContainer { .. } => "remove-container",
+            Act::Prune { all: false } => "prune",
+            Act::Prune { all: true } => "prune-all",
             Act::Reopen => "reopen",
         }
     }
@@ -78,6 +122,9 @@ pub trait Shop {
 
     /// Docker's name of the storage driver.
     fn driver(&self) -> &str;
+
+    /// Whether a commit sees every change, as `Promises::diffs_see_everything` of the model has it.
+    fn diffs_see_everything(&self) -> bool;
 
     /// `load`
     fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError>;
@@ -94,14 +141,35 @@ pub trait Shop {
     /// `import` as `new`.
     fn import(&mut self, tar: &[u8], new: &str) -> Result<(), SubjectError>;
 
-    /// `rmi`
-    fn remove(&mut self, name: &str) -> Result<(), SubjectError>;
+    /// `rmi`; what went, or nothing where a container is in the way.
+    fn remove(&mut self, name: &str) -> Result<Option<Freed>, SubjectError>;
+
+    /// `tag`
+    fn tag(&mut self, name: &str, new: &str) -> Result<(), SubjectError>;
+
+    /// `create --name`
+    fn create(&mut self, name: &str, container: &str) -> Result<(), SubjectError>;
+
+    /// `rm`
+    fn remove_container(&mut self, container: &str) -> Result<(), SubjectError>;
+
+    /// `image prune -f`, or `image prune -af`; what went.
+    fn prune(&mut self, all: bool) -> Result<Freed, SubjectError>;
 
     /// Ends and begins on the same data root.
     fn reopen(&mut self) -> Result<(), SubjectError>;
 
     /// Another one, empty, of the same kind.
     fn another(&self) -> Result<Box<dyn Shop>, SubjectError>;
+}
+
+/// What an engine says that it removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// Images by their IDs, layers by their chain IDs.
+    pub deleted: Vec<String>,
+    /// The bytes that this gave back, where it says so.
+    pub reclaimed_bytes: Option<u64>,
 }
 
 /// What an act did.
@@ -116,6 +184,10 @@ pub struct Moment<'a> {
     pub carried: Option<Carried>,
     /// What an image that was made of another has.
     pub made: Option<Made>,
+    /// What the engine says that it removed; of an act that removes and is refused, nothing.
+    pub freed: Option<Freed>,
+    /// Whether it should have been refused.
+    pub is_refused: bool,
 }
 
 /// An image that was made of another.
@@ -124,6 +196,8 @@ pub struct Made {
     pub trees: [Vec<archive::Content>; 2],
     /// What the file `new` was given; nothing, where none was made.
     pub new: Option<Vec<u8>>,
+    /// Whether the store promises that a commit sees every change ([`Shop::diffs_see_everything`]).
+    pub diffs_see_everything: bool,
 }
 
 /// What an act did beside what is on disk.
@@ -135,6 +209,10 @@ pub struct Done {
     pub carried: Option<Carried>,
     /// What an image that was made of another has.
     pub made: Option<Made>,
+    /// What the engine says that it removed.
+    pub freed: Option<Freed>,
+    /// Whether it should have been refused.
+    pub is_refused: bool,
 }
 
 /// An image that was saved and loaded elsewhere.
