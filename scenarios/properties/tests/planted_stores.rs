@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use layerlab_properties::campaign::Counts;
 use layerlab_properties::stores::case::{Begin, Campaign, Failure};
-use layerlab_properties::stores::{EngineShop, Freed, Shop, laws};
+use layerlab_properties::stores::{EngineShop, Freed, Promises, Shop, laws};
 use layerlab_properties::subjects::SubjectError;
 use layerlab_scenarios::skip::skip;
 
@@ -50,8 +50,8 @@ impl Shop for Faulty {
         self.inner.driver()
     }
 
-    fn diffs_see_everything(&self) -> bool {
-        self.inner.diffs_see_everything()
+    fn promises(&self) -> Promises {
+        self.inner.promises()
     }
 
     fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError> {
@@ -239,6 +239,27 @@ fn an_archive_with_another_configuration() {
         archive
     };
     is_shown("ids-survive-every-journey", nothing_spoilt, garble);
+}
+
+#[test]
+fn a_layer_whose_size_is_noted_wrongly() {
+    let spoil: Spoil = |shop| {
+        if let Some(layer) = layers(shop).first() {
+            fs::write(layer.join("size"), "77").unwrap();
+        }
+    };
+    is_shown("bytes-on-disk-are-the-layers", spoil, as_it_is);
+}
+
+#[test]
+fn a_layer_with_a_file_that_its_tar_did_not_have() {
+    let spoil: Spoil = |shop| {
+        if let Some(layer) = layers(shop).first() {
+            let cache_id = fs::read_to_string(layer.join("cache-id")).unwrap();
+            fs::write(shop.data_root().join(shop.driver()).join(cache_id).join("diff/stray"), "stray").unwrap();
+        }
+    };
+    is_shown("bytes-on-disk-are-the-layers", spoil, as_it_is);
 }
 
 /// Whether a store that collects garbage like this is found out by the law about that; others see some of it too.

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use layerlab_model::images::Images;
+use layerlab_model::store::digest;
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
+use super::holdings::{self, Holdings};
 use super::laws::{Law, Weights};
 use super::said::{self, Names, Said};
 use super::shelf::Shelf;
@@ -71,7 +73,14 @@ impl Campaign<'_> {
             model: Images::default(),
             names: Names::default(),
             collection: archive::collection().map_err(cannot)?,
+            holdings: Holdings::default(),
+            brought: None,
+            read: 0,
         };
+        for tar in case.collection.clone() {
+            case.hold(&digest(&tar), &tar)?;
+        }
+        let promises = case.shop.promises();
         let mut watches: Vec<_> = self.laws.iter().map(|law| (law.name(), law.watch())).collect();
         let mut look = |case: &mut Case, act: &Act| -> Result<(), Broken> {
             let (Done { is_done, carried, made, freed, is_refused }, shelf) = case.act(act)?;
@@ -83,7 +92,8 @@ impl Campaign<'_> {
                 (true, false) => "ok",
             };
             counts.count(act.word(), outcome);
-            let moment = Moment { act, model: &case.model, shelf: &shelf, carried, made, freed, is_refused };
+            let (model, holdings, shelf) = (&case.model, &case.holdings, &shelf);
+            let moment = Moment { act, model, shelf, holdings, promises, carried, made, freed, is_refused };
             for (law, watch) in &mut watches {
                 watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
             }
@@ -144,6 +154,11 @@ struct Case {
     model: Images,
     names: Names,
     collection: Vec<Vec<u8>>,
+    holdings: Holdings,
+    /// The tar that the last act laid on an image, or made one of.
+    brought: Option<Vec<u8>>,
+    /// How many layers' tars were read.
+    read: usize,
 }
 
 impl Case {
@@ -157,11 +172,21 @@ impl Case {
         let shelf = Shelf::read(self.shop.data_root(), self.shop.driver()).map_err(cannot)?;
         if let Some(said) = said {
             let (id, diff_ids) = self.new_image(&said, &shelf)?;
+            if let (Some(tar), Some(newest)) = (self.brought.take(), diff_ids.last()) {
+                self.hold(newest, &tar)?;
+            }
             done.is_refused = said::done(&mut self.model, &said, &id, &diff_ids);
             self.names.forget(&self.model);
             done.is_done = true;
         }
         Ok((done, shelf))
+    }
+
+    /// Notes what the layer `diff_id` should hold; one that is known stays what it is.
+    fn hold(&mut self, diff_id: &str, tar: &[u8]) -> Result<(), Broken> {
+        self.read += 1;
+        self.holdings.add(diff_id, holdings::layer(tar, self.read).map_err(cannot)?);
+        Ok(())
     }
 
     /// The ID and the diff IDs of an image that came; what the engine chose is as the configuration on the shelf tells.
@@ -192,14 +217,15 @@ impl Case {
                 let content = content.transpose().map_err(cannot)?;
                 self.shop.commit(image, content.as_deref(), new).map_err(cannot)?;
                 let trees = self.trees(image, new)?;
-                let new = letter.map(|letter| letter.to_string().into_bytes());
-                done.made = Some(Made { trees, new, diffs_see_everything: self.shop.diffs_see_everything() });
+                done.made = Some(Made { trees, new: letter.map(|letter| letter.to_string().into_bytes()) });
+                self.brought = content;
             }
             Said::Flatten { image, new } => {
                 let tar = self.shop.export(image).map_err(cannot)?;
                 self.shop.import(&tar, new).map_err(cannot)?;
                 let trees = self.trees(image, new)?;
-                done.made = Some(Made { trees, new: None, diffs_see_everything: true });
+                done.made = Some(Made { trees, new: None });
+                self.brought = Some(tar);
             }
             Said::Carry { image } => done.carried = Some(self.carry(image)?),
             Said::Remove { image } => done.freed = self.shop.remove(image).map_err(cannot)?,

@@ -12,7 +12,7 @@ use layerlab_engine::image::{Reference, RunConfig};
 use layerlab_engine::layer::Owners;
 use layerlab_engine::registry::RegistrySettings;
 
-use super::{Freed, Shop};
+use super::{Freed, Promises, Shop};
 use crate::subjects::SubjectError;
 
 /// An engine with a storage driver, on a data root below a directory.
@@ -88,9 +88,13 @@ impl Shop for EngineShop {
         self.driver
     }
 
-    fn diffs_see_everything(&self) -> bool {
-        // Docker's other drivers compare two trees: moby's `NewNaiveDiffDriver` stands before `overlay` and `vfs`.
-        self.driver == "overlay2"
+    fn promises(&self) -> Promises {
+        let is_overlay2 = self.driver == "overlay2";
+        Promises {
+            diffs_see_everything: is_overlay2,
+            layers_are_whole_trees: self.driver == "vfs",
+            sizes_are_measured: is_overlay2,
+        }
     }
 
     fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError> {

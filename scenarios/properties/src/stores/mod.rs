@@ -16,6 +16,7 @@ pub mod case;
 pub mod counterexample;
 mod engine;
 pub mod held;
+pub mod holdings;
 pub mod laws;
 pub mod said;
 pub mod shelf;
@@ -115,6 +116,20 @@ impl Act {
     }
 }
 
+/// In what stores differ for good reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promises {
+    /// A commit sees every change, as `Promises::diffs_see_everything` of the model has it. Docker's drivers but `overlay2` compare two
+    /// trees (`NewNaiveDiffDriver` of moby's `daemon/graphdriver`).
+    pub diffs_see_everything: bool,
+    /// A layer's directory holds the whole tree, of files of its own; else what it changes, or names of the files below (`vfs` of
+    /// moby's `daemon/graphdriver` copies).
+    pub layers_are_whole_trees: bool,
+    /// The size of a layer is measured, symbolic links too (`ApplyDiff` of moby's `overlay2`); else it is what the headers of its tar
+    /// tell of files.
+    pub sizes_are_measured: bool,
+}
+
 /// A store of images with an engine in front of it.
 pub trait Shop {
     /// Where it lies; Docker's layout.
@@ -123,8 +138,8 @@ pub trait Shop {
     /// Docker's name of the storage driver.
     fn driver(&self) -> &str;
 
-    /// Whether a commit sees every change, as `Promises::diffs_see_everything` of the model has it.
-    fn diffs_see_everything(&self) -> bool;
+    /// In what it differs from others for good reasons.
+    fn promises(&self) -> Promises;
 
     /// `load`
     fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError>;
@@ -180,6 +195,10 @@ pub struct Moment<'a> {
     pub model: &'a Images,
     /// What is on disk.
     pub shelf: &'a shelf::Shelf,
+    /// What the layers should hold.
+    pub holdings: &'a holdings::Holdings,
+    /// What the store promises.
+    pub promises: Promises,
     /// What became of an image that was carried.
     pub carried: Option<Carried>,
     /// What an image that was made of another has.
@@ -196,8 +215,6 @@ pub struct Made {
     pub trees: [Vec<archive::Content>; 2],
     /// What the file `new` was given; nothing, where none was made.
     pub new: Option<Vec<u8>>,
-    /// Whether the store promises that a commit sees every change ([`Shop::diffs_see_everything`]).
-    pub diffs_see_everything: bool,
 }
 
 /// What an act did beside what is on disk.

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use serde_json::Value;
@@ -51,6 +52,8 @@ pub struct Shelf {
     pub files: [usize; 2],
     /// Bytes of the regular files below the driver's directory.
     pub bytes: u64,
+    /// Bytes of the regular files in the trees of layers, each file counted once whatever names it has in whatever layers.
+    pub held_bytes: u64,
 }
 
 impl Shelf {
@@ -105,7 +108,31 @@ impl Shelf {
         shelf.files[0] = count(&data_root.join("image"), &mut 0)? - noted;
         shelf.files[1] = count(&home, &mut bytes)?;
         shelf.bytes = bytes;
+        let mut files = BTreeMap::new();
+        for directory in &shelf.directories {
+            let directory = layers.join(directory);
+            match driver {
+                "vfs" => measure(&directory, &mut files)?,
+                // What a layer holds, beside what the driver notes of it: of overlay2, and of legacy overlay's images and containers.
+                _ => {
+                    ["diff", "root", "upper"].iter().try_for_each(|name| measure(&directory.join(name), &mut files))?
+                }
+            }
+        }
+        shelf.held_bytes = files.values().sum();
         Ok(shelf)
+    }
+
+    /// The diff IDs of a layer and of those below it, the lowest first.
+    pub fn stack(&self, chain_id: &str) -> Vec<String> {
+        let mut stack = Vec::new();
+        let mut next = self.layers.get(chain_id);
+        while let Some(layer) = next.filter(|_| stack.len() < self.layers.len()) {
+            stack.push(layer.diff_id.clone());
+            next = layer.below.as_ref().and_then(|below| self.layers.get(below));
+        }
+        stack.reverse();
+        stack
     }
 
     /// The diff IDs that the configuration of `image` tells, the lowest first.
@@ -129,6 +156,24 @@ fn names(directory: &Path) -> io::Result<Vec<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         entries => entries?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect(),
     }
+}
+
+/// Notes the length of each regular file below `directory`, by device and inode. One that is not there has none.
+fn measure(directory: &Path, files: &mut BTreeMap<(u64, u64), u64>) -> io::Result<()> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let meta = entry.metadata()?;
+        if meta.is_dir() {
+            measure(&entry.path(), files)?;
+        } else if meta.is_file() {
+            files.insert((meta.dev(), meta.ino()), meta.len());
+        }
+    }
+    Ok(())
 }
 
 /// How many files and links are below `directory`, however deep; adds the regular files' bytes.

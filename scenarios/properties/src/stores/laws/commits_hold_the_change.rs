@@ -43,7 +43,7 @@ impl Watch for Watching {
                 let is_alike = |new: &Content| is_new(new) && new.attributes == old.attributes;
                 is_new(old) && old.bytes.len() == given.len() && after.iter().any(is_alike)
             };
-            let old = before.iter().find(is_unseen).filter(|_| !made.diffs_see_everything);
+            let old = before.iter().find(is_unseen).filter(|_| !moment.promises.diffs_see_everything);
             old.map_or(given, |old| &old.bytes)
         });
         let given = given.filter(|given| !after.iter().any(|one| is_new(one) && one.bytes == **given));

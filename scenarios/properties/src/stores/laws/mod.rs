@@ -3,6 +3,7 @@
 use super::Moment;
 use crate::laws::Verdict;
 
+mod bytes_on_disk_are_the_layers;
 mod commits_hold_the_change;
 mod ids_survive_every_journey;
 mod layers_are_shared_by_chain_id;
@@ -68,7 +69,8 @@ pub trait Watch {
 }
 
 /// Every law.
-pub static ALL: [&dyn Law; 4] = [
+pub static ALL: [&dyn Law; 5] = [
+    &bytes_on_disk_are_the_layers::LAW,
     &commits_hold_the_change::LAW,
     &ids_survive_every_journey::LAW,
     &layers_are_shared_by_chain_id::LAW,
