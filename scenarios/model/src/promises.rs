@@ -42,7 +42,8 @@ pub struct Promises {
     pub removed_is_copied_up: bool,
     /// A file is copied up without its content until it is opened to be written to, or truncated (overlayfs: `metacopy=on`, "Metadata
     /// only copy up" of its document). When the content follows later the file has changed by that, even if nothing is written then
-    /// (`ovl_copy_up_meta_inode_data` of `fs/overlayfs/copy_up.c` puts no time back).
+    /// (`ovl_copy_up_meta_inode_data` of `fs/overlayfs/copy_up.c` puts no time back), unless it is all hole (`ovl_copy_up_file` leaves holes
+    /// out): a layer with such files is not made.
     pub content_stays_below: bool,
     /// A file that was copied up keeps its inode number when it is mounted again; not in a user namespace, for the
     /// same reason.
@@ -67,12 +68,13 @@ pub struct Promises {
     pub exchanged_directories_keep_their_time: bool,
     /// To rename a directory over one that is not empty is refused with `ENOTEMPTY`; on xfs with `EEXIST`. rename(2) allows both.
     pub full_directories_are_not_empty: bool,
-    /// A hole punched where nothing was takes privileges away, as every other change does; not on btrfs, which finds nothing to do
-    /// (`btrfs_punch_hole` of `fs/btrfs/file.c`). Nothing is promised then, and it is not done.
-    pub punching_takes_privileges: bool,
-    /// truncate(2) to nothing of a file that is empty takes the bits away that give privileges; not on xfs, which finds nothing to do
-    /// (`xfs_setattr_size` of `fs/xfs/xfs_iops.c`). Nothing is promised then, and it is not done.
-    pub truncating_nothing_takes_privileges: bool,
+    /// A hole punched where nothing was is a change as every other: it moves the time and takes privileges away; not on btrfs, which
+    /// finds nothing to do (`btrfs_punch_hole` of `fs/btrfs/file.c`). Nothing is promised then, and it is not done.
+    pub holes_are_punched_again: bool,
+    /// truncate(2) to the length that the file has is a change as every other: it moves the time and takes privileges away. POSIX asks for
+    /// neither, and most file systems compare the two (`xfs_setattr_size` of `fs/xfs/xfs_iops.c`, `btrfs_setsize` of `fs/btrfs/inode.c`;
+    /// `shmem_setattr` of `mm/shmem.c` does unless room behind the end was allocated). Nothing is promised then, and it is not done.
+    pub truncating_to_the_same_length_is_a_change: bool,
     /// A rename that leaves a whiteout and is refused changes no time; on ext4 it has written the whiteout and takes it back
     /// (`ext4_rename` of `fs/ext4/namei.c`). Nothing is promised then, and it is not done.
     pub refused_whiteouts_keep_times: bool,
@@ -119,8 +121,8 @@ impl Promises {
         exchanged_directories_keep_their_time: true,
         full_directories_are_not_empty: true,
         refused_whiteouts_keep_times: true,
-        punching_takes_privileges: true,
-        truncating_nothing_takes_privileges: true,
+        holes_are_punched_again: true,
+        truncating_to_the_same_length_is_a_change: true,
         has_acls: true,
         missing_acls_are_missed_below: false,
         whiteouts_are_refused: true,

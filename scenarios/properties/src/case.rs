@@ -6,10 +6,12 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use layerlab_model::errno::Errno;
+use layerlab_model::inode::Time;
 use layerlab_model::operation::{Answer, Operation, Step};
 use layerlab_model::process::Machine;
 use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::machine::Host;
 use crate::mount_line;
@@ -27,6 +29,9 @@ pub enum CaseError {
     #[error("a tree of the case cannot be read: {0}")]
     Tree(#[from] rustix::io::Errno),
 }
+
+/// What comes of a step.
+pub type Outcome = Result<Answer, Errno>;
 
 /// What really is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,9 +83,9 @@ pub struct Moment<'a> {
     /// The step.
     pub step: &'a Step,
     /// What came of it by the model.
-    pub expected: Result<Answer, Errno>,
+    pub expected: Outcome,
     /// What came of it in truth.
-    pub actual: Result<Answer, Errno>,
+    pub actual: Outcome,
     /// What was there before.
     pub before: &'a View,
     /// What is there now.
@@ -94,6 +99,7 @@ pub struct Moment<'a> {
     pub frozen: Option<Outside<'a>>,
     /// Whether the case ends here.
     pub is_last: bool,
+    done: &'a [Done],
     expected_tree: OnceCell<Tree>,
 }
 
@@ -102,6 +108,24 @@ impl Moment<'_> {
     pub fn expected_tree(&self) -> &Tree {
         self.expected_tree.get_or_init(|| tree::of_union(self.model.union()))
     }
+
+    /// Between which times the model's n-th reading of the clock was taken: when the step began and ended that took it. None if it
+    /// is older than the case.
+    pub fn taken(&self, reading: u64) -> Option<(Time, Time)> {
+        let later = self.done.partition_point(|step| step.readings_before < reading);
+        let step = later.checked_sub(1).map(|step| &self.done[step])?;
+        Some((step.began, step.ended))
+    }
+}
+
+/// When a step was done.
+struct Done {
+    /// How often the model had read the clock before it.
+    readings_before: u64,
+    /// By the coarse clock, from which the kernel takes its times (`current_time` of `fs/inode.c`).
+    began: Time,
+    /// By the fine one, which is never behind.
+    ended: Time,
 }
 
 /// A case under way. The thread it runs in has a root directory of its own, which is the merged tree.
@@ -114,6 +138,7 @@ pub struct Case {
     outside: OwnedFd,
     before: View,
     view: View,
+    done: Vec<Done>,
     has_whiteout_names: bool,
 }
 
@@ -130,6 +155,7 @@ impl Case {
             outside: directory(Path::new("/"))?,
             before: empty(),
             view: empty(),
+            done: Vec::new(),
             has_whiteout_names: false,
         };
         case.enter()?;
@@ -172,12 +198,11 @@ impl Case {
 
     /// Does one step on both sides and looks at what came of it.
     pub fn step<'a>(&'a mut self, step: &'a Step, is_last: bool) -> Result<Moment<'a>, CaseError> {
-        let expected = self.model.step(step);
-        let actual = self.perform(step)?;
+        let (expected, actual) = self.both(step)?;
         let view = self.look()?;
         self.has_whiteout_names |= view.merged.keys().any(has_whiteout_name);
         self.before = std::mem::replace(&mut self.view, view);
-        let Case { model, lowers, before, view, stack, outside, merged, .. } = self;
+        let Case { model, lowers, before, view, stack, outside, merged, done, .. } = self;
         let frozen = stack.frozen().filter(|_| !self.has_whiteout_names).zip(merged.as_ref());
         let frozen = frozen.map(|(frozen, merged)| Outside { frozen, outside, merged });
         Ok(Moment {
@@ -190,17 +215,26 @@ impl Case {
             lowers,
             frozen,
             is_last,
+            done,
             expected_tree: OnceCell::new(),
         })
     }
 
     /// Does one step on both sides, and what came of it is not looked at.
     pub fn pass(&mut self, step: &Step) -> Result<(), CaseError> {
-        let _ = self.model.step(step);
-        self.perform(step).map(drop)
+        self.both(step).map(drop)
     }
 
-    fn perform(&mut self, step: &Step) -> Result<Result<Answer, Errno>, CaseError> {
+    fn both(&mut self, step: &Step) -> Result<(Outcome, Outcome), CaseError> {
+        let readings_before = self.model.union().readings();
+        let expected = self.model.step(step);
+        let began = now(ClockId::RealtimeCoarse);
+        let actual = self.perform(step)?;
+        self.done.push(Done { readings_before, began, ended: now(ClockId::Realtime) });
+        Ok((expected, actual))
+    }
+
+    fn perform(&mut self, step: &Step) -> Result<Outcome, CaseError> {
         if !matches!(step.operation, Operation::Remount | Operation::Commit) {
             return Ok(self.hands.step(step));
         }
@@ -228,6 +262,11 @@ impl Drop for Case {
 
 fn has_whiteout_name(path: &Text) -> bool {
     path.as_bytes().split(|byte| *byte == b'/').any(|name| name.starts_with(b".wh."))
+}
+
+fn now(clock: ClockId) -> Time {
+    let now = clock_gettime(clock);
+    Time { seconds: now.tv_sec, nanoseconds: now.tv_nsec as u32 }
 }
 
 fn directory(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {

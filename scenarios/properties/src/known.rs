@@ -4,7 +4,7 @@
 //! found stays a failure. *Never*: an excuse for anything beside it: every finding has to be of the kind. *Proved by*:
 //! `tests/known.rs`, where subjects promise what they do not keep.
 
-use layerlab_model::operation::{Allocate, Operation, Replace, Step};
+use layerlab_model::operation::{Allocate, Operation, Replace, Step, Target};
 
 /// A documented difference, most of them a field of `layerlab_model::promises::Promises`.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ const REFUSED: &str = "refused-steps-change-nothing";
 const REMOUNT: &str = "remount-changes-nothing";
 const UPPER: &str = "upper-holds-exactly-what-it-must";
 
-static ALL: [Deviation; 10] = [
+static ALL: [Deviation; 11] = [
     Deviation {
         what: "overlayfs copies a file up before it refuses to set or remove an attribute",
         source: "ovl_xattr_set of fs/overlayfs/xattrs.c",
@@ -94,12 +94,20 @@ static ALL: [Deviation; 10] = [
         finding: is_of_time,
     },
     Deviation {
-        what: "btrfs takes no privileges away when a hole is punched where nothing is",
+        what: "btrfs changes nothing when a hole is punched where nothing is, neither time nor privileges",
         source: "btrfs_punch_hole of fs/btrfs/file.c",
         backing: Some("btrfs"),
         laws: &[MERGED, UPPER],
         step: |step| matches!(step, Operation::Allocate { how: Allocate::Punch, .. }),
-        finding: |found| found.contains(": mode should be ") || found.contains(": xattrs should be "),
+        finding: is_of_time_or_privileges,
+    },
+    Deviation {
+        what: "tmpfs, xfs and btrfs change nothing when a file is truncated to the length that it has, neither time nor privileges",
+        source: "shmem_setattr of mm/shmem.c, xfs_setattr_size of fs/xfs/xfs_iops.c, btrfs_setsize of fs/btrfs/inode.c",
+        backing: None,
+        laws: &[MERGED, UPPER],
+        step: |step| matches!(step, Operation::Truncate { target: Target::Path(_), .. }),
+        finding: is_of_time_or_privileges,
     },
     Deviation {
         what: "the root directory of a layer made by Docker's overlay2 has mode and owner of its own, not of the one below",
@@ -123,7 +131,11 @@ fn is_of_upper(found: &str) -> bool {
 }
 
 fn is_of_time(found: &str) -> bool {
-    found.contains(": mtime should be ") || found.contains(": mtime was ")
+    found.contains(": mtime should ") || found.contains(": mtime was ")
+}
+
+fn is_of_time_or_privileges(found: &str) -> bool {
+    is_of_time(found) || found.contains(": mode should be ") || found.contains(": xattrs should be ")
 }
 
 /// The deviations that explain everything that was found after `steps`; several can look the same.

@@ -177,7 +177,13 @@ fn ext4_touches_directories_before_it_refuses() {
 }
 
 #[test]
-fn btrfs_punches_without_taking_privileges() {
-    let promise = |promises: &mut Promises| promises.punching_takes_privileges = true;
+fn btrfs_punches_no_hole_twice() {
+    let promise = |promises: &mut Promises| promises.holes_are_punched_again = true;
     is_known("plain", "btrfs", MERGED, "hole", promise);
+}
+
+#[test]
+fn memory_changes_nothing_by_truncating_to_the_same_length() {
+    let promise = |promises: &mut Promises| promises.truncating_to_the_same_length_is_a_change = true;
+    is_known("plain", "tmpfs", MERGED, "length that it has", promise);
 }

@@ -4,7 +4,7 @@ use super::attributes::{CAPABILITY, set_gid_to_drop};
 use super::walk::{Last, parent_of};
 use super::{Machine, Open, WRITE};
 use crate::errno::Errno;
-use crate::inode::{Body, mode};
+use crate::inode::{At, Body, mode};
 use crate::operation::{Access, Allocate, Answer, Slot, Target, User};
 use crate::text::Text;
 use crate::union::Seen;
@@ -85,6 +85,14 @@ impl Machine {
             put(content, offset, bytes);
         });
         Ok(Answer::Count(bytes.len() as u64))
+    }
+
+    /// Whether these bytes are of a file and are, as far as is known, a hole already, or behind its end.
+    pub(super) fn may_be_hole(&self, at: At, offset: u32, length: u32) -> bool {
+        match &self.union.inode(at).body {
+            Body::File(bytes) => part(bytes, offset, length).iter().all(|byte| *byte == 0),
+            _ => false,
+        }
     }
 
     pub(super) fn content(&self, open: &Open) -> Result<&[u8], Errno> {
@@ -208,5 +216,5 @@ fn put(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 
 fn part(content: &[u8], offset: u32, length: u32) -> &[u8] {
     let start = (offset as usize).min(content.len());
-    &content[start..(start + length as usize).min(content.len())]
+    &content[start..start.saturating_add(length as usize).min(content.len())]
 }

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
-use crate::inode::{At, Body, Inode, Meta, Node, Stamp, mode};
+use crate::inode::{At, Body, Meta, Node, Stamp, mode};
 use crate::operation::{Access, Allocate, Answer, List, Operation, Replace, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
@@ -24,7 +24,6 @@ mod rename;
 mod walk;
 
 use acl::inherited;
-use attributes::CAPABILITY;
 use walk::{Last, Place, parent_of};
 
 /// What overlayfs takes for a whiteout.
@@ -122,27 +121,30 @@ impl Machine {
             _ => None,
         };
         if step.operation == Operation::Commit {
-            return self.union.depth() >= self.promises.lower_layers_max;
+            let is_hole = |at: At| {
+                self.union.is_upper(at) && self.may_be_hole(at, 0, u32::MAX) && self.union.inode(at).body != Body::File(Vec::new())
+            };
+            let tops = self.union.walk().into_iter().map(|(_, seen)| seen.top());
+            return self.union.depth() >= self.promises.lower_layers_max
+                || self.promises.content_stays_below && tops.into_iter().any(is_hole);
         }
-        if let Operation::Allocate { slot, how: Allocate::Punch, .. } = &step.operation
-            && !self.promises.punching_takes_privileges
+        if let Operation::Allocate { slot, how: Allocate::Punch, offset, length } = &step.operation
+            && !self.promises.holes_are_punched_again
             && let Some(open) = self.open.get(slot)
         {
-            let meta = &self.union.inode(open.at).meta;
-            let set_ids = mode::SET_UID | mode::SET_GID;
-            return meta.mode & set_ids != 0 || meta.xattrs.contains_key(&Text::from(CAPABILITY));
+            return self.may_be_hole(open.at, *offset, *length);
         }
         if !self.promises.removed_directories_stay_removed
             && step.operation.changed_slot().is_some_and(|slot| self.may_replace_what_came_since(slot))
         {
             return true;
         }
-        if let Operation::Truncate { target: Target::Path(path), length: 0 } = &step.operation
-            && !self.promises.truncating_nothing_takes_privileges
+        if let Operation::Truncate { target: Target::Path(path), length } = &step.operation
+            && !self.promises.truncating_to_the_same_length_is_a_change
             && let Ok((_, seen)) = self.existing(step.user, path, Last::FOLLOWED)
+            && let Body::File(bytes) = &self.union.inode(seen.top()).body
         {
-            let Inode { meta, body, .. } = self.union.inode(seen.top());
-            return *body == Body::File(Vec::new()) && meta.mode & (mode::SET_UID | mode::SET_GID) != 0;
+            return bytes.len() == *length as usize;
         }
         if let Operation::Rename { from, to, replace: Replace::Yes | Replace::No } = &step.operation
             && let (Ok(old), Ok(new)) = (self.walk(step.user, from, Last::NAME), self.walk(step.user, to, Last::NAME))

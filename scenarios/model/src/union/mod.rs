@@ -298,6 +298,11 @@ impl Union {
         Stamp::Clock(self.ticks)
     }
 
+    /// How often the clock was read: the number of the last reading.
+    pub fn readings(&self) -> u64 {
+        self.ticks
+    }
+
     /// Whether two names are names of one file to a process: those in a lower layer are not when a copy-up parts them.
     pub fn is_same_file(&self, one: At, other: At) -> bool {
         one == other && (self.is_upper(one) || self.is_kept_whole(one))
