@@ -50,10 +50,8 @@ pub(super) fn header(
         b'5' => header.name.push(b'/'),
         _ => {}
     }
-    if header.kind != b'2' {
-        let capability = root::xattr(directory, last, CAPABILITY)?;
-        header.xattrs = capability.map(|value| (CAPABILITY.into(), value)).into_iter().collect();
-    }
+    let capability = root::xattr(directory, last, CAPABILITY)?;
+    header.xattrs = capability.map(|value| (CAPABILITY.into(), value)).into_iter().collect();
     Ok(Some(header))
 }
 

@@ -22,7 +22,7 @@ pub enum User {
 pub type Slot = u8;
 
 /// How a file is opened (`open(2)`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Flags {
     /// `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
     pub access: Access,
@@ -44,6 +44,52 @@ pub struct Flags {
     /// `O_NOFOLLOW`
     #[serde(default, skip_serializing_if = "is_false")]
     pub no_follow: bool,
+    /// `O_NOATIME`
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub no_access_time: bool,
+    /// `O_SYNC`
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub sync: bool,
+    /// `O_PATH`: a name held, and nothing opened; of the other flags only `O_DIRECTORY` and `O_NOFOLLOW` count.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub path_only: bool,
+}
+
+impl Flags {
+    /// This access, and no flag.
+    pub const fn of(access: Access) -> Flags {
+        Flags {
+            access,
+            create: false,
+            exclusive: false,
+            truncate: false,
+            append: false,
+            directory: false,
+            no_follow: false,
+            no_access_time: false,
+            sync: false,
+            path_only: false,
+        }
+    }
+}
+
+impl fmt::Debug for Flags {
+    /// Those that are set.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.access)?;
+        let all = [
+            (self.create, "create"),
+            (self.exclusive, "exclusive"),
+            (self.truncate, "truncate"),
+            (self.append, "append"),
+            (self.directory, "directory"),
+            (self.no_follow, "no_follow"),
+            (self.no_access_time, "no_access_time"),
+            (self.sync, "sync"),
+            (self.path_only, "path_only"),
+        ];
+        all.iter().filter(|(is_set, _)| *is_set).try_for_each(|(_, word)| write!(f, " | {word}"))
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
@@ -186,8 +232,14 @@ pub enum Operation {
     Chown { target: Target, uid: u32, gid: u32 },
     /// `utimensat(2)`, `futimens(2)` with both times the same.
     SetTime { target: Target, time: Time },
+    /// `utimensat(2)`, `futimens(2)` with both times now (`UTIME_NOW`).
+    Touch { target: Target },
+    /// `utimensat(2)` with `AT_SYMLINK_NOFOLLOW`: of a symbolic link itself.
+    SetLinkTime { path: Text, time: Time },
     /// `setxattr(2)`, `fsetxattr(2)`
     SetXattr { target: Target, name: Text, value: Text, before: Before },
+    /// `lsetxattr(2)`: of a symbolic link itself.
+    SetLinkXattr { path: Text, name: Text, value: Text, before: Before },
     /// `setxattr(2)`, `fsetxattr(2)` with an access control list; an empty one removes it.
     SetAcl { target: Target, list: List, acl: Acl },
     /// `removexattr(2)`, `fremovexattr(2)`
@@ -196,6 +248,8 @@ pub enum Operation {
     Mkdir { path: Text, mode: u32 },
     /// `mknod(2)`
     Mknod { path: Text, node: Node, mode: u32 },
+    /// `mknod(2)` of a regular file.
+    MknodFile { path: Text, mode: u32 },
     /// `symlink(2)`
     Symlink { content: Text, path: Text },
     /// `link(2)`
@@ -234,6 +288,9 @@ impl Operation {
             | Operation::OpenUnnamed { path, .. }
             | Operation::Mkdir { path, .. }
             | Operation::Mknod { path, .. }
+            | Operation::MknodFile { path, .. }
+            | Operation::SetLinkTime { path, .. }
+            | Operation::SetLinkXattr { path, .. }
             | Operation::Symlink { path, .. }
             | Operation::Unlink { path }
             | Operation::Rmdir { path }
@@ -245,6 +302,7 @@ impl Operation {
             | Operation::Chmod { target: Target::Path(path), .. }
             | Operation::Chown { target: Target::Path(path), .. }
             | Operation::SetTime { target: Target::Path(path), .. }
+            | Operation::Touch { target: Target::Path(path) }
             | Operation::SetXattr { target: Target::Path(path), .. }
             | Operation::SetAcl { target: Target::Path(path), .. }
             | Operation::RemoveXattr { target: Target::Path(path), .. } => vec![path],
@@ -259,6 +317,7 @@ impl Operation {
             Operation::Chmod { target: Target::Slot(slot), .. }
             | Operation::Chown { target: Target::Slot(slot), .. }
             | Operation::SetTime { target: Target::Slot(slot), .. }
+            | Operation::Touch { target: Target::Slot(slot) }
             | Operation::SetXattr { target: Target::Slot(slot), .. }
             | Operation::SetAcl { target: Target::Slot(slot), .. }
             | Operation::RemoveXattr { target: Target::Slot(slot), .. }
@@ -270,6 +329,7 @@ impl Operation {
     /// The word for it in counts and tables.
     pub fn word(&self) -> &'static str {
         match self {
+            Operation::Open { flags, .. } if flags.path_only => "open-path",
             Operation::Open { flags, .. } if flags.create => "create",
             Operation::Open { .. } => "open",
             Operation::OpenUnnamed { .. } => "open-unnamed",
@@ -283,12 +343,16 @@ impl Operation {
             Operation::Chmod { .. } => "chmod",
             Operation::Chown { .. } => "chown",
             Operation::SetTime { .. } => "set-time",
+            Operation::SetLinkTime { .. } => "set-link-time",
+            Operation::Touch { .. } => "touch",
             Operation::SetXattr { .. } => "set-xattr",
+            Operation::SetLinkXattr { .. } => "set-link-xattr",
             Operation::SetAcl { .. } => "set-acl",
             Operation::RemoveXattr { name, .. } if name.as_bytes().starts_with(b"system.") => "remove-acl",
             Operation::RemoveXattr { .. } => "remove-xattr",
             Operation::Mkdir { .. } => "mkdir",
             Operation::Mknod { .. } => "mknod",
+            Operation::MknodFile { .. } => "mknod-file",
             Operation::Symlink { .. } => "symlink",
             Operation::Link { .. } => "link",
             Operation::LinkSlot { .. } => "link-slot",

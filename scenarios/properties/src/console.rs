@@ -121,7 +121,8 @@ pub fn said(steps: &[Step], has_layers: bool) -> Result<Said, String> {
                 lines.push(Line::Commit);
             }
             Operation::Open { slot, path, flags, mode } => {
-                if has_nodes || flags.directory || flags.no_follow || flags.exclusive && expected.is_err() {
+                let is_plain = !(flags.directory || flags.no_follow || flags.no_access_time || flags.path_only);
+                if has_nodes || !is_plain || flags.exclusive && expected.is_err() {
                     return Err("a shell opens files in its own way".to_owned());
                 }
                 let command = match (flags.access, flags.create) {
@@ -210,6 +211,10 @@ fn command(operation: &Operation, expected: &Result<Answer, Errno>) -> Result<St
         Operation::SetTime { target: Target::Path(path), time } if expected.is_ok() => {
             format!("touch -c -d @{}.{:09} {}", time.seconds, time.nanoseconds, quoted(path)?)
         }
+        Operation::SetLinkTime { path, time } if expected.is_ok() => {
+            format!("touch -h -c -d @{}.{:09} {}", time.seconds, time.nanoseconds, quoted(path)?)
+        }
+        Operation::Touch { target: Target::Path(path) } if expected.is_ok() => format!("touch -c {}", quoted(path)?),
         Operation::Mkdir { path, mode } if mode & !0o777 == 0 => {
             masked(0o777, *mode, &format!("mkdir {}", quoted(path)?))
         }

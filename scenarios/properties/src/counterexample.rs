@@ -104,6 +104,9 @@ impl Counterexample {
         text += BEGINNING;
         let _ = writeln!(text, "options='{}'", mount_options.unwrap_or_default());
         let _ = writeln!(text, "is_overlay={}", if mount_options.is_some() { "yes" } else { "no" });
+        // Docker's overlay2 gives each layer a root of its own.
+        let is_own = self.subject == "layerlab-overlay2";
+        let _ = writeln!(text, "root_is_inherited={}", if is_own { "no" } else { "yes" });
         text += FUNCTIONS;
         let mut parts = self.steps.split_inclusive(|step| is_end_of_mount(&step.operation)).peekable();
         while let Some(part) = parts.next() {
@@ -159,6 +162,7 @@ commit() {
     [ $is_overlay = yes ] || return 0
     case $options in *,datadir+) move_contents "$place/$layer" "$place/data-$layer" ;; esac
     echo "-- the upper layer becomes a lower one"; layer=$((layer + 1)); mkdir -m 755 "$place/$layer"
+    [ $root_is_inherited = no ] || { chown --reference="$place/$((layer - 1))" "$place/$layer"; chmod --reference="$place/$((layer - 1))" "$place/$layer"; }
     rm -rf "$place/work"; mkdir "$place/work"
 }
 move_contents() { # of the files of a layer into a data-only layer (overlayfs, "Data-only lower layers")
@@ -202,7 +206,9 @@ def opened(slot, path, flags, mode):
     file = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, mode)
     if stat.S_ISREG(os.fstat(file).st_mode) or stat.S_ISDIR(os.fstat(file).st_mode): slots[slot] = file
 def mapped(file, offset, data):
-    if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDWR: raise OSError(errno.EACCES, "not for both")
+    flags = fcntl.fcntl(file, fcntl.F_GETFL)
+    if flags & os.O_PATH: raise OSError(errno.EBADF, "a name only")
+    if flags & os.O_ACCMODE != os.O_RDWR: raise OSError(errno.EACCES, "not for both")
     if offset + len(data) > os.fstat(file).st_size: raise OSError(errno.EINVAL, "beyond the end")
     with mmap.mmap(file, 0) as memory: memory[offset:offset + len(data)] = data
 def whole(path):
@@ -273,9 +279,20 @@ fn open_flags(flags: &Flags) -> String {
         (flags.append, "os.O_APPEND"),
         (flags.directory, "os.O_DIRECTORY"),
         (flags.no_follow, "os.O_NOFOLLOW"),
+        (flags.no_access_time, "os.O_NOATIME"),
+        (flags.sync, "os.O_SYNC"),
+        (flags.path_only, "os.O_PATH"),
     ];
     let rest = rest.iter().filter(|(is, _)| *is).map(|(_, name)| *name);
     std::iter::once(access).chain(rest).collect::<Vec<_>>().join(" | ")
+}
+
+fn xattr_flag(before: Before) -> &'static str {
+    match before {
+        Before::Any => "0",
+        Before::Absent => "os.XATTR_CREATE",
+        Before::Present => "os.XATTR_REPLACE",
+    }
 }
 
 /// The operation as a Python expression.
@@ -317,13 +334,17 @@ fn python(operation: &Operation) -> String {
             let time = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
             format!("os.utime({}, ns=({time}, {time}))", file(target))
         }
+        Operation::SetLinkTime { path, time } => {
+            let time = i128::from(time.seconds) * 1_000_000_000 + i128::from(time.nanoseconds);
+            format!("os.utime({}, ns=({time}, {time}), follow_symlinks=False)", bytes(path))
+        }
+        Operation::Touch { target } => format!("os.utime({})", file(target)),
         Operation::SetXattr { target, name, value, before } => {
-            let before = match before {
-                Before::Any => "0",
-                Before::Absent => "os.XATTR_CREATE",
-                Before::Present => "os.XATTR_REPLACE",
-            };
-            format!("os.setxattr({}, {}, {}, {before})", file(target), bytes(name), bytes(value))
+            format!("os.setxattr({}, {}, {}, {})", file(target), bytes(name), bytes(value), xattr_flag(*before))
+        }
+        Operation::SetLinkXattr { path, name, value, before } => {
+            let arguments = format!("{}, {}, {}, {}", bytes(path), bytes(name), bytes(value), xattr_flag(*before));
+            format!("os.setxattr({arguments}, follow_symlinks=False)")
         }
         Operation::SetAcl { target, list, acl } => {
             let (name, value) = (Text::from(list.xattr()), Text(acl.bytes()));
@@ -340,6 +361,7 @@ fn python(operation: &Operation) -> String {
             };
             format!("os.mknod({}, {kind} | 0o{mode:o}, os.makedev{device:?})", bytes(path))
         }
+        Operation::MknodFile { path, mode } => format!("os.mknod({}, stat.S_IFREG | 0o{mode:o})", bytes(path)),
         Operation::Symlink { content, path } => format!("os.symlink({}, {})", bytes(content), bytes(path)),
         Operation::Link { from, to } => format!("os.link({}, {}, follow_symlinks=False)", bytes(from), bytes(to)),
         Operation::LinkSlot { slot, to } => {

@@ -14,7 +14,7 @@ use layerlab_model::operation::{
 use layerlab_model::process::OTHER_ID;
 use layerlab_model::text::Text;
 use rustix::fs::{
-    self, AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid,
+    self, AtFlags, CWD, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, UTIME_NOW, Uid,
     XattrFlags, makedev,
 };
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
@@ -123,13 +123,18 @@ impl Performer {
                     Target::Slot(slot) => fs::futimens(self.slot(*slot)?, &times).map(done),
                 }
             }
+            Operation::SetLinkTime { path, time } => {
+                fs::utimensat(CWD, &path.0[..], &timestamps(*time), AtFlags::SYMLINK_NOFOLLOW).map(done)
+            }
+            Operation::Touch { target } => match target {
+                Target::Path(path) => fs::utimensat(CWD, &path.0[..], &NOW, AtFlags::empty()).map(done),
+                Target::Slot(slot) => fs::futimens(self.slot(*slot)?, &NOW).map(done),
+            },
             Operation::SetXattr { target, name, value, before } => {
-                let flags = match before {
-                    Before::Any => XattrFlags::empty(),
-                    Before::Absent => XattrFlags::CREATE,
-                    Before::Present => XattrFlags::REPLACE,
-                };
-                self.set_xattr(target, name.as_bytes(), value.as_bytes(), flags)
+                self.set_xattr(target, name.as_bytes(), value.as_bytes(), xattr_flags(*before))
+            }
+            Operation::SetLinkXattr { path, name, value, before } => {
+                fs::lsetxattr(&path.0[..], &name.0[..], value.as_bytes(), xattr_flags(*before)).map(done)
             }
             Operation::SetAcl { target, list, acl } => {
                 self.set_xattr(target, list.xattr().as_bytes(), &acl.bytes(), XattrFlags::empty())
@@ -147,6 +152,9 @@ impl Performer {
                     Node::Block { major, minor } => (FileType::BlockDevice, makedev(*major, *minor)),
                 };
                 fs::mknodat(CWD, &path.0[..], kind, Mode::from_raw_mode(*mode), device).map(done)
+            }
+            Operation::MknodFile { path, mode } => {
+                fs::mknodat(CWD, &path.0[..], FileType::RegularFile, Mode::from_raw_mode(*mode), 0).map(done)
             }
             Operation::Symlink { content, path } => fs::symlink(&content.0[..], &path.0[..]).map(done),
             Operation::Link { from, to } => fs::link(&from.0[..], &to.0[..]).map(done),
@@ -194,6 +202,9 @@ impl Performer {
             (flags.append, OFlags::APPEND),
             (flags.directory, OFlags::DIRECTORY),
             (flags.no_follow, OFlags::NOFOLLOW),
+            (flags.no_access_time, OFlags::NOATIME),
+            (flags.sync, OFlags::SYNC),
+            (flags.path_only, OFlags::PATH),
         ];
         let always = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = wanted.iter().filter(|(is, _)| *is).fold(access | always, |all, (_, flag)| all | *flag);
@@ -213,6 +224,20 @@ fn done(_: ()) -> Answer {
 fn raw(errno: nix::errno::Errno) -> rustix::io::Errno {
     rustix::io::Errno::from_raw_os_error(errno as i32)
 }
+
+fn xattr_flags(before: Before) -> XattrFlags {
+    match before {
+        Before::Any => XattrFlags::empty(),
+        Before::Absent => XattrFlags::CREATE,
+        Before::Present => XattrFlags::REPLACE,
+    }
+}
+
+/// What utimensat(2) takes for the present time.
+const NOW: Timestamps = {
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    Timestamps { last_access: now, last_modification: now }
+};
 
 fn timestamps(time: Time) -> Timestamps {
     let time = Timespec { tv_sec: time.seconds, tv_nsec: i64::from(time.nanoseconds) };

@@ -49,15 +49,7 @@ fn plainer(step: &Step) -> Vec<Step> {
     if step.user == User::Other {
         found.push(Step { user: User::Root, operation: step.operation.clone() });
     }
-    let flags = Flags {
-        access: Access::Write,
-        create: true,
-        exclusive: false,
-        truncate: false,
-        append: false,
-        directory: false,
-        no_follow: false,
-    };
+    let flags = Flags { create: true, ..Flags::of(Access::Write) };
     let create = |path: &Text| Operation::Open { slot: 0, path: path.clone(), flags, mode: 0o644 };
     let plain = match &step.operation {
         Operation::Link { to, .. } | Operation::LinkSlot { to, .. } | Operation::Rename { to, .. } => Some(create(to)),

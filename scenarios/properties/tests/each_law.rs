@@ -75,15 +75,7 @@ fn chmod_and_touch(step: &layerlab_model::operation::Step) -> Option<Vec<Operati
 
 fn chmod_of_another_file(step: &layerlab_model::operation::Step) -> Option<Vec<Operation>> {
     let Operation::Chmod { target: Target::Path(path), mode } = &step.operation else { return None };
-    let flags = Flags {
-        access: Access::Write,
-        create: true,
-        exclusive: true,
-        truncate: false,
-        append: false,
-        directory: false,
-        no_follow: false,
-    };
+    let flags = Flags { create: true, exclusive: true, ..Flags::of(Access::Write) };
     let again = Operation::Open { slot: 9, path: path.clone(), flags, mode: *mode };
     Some(vec![Operation::Unlink { path: path.clone() }, again, Operation::Close { slot: 9 }])
 }

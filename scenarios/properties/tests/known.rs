@@ -107,6 +107,12 @@ fn is_known(subject: &str, backing: &str, law: &str, word: &str, promise: fn(&mu
     is_known_after(subject, backing, law, word, promise, &[]);
 }
 
+/// Steps of root, one in each line.
+fn read(text: &str) -> Vec<Step> {
+    let step = |line: &str| Step { user: User::Root, operation: serde_json::from_str(line).unwrap() };
+    text.lines().map(step).collect()
+}
+
 fn is_known_after(subject: &str, backing: &str, law: &str, word: &str, promise: fn(&mut Promises), steps: &[Step]) {
     let backing: Backing = backing.parse().unwrap();
     let Some((failure, text)) = told(subject, &backing, law, promise, steps) else { return };
@@ -171,19 +177,23 @@ fn ext4_touches_directories_before_it_refuses() {
 {"do":"mkdir","path":"/b/c","mode":493}
 {"do":"set-time","target":{"path":"/"},"time":{"seconds":12,"nanoseconds":0}}
 {"do":"rename","from":"/a","to":"/b","replace":"yes"}"#;
-    let step = |line: &str| Step { user: User::Root, operation: serde_json::from_str(line).unwrap() };
-    let steps: Vec<Step> = steps.lines().map(step).collect();
-    is_known_after("overlay", "ext4", MERGED, "leaves a whiteout", promise, &steps);
+    is_known_after("overlay", "ext4", MERGED, "leaves a whiteout", promise, &read(steps));
 }
 
 #[test]
 fn btrfs_punches_no_hole_twice() {
     let promise = |promises: &mut Promises| promises.holes_are_punched_again = true;
-    is_known("plain", "btrfs", MERGED, "hole", promise);
+    let steps = r#"{"do":"open","slot":0,"path":"/a","flags":{"access":"write","create":true},"mode":420}
+{"do":"set-time","target":{"path":"/a"},"time":{"seconds":12,"nanoseconds":0}}
+{"do":"allocate","slot":0,"how":"punch","offset":0,"length":5}"#;
+    is_known_after("plain", "btrfs", MERGED, "hole", promise, &read(steps));
 }
 
 #[test]
 fn memory_changes_nothing_by_truncating_to_the_same_length() {
     let promise = |promises: &mut Promises| promises.truncating_to_the_same_length_is_a_change = true;
-    is_known("plain", "tmpfs", MERGED, "length that it has", promise);
+    let steps = r#"{"do":"mknod-file","path":"/a","mode":420}
+{"do":"set-time","target":{"path":"/a"},"time":{"seconds":12,"nanoseconds":0}}
+{"do":"truncate","target":{"path":"/a"},"length":0}"#;
+    is_known_after("plain", "tmpfs", MERGED, "length that it has", promise, &read(steps));
 }

@@ -9,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use layerlab_model::errno::Errno;
+use layerlab_model::inode::Time;
 use layerlab_model::operation::{Answer, Operation, Replace, Target, User};
 use layerlab_model::text::Text;
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
@@ -159,6 +160,36 @@ fn a_truncate_that_only_shortens() {
 fn an_unlink_that_does_nothing() {
     let instead: Instead = |step| matches!(step.operation, Operation::Unlink { .. }).then(Vec::new);
     is_shown("unlink", wrong(instead));
+}
+
+#[test]
+fn a_write_that_sets_the_time_of_another_day() {
+    let instead: Instead = |step| match &step.operation {
+        Operation::Write { slot, fill, .. } if fill.length > 0 => {
+            let time = Time { seconds: 1_000_000_000, nanoseconds: 0 };
+            Some(vec![step.operation.clone(), Operation::SetTime { target: Target::Slot(*slot), time }])
+        }
+        _ => None,
+    };
+    is_shown("write", wrong(instead));
+}
+
+#[test]
+fn a_touch_that_does_nothing() {
+    let instead: Instead = |step| matches!(step.operation, Operation::Touch { .. }).then(Vec::new);
+    is_shown("touch", wrong(instead));
+}
+
+#[test]
+fn a_link_that_loses_its_time() {
+    let instead: Instead = |step| match &step.operation {
+        Operation::SetLinkTime { path, .. } => {
+            let time = Time { seconds: 1, nanoseconds: 0 };
+            Some(vec![Operation::SetLinkTime { path: path.clone(), time }])
+        }
+        _ => None,
+    };
+    is_shown("time of a link", wrong(instead));
 }
 
 #[test]

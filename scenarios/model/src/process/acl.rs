@@ -80,7 +80,7 @@ impl Machine {
         if is_removed && is_missed && !inode.meta.xattrs.contains_key(&Text::from(name)) {
             return Err(Errno::NODATA);
         }
-        let meta = &mut self.inode_with_xattrs(user, target)?.meta;
+        let meta = &mut self.inode_with_xattrs(user, target, Last::FOLLOWED)?.meta;
         if is_removed {
             meta.xattrs.remove(&Text::from(name));
             return Ok(Answer::Done);

@@ -5,7 +5,7 @@ use super::walk::Last;
 use super::{Machine, WRITE};
 use crate::acl::Acl;
 use crate::errno::Errno;
-use crate::inode::{At, Inode, Meta, Stamp, mode};
+use crate::inode::{At, Inode, Meta, Stamp, Time, mode};
 use crate::operation::{Answer, Before, List, Target, User};
 use crate::text::Text;
 use crate::union::Seen;
@@ -37,11 +37,11 @@ impl Machine {
 
     /// Of a file that was copied up extended attributes are set on the copy, without giving it this name, too (`ovl_xattr_set` of
     /// `fs/overlayfs/xattrs.c`).
-    pub(super) fn inode_with_xattrs(&mut self, user: User, target: &Target) -> Result<&mut Inode, Errno> {
-        let at = self.target(user, target, Last::FOLLOWED)?;
+    pub(super) fn inode_with_xattrs(&mut self, user: User, target: &Target, last: Last) -> Result<&mut Inode, Errno> {
+        let at = self.target(user, target, last)?;
         match self.union.is_upper(at) {
             true => Ok(self.union.upper_mut(at.inode)),
-            false => self.changed_target(user, target, Last::FOLLOWED),
+            false => self.changed_target(user, target, last),
         }
     }
 
@@ -79,12 +79,23 @@ impl Machine {
         Ok(Answer::Done)
     }
 
-    pub(super) fn set_time(&mut self, user: User, target: &Target, stamp: Stamp) -> Result<Answer, Errno> {
-        let at = self.target(user, target, Last::FOLLOWED)?;
+    pub(super) fn set_time(&mut self, user: User, target: &Target, last: Last, time: Time) -> Result<Answer, Errno> {
+        let at = self.target(user, target, last)?;
         if !user.owns(&self.union.inode(at).meta) {
             return Err(Errno::PERM);
         }
-        self.changed_target(user, target, Last::FOLLOWED)?.meta.mtime = stamp;
+        self.changed_target(user, target, last)?.meta.mtime = Stamp::Set(time);
+        Ok(Answer::Done)
+    }
+
+    /// Who may write to it may say that it changed now (utimensat(2), "Permissions requirements").
+    pub(super) fn touch(&mut self, user: User, target: &Target) -> Result<Answer, Errno> {
+        let at = self.target(user, target, Last::FOLLOWED)?;
+        if !user.owns(&self.union.inode(at).meta) {
+            self.may(user, &Seen::Other(at), WRITE)?;
+        }
+        let now = self.union.now();
+        self.changed_target(user, target, Last::FOLLOWED)?.meta.mtime = now;
         Ok(Answer::Done)
     }
 
@@ -112,8 +123,10 @@ impl Machine {
 
     /// The name is read before the file is looked for (`import_xattr_name` of `fs/xattr.c`); who has no open file does not ask.
     fn can_be_named(&self, target: &Target, name: &Text) -> Result<(), Errno> {
-        if let Target::Slot(slot) = target {
-            self.slot(*slot)?;
+        if let Target::Slot(slot) = target
+            && !self.open.contains_key(slot)
+        {
+            return Err(Errno::BADF);
         }
         if (1..=XATTR_NAME_BYTES_MAX).contains(&name.0.len()) { Ok(()) } else { Err(Errno::RANGE) }
     }
@@ -122,12 +135,12 @@ impl Machine {
         &mut self,
         user: User,
         target: &Target,
-        name: &Text,
-        value: &[u8],
+        last: Last,
+        (name, value): (&Text, &[u8]),
         before: Before,
     ) -> Result<Answer, Errno> {
         self.can_be_named(target, name)?;
-        let at = self.target(user, target, Last::FOLLOWED)?;
+        let at = self.target(user, target, last)?;
         if let Some(list) = List::of_xattr(name) {
             // `do_setxattr` of `fs/xattr.c`: whether there is one already is not asked.
             return self.set_acl(user, target, list, &Acl::of_bytes(value)?);
@@ -141,11 +154,11 @@ impl Machine {
         };
         if let Some(refusal) = refusal {
             if self.promises.refused_xattrs_copy_up {
-                self.inode_with_xattrs(user, target)?;
+                self.inode_with_xattrs(user, target, last)?;
             }
             return Err(refusal);
         }
-        self.inode_with_xattrs(user, target)?.meta.xattrs.insert(name.clone(), value.to_vec());
+        self.inode_with_xattrs(user, target, last)?.meta.xattrs.insert(name.clone(), value.to_vec());
         Ok(Answer::Done)
     }
 
@@ -162,7 +175,7 @@ impl Machine {
         if !self.union.inode(at).meta.xattrs.contains_key(name) {
             return Err(Errno::NODATA);
         }
-        self.inode_with_xattrs(user, target)?.meta.xattrs.remove(name);
+        self.inode_with_xattrs(user, target, Last::FOLLOWED)?.meta.xattrs.remove(name);
         Ok(Answer::Done)
     }
 }

@@ -13,6 +13,10 @@ impl Machine {
     /// The upper inode of an open file that is to be changed.
     pub(super) fn changed(&mut self, slot: Slot) -> Result<usize, Errno> {
         let open = self.slot(slot)?.clone();
+        self.changed_of(&open)
+    }
+
+    pub(super) fn changed_of(&mut self, open: &Open) -> Result<usize, Errno> {
         if self.union.is_upper(open.at) {
             // By a name that the index knows and that was not used yet: it is now.
             if self.union.at(&open.path).is_some_and(|seen| seen.top() == open.at) {
@@ -38,12 +42,14 @@ impl Machine {
     }
 
     /// Whether the copy of what is open would take the place of a directory that is there now: overlayfs lets the copy of a
-    /// directory, whose name is gone, replace an empty one that was made since (`ovl_copy_up_workdir` of `fs/overlayfs/copy_up.c`).
+    /// directory, whose name is gone, replace an empty one that was made, or moved there, since (`ovl_copy_up_workdir` of `fs/overlayfs/copy_up.c`).
     pub(super) fn may_replace_what_came_since(&self, slot: Slot) -> bool {
-        let Ok(open) = self.slot(slot) else { return false };
+        let Some(open) = self.open.get(&slot) else { return false };
         let is_gone = || self.union.at(&open.path).is_none_or(|seen| seen.top() != open.at);
         let is_new = |depth: usize| match self.union.at(&open.path[..depth]) {
-            Some(Seen::Directory(stack)) => stack.len() == 1 && self.union.is_upper(stack[0]),
+            Some(Seen::Directory(stack)) if self.union.is_upper(stack[0]) => {
+                stack.len() == 1 || self.union.inode(stack[0]).copied.redirect.is_some()
+            }
             _ => false,
         };
         !self.union.is_upper(open.at) && is_gone() && (1..=open.path.len()).any(is_new)

@@ -47,6 +47,8 @@ struct Open {
     access: Access,
     append: bool,
     is_linkable: bool,
+    /// Whether it is only a name that is held (`O_PATH`).
+    is_path_only: bool,
 }
 
 /// A mounted union and the processes that use it.
@@ -122,7 +124,9 @@ impl Machine {
         };
         if step.operation == Operation::Commit {
             let is_hole = |at: At| {
-                self.union.is_upper(at) && self.may_be_hole(at, 0, u32::MAX) && self.union.inode(at).body != Body::File(Vec::new())
+                self.union.is_upper(at)
+                    && self.may_be_hole(at, 0, u32::MAX)
+                    && self.union.inode(at).body != Body::File(Vec::new())
             };
             let tops = self.union.walk().into_iter().map(|(_, seen)| seen.top());
             return self.union.depth() >= self.promises.lower_layers_max
@@ -219,14 +223,22 @@ impl Machine {
             Operation::Truncate { target, length } => self.truncate(user, target, *length),
             Operation::Chmod { target, mode } => self.chmod(user, target, *mode),
             Operation::Chown { target, uid, gid } => self.chown(user, target, *uid, *gid),
-            Operation::SetTime { target, time } => self.set_time(user, target, Stamp::Set(*time)),
+            Operation::SetTime { target, time } => self.set_time(user, target, Last::FOLLOWED, *time),
+            Operation::SetLinkTime { path, time } => {
+                self.set_time(user, &Target::Path(path.clone()), Last::ITSELF, *time)
+            }
+            Operation::Touch { target } => self.touch(user, target),
             Operation::SetXattr { target, name, value, before } => {
-                self.set_xattr(user, target, name, value.as_bytes(), *before)
+                self.set_xattr(user, target, Last::FOLLOWED, (name, value.as_bytes()), *before)
+            }
+            Operation::SetLinkXattr { path, name, value, before } => {
+                self.set_xattr(user, &Target::Path(path.clone()), Last::ITSELF, (name, value.as_bytes()), *before)
             }
             Operation::SetAcl { target, list, acl } => self.set_acl(user, target, *list, acl),
             Operation::RemoveXattr { target, name } => self.remove_xattr(user, target, name),
             Operation::Mkdir { path, mode } => self.mkdir(user, path, *mode),
             Operation::Mknod { path, node, mode } => self.mknod(user, path, *node, *mode),
+            Operation::MknodFile { path, mode } => self.mknod_file(user, path, *mode),
             Operation::Symlink { content, path } => self.symlink(user, content, path),
             Operation::Link { from, to } => self.link(user, from, to),
             Operation::LinkSlot { slot, to } => self.link_slot(user, *slot, to),

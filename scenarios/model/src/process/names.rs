@@ -29,6 +29,13 @@ impl Machine {
         Ok(Answer::Done)
     }
 
+    pub(super) fn mknod_file(&mut self, user: User, path: &Text, bits: u32) -> Result<Answer, Errno> {
+        let path = self.vacant(user, path, false)?;
+        self.may_create(user, &path)?;
+        self.make(user, &path, bits, Body::File(Vec::new()))?;
+        Ok(Answer::Done)
+    }
+
     pub(super) fn symlink(&mut self, user: User, content: &Text, path: &Text) -> Result<Answer, Errno> {
         if content.0.is_empty() {
             return Err(Errno::NOENT);
@@ -90,7 +97,7 @@ impl Machine {
 
     /// linkat(2) with `AT_EMPTY_PATH`: a file that lost its last name gets none again, one that never had one does.
     pub(super) fn link_slot(&mut self, user: User, slot: Slot, to: &Text) -> Result<Answer, Errno> {
-        let open = self.slot(slot)?.clone();
+        let open = self.open.get(&slot).ok_or(Errno::BADF)?.clone();
         let to = self.vacant(user, to, false)?;
         self.may_create(user, &to)?;
         let inode = self.union.inode(open.at);
@@ -104,7 +111,7 @@ impl Machine {
         if is_nameless && !open.is_linkable {
             return Err(Errno::NOENT);
         }
-        let inode = self.changed(slot)?;
+        let inode = self.changed_of(&open)?;
         self.give_further_name(&open.path, &to, inode)?;
         if let Some(open) = self.open.get_mut(&slot) {
             open.is_linkable = false;

@@ -19,6 +19,9 @@ impl Machine {
         bits: u32,
     ) -> Result<Answer, Errno> {
         self.open.remove(&slot);
+        if flags.path_only {
+            return self.open_path(user, slot, path, flags);
+        }
         // `build_open_flags` of `fs/open.c`.
         if flags.create && flags.directory {
             return Err(Errno::INVAL);
@@ -52,6 +55,19 @@ impl Machine {
         Ok(Answer::Done)
     }
 
+    /// `O_PATH` (open(2)): nothing is asked of what is there, and it is not copied up.
+    fn open_path(&mut self, user: User, slot: Slot, path: &Text, flags: Flags) -> Result<Answer, Errno> {
+        let (path, seen) = self.existing(user, path, Last::opened(!flags.no_follow, false))?;
+        let inode = self.union.inode(seen.top());
+        if flags.directory && !inode.is_directory() {
+            return Err(Errno::NOTDIR);
+        }
+        if inode.is_directory() || inode.is_file() {
+            self.hold(slot, seen.top(), path, flags);
+        }
+        Ok(Answer::Done)
+    }
+
     /// `do_open` and `may_open` of `fs/namei.c`.
     pub(super) fn may_open(&self, user: User, path: &[Text], seen: &Seen, flags: Flags) -> Result<(), Errno> {
         let inode = self.union.inode(seen.top());
@@ -77,7 +93,11 @@ impl Machine {
             _ => {}
         }
         let wanted = if flags.access.reads() { READ } else { 0 } | if writes { WRITE } else { 0 };
-        self.may(user, seen, wanted)
+        self.may(user, seen, wanted)?;
+        match flags.no_access_time && !user.owns(&inode.meta) {
+            true => Err(Errno::PERM),
+            false => Ok(()),
+        }
     }
 
     /// `/proc/sys/fs/protected_regular` and `protected_fifos` (proc_sys_fs(5)).
@@ -98,7 +118,14 @@ impl Machine {
     }
 
     pub(super) fn hold(&mut self, slot: Slot, at: At, path: Vec<Text>, flags: Flags) {
-        let open = Open { at, path, access: flags.access, append: flags.append, is_linkable: false };
+        let open = Open {
+            at,
+            path,
+            access: flags.access,
+            append: flags.append,
+            is_linkable: false,
+            is_path_only: flags.path_only,
+        };
         self.open.insert(slot, open);
     }
 
@@ -116,13 +143,21 @@ impl Machine {
         let meta = Meta { mode: bits, uid: user.id(), gid, mtime: self.union.now(), xattrs };
         let inode = self.union.add(meta, Body::File(Vec::new()));
         let at = At { layer: self.union.depth(), inode };
-        let open = Open { at, path: Vec::new(), access: Access::ReadWrite, append: false, is_linkable: true };
+        let open = Open {
+            at,
+            path: Vec::new(),
+            access: Access::ReadWrite,
+            append: false,
+            is_linkable: true,
+            is_path_only: false,
+        };
         self.open.insert(slot, open);
         Ok(Answer::Done)
     }
 
+    /// What is open for more than its name.
     pub(super) fn slot(&self, slot: Slot) -> Result<&Open, Errno> {
-        self.open.get(&slot).ok_or(Errno::BADF)
+        self.open.get(&slot).filter(|open| !open.is_path_only).ok_or(Errno::BADF)
     }
 }
 

@@ -11,15 +11,7 @@ use crate::text::Text;
 
 const OWNER_READS_AND_WRITES: u32 = 0o600;
 /// As the writers open it.
-const READ_WRITE: Flags = Flags {
-    access: Access::ReadWrite,
-    create: false,
-    exclusive: false,
-    truncate: false,
-    append: false,
-    directory: false,
-    no_follow: false,
-};
+const READ_WRITE: Flags = Flags::of(Access::ReadWrite);
 
 impl Machine {
     pub(super) fn race(&mut self, user: User, path: &Text, letters: &[u8], bits: Option<u32>) -> Result<Answer, Errno> {

@@ -133,12 +133,4 @@ impl Generator {
 }
 
 /// `O_CREAT | O_EXCL`.
-const NEW: Flags = Flags {
-    access: Access::ReadWrite,
-    create: true,
-    exclusive: true,
-    truncate: false,
-    append: false,
-    directory: false,
-    no_follow: false,
-};
+const NEW: Flags = Flags { create: true, exclusive: true, ..Flags::of(Access::ReadWrite) };

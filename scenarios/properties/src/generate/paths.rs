@@ -20,7 +20,7 @@ impl Generator {
             1 => Text(vec![b'n'; 256]),
             2 => Text(b"a\xff\x01".to_vec()),
             3 => Text::from("a-"),
-            4 => Text::from(".wh.a"),
+            4 => Text::from(self.of(&[".wh.a", ".wh.a", ".wh..wh..opq", ".wh..wh.plnk"])),
             5 => Text::from("a "),
             _ => Text::from(self.of(&NAMES)),
         }

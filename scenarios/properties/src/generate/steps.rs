@@ -66,6 +66,16 @@ impl Generator {
         self.of(&[Access::Read, Access::Write, Access::ReadWrite])
     }
 
+    /// What files are opened with to be made or not.
+    fn flags(&mut self) -> Flags {
+        Flags {
+            no_follow: self.one_in(6),
+            no_access_time: self.one_in(16),
+            sync: self.one_in(16),
+            ..Flags::of(self.access())
+        }
+    }
+
     pub(super) fn contents(&mut self, tree: &Known) -> Operation {
         let slot = self.slot(tree);
         // Most of what follows needs an open file.
@@ -73,26 +83,24 @@ impl Generator {
         match self.below(kinds) {
             0..=3 => {
                 let flags = Flags {
-                    access: self.access(),
                     create: true,
                     exclusive: self.one_in(4),
                     truncate: self.one_in(4),
                     append: self.one_in(6),
                     directory: self.one_in(40),
-                    no_follow: self.one_in(6),
+                    ..self.flags()
                 };
                 let path = if self.one_in(3) { self.there(tree) } else { self.fresh(tree) };
                 Operation::Open { slot: self.any_slot(), path, flags, mode: self.create_mode() }
             }
             4..=6 => {
                 let flags = Flags {
-                    access: self.access(),
-                    create: false,
-                    exclusive: false,
+                    exclusive: self.one_in(20),
                     truncate: self.one_in(5),
                     append: self.one_in(6),
                     directory: self.one_in(10),
-                    no_follow: self.one_in(6),
+                    path_only: self.one_in(12),
+                    ..self.flags()
                 };
                 Operation::Open { slot: self.any_slot(), path: self.file(tree), flags, mode: 0 }
             }
@@ -132,7 +140,12 @@ impl Generator {
             3 | 4 => Operation::Chown { target, uid: self.id(), gid: self.id() },
             5 | 6 => {
                 let seconds = self.of(&[0, 1, 1_000_000_000, 1_700_000_000, -1, -100_000, 4_000_000_000]);
-                Operation::SetTime { target, time: Time { seconds, nanoseconds: self.of(&[0, 1, 999_999_999]) } }
+                let time = Time { seconds, nanoseconds: self.of(&[0, 1, 999_999_999]) };
+                match self.below(8) {
+                    0 => Operation::Touch { target },
+                    1 => Operation::SetLinkTime { path: self.there(tree), time },
+                    _ => Operation::SetTime { target, time },
+                }
             }
             7 | 8 => {
                 let name = self.xattr();
@@ -141,7 +154,10 @@ impl Generator {
                     _ => Text(vec![self.of(&LETTERS) as u8; self.of(&[0, 1, 40])]),
                 };
                 let before = self.of(&[Before::Any, Before::Any, Before::Absent, Before::Present]);
-                Operation::SetXattr { target, name, value, before }
+                match self.one_in(8) {
+                    true => Operation::SetLinkXattr { path: self.there(tree), name, value, before },
+                    false => Operation::SetXattr { target, name, value, before },
+                }
             }
             9 => match self.of(&tree.xattrs.iter().map(Some).chain([None]).collect::<Vec<_>>()) {
                 Some((path, name)) => Operation::RemoveXattr { target: Target::Path(path.clone()), name: name.clone() },
@@ -167,6 +183,7 @@ impl Generator {
 
     pub(super) fn names(&mut self, tree: &Known) -> Operation {
         match self.below(20) {
+            0 if self.one_in(3) => Operation::MknodFile { path: self.fresh(tree), mode: self.create_mode() },
             0..=4 => {
                 let path = if self.one_in(6) { self.there(tree) } else { self.fresh(tree) };
                 Operation::Mkdir { path, mode: self.of(&[0o755, 0o777, 0o700, 0o1777, 0o2755]) }

@@ -3,7 +3,7 @@
 //!
 //! Checklist: RD-03~, RD-04, IN-01, IN-02~, IN-03~, IN-04~
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use layerlab_model::inode::At;
 use layerlab_model::operation::Operation;
@@ -40,6 +40,8 @@ struct Watching {
     indexed: HashMap<At, At>,
     /// The inode number that a file had first since the mount.
     numbers: HashMap<At, u64>,
+    /// What has had several names since the mount.
+    named_again: HashSet<At>,
 }
 
 impl Watch for Watching {
@@ -47,6 +49,7 @@ impl Watch for Watching {
         if matches!(moment.step.operation, Operation::Commit | Operation::Remount) {
             // The remount's own law says whether they stay.
             self.numbers.clear();
+            self.named_again.clear();
         }
         if moment.step.operation == Operation::Commit {
             self.indexed.clear();
@@ -70,9 +73,12 @@ impl Watch for Watching {
             let path = tree::path(&names);
             let Some(facts) = actual.get(&path) else { continue };
             let (at, number) = (seen.top(), facts.identity.1);
+            if union.inode(at).links > 1 {
+                self.named_again.insert(at);
+            }
             let is_free = !promises.further_names_are_listed_with_their_inode
                 && (self.origins.contains_key(&at) || self.indexed.contains_key(&at))
-                && union.inode(at).links > 1;
+                && self.named_again.contains(&at);
             let is_free = is_free || union.depth() >= promises.layers_max;
             if !facts.is_listed_with_its_inode && !is_free {
                 found.push(format!("/{path} is listed with another inode number than it has"));

@@ -32,10 +32,15 @@ impl Watch for Watching {
         }
         let promises = moment.model.promises();
         let operation = &moment.step.operation;
-        let is_xattr = matches!(operation, Operation::SetXattr { .. } | Operation::RemoveXattr { .. });
+        let is_xattr = matches!(
+            operation,
+            Operation::SetXattr { .. } | Operation::SetLinkXattr { .. } | Operation::RemoveXattr { .. }
+        );
         let moves = matches!(operation, Operation::Rename { .. } | Operation::Link { .. } | Operation::LinkSlot { .. });
         // A redirect that would be too long is noticed when everything else is done (`ovl_set_redirect` of `fs/overlayfs/dir.c`).
-        let is_too_long = (promises.content_stays_below || promises.lower_directories_move) && moves && moment.actual == Err(Errno::XDEV);
+        let is_too_long = (promises.content_stays_below || promises.lower_directories_move)
+            && moves
+            && moment.actual == Err(Errno::XDEV);
         let copies_up = promises.refused_xattrs_copy_up && is_xattr || is_too_long;
         let is_full = matches!(moment.actual, Err(Errno::NOTEMPTY | Errno::EXIST));
         let prepares = promises.refused_renames_prepare && matches!(operation, Operation::Rename { .. }) && is_full;
