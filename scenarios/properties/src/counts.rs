@@ -74,6 +74,11 @@ impl Counts {
         }
     }
 
+    /// Those of `words` that were never counted.
+    pub fn missing(&self, words: &[&'static str]) -> Vec<&'static str> {
+        words.iter().copied().filter(|word| !self.outcomes.contains_key(word)).collect()
+    }
+
     /// All steps that were done.
     pub fn total(&self) -> u64 {
         self.outcomes.values().flat_map(BTreeMap::values).sum()
@@ -120,7 +125,7 @@ impl Counts {
 
     /// What of all that steps can be and come to never came: a line each.
     pub fn never(&self) -> impl Iterator<Item = String> {
-        let undrawn = Operation::WORDS.iter().filter(|word| !self.outcomes.contains_key(*word));
+        let undrawn = self.missing(&Operation::WORDS).into_iter();
         let undone = self.outcomes.iter().filter(|(_, outcomes)| !outcomes.contains_key(DONE)).map(|(word, _)| word);
         let met: BTreeSet<&str> = self.outcomes.values().flat_map(BTreeMap::keys).map(String::as_str).collect();
         let unmet = Errno::GIVEN.iter().map(ToString::to_string).filter(|errno| !met.contains(errno.as_str()));

@@ -2,14 +2,15 @@
 //!
 //! After every new layer: the layers applied one after the other give the merged tree; what walking two trees finds turns
 //! the one into the other; images share exactly the layers whose chain IDs are equal; counting references removes exactly
-//! what nothing reaches.
+//! what nothing reaches; collecting garbage leaves exactly what has a name, a container, or an image that was made from it.
 
 use layerlab_model::changes::{self, Flat, Leaf};
 use layerlab_model::errno::Errno;
+use layerlab_model::images::Images;
 use layerlab_model::operation::{Answer, Operation, Step};
 use layerlab_model::process::Machine;
 use layerlab_model::promises::Promises;
-use layerlab_model::store::{Id, Store, digest};
+use layerlab_model::store::{Id, digest};
 
 use crate::campaign::Counts;
 use crate::generate::{Generator, Weights};
@@ -68,7 +69,7 @@ struct World {
     below: Flat,
     /// The tree that the frozen layers give when they are applied one after the other.
     applied: Flat,
-    store: Store,
+    images: Images,
     diff_ids: Vec<Id>,
 }
 
@@ -76,7 +77,7 @@ impl World {
     fn new() -> World {
         let machine = Machine::new(Promises::COMMON);
         let below = changes::flat(machine.union());
-        World { machine, applied: below.clone(), below, store: Store::default(), diff_ids: Vec::new() }
+        World { machine, applied: below.clone(), below, images: Images::default(), diff_ids: Vec::new() }
     }
 
     fn step(&mut self, step: &Step, counts: &mut Counts) -> Result<Result<Answer, Errno>, &'static str> {
@@ -87,7 +88,7 @@ impl World {
         let result = self.machine.step(step);
         counts.add(step, &result);
         if is_commit {
-            self.after_commit()?;
+            self.after_commit(counts)?;
         }
         Ok(result)
     }
@@ -117,21 +118,64 @@ impl World {
         Ok(())
     }
 
-    fn after_commit(&mut self) -> Result<(), &'static str> {
+    fn after_commit(&mut self, counts: &mut Counts) -> Result<(), &'static str> {
         // The new layer's root has no attributes but mode and owner.
         self.below = changes::flat(self.machine.union());
         let root = self.below.get(&Vec::new()).cloned();
         self.applied.extend(root.map(|root| (Vec::new(), root)));
-        let name = digest(format!("{:?}", self.diff_ids).as_bytes());
-        self.store.add(name, &self.diff_ids);
-        if self.diff_ids.len().is_multiple_of(3) {
-            let oldest = self.store.images().next().cloned();
-            oldest.map(|image| self.store.remove(&image));
+        let id_of = |diff_ids: &[Id]| digest(format!("{diff_ids:?}").as_bytes());
+        let count = self.diff_ids.len();
+        // Some are made from the one before, some come by themselves; every second takes the name of another.
+        let parent = (!count.is_multiple_of(3)).then(|| id_of(&self.diff_ids[..count - 1]));
+        let name = if count.is_multiple_of(2) { "latest".to_owned() } else { format!("image-{count}") };
+        let id = id_of(&self.diff_ids);
+        self.images.add(&id, &self.diff_ids, parent, &name);
+        counts.count("image", "ok");
+        if count % 4 == 1 {
+            self.images.create(&id, &format!("container-{count}"));
         }
-        match self.store.layers() == self.store.reachable().iter().collect() {
+        if count.is_multiple_of(3) {
+            let oldest = self.images.names().keys().next().map(ToString::to_string).unwrap_or_default();
+            let outcome = if self.images.remove(&oldest).is_ok() { "ok" } else { "refused" };
+            counts.count("remove-image", outcome);
+        }
+        if count.is_multiple_of(4) {
+            self.collect(count.is_multiple_of(8), counts)?;
+        }
+        if count.is_multiple_of(6) {
+            let oldest = self.images.containers().keys().next().cloned().unwrap_or_default();
+            self.images.remove_container(&oldest);
+        }
+        match self.images.store().layers() == self.images.store().reachable().iter().collect() {
             true => Ok(()),
             false => Err("the layers that are kept are those that an image reaches"),
         }
+    }
+
+    fn collect(&mut self, all: bool, counts: &mut Counts) -> Result<(), &'static str> {
+        let before = self.images.clone();
+        self.images.prune(all);
+        let went = before.all().len() - self.images.all().len();
+        counts.count(if all { "prune-all" } else { "prune" }, if went > 0 { "ok" } else { "nothing" });
+        let is_base = |images: &Images, id: &Id| images.all().values().any(|image| image.parent.as_ref() == Some(id));
+        let is_used = |id: &Id| self.images.containers().values().any(|used| used == id);
+        let mut left = self.images.all().iter();
+        if left.any(|(id, image)| image.names.is_empty() && !is_base(&self.images, id) && !is_used(id)) {
+            return Err("what is left when garbage was collected has a name or is needed");
+        }
+        let is_gone = |id: &&Id| !self.images.all().contains_key(*id);
+        if before.all().keys().filter(is_gone).any(|id| is_used(id) || is_base(&self.images, id)) {
+            return Err("what anything needs is not garbage");
+        }
+        if !all && before.names() != self.images.names() {
+            return Err("what has a name is not garbage");
+        }
+        let once = self.images.clone();
+        self.images.prune(all);
+        if once != self.images {
+            return Err("what was collected needs no second collection");
+        }
+        Ok(())
     }
 }
 

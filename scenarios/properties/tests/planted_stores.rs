@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use layerlab_properties::campaign::Counts;
 use layerlab_properties::stores::case::{Begin, Campaign, Failure};
-use layerlab_properties::stores::{EngineShop, Shop, laws};
+use layerlab_properties::stores::{EngineShop, Freed, Promises, Shop, laws};
 use layerlab_properties::subjects::SubjectError;
 use layerlab_scenarios::skip::skip;
 
@@ -31,6 +31,14 @@ struct Faulty {
     garble: fn(Vec<u8>) -> Vec<u8>,
     /// Whether a commit forgets what was changed.
     forgets: bool,
+    prune: Prune,
+}
+
+/// How garbage is collected.
+type Prune = fn(&mut dyn Shop, bool) -> Result<Freed, SubjectError>;
+
+fn rightly(shop: &mut dyn Shop, all: bool) -> Result<Freed, SubjectError> {
+    shop.prune(all)
 }
 
 impl Shop for Faulty {
@@ -40,6 +48,10 @@ impl Shop for Faulty {
 
     fn driver(&self) -> &str {
         self.inner.driver()
+    }
+
+    fn promises(&self) -> Promises {
+        self.inner.promises()
     }
 
     fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError> {
@@ -66,10 +78,26 @@ impl Shop for Faulty {
         self.inner.import(tar, new)
     }
 
-    fn remove(&mut self, name: &str) -> Result<(), SubjectError> {
-        self.inner.remove(name)?;
+    fn remove(&mut self, name: &str) -> Result<Option<Freed>, SubjectError> {
+        let freed = self.inner.remove(name)?;
         (self.spoil)(&*self.inner);
-        Ok(())
+        Ok(freed)
+    }
+
+    fn tag(&mut self, name: &str, new: &str) -> Result<(), SubjectError> {
+        self.inner.tag(name, new)
+    }
+
+    fn create(&mut self, name: &str, container: &str) -> Result<(), SubjectError> {
+        self.inner.create(name, container)
+    }
+
+    fn remove_container(&mut self, container: &str) -> Result<(), SubjectError> {
+        self.inner.remove_container(container)
+    }
+
+    fn prune(&mut self, all: bool) -> Result<Freed, SubjectError> {
+        (self.prune)(&mut *self.inner, all)
     }
 
     fn reopen(&mut self) -> Result<(), SubjectError> {
@@ -95,17 +123,21 @@ fn found(driver: &'static str, spoil: Spoil, garble: fn(Vec<u8>) -> Vec<u8>) -> 
     }
     let begin = |place: &Path| {
         let inner = Box::new(EngineShop::open(place, driver)?);
-        Ok(Box::new(Faulty { inner, spoil, garble, forgets: false }) as Box<dyn Shop>)
+        Ok(Box::new(Faulty { inner, spoil, garble, forgets: false, prune: rightly }) as Box<dyn Shop>)
     };
     first_failure(&begin)
 }
 
 fn first_failure(begin: &Begin<'_>) -> Option<Option<Failure>> {
+    first_failure_of(begin, &laws::ALL)
+}
+
+fn first_failure_of(begin: &Begin<'_>, laws: &[&'static dyn laws::Law]) -> Option<Option<Failure>> {
     std::thread::scope(|scope| {
         let search = || {
             layerlab_properties::enter::own_mounts().unwrap();
             let place = tempfile::tempdir_in(memory()).unwrap();
-            let campaign = Campaign { begin, laws: &laws::ALL, place: place.path().to_owned(), length: 12 };
+            let campaign = Campaign { begin, laws, place: place.path().to_owned(), length: 12 };
             let mut counts = Counts::default();
             Some((1..16).find_map(|seed| campaign.run(seed, &mut counts).err()))
         };
@@ -150,7 +182,7 @@ fn a_commit_that_forgets_the_change() {
     let begin = |place: &Path| {
         let inner = Box::new(EngineShop::open(place, "vfs")?);
         let (spoil, garble): (Spoil, _) = (nothing_spoilt, as_it_is);
-        Ok(Box::new(Faulty { inner, spoil, garble, forgets: true }) as Box<dyn Shop>)
+        Ok(Box::new(Faulty { inner, spoil, garble, forgets: true, prune: rightly }) as Box<dyn Shop>)
     };
     let failure = first_failure(&begin).flatten().expect("a fault that no case finds");
     assert_eq!(failure.broken.law, Some("commits-hold-the-change"), "{failure:#?}");
@@ -207,4 +239,86 @@ fn an_archive_with_another_configuration() {
         archive
     };
     is_shown("ids-survive-every-journey", nothing_spoilt, garble);
+}
+
+#[test]
+fn a_layer_whose_size_is_noted_wrongly() {
+    let spoil: Spoil = |shop| {
+        if let Some(layer) = layers(shop).first() {
+            fs::write(layer.join("size"), "77").unwrap();
+        }
+    };
+    is_shown("bytes-on-disk-are-the-layers", spoil, as_it_is);
+}
+
+#[test]
+fn a_layer_with_a_file_that_its_tar_did_not_have() {
+    let spoil: Spoil = |shop| {
+        if let Some(layer) = layers(shop).first() {
+            let cache_id = fs::read_to_string(layer.join("cache-id")).unwrap();
+            fs::write(shop.data_root().join(shop.driver()).join(cache_id).join("diff/stray"), "stray").unwrap();
+        }
+    };
+    is_shown("bytes-on-disk-are-the-layers", spoil, as_it_is);
+}
+
+/// Whether a store that collects garbage like this is found out by the law about that; others see some of it too.
+fn is_shown_of(prune: Prune) {
+    if !rustix::process::geteuid().is_root() {
+        return skip("root", "images with files of root are loaded");
+    }
+    let begin = |place: &Path| {
+        let inner = Box::new(EngineShop::open(place, "overlay2")?);
+        let (spoil, garble): (Spoil, _) = (nothing_spoilt, as_it_is);
+        Ok(Box::new(Faulty { inner, spoil, garble, forgets: false, prune }) as Box<dyn Shop>)
+    };
+    let laws: Vec<_> = laws::ALL.into_iter().filter(|law| law.name() == "removal-frees-what-nothing-reaches").collect();
+    let failure = first_failure_of(&begin, &laws).flatten().expect("a fault that no case finds");
+    assert!(failure.broken.law.is_some(), "{failure:#?}");
+    assert!(failure.acts.len() <= ACTS_MAX, "{failure:#?}");
+}
+
+#[test]
+fn garbage_that_is_not_collected() {
+    is_shown_of(|_, _| Ok(Freed { reclaimed_bytes: Some(0), ..Freed::default() }));
+}
+
+#[test]
+fn a_garbage_collection_that_leaves_a_layers_directory() {
+    is_shown_of(|shop, all| {
+        let home = shop.data_root().join(shop.driver());
+        let directories = || fs::read_dir(&home).unwrap().map(|entry| entry.unwrap().path());
+        let before: Vec<PathBuf> = directories().collect();
+        let freed = shop.prune(all)?;
+        let after: Vec<PathBuf> = directories().collect();
+        if let Some(gone) = before.iter().find(|path| !after.contains(path)) {
+            fs::create_dir(gone).unwrap();
+        }
+        Ok(freed)
+    });
+}
+
+#[test]
+fn a_garbage_collection_that_takes_a_layer_still_reached() {
+    is_shown_of(|shop, all| {
+        let freed = shop.prune(all)?;
+        if let Some(layer) = layers(shop).first() {
+            let cache_id = fs::read_to_string(layer.join("cache-id")).unwrap();
+            fs::remove_dir_all(shop.data_root().join(shop.driver()).join(cache_id)).unwrap();
+        }
+        Ok(freed)
+    });
+}
+
+#[test]
+fn a_garbage_collection_that_takes_what_has_a_name() {
+    is_shown_of(|shop, _| shop.prune(true));
+}
+
+#[test]
+fn a_garbage_collection_that_says_that_more_came_back_than_did() {
+    is_shown_of(|shop, all| {
+        let freed = shop.prune(all)?;
+        Ok(Freed { reclaimed_bytes: freed.reclaimed_bytes.map(|bytes| bytes + 1), ..freed })
+    });
 }

@@ -53,6 +53,11 @@ pub fn layer(entries: &[(&str, &str)]) -> io::Result<Vec<u8>> {
     builder.into_inner()
 }
 
+/// These of the collection.
+pub fn chosen<'a>(collection: &'a [Vec<u8>], numbers: &[usize]) -> Vec<&'a [u8]> {
+    numbers.iter().map(|number| &collection[*number][..]).collect()
+}
+
 /// An archive of one image, as `docker save` writes it, and the image's ID and diff IDs.
 pub fn image(layers: &[&[u8]], name: &str) -> io::Result<(Vec<u8>, String, Vec<String>)> {
     let diff_ids: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();

@@ -1,13 +1,15 @@
 //! One case: acts on a store and on the model of one, with a look at the disk after each; and many of them, as a campaign.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use layerlab_model::images::Images;
+use layerlab_model::store::digest;
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
 
-use super::laws::Law;
+use super::holdings::{self, Holdings};
+use super::laws::{Law, Weights};
+use super::said::{self, Names, Said};
 use super::shelf::Shelf;
 use super::{Act, Carried, Done, Made, Moment, Shop, archive};
 use crate::campaign::{Broken, Counts};
@@ -25,7 +27,7 @@ pub struct Campaign<'a> {
     pub laws: &'a [&'static dyn Law],
     /// The directory below which stores lie.
     pub place: PathBuf,
-    /// How many acts a case has; after them every image is removed.
+    /// How many acts a case has; after them every container and image is removed.
     pub length: usize,
 }
 
@@ -48,7 +50,7 @@ const LAYERS_MAX: u32 = 4;
 impl Campaign<'_> {
     /// Draws the case of `seed` and runs it.
     pub fn run(&self, seed: u64, counts: &mut Counts) -> Result<(), Failure> {
-        let acts = drawn(seed, self.length);
+        let acts = drawn(seed, self.length, self.weights_of(seed));
         let Err(broken) = self.replay(&acts, counts) else { return Ok(()) };
         let law = broken.law;
         let fails = |part: &[Act]| self.replay(part, &mut Counts::default()).is_err_and(|broken| broken.law == law);
@@ -57,23 +59,41 @@ impl Campaign<'_> {
         Err(Failure { seed, length: acts.len(), acts: shrunk, broken })
     }
 
+    /// The weights of the law that the case of `seed` is drawn for.
+    fn weights_of(&self, seed: u64) -> Weights {
+        let number = seed.checked_rem(self.laws.len() as u64);
+        number.map_or_else(Weights::default, |number| self.laws[number as usize].weights())
+    }
+
     /// Runs a case that is known.
     pub fn replay(&self, acts: &[Act], counts: &mut Counts) -> Result<(), Broken> {
         let place = tempfile::tempdir_in(&self.place).map_err(cannot)?;
         let mut case = Case {
             shop: (self.begin)(place.path()).map_err(cannot)?,
             model: Images::default(),
-            names: Vec::new(),
-            named: 0,
+            names: Names::default(),
             collection: archive::collection().map_err(cannot)?,
+            holdings: Holdings::default(),
+            brought: None,
+            read: 0,
         };
+        for tar in case.collection.clone() {
+            case.hold(&digest(&tar), &tar)?;
+        }
+        let promises = case.shop.promises();
         let mut watches: Vec<_> = self.laws.iter().map(|law| (law.name(), law.watch())).collect();
         let mut look = |case: &mut Case, act: &Act| -> Result<(), Broken> {
-            let Done { is_done, carried, made } = case.act(act)?;
-            counts.count(act.word(), if is_done { "ok" } else { "no image" });
-            let shelf = case.shelf().map_err(cannot)?;
-            case.learn(act, &shelf);
-            let moment = Moment { act, model: &case.model, shelf: &shelf, carried, made };
+            let (Done { is_done, carried, made, freed, is_refused }, shelf) = case.act(act)?;
+            let is_empty = matches!(&freed, Some(freed) if freed.deleted.is_empty());
+            let outcome = match (is_done, is_refused) {
+                (false, _) => "nothing to do it to",
+                (true, true) => "refused",
+                (true, false) if is_empty => "nothing went",
+                (true, false) => "ok",
+            };
+            counts.count(act.word(), outcome);
+            let (model, holdings, shelf) = (&case.model, &case.holdings, &shelf);
+            let moment = Moment { act, model, shelf, holdings, promises, carried, made, freed, is_refused };
             for (law, watch) in &mut watches {
                 let judged = watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
                 counts.judge(law, judged);
@@ -84,10 +104,13 @@ impl Campaign<'_> {
         for act in acts {
             look(&mut case, act)?;
         }
-        while !case.names.is_empty() {
+        while case.names.has_containers() {
+            look(&mut case, &Act::RemoveContainer { container: 0 })?;
+        }
+        while case.names.has_images() {
             look(&mut case, &Act::Remove { image: 0 })?;
         }
-        Ok(())
+        look(&mut case, &Act::Prune { all: false })
     }
 }
 
@@ -95,87 +118,123 @@ fn cannot(error: impl std::fmt::Display) -> Broken {
     Broken { law: None, findings: vec![error.to_string()] }
 }
 
-fn drawn(seed: u64, length: usize) -> Vec<Act> {
+/// The acts of the case of `seed`.
+pub fn drawn(seed: u64, length: usize, weights: Weights) -> Vec<Act> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut below = |bound: u32| (random.next_u32() % bound) as usize;
-    let mut act = || match below(14) {
-        0..=3 => Act::Load { layers: (0..=below(LAYERS_MAX)).map(|_| below(5)).collect() },
-        4..=6 => Act::Commit { image: below(8), letter: (below(4) > 0).then(|| LETTERS[below(3)]) },
-        7 => Act::Flatten { image: below(8) },
-        8 | 9 => Act::Carry { image: below(8) },
-        10..=12 => Act::Remove { image: below(8) },
-        _ => Act::Reopen,
+    let Weights { loads, commits, flattenings, journeys, removals, tags, containers, prunes, reopenings } = weights;
+    let all = [loads, commits, flattenings, journeys, removals, tags, containers, prunes, reopenings];
+    let act = |number| {
+        let mut drawn = below(all.iter().sum()) as u32;
+        let kind = all.iter().position(|weight| {
+            let hit = drawn < *weight;
+            drawn = drawn.saturating_sub(*weight);
+            hit
+        });
+        match kind.filter(|_| number > 0) {
+            // Without an image there is little to do.
+            None | Some(0) => Act::Load { layers: (0..=below(LAYERS_MAX)).map(|_| below(5)).collect() },
+            Some(1) => Act::Commit { image: below(8), letter: (below(4) > 0).then(|| LETTERS[below(3)]) },
+            Some(2) => Act::Flatten { image: below(8) },
+            Some(3) => Act::Carry { image: below(8) },
+            Some(4) => Act::Remove { image: below(8) },
+            Some(5) => Act::Tag { image: below(8), over: below(8) },
+            Some(6) if below(3) == 0 => Act::RemoveContainer { container: below(8) },
+            Some(6) => Act::Create { image: below(8) },
+            Some(7) => Act::Prune { all: below(4) == 0 },
+            Some(_) => Act::Reopen,
+        }
     };
-    (0..length).map(|_| act()).collect()
+    (0..length).map(act).collect()
 }
 
 struct Case {
     shop: Box<dyn Shop>,
     model: Images,
-    /// The names that there are, in the order in which they came.
-    names: Vec<String>,
-    /// How many names were given.
-    named: usize,
+    names: Names,
     collection: Vec<Vec<u8>>,
+    holdings: Holdings,
+    /// The tar that the last act laid on an image, or made one of.
+    brought: Option<Vec<u8>>,
+    /// How many layers' tars were read.
+    read: usize,
 }
 
 impl Case {
-    fn shelf(&self) -> io::Result<Shelf> {
-        Shelf::read(self.shop.data_root(), self.shop.driver())
-    }
-
-    fn image(&self, number: usize) -> Option<String> {
-        (!self.names.is_empty()).then(|| self.names[number % self.names.len()].clone())
-    }
-
-    /// All of one length, so that files that hold them are.
-    fn new_name(&mut self) -> String {
-        self.named += 1;
-        let name = format!("image-{:04}:latest", self.named);
-        self.names.push(name.clone());
-        name
-    }
-
-    /// Does one act on the store; without an image to do it to, nothing.
-    fn act(&mut self, act: &Act) -> Result<Done, Broken> {
-        let mut done = Done { is_done: true, ..Done::default() };
-        match act {
-            Act::Load { layers } => {
-                let name = self.new_name();
-                let layers: Vec<&[u8]> = layers.iter().map(|number| &self.collection[*number][..]).collect();
-                let (archive, id, diff_ids) = archive::image(&layers, &name).map_err(cannot)?;
-                self.shop.load(&archive).map_err(cannot)?;
-                self.model.add(&id, &diff_ids, None, &name);
+    /// Does one act on the store and on the model; without an image to do it to, nothing.
+    fn act(&mut self, act: &Act) -> Result<(Done, Shelf), Broken> {
+        let said = self.names.say(act);
+        let mut done = match &said {
+            Some(said) => self.perform(said)?,
+            None => Done::default(),
+        };
+        let shelf = Shelf::read(self.shop.data_root(), self.shop.driver()).map_err(cannot)?;
+        if let Some(said) = said {
+            let (id, diff_ids) = self.new_image(&said, &shelf)?;
+            if let (Some(tar), Some(newest)) = (self.brought.take(), diff_ids.last()) {
+                self.hold(newest, &tar)?;
             }
-            Act::Commit { image, letter } => {
-                let Some(name) = self.image(*image) else { return Ok(Done::default()) };
+            done.is_refused = said::done(&mut self.model, &said, &id, &diff_ids);
+            self.names.forget(&self.model);
+            done.is_done = true;
+        }
+        Ok((done, shelf))
+    }
+
+    /// Notes what the layer `diff_id` should hold; one that is known stays what it is.
+    fn hold(&mut self, diff_id: &str, tar: &[u8]) -> Result<(), Broken> {
+        self.read += 1;
+        self.holdings.add(diff_id, holdings::layer(tar, self.read).map_err(cannot)?);
+        Ok(())
+    }
+
+    /// The ID and the diff IDs of an image that came; what the engine chose is as the configuration on the shelf tells.
+    fn new_image(&self, said: &Said, shelf: &Shelf) -> Result<(String, Vec<String>), Broken> {
+        match said {
+            Said::Load { layers, new } => {
+                let layers = archive::chosen(&self.collection, layers);
+                archive::image(&layers, new).map(|(_, id, diff_ids)| (id, diff_ids)).map_err(cannot)
+            }
+            Said::Commit { new, .. } | Said::Flatten { new, .. } => {
+                let id = shelf.names.get(new).cloned().unwrap_or_default();
+                let diff_ids = shelf.diff_ids(&id).unwrap_or_default();
+                Ok((id, diff_ids))
+            }
+            _ => Ok((String::new(), Vec::new())),
+        }
+    }
+
+    fn perform(&mut self, said: &Said) -> Result<Done, Broken> {
+        let mut done = Done::default();
+        match said {
+            Said::Load { layers, new } => {
+                let (archive, ..) = archive::image(&archive::chosen(&self.collection, layers), new).map_err(cannot)?;
+                self.shop.load(&archive).map_err(cannot)?;
+            }
+            Said::Commit { image, letter, new } => {
                 let content = letter.map(|letter| archive::layer(&[("new", &letter.to_string())]));
                 let content = content.transpose().map_err(cannot)?;
-                let new = self.new_name();
-                self.shop.commit(&name, content.as_deref(), &new).map_err(cannot)?;
-                let new = self.trees(&name, &new)?;
-                done.made = Some(Made { trees: new, new: letter.map(|letter| letter.to_string().into_bytes()) });
+                self.shop.commit(image, content.as_deref(), new).map_err(cannot)?;
+                let trees = self.trees(image, new)?;
+                done.made = Some(Made { trees, new: letter.map(|letter| letter.to_string().into_bytes()) });
+                self.brought = content;
             }
-            Act::Flatten { image } => {
-                let Some(name) = self.image(*image) else { return Ok(Done::default()) };
-                let tar = self.shop.export(&name).map_err(cannot)?;
-                let new = self.new_name();
-                self.shop.import(&tar, &new).map_err(cannot)?;
-                done.made = Some(Made { trees: self.trees(&name, &new)?, new: None });
+            Said::Flatten { image, new } => {
+                let tar = self.shop.export(image).map_err(cannot)?;
+                self.shop.import(&tar, new).map_err(cannot)?;
+                let trees = self.trees(image, new)?;
+                done.made = Some(Made { trees, new: None });
+                self.brought = Some(tar);
             }
-            Act::Carry { image } => {
-                let Some(name) = self.image(*image) else { return Ok(Done::default()) };
-                done.carried = Some(self.carry(&name)?);
-            }
-            Act::Remove { image } => {
-                let Some(name) = self.image(*image) else { return Ok(Done::default()) };
-                self.shop.remove(&name).map_err(cannot)?;
-                self.names.retain(|known| *known != name);
-                self.model.remove(&name);
-            }
-            Act::Reopen => self.shop.reopen().map_err(cannot)?,
+            Said::Carry { image } => done.carried = Some(self.carry(image)?),
+            Said::Remove { image } => done.freed = self.shop.remove(image).map_err(cannot)?,
+            Said::Tag { image, over } => self.shop.tag(image, over).map_err(cannot)?,
+            Said::Create { image, container } => self.shop.create(image, container).map_err(cannot)?,
+            Said::RemoveContainer { container } => self.shop.remove_container(container).map_err(cannot)?,
+            Said::Prune { all } => done.freed = Some(self.shop.prune(*all).map_err(cannot)?),
+            Said::Reopen => self.shop.reopen().map_err(cannot)?,
         }
         Ok(done)
     }
@@ -187,24 +246,6 @@ impl Case {
             archive::contents(&tar).map_err(cannot)
         };
         Ok([tree(one)?, tree(other)?])
-    }
-
-    /// Takes an image whose ID the engine chose into the model: as its configuration on the shelf tells.
-    fn learn(&mut self, act: &Act, shelf: &Shelf) {
-        let (Act::Commit { image, .. } | Act::Flatten { image }) = act else { return };
-        let Some((new, before)) = self.names.split_last() else { return };
-        if before.is_empty() || self.model.names().contains_key(new.as_str()) {
-            return;
-        }
-        let base = &before[image % before.len()];
-        let parent = match act {
-            Act::Commit { .. } => self.model.names().get(base.as_str()).map(|id| (*id).clone()),
-            _ => None,
-        };
-        let id = shelf.names.get(new).cloned().unwrap_or_default();
-        let diff_ids = shelf.diff_ids(&id).unwrap_or_default();
-        let new = new.clone();
-        self.model.add(&id, &diff_ids, parent, &new);
     }
 
     fn carry(&mut self, name: &str) -> Result<Carried, Broken> {

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::said::{self, Said};
 use super::{Act, archive};
 use crate::counterexample::directory;
 
@@ -54,41 +55,34 @@ impl Counterexample {
         }
         text += BEGINNING;
         let collection = archive::collection()?;
-        let (mut names, mut named) = (Vec::<String>::new(), 0);
-        for act in &self.acts {
-            let image = |number: &usize| (!names.is_empty()).then(|| names[number % names.len()].clone());
-            let new = format!("image-{:04}:latest", named + 1);
-            let line = match act {
-                Act::Load { layers } => {
-                    let layers: Vec<&[u8]> = layers.iter().map(|number| &collection[*number][..]).collect();
-                    let (archive, ..) = archive::image(&layers, &new)?;
-                    Some(format!("base64 -d <<'END' | $docker load -q\n{}\nEND", BASE64_STANDARD.encode(archive)))
+        for (said, is_refused) in said::told(&self.acts)?.0 {
+            let line = match said {
+                Said::Load { layers, new } => {
+                    let (archive, ..) = archive::image(&archive::chosen(&collection, &layers), &new)?;
+                    format!("base64 -d <<'END' | $docker load -q\n{}\nEND", BASE64_STANDARD.encode(archive))
                 }
-                Act::Commit { image: number, letter } => image(number).map(|image| {
+                Said::Commit { image, letter, new } => {
                     let letter = letter.map_or_else(|| "-".to_owned(), String::from);
                     format!("commit {image} {letter} {new}")
-                }),
-                Act::Flatten { image: number } => image(number).map(|image| format!("flatten {image} {new}")),
-                Act::Carry { image: number } => image(number).map(|image| format!("carry {image}")),
-                Act::Remove { image: number } => image(number).map(|image| format!("$docker rmi {image}")),
-                Act::Reopen => Some("echo '-- the engine was started anew here'".to_owned()),
-            };
-            let Some(line) = line else { continue };
-            let _ = writeln!(text, "{line}");
-            match act {
-                Act::Remove { image } => drop(names.remove(image % names.len())),
-                Act::Load { .. } | Act::Commit { .. } | Act::Flatten { .. } => {
-                    named += 1;
-                    names.push(new);
                 }
-                Act::Carry { .. } | Act::Reopen => {}
-            }
+                Said::Flatten { image, new } => format!("flatten {image} {new}"),
+                Said::Carry { image } => format!("carry {image}"),
+                Said::Remove { image } if is_refused => format!("$docker rmi {image} || true # a container is of it"),
+                Said::Remove { image } => format!("$docker rmi {image}"),
+                Said::Tag { image, over } => format!("$docker tag {image} {over}"),
+                Said::Create { image, container } => format!("$docker create --name {container} {image} true"),
+                Said::RemoveContainer { container } => format!("$docker rm {container}"),
+                Said::Prune { all } => format!("$docker image prune -{}", if all { "af" } else { "f" }),
+                Said::Reopen => "echo '-- the engine was started anew here'".to_owned(),
+            };
+            let _ = writeln!(text, "{line}");
         }
         Ok(text + "show\n")
     }
 }
 
-const BEGINNING: &str = r#"# Needs an engine with docker's words: DOCKER names another than docker. Its images are called image-NNNN and stay.
+const BEGINNING: &str = r#"# Needs an engine with docker's words: DOCKER names another than docker. Its images are called image-NNNN, its containers
+# container-NNNN, and stay; it collects garbage, of others too.
 set -eu
 docker=${DOCKER:-docker}
 commit() {
@@ -125,6 +119,12 @@ mod tests {
             Act::Flatten { image: 1 },
             Act::Remove { image: 4 },
             Act::Carry { image: 1 },
+            Act::Create { image: 0 },
+            Act::Tag { image: 1, over: 0 },
+            Act::Remove { image: 1 },
+            Act::Create { image: 0 },
+            Act::Remove { image: 0 },
+            Act::Prune { all: true },
         ];
         let kept = Counterexample {
             law: None,
@@ -144,6 +144,11 @@ mod tests {
                 "flatten image-0002:latest image-0003:latest",
                 "$docker rmi image-0002:latest",
                 "carry image-0003:latest",
+                "$docker create --name container-0001 image-0001:latest true",
+                "$docker tag image-0003:latest image-0001:latest",
+                "$docker rmi image-0003:latest",
+                "$docker create --name container-0002 image-0001:latest true",
+                "$docker rmi image-0001:latest || true # a container is of it",
             ]
         );
     }

@@ -5,12 +5,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use layerlab_engine::container::config::HostConfig;
-use layerlab_engine::container::{CommitSpec, CreateSpec, Engine, ImportSpec, LoadProgress, Loaded, Settings};
+use layerlab_engine::container::{
+    CommitSpec, CreateSpec, Engine, EngineError, ImportSpec, LoadProgress, Loaded, RemovedImage, Settings,
+};
 use layerlab_engine::image::{Reference, RunConfig};
 use layerlab_engine::layer::Owners;
 use layerlab_engine::registry::RegistrySettings;
 
-use super::Shop;
+use super::{Freed, Promises, Shop};
 use crate::subjects::SubjectError;
 
 /// An engine with a storage driver, on a data root below a directory.
@@ -44,14 +46,11 @@ impl EngineShop {
         SubjectError::of(operation, &self.place)
     }
 
-    fn create(&self, name: &str) -> Result<String, SubjectError> {
+    fn made(&self, name: &str, container: Option<&str>) -> Result<String, SubjectError> {
         let run = RunConfig { cmd: Some(vec!["true".to_owned()]), ..RunConfig::default() };
-        let spec = CreateSpec { image: name.to_owned(), name: None, run, host: HostConfig::default() };
+        let container = container.map(str::to_owned);
+        let spec = CreateSpec { image: name.to_owned(), name: container, run, host: HostConfig::default() };
         Ok(self.engine.create(spec).map_err(self.failed("create a container in"))?.0.id)
-    }
-
-    fn remove_container(&self, id: &str) -> Result<(), SubjectError> {
-        self.engine.remove_container(id, false, true).map_err(self.failed("remove a container in"))
     }
 }
 
@@ -68,6 +67,14 @@ fn engine(place: &Path, driver: &'static str) -> Result<Engine, SubjectError> {
     Engine::open(settings).map_err(SubjectError::of("open an engine in", place))
 }
 
+fn deleted(removed: Vec<RemovedImage>) -> Vec<String> {
+    let deleted = removed.into_iter().filter_map(|removed| match removed {
+        RemovedImage::Deleted(digest) => Some(digest.to_string()),
+        RemovedImage::Untagged(_) => None,
+    });
+    deleted.collect()
+}
+
 fn named(name: &str) -> Option<Reference> {
     Reference::parse(name).ok().map(Reference::with_default_tag)
 }
@@ -79,6 +86,15 @@ impl Shop for EngineShop {
 
     fn driver(&self) -> &str {
         self.driver
+    }
+
+    fn promises(&self) -> Promises {
+        let is_overlay2 = self.driver == "overlay2";
+        Promises {
+            diffs_see_everything: is_overlay2,
+            layers_are_whole_trees: self.driver == "vfs",
+            sizes_are_measured: is_overlay2,
+        }
     }
 
     fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError> {
@@ -95,7 +111,7 @@ impl Shop for EngineShop {
     }
 
     fn commit(&mut self, name: &str, content: Option<&[u8]>, new: &str) -> Result<(), SubjectError> {
-        let id = self.create(name)?;
+        let id = self.made(name, None)?;
         if let Some(content) = content {
             let files = self.engine.files(&id, true).map_err(self.failed("write into a container in"))?;
             files
@@ -108,7 +124,7 @@ impl Shop for EngineShop {
     }
 
     fn export(&mut self, name: &str) -> Result<Vec<u8>, SubjectError> {
-        let id = self.create(name)?;
+        let id = self.made(name, None)?;
         let mut tar = Vec::new();
         self.engine.export(&id, &mut tar).map_err(self.failed("export a container in"))?;
         self.remove_container(&id)?;
@@ -120,8 +136,34 @@ impl Shop for EngineShop {
         self.engine.import(tar, &spec).map(drop).map_err(self.failed("import an image in"))
     }
 
-    fn remove(&mut self, name: &str) -> Result<(), SubjectError> {
-        self.engine.remove_image(name, false).map(drop).map_err(self.failed("remove an image in"))
+    fn remove(&mut self, name: &str) -> Result<Option<Freed>, SubjectError> {
+        match self.engine.remove_image(name, false) {
+            Err(EngineError::Conflict(_)) => Ok(None),
+            removed => removed
+                .map(|removed| Some(Freed { deleted: deleted(removed), reclaimed_bytes: None }))
+                .map_err(self.failed("remove an image in")),
+        }
+    }
+
+    fn tag(&mut self, name: &str, new: &str) -> Result<(), SubjectError> {
+        let new = Reference::parse(new).map_err(self.failed("name an image in"))?;
+        self.engine.tag(name, &new).map_err(self.failed("name an image in"))
+    }
+
+    fn create(&mut self, name: &str, container: &str) -> Result<(), SubjectError> {
+        self.made(name, Some(container)).map(drop)
+    }
+
+    fn remove_container(&mut self, container: &str) -> Result<(), SubjectError> {
+        self.engine.remove_container(container, false, true).map_err(self.failed("remove a container in"))
+    }
+
+    fn prune(&mut self, all: bool) -> Result<Freed, SubjectError> {
+        let pruned = self.engine.prune_images(all, &|_, _| true).map_err(self.failed("prune the images in"))?;
+        match pruned.failure {
+            Some(failure) => Err(self.failed("prune the images in")(failure)),
+            None => Ok(Freed { deleted: deleted(pruned.removed), reclaimed_bytes: Some(pruned.reclaimed_bytes) }),
+        }
     }
 
     fn reopen(&mut self) -> Result<(), SubjectError> {

@@ -6,10 +6,10 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use nix::sched::{CloneFlags, unshare};
 
-use super::Kind;
 use super::case::{Campaign, Failure};
 use super::counterexample::Counterexample;
 use super::laws::{self, Law};
+use super::{Act, Kind};
 use crate::campaign::Counts;
 use crate::counterexample::kept;
 
@@ -69,6 +69,10 @@ pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<bool> {
     }
     if order.counts {
         counts.lines().for_each(|line| println!("{line}"));
+        let never = counts.missing(&Act::WORDS);
+        if !never.is_empty() {
+            println!("never drawn: {}", never.join(", "));
+        }
     }
     let is_held = failures.is_empty() && again == 0;
     println!(

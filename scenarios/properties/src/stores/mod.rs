@@ -16,7 +16,9 @@ pub mod case;
 pub mod counterexample;
 mod engine;
 pub mod held;
+pub mod holdings;
 pub mod laws;
+pub mod said;
 pub mod shelf;
 
 pub use engine::EngineShop;
@@ -52,11 +54,49 @@ pub enum Act {
         /// Which image.
         image: usize,
     },
+    /// Gives an image the name of another, which may have none then.
+    Tag {
+        /// Which image.
+        image: usize,
+        /// Whose name it gets.
+        over: usize,
+    },
+    /// Makes a container of an image, which stays.
+    Create {
+        /// Which image.
+        image: usize,
+    },
+    /// Removes a container, counted as images are.
+    RemoveContainer {
+        /// Which container.
+        container: usize,
+    },
+    /// Collects garbage: images without a name, or all that no container is of.
+    Prune {
+        /// Whether those with names too.
+        all: bool,
+    },
     /// Opens the store anew, as after a restart.
     Reopen,
 }
 
 impl Act {
+    /// Every word of [`Act::word`].
+    pub const WORDS: [&'static str; 12] = [
+        "load",
+        "commit",
+        "commit-nothing",
+        "flatten",
+        "carry",
+        "remove-image",
+        "tag",
+        "create",
+        "remove-container",
+        "prune",
+        "prune-all",
+        "reopen",
+    ];
+
     /// The word for it in counts.
     pub fn word(&self) -> &'static str {
         match self {
@@ -66,9 +106,28 @@ impl Act {
             Act::Flatten { .. } => "flatten",
             Act::Carry { .. } => "carry",
             Act::Remove { .. } => "remove-image",
+            Act::Tag { .. } => "tag",
+            Act::Create { .. } => "create",
+            Act::RemoveContainer { .. } => "remove-container",
+            Act::Prune { all: false } => "prune",
+            Act::Prune { all: true } => "prune-all",
             Act::Reopen => "reopen",
         }
     }
+}
+
+/// In what stores differ for good reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Promises {
+    /// A commit sees every change, as `Promises::diffs_see_everything` of the model has it. Docker's drivers but `overlay2` compare two
+    /// trees (`NewNaiveDiffDriver` of moby's `daemon/graphdriver`).
+    pub diffs_see_everything: bool,
+    /// A layer's directory holds the whole tree, of files of its own; else what it changes, or names of the files below (`vfs` of
+    /// moby's `daemon/graphdriver` copies).
+    pub layers_are_whole_trees: bool,
+    /// The size of a layer is measured, symbolic links too (`ApplyDiff` of moby's `overlay2`); else it is what the headers of its tar
+    /// tell of files.
+    pub sizes_are_measured: bool,
 }
 
 /// A store of images with an engine in front of it.
@@ -78,6 +137,9 @@ pub trait Shop {
 
     /// Docker's name of the storage driver.
     fn driver(&self) -> &str;
+
+    /// In what it differs from others for good reasons.
+    fn promises(&self) -> Promises;
 
     /// `load`
     fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError>;
@@ -94,14 +156,35 @@ pub trait Shop {
     /// `import` as `new`.
     fn import(&mut self, tar: &[u8], new: &str) -> Result<(), SubjectError>;
 
-    /// `rmi`
-    fn remove(&mut self, name: &str) -> Result<(), SubjectError>;
+    /// `rmi`; what went, or nothing where a container is in the way.
+    fn remove(&mut self, name: &str) -> Result<Option<Freed>, SubjectError>;
+
+    /// `tag`
+    fn tag(&mut self, name: &str, new: &str) -> Result<(), SubjectError>;
+
+    /// `create --name`
+    fn create(&mut self, name: &str, container: &str) -> Result<(), SubjectError>;
+
+    /// `rm`
+    fn remove_container(&mut self, container: &str) -> Result<(), SubjectError>;
+
+    /// `image prune -f`, or `image prune -af`; what went.
+    fn prune(&mut self, all: bool) -> Result<Freed, SubjectError>;
 
     /// Ends and begins on the same data root.
     fn reopen(&mut self) -> Result<(), SubjectError>;
 
     /// Another one, empty, of the same kind.
     fn another(&self) -> Result<Box<dyn Shop>, SubjectError>;
+}
+
+/// What an engine says that it removed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Freed {
+    /// Images by their IDs, layers by their chain IDs.
+    pub deleted: Vec<String>,
+    /// The bytes that this gave back, where it says so.
+    pub reclaimed_bytes: Option<u64>,
 }
 
 /// What an act did.
@@ -112,10 +195,18 @@ pub struct Moment<'a> {
     pub model: &'a Images,
     /// What is on disk.
     pub shelf: &'a shelf::Shelf,
+    /// What the layers should hold.
+    pub holdings: &'a holdings::Holdings,
+    /// What the store promises.
+    pub promises: Promises,
     /// What became of an image that was carried.
     pub carried: Option<Carried>,
     /// What an image that was made of another has.
     pub made: Option<Made>,
+    /// What the engine says that it removed; of an act that removes and is refused, nothing.
+    pub freed: Option<Freed>,
+    /// Whether it should have been refused.
+    pub is_refused: bool,
 }
 
 /// An image that was made of another.
@@ -135,6 +226,10 @@ pub struct Done {
     pub carried: Option<Carried>,
     /// What an image that was made of another has.
     pub made: Option<Made>,
+    /// What the engine says that it removed.
+    pub freed: Option<Freed>,
+    /// Whether it should have been refused.
+    pub is_refused: bool,
 }
 
 /// An image that was saved and loaded elsewhere.

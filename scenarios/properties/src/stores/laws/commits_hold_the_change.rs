@@ -1,9 +1,10 @@
 //! `tree(commit(image, change)) = change(tree(image))`: a container of an image that was committed, or exported and imported, has what a
-//! container of the other image has, and the file that was given to it; nothing else came, changed or went.
+//! container of the other image has, and the file that was given to it; nothing else came, changed or went. Where commits do not promise to see everything, a
+//! file that looks as the one below stays that one.
 //!
 //! Checklist: DF-13~
 
-use super::{Law, Moment, Watch, is_engines};
+use super::{Law, Moment, Watch, Weights, is_engines};
 use crate::laws::{Judged, Verdict, verdict};
 use crate::stores::archive::Content;
 
@@ -14,6 +15,10 @@ pub struct Commits;
 impl Law for Commits {
     fn name(&self) -> &'static str {
         "commits-hold-the-change"
+    }
+
+    fn weights(&self) -> Weights {
+        Weights { commits: 16, flattenings: 6, ..Weights::default() }
     }
 
     fn watch(&self) -> Box<dyn Watch> {
@@ -33,7 +38,15 @@ impl Watch for Watching {
         let lost = lost.map(|content| format!("{} of the image below is gone, or another", content.path));
         let came = after.iter().filter(is_compared).filter(|content| !before.contains(content));
         let came = came.map(|content| format!("{} was in no image below", content.path));
-        let given = made.new.as_ref().filter(|given| !after.iter().any(|one| is_new(one) && one.bytes == **given));
+        let given = made.new.as_ref().map(|given| {
+            let is_unseen = |old: &&Content| {
+                let is_alike = |new: &Content| is_new(new) && new.attributes == old.attributes;
+                is_new(old) && old.bytes.len() == given.len() && after.iter().any(is_alike)
+            };
+            let old = before.iter().find(is_unseen).filter(|_| !moment.promises.diffs_see_everything);
+            old.map_or(given, |old| &old.bytes)
+        });
+        let given = given.filter(|given| !after.iter().any(|one| is_new(one) && one.bytes == **given));
         let missed = given.map(|_| "the file that was given is not there as it was given".to_owned());
         verdict(lost.chain(came).chain(missed))
     }

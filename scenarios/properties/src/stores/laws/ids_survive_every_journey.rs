@@ -7,7 +7,7 @@
 
 use layerlab_model::store::{chain_ids, digest};
 
-use super::{Law, Moment, Watch, is_engines};
+use super::{Law, Moment, Watch, Weights, is_engines};
 use crate::laws::{Verdict, verdict};
 use crate::stores::Carried;
 
@@ -18,6 +18,10 @@ pub struct Ids;
 impl Law for Ids {
     fn name(&self) -> &'static str {
         "ids-survive-every-journey"
+    }
+
+    fn weights(&self) -> Weights {
+        Weights { commits: 10, journeys: 10, ..Weights::default() }
     }
 
     fn watch(&self) -> Box<dyn Watch> {

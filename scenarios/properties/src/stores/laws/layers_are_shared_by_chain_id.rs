@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use layerlab_model::store::chain_ids;
 
-use super::{Law, Moment, Watch};
+use super::{Law, Moment, Watch, Weights};
 use crate::laws::{Verdict, verdict};
 
 pub static LAW: Shared = Shared;
@@ -17,6 +17,10 @@ pub struct Shared;
 impl Law for Shared {
     fn name(&self) -> &'static str {
         "layers-are-shared-by-chain-id"
+    }
+
+    fn weights(&self) -> Weights {
+        Weights { loads: 16, flattenings: 4, ..Weights::default() }
     }
 
     fn watch(&self) -> Box<dyn Watch> {

@@ -3,15 +3,60 @@
 use super::Moment;
 use crate::laws::Verdict;
 
+mod bytes_on_disk_are_the_layers;
 mod commits_hold_the_change;
 mod ids_survive_every_journey;
 mod layers_are_shared_by_chain_id;
 mod removal_frees_what_nothing_reaches;
 
+/// How often each kind of act is drawn, relative to the others.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights {
+    /// Loading archives.
+    pub loads: u32,
+    /// Committing containers.
+    pub commits: u32,
+    /// Exporting and importing.
+    pub flattenings: u32,
+    /// Saving and loading elsewhere.
+    pub journeys: u32,
+    /// Taking names away.
+    pub removals: u32,
+    /// Giving an image the name of another.
+    pub tags: u32,
+    /// Making containers that stay, and removing them.
+    pub containers: u32,
+    /// Collecting garbage.
+    pub prunes: u32,
+    /// Opening the store anew.
+    pub reopenings: u32,
+}
+
+impl Default for Weights {
+    fn default() -> Weights {
+        Weights {
+            loads: 8,
+            commits: 6,
+            flattenings: 2,
+            journeys: 2,
+            removals: 6,
+            tags: 3,
+            containers: 4,
+            prunes: 2,
+            reopenings: 2,
+        }
+    }
+}
+
 /// Something that must hold.
 pub trait Law: Sync {
     /// Its equation in words; the name of its file.
     fn name(&self) -> &'static str;
+
+    /// Which acts bring it into danger.
+    fn weights(&self) -> Weights {
+        Weights::default()
+    }
 
     /// Begins to watch a case.
     fn watch(&self) -> Box<dyn Watch>;
@@ -24,7 +69,8 @@ pub trait Watch {
 }
 
 /// Every law.
-pub static ALL: [&dyn Law; 4] = [
+pub static ALL: [&dyn Law; 5] = [
+    &bytes_on_disk_are_the_layers::LAW,
     &commits_hold_the_change::LAW,
     &ids_survive_every_journey::LAW,
     &layers_are_shared_by_chain_id::LAW,

@@ -1,12 +1,15 @@
 //! `directories on disk = layers reached`, and `bytes = f(images)`: what is removed leaves nothing behind, what is left loses nothing.
 //! The same images take the same files and bytes whatever was there in between; without images there is what there was at first.
+//! Garbage that is collected is what has no name, or with `--all` what has no container, and what is said to be freed is what went.
 //!
-//! Checklist: GC-01, N-15
+//! Checklist: GC-01, GC-05~, GC-06~, N-15
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Law, Moment, Watch};
+use super::{Law, Moment, Watch, Weights};
 use crate::laws::{Verdict, verdict};
+use crate::stores::Act;
+use crate::stores::shelf::Shelf;
 
 pub static LAW: Frees = Frees;
 
@@ -15,6 +18,10 @@ pub struct Frees;
 impl Law for Frees {
     fn name(&self) -> &'static str {
         "removal-frees-what-nothing-reaches"
+    }
+
+    fn weights(&self) -> Weights {
+        Weights { removals: 12, tags: 6, containers: 8, prunes: 8, ..Weights::default() }
     }
 
     fn watch(&self) -> Box<dyn Watch> {
@@ -28,7 +35,9 @@ type Used = ([usize; 2], u64);
 #[derive(Default)]
 struct Watching {
     /// What each set of images, with the number of their names, took when it was seen first.
-    used: BTreeMap<Vec<(String, usize)>, Used>,
+    used: BTreeMap<Vec<(String, usize, usize)>, Used>,
+    /// What was there before.
+    before: Shelf,
 }
 
 impl Watch for Watching {
@@ -44,18 +53,57 @@ impl Watch for Watching {
         if names != actual {
             found.push(format!("the names are {actual:?}, should be {names:?}"));
         }
-        let reached: BTreeSet<&String> = moment.shelf.layers.values().map(|layer| &layer.cache_id).collect();
+        if moment.shelf.containers != *moment.model.containers() {
+            found.push(format!(
+                "the containers are {:?}, should be {:?}",
+                moment.shelf.containers,
+                moment.model.containers()
+            ));
+        }
+        let of_images = moment.shelf.layers.values().map(|layer| &layer.cache_id);
+        let of_containers = moment.shelf.mounts.values().flat_map(|mount| &mount.directories);
+        let reached: BTreeSet<&String> = of_images.chain(of_containers).collect();
         let directories: BTreeSet<&String> = moment.shelf.directories.iter().collect();
         let lost = reached.difference(&directories).map(|id| format!("the directory {id} of a layer is gone"));
         let left = directories.difference(&reached).map(|id| format!("the directory {id} is no layer's"));
         found.extend(lost.chain(left));
-        let images = moment.model.all().iter().map(|(id, image)| (id.clone(), image.names.len())).collect();
+        let users = |id: &String| moment.model.containers().values().filter(|used| *used == id).count();
+        let images = moment.model.all().iter().map(|(id, image)| (id.clone(), image.names.len(), users(id))).collect();
         let now = (moment.shelf.files, moment.shelf.bytes);
         let before = *self.used.entry(images).or_insert(now);
         if before != now {
             let say = |([image, driver], bytes): Used| format!("{image} files and {driver} files of {bytes} bytes");
             found.push(format!("the same images took {}, and take {}", say(before), say(now)));
         }
+        found.extend(told(moment, &self.before));
+        self.before = moment.shelf.clone();
         verdict(found)
     }
+}
+
+/// Where what the engine says that it removed is not what is there no more.
+fn told(moment: &Moment<'_>, before: &Shelf) -> Vec<String> {
+    let is_refusable = matches!(moment.act, Act::Remove { .. });
+    let Some(freed) = &moment.freed else {
+        let is_wrong = is_refusable && !moment.is_refused && !before.names.is_empty();
+        return Vec::from_iter(is_wrong.then(|| "it is refused, though nothing speaks against it".to_owned()));
+    };
+    let mut found = Vec::new();
+    if moment.is_refused {
+        found.push("it is not refused, though a container is of the image".to_owned());
+    }
+    let images = before.images.keys().filter(|id| !moment.shelf.images.contains_key(*id));
+    let layers = || before.layers.iter().filter(|(id, _)| !moment.shelf.layers.contains_key(*id));
+    let mut gone: Vec<&String> = images.chain(layers().map(|(id, _)| id)).collect();
+    let mut told: Vec<&String> = freed.deleted.iter().collect();
+    gone.sort();
+    told.sort();
+    if gone != told {
+        found.push(format!("it is said that {told:?} went, and what went is {gone:?}"));
+    }
+    let bytes: u64 = layers().map(|(_, layer)| layer.size_bytes).sum();
+    if freed.reclaimed_bytes.is_some_and(|told| told != bytes) {
+        found.push(format!("it is said that {:?} bytes came back, of {bytes}", freed.reclaimed_bytes));
+    }
+    found
 }
