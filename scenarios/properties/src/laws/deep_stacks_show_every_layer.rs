@@ -1,6 +1,6 @@
 //! `merged tree = model's tree` with 1, 2, 127, 128, 129 and 500 layers below the upper one, one step each: after a
-//! remount and when the case ends. 500 is what the kernel takes (`OVL_MAX_STACK` of `fs/overlayfs/params.h`); around 128 Docker and
-//! others have had limits of their own. Cases are that deep only when this law is held alone.
+//! remount and when the case ends. 500 is what the kernel takes (`OVL_MAX_STACK` of `fs/overlayfs/params.h`), or as many as the subject
+//! promises if those are fewer; around 128 Docker and others have had limits of their own. Cases are that deep only when this law is held alone.
 //!
 //! Checklist: DL-21, N-22~
 
