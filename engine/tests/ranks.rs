@@ -18,7 +18,10 @@ const RANKS: [(&str, &[&str]); 12] = [
     ("check", &["driver", "image", "layer", "registry", "store", "sys", "world"]),
     ("container", &["dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
     ("build", &["container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
-    ("cli", &["build", "check", "container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
+    (
+        "cli",
+        &["build", "check", "container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"],
+    ),
 ];
 
 fn sources(directory: &Path) -> Vec<PathBuf> {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::finding::{Fault, Findings, Remedy};
 use super::place::{Place, names_in};
-use super::{CheckError, Known, KnownLayers, Scope};
+use super::{CheckError, Known, KnownLayers, Scope, content};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::chain_ids;
 use crate::store::failed;
@@ -61,6 +61,8 @@ pub(super) struct Books {
     pub broken_images: BTreeSet<Digest>,
     pub names: Names,
     pub layers: BTreeMap<Digest, LayerRecord>,
+    /// Layers whose `cache-id` is another layer's, which has the directory.
+    pub doubled: BTreeSet<Digest>,
     /// What images say of layers.
     pub known: KnownLayers,
     pub mounts: BTreeMap<String, MountRecord>,
@@ -117,6 +119,7 @@ impl Books {
             };
             books.layers.insert(chain_id, record);
         }
+        books.part_doubled(place);
         for id in listed(&place.mounts())? {
             let directory = place.mounts().join(&id);
             let text = |name: &str| match Text::read(&directory.join(name)) {
@@ -140,6 +143,27 @@ impl Books {
         }
         books.directories = listed(&place.home())?.into_iter().filter(|name| name != "l").collect();
         Ok(books)
+    }
+
+    /// Of several layers with one directory it is that one's whose files are there, or else the first's.
+    fn part_doubled(&mut self, place: &Place) {
+        let mut by_directory: BTreeMap<String, Vec<Digest>> = BTreeMap::new();
+        for (chain, record) in &self.layers {
+            by_directory.entry(record.cache_id.clone().unwrap_or_default()).or_default().push(chain.clone());
+        }
+        by_directory.retain(|cache_id, chains| !cache_id.is_empty() && chains.len() > 1);
+        for (cache_id, chains) in by_directory {
+            let is_owner = |chain: &&Digest| {
+                self.diff_id(chain).is_some_and(|diff_id| content::is_home_of(place, chain, &diff_id, &cache_id))
+            };
+            let owner = chains.iter().find(is_owner).or(chains.first()).cloned();
+            for chain in chains.into_iter().filter(|chain| Some(chain) != owner.as_ref()) {
+                if let Some(record) = self.layers.get_mut(&chain) {
+                    record.cache_id = None;
+                }
+                self.doubled.insert(chain);
+            }
+        }
     }
 
     fn read_image(&mut self, place: &Place, id: Digest, findings: &mut Findings) {
@@ -216,16 +240,15 @@ impl Books {
     /// The references (`httpd@sha256:…`) by which image `id` can be pulled again.
     pub(super) fn origins(&self, id: &Digest) -> Vec<String> {
         let all = self.names.values().flatten();
-        let meant = all.filter(|(name, image)| name.contains('@') && image.parse().is_ok_and(|image: Digest| image == *id));
+        let meant =
+            all.filter(|(name, image)| name.contains('@') && image.parse().is_ok_and(|image: Digest| image == *id));
         meant.map(|(name, _)| name.clone()).collect()
     }
 
     /// The references by which an image with the layer `chain_id` can be pulled again.
     pub(super) fn layer_origins(&self, chain_id: &Digest) -> Vec<String> {
-        let with_layer = self
-            .images
-            .iter()
-            .filter(|(_, config)| chain_ids(&config.view().rootfs.diff_ids).contains(chain_id));
+        let with_layer =
+            self.images.iter().filter(|(_, config)| chain_ids(&config.view().rootfs.diff_ids).contains(chain_id));
         with_layer.flat_map(|(id, _)| self.origins(id)).collect()
     }
 
@@ -243,7 +266,8 @@ impl Books {
     /// What to do about a layer that has to come again.
     pub(super) fn fetch_layer(&self, chain_id: &Digest) -> Remedy {
         if self.layer_origins(chain_id).is_empty() {
-            let user = self.images.iter().find(|(_, config)| chain_ids(&config.view().rootfs.diff_ids).contains(chain_id));
+            let user =
+                self.images.iter().find(|(_, config)| chain_ids(&config.view().rootfs.diff_ids).contains(chain_id));
             return Remedy::Advice(match user {
                 Some((image, _)) => format!(
                     "no image with this layer was pulled by a digest: remove image {} and load, build or pull it again",

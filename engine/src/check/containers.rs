@@ -110,7 +110,8 @@ fn check_mount(place: &Place, books: &Books, id: &str, findings: &mut Findings) 
     let top = top.map(|config| crate::layer::chain_ids(&config.view().rootfs.diff_ids).pop());
     let is_parent = |text: &str| {
         let parent = text.parse::<Digest>().ok();
-        let is_here = parent.as_ref().is_some_and(|parent| books.layers.contains_key(parent) || books.known.contains_key(parent));
+        let is_here =
+            parent.as_ref().is_some_and(|parent| books.layers.contains_key(parent) || books.known.contains_key(parent));
         is_here && top.as_ref().is_none_or(|top| *top == parent)
     };
     // A container on nothing has none.
@@ -118,7 +119,12 @@ fn check_mount(place: &Place, books: &Books, id: &str, findings: &mut Findings) 
     match fault_of("parent", &is_parent) {
         Some(wrong) if !(is_base && wrong == "is missing") => {
             let found = top.flatten().map(|top| top.to_string());
-            add("parent", wrong, found, "no image tells what it should be: copy its files out and remove the container");
+            add(
+                "parent",
+                wrong,
+                found,
+                "no image tells what it should be: copy its files out and remove the container",
+            );
         }
         _ => {}
     }
@@ -152,7 +158,8 @@ fn check_lower_id(place: &Place, books: &Books, id: &str, cache_id: &str, findin
     let path = place.directory(cache_id).join("lower-id");
     let top = books.top_of_container(id);
     let Some(expected) = top.as_ref().and_then(|top| books.cache_id(top)) else { return };
-    if !matches!(Text::read(&path), Text::Is(text) if text == expected) {
+    // One that is lost is found there; this may be the right one.
+    if place.directory(expected).is_dir() && !matches!(Text::read(&path), Text::Is(text) if text == expected) {
         let what = format!("lower-id of {} does not name the top layer of its image", shown(books, id));
         let remedy = Remedy::Write { content: expected.as_bytes().to_vec(), mode: 0o600 };
         findings.add(Fault::Lower, &path, what, remedy);
@@ -173,7 +180,8 @@ fn check_lost(place: &Place, books: &Books, id: &str, findings: &mut Findings) {
         let what = format!("the directory of container {} holds no record", short(id));
         return findings.add(Fault::HalfMade, &directory, what, Remedy::Remove);
     }
-    let what = format!("the record of container {} {}", short(id), if path.exists() { "is no JSON" } else { "is missing" });
+    let what =
+        format!("the record of container {} {}", short(id), if path.exists() { "is no JSON" } else { "is missing" });
     let advice = match mount_id {
         Some(mount_id) => format!(
             "its settings are lost, and the next command that makes a container clears it away: copy what you need out of {} first",
@@ -197,7 +205,8 @@ fn check_record(place: &Place, books: &Books, id: &str, record: &ContainerRecord
     let image = record.image.parse::<Digest>().ok();
     if image.is_some_and(|image| !books.images.contains_key(&image)) {
         let what = format!("the image {} of {} is not here", record.image, shown(books, id));
-        let advice = "pull or load the image again, or remove the container; an image that was removed by force leaves this";
+        let advice =
+            "pull or load the image again, or remove the container; an image that was removed by force leaves this";
         findings.add(Fault::ContainerImage, &directory.join("config.v2.json"), what, Remedy::Advice(advice.to_owned()));
     }
     if record.state.running && !Books::is_watched(place, id) {

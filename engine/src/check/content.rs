@@ -1,6 +1,6 @@
 //! The bytes of layers: each layer's tar is put together again from its files, and what lies beside them is compared with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
@@ -27,22 +27,53 @@ const BUFFER_BYTES: usize = 64 << 10;
 struct Layer<'a> {
     chain: &'a Digest,
     files: PathBuf,
-    below: Option<PathBuf>,
+    below: Below,
+}
+
+/// The files of the layer below.
+enum Below {
+    /// It is a base layer.
+    Nothing,
+    At(PathBuf),
+    /// They are lost or wrong, which is found there.
+    Unknown,
 }
 
 pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut Findings) {
-    for chain in books.layers.keys().filter(|chain| scope.has_layer(chain)) {
+    // The base first: what a whole tree has from below is compared with what is known to be right.
+    let mut chains: Vec<&Digest> = books.layers.keys().filter(|chain| scope.has_layer(chain)).collect();
+    chains.sort_by_key(|chain| books.chain(chain).len());
+    let mut sound = BTreeSet::new();
+    for chain in chains {
         let Some(cache_id) = books.cache_id(chain) else {
             check_size(place, books, chain, None, findings);
             continue;
         };
         let files = place.files(cache_id);
-        let below = books.parent(chain).and_then(|parent| books.cache_id(&parent)).map(|id| place.files(id));
+        let below = match books.parent(chain) {
+            None => Below::Nothing,
+            Some(parent) => match books.cache_id(&parent).filter(|_| sound.contains(&parent)) {
+                Some(id) => Below::At(place.files(id)),
+                None => Below::Unknown,
+            },
+        };
         let layer = Layer { chain, files, below };
         let entries = if layer.files.is_dir() { check_bytes(place, books, &layer, findings) } else { None };
-        check_size(place, books, chain, entries.as_deref().map(|entries| (entries, &*layer.files)), findings);
-        if let Some(tree) = entries.and_then(Tree::of) {
-            check_tree(place, books, &layer, &tree, findings);
+        let Some(entries) = entries else {
+            check_size(place, books, chain, None, findings);
+            continue;
+        };
+        let told_bytes = Tree::told_bytes(&entries);
+        let tree = Tree::of(entries);
+        let size_bytes = match (place.layout(), &tree) {
+            (Layout::Overlay | Layout::Vfs, _) => Some(told_bytes),
+            (Layout::Overlay2, Some(tree)) => Some(tree.size_bytes()),
+            (Layout::Overlay2, None) => measured(&layer.files).ok(),
+        };
+        check_size(place, books, chain, size_bytes, findings);
+        // Without a tree only its bytes are known to be right, and those are.
+        if tree.is_none_or(|tree| check_tree(place, books, &layer, &tree, findings)) {
+            sound.insert(chain.clone());
         }
     }
 }
@@ -111,29 +142,22 @@ fn read(record: File, files: &Path) -> Result<(Digest, Vec<Entry>), TarSplitErro
     })
 }
 
+/// Whether the files of the layer `chain` are those in a driver's directory.
+pub(super) fn is_home_of(place: &Place, chain: &Digest, wanted: &Digest, cache_id: &str) -> bool {
+    let record = File::open(tar_split_of(place, chain)).ok();
+    record.is_some_and(|record| read(record, &place.files(cache_id)).is_ok_and(|(found, _)| found == *wanted))
+}
+
 /// The directory of nobody whose files are those of the layer `chain`.
 pub(super) fn home_of(place: &Place, books: &Books, chain: &Digest) -> Option<String> {
     let wanted = books.diff_id(chain)?;
     let used = directories::referred_to(books);
-    let fits = |name: &&String| {
-        let record = File::open(tar_split_of(place, chain)).ok();
-        record.is_some_and(|record| read(record, &place.files(name)).is_ok_and(|(found, _)| found == wanted))
-    };
+    let fits = |name: &&String| is_home_of(place, chain, &wanted, name);
     books.directories.iter().filter(|name| !used.contains(*name) && place.files(name).is_dir()).find(fits).cloned()
 }
 
-fn check_size(
-    place: &Place,
-    books: &Books,
-    chain: &Digest,
-    sound: Option<(&[Entry], &Path)>,
-    findings: &mut Findings,
-) {
+fn check_size(place: &Place, books: &Books, chain: &Digest, size_bytes: Option<u64>, findings: &mut Findings) {
     let path = place.chains().join(chain.hex()).join("size");
-    let size_bytes = sound.and_then(|(entries, files)| match place.layout() {
-        Layout::Overlay2 => measured(files).ok(),
-        Layout::Overlay | Layout::Vfs => Some(Tree::told_bytes(entries)),
-    });
     let recorded = books.layers[chain].size_bytes;
     let remedy = match size_bytes {
         Some(size_bytes) => Remedy::Write { content: size_bytes.to_string().into_bytes(), mode: 0o644 },
@@ -182,16 +206,20 @@ fn walk(directory: &Path) -> io::Result<BTreeMap<PathBuf, Metadata>> {
     Ok(found)
 }
 
-/// Compares what lies in the directory of a layer with what its tar, and the layer below, have.
-fn check_tree(place: &Place, books: &Books, layer: &Layer<'_>, tree: &Tree, findings: &mut Findings) {
+/// Compares what lies in the directory of a layer with what its tar, and the layer below, have. Says whether all of it is right.
+fn check_tree(place: &Place, books: &Books, layer: &Layer<'_>, tree: &Tree, findings: &mut Findings) -> bool {
     let chain = layer.chain;
+    let before = findings.count();
     let mut report = |path: &Path, what: String| {
         let what = format!("the layer {}: {what}", chain.short());
         findings.layer(chain, Fault::Content, &layer.files.join(path), what, books.fetch_layer(chain));
     };
     let here = match walk(&layer.files) {
         Ok(here) => here,
-        Err(error) => return report(Path::new(""), format!("its files cannot be listed: {}", reason(&error))),
+        Err(error) => {
+            report(Path::new(""), format!("its files cannot be listed: {}", reason(&error)));
+            return false;
+        }
     };
     for (path, node) in &tree.nodes {
         let is_whole = place.has_whole_trees();
@@ -211,22 +239,21 @@ fn check_tree(place: &Place, books: &Books, layer: &Layer<'_>, tree: &Tree, find
             }
         }
     }
-    let below = match place.has_whole_trees() {
-        true => layer.below.as_deref().map(|below| walk(below).unwrap_or_default()).unwrap_or_default(),
-        false => BTreeMap::new(),
+    let (below, directory) = match (place.has_whole_trees(), &layer.below) {
+        // What is from below and what is nobody's cannot be told apart.
+        (true, Below::Unknown) => return false,
+        (true, Below::At(directory)) => (walk(directory).unwrap_or_default(), &**directory),
+        _ => (BTreeMap::new(), Path::new("")),
     };
     let mut added: Vec<&PathBuf> = Vec::new();
     for (path, meta) in here.iter().filter(|(path, _)| !tree.nodes.contains_key(*path)) {
-        let lower = below.get(path).filter(|_| tree.shows(path));
-        match (lower, layer.below.as_deref()) {
-            (Some(lower), Some(directory)) => {
-                if let Some(wrong) = inherited(meta, lower, &layer.files.join(path), &directory.join(path)) {
-                    report(path, format!("/{}, which is the layer's below, {wrong}", path.display()));
-                }
+        if let Some(lower) = below.get(path).filter(|_| tree.shows(path)) {
+            if let Some(wrong) = inherited(meta, lower, &layer.files.join(path), &directory.join(path)) {
+                report(path, format!("/{}, which is the layer's below, {wrong}", path.display()));
             }
+        } else if !added.iter().any(|above| path.starts_with(above)) {
             // What is below an added directory goes with it.
-            _ if added.iter().any(|above| path.starts_with(above)) => {}
-            _ => added.push(path),
+            added.push(path);
         }
     }
     for path in below.keys().filter(|path| tree.shows(path) && !here.contains_key(*path)) {
@@ -236,6 +263,7 @@ fn check_tree(place: &Place, books: &Books, layer: &Layer<'_>, tree: &Tree, find
         let what = format!("the layer {} did not come with /{}", chain.short(), path.display());
         findings.layer(chain, Fault::AddedFile, &layer.files.join(path), what, Remedy::Remove);
     }
+    findings.count() == before
 }
 
 /// In what a file differs from its entry in the tar. Contents were compared before; times are not.

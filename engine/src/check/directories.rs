@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::Scope;
 use super::books::Books;
 use super::finding::{Fault, Findings, Remedy};
 use super::overlay2;
 use super::place::{Layout, Place};
+use super::{Scope, content};
 
 pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut Findings) {
     for chain in books.layers.keys().filter(|chain| scope.has_layer(chain)) {
@@ -16,7 +16,15 @@ pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut 
         if !files.is_dir() {
             let path = if place.directory(cache_id).is_dir() { files } else { place.directory(cache_id) };
             let what = format!("the directory of the layer {} is missing", chain.short());
-            findings.layer(chain, Fault::Directory, &path, what, books.fetch_layer(chain));
+            match content::home_of(place, books, chain) {
+                Some(found) => {
+                    let what = format!("{what}, and its files are in {found}");
+                    let record = place.chains().join(chain.hex()).join("cache-id");
+                    let remedy = Remedy::Write { content: found.into_bytes(), mode: 0o644 };
+                    findings.layer(chain, Fault::Directory, &record, what, remedy);
+                }
+                None => findings.layer(chain, Fault::Directory, &path, what, books.fetch_layer(chain)),
+            }
         }
     }
     if place.layout() == Layout::Overlay2 {
@@ -32,8 +40,8 @@ fn check_orphans(place: &Place, books: &Books, findings: &mut Findings) {
     let is_certain = books.broken_images.is_empty()
         && !findings.has_any(&[Fault::ImageConfig])
         && is_every_layer_here(books)
-        && books.layers.values().all(|record| record.cache_id.is_some())
-        && books.mounts.values().all(|mount| mount.mount_id.is_some())
+        && books.layers.keys().all(|chain| books.cache_id(chain).is_some_and(|id| place.files(id).is_dir()))
+        && books.mounts.values().all(|mount| mount.mount_id.as_ref().is_some_and(|id| place.directory(id).is_dir()))
         && books.containers.keys().all(|id| books.mounts.contains_key(id));
     for name in books.directories.iter().filter(|name| !used.contains(*name)) {
         let remedy = match is_certain {

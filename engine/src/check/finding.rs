@@ -216,6 +216,10 @@ impl Findings {
         self.found.push(Finding { fault, what: what.into(), path: path.to_owned(), remedy, about });
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.found.len()
+    }
+
     /// Whether something of a kind was found of anything.
     pub(super) fn has_any(&self, faults: &[Fault]) -> bool {
         self.found.iter().any(|finding| faults.contains(&finding.fault))

@@ -91,11 +91,10 @@ fn check_facts(place: &Place, books: &Books, findings: &mut Findings) {
             findings.add(Fault::ImageFacts, &directory, what, Remedy::Remove);
             continue;
         };
-        for (name, is_sound) in
-            [("parent", &is_image as &dyn Fn(&Books, &str) -> bool), ("lastUpdated", &|_: &Books, text: &str| {
-                text.parse::<jiff::Timestamp>().is_ok()
-            })]
-        {
+        for (name, is_sound) in [
+            ("parent", &is_image as &dyn Fn(&Books, &str) -> bool),
+            ("lastUpdated", &|_: &Books, text: &str| text.parse::<jiff::Timestamp>().is_ok()),
+        ] {
             let path = directory.join(name);
             let what = match Text::read(&path) {
                 Text::Missing => continue,

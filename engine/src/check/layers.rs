@@ -20,8 +20,10 @@ pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut 
         let (record, parent) = (&books.layers[chain], books.parent(chain));
         let diff_id = record.diff_id.as_ref().filter(|_| !books.known.contains_key(chain));
         if let Some(named) = diff_id.map(|diff_id| chain_id(parent.as_ref(), diff_id)).filter(|named| named != chain) {
-            let what = format!("the layer {} should be called {named}, by its diff ID and what is below", chain.short());
-            let advice = Remedy::Advice("no image tells which of them is right: remove the container that uses it".into());
+            let what =
+                format!("the layer {} should be called {named}, by its diff ID and what is below", chain.short());
+            let advice =
+                Remedy::Advice("no image tells which of them is right: remove the container that uses it".into());
             findings.layer(chain, Fault::ChainId, &directory, what, advice);
         }
     }
@@ -42,20 +44,17 @@ fn fault_of(path: &Path, sound: impl Fn(&str) -> bool) -> Option<String> {
 
 fn check_cache_id(place: &Place, books: &Books, chain: &Digest, directory: &Path, findings: &mut Findings) {
     let path = directory.join("cache-id");
-    if let Some(wrong) = fault_of(&path, is_cache_id) {
-        let what = format!("cache-id of the layer {} {wrong}: nothing tells where its files are", chain.short());
-        let remedy = match content::home_of(place, books, chain) {
-            Some(found) => Remedy::Write { content: found.into_bytes(), mode: 0o644 },
-            None => books.fetch_layer(chain),
-        };
-        return findings.layer(chain, Fault::LayerRecord, &path, what, remedy);
-    }
-    let cache_id = books.cache_id(chain);
-    let other = books.layers.iter().find(|(other, record)| *other < chain && record.cache_id.as_deref() == cache_id);
-    if let Some((other, _)) = other {
-        let what = format!("the layers {} and {} have one directory", other.short(), chain.short());
-        findings.layer(chain, Fault::LayerRecord, &path, what, books.fetch_layer(chain));
-    }
+    let wrong = match fault_of(&path, is_cache_id) {
+        None if books.doubled.contains(chain) => "is that of another layer".to_owned(),
+        None => return,
+        Some(wrong) => wrong,
+    };
+    let what = format!("cache-id of the layer {} {wrong}: nothing tells where its files are", chain.short());
+    let remedy = match content::home_of(place, books, chain) {
+        Some(found) => Remedy::Write { content: found.into_bytes(), mode: 0o644 },
+        None => books.fetch_layer(chain),
+    };
+    findings.layer(chain, Fault::LayerRecord, &path, what, remedy);
 }
 
 fn check_diff(books: &Books, chain: &Digest, directory: &Path, findings: &mut Findings) {
@@ -76,7 +75,9 @@ fn check_parent(books: &Books, chain: &Digest, directory: &Path, findings: &mut 
         (Text::Missing, None | Some(None)) => return,
         (Text::Missing, Some(below)) => ("is missing".to_owned(), written(below)),
         (Text::Is(text), Some(None)) => (format!("says {text:?}, and it is a base layer"), Remedy::Remove),
-        (Text::Is(text), Some(below)) if text.parse().ok().as_ref() != below => (format!("says {text:?}"), written(below)),
+        (Text::Is(text), Some(below)) if text.parse().ok().as_ref() != below => {
+            (format!("says {text:?}"), written(below))
+        }
         (Text::Is(text), _) => match text.parse::<Digest>() {
             Err(_) => (format!("says {text:?}"), written(None)),
             Ok(below) if !books.layers.contains_key(&below) && !books.known.contains_key(&below) => {

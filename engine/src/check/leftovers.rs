@@ -49,7 +49,9 @@ fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
     }
     let remedy = match text.lines().any(|line| line.starts_with("volume ")) {
         false => Remedy::Remove,
-        true => Remedy::Advice("make or remove a container: that clears the volumes that were being made, too".to_owned()),
+        true => {
+            Remedy::Advice("make or remove a container: that clears the volumes that were being made, too".to_owned())
+        }
     };
     findings.add(Fault::HalfMade, path, "a command was killed while it made or removed layers", remedy);
 }
@@ -68,6 +70,11 @@ fn check_mounts(place: &Place, books: &Books, findings: &mut Findings) {
         if id.is_some_and(|id| used.contains(&id)) {
             continue;
         }
-        findings.add(Fault::LeftoverMount, &point, "something is mounted, and no container runs there", Remedy::Unmount);
+        findings.add(
+            Fault::LeftoverMount,
+            &point,
+            "something is mounted, and no container runs there",
+            Remedy::Unmount,
+        );
     }
 }

@@ -123,9 +123,23 @@ impl Tree {
         !is_in_opaque && !path.ancestors().any(is_hidden)
     }
 
+    /// Docker's size of the layer, as overlay2 has it: the lengths of its files, each once, and of what its symbolic links say.
+    pub(super) fn size_bytes(&self) -> u64 {
+        let length = |node: &Node| match node {
+            Node::Own(entry) if entry.kind == Kind::File => entry.size_bytes,
+            Node::Own(entry) if entry.kind == Kind::Symlink => entry.link_name.len() as u64,
+            _ => 0,
+        };
+        self.nodes.values().map(length).sum()
+    }
+
     /// Docker's size of the layer, as drivers that do not measure have it: the lengths that the headers tell.
     pub(super) fn told_bytes(entries: &[Entry]) -> u64 {
-        entries.iter().filter(|entry| entry.kind == Kind::File && is_content(&entry.name)).map(|entry| entry.size_bytes).sum()
+        entries
+            .iter()
+            .filter(|entry| entry.kind == Kind::File && is_content(&entry.name))
+            .map(|entry| entry.size_bytes)
+            .sum()
     }
 }
 
@@ -169,11 +183,18 @@ mod tests {
 
     #[test]
     fn names_below_show_unless_they_are_hidden_or_replaced() {
-        let entries = [("d/.wh.gone", Kind::File), ("e/.wh..wh..opq", Kind::File), ("f", Kind::File), ("e/x", Kind::File)];
+        let entries =
+            [("d/.wh.gone", Kind::File), ("e/.wh..wh..opq", Kind::File), ("f", Kind::File), ("e/x", Kind::File)];
         let tree = Tree::of(entries.map(|(name, kind)| entry(name, kind)).to_vec()).unwrap();
-        for (path, shows) in
-            [("d/other", true), ("d", true), ("d/gone", false), ("d/gone/y", false), ("e/z", false), ("e", true), ("f/x", false)]
-        {
+        for (path, shows) in [
+            ("d/other", true),
+            ("d", true),
+            ("d/gone", false),
+            ("d/gone/y", false),
+            ("e/z", false),
+            ("e", true),
+            ("f/x", false),
+        ] {
             assert_eq!(tree.shows(Path::new(path)), shows, "{path}");
         }
         assert!(matches!(tree.nodes[Path::new("d/gone")], Node::Whiteout));

@@ -110,7 +110,8 @@ impl House {
     pub fn config(&self) -> PathBuf {
         let names = fs::read_to_string(self.image().join("repositories.json")).unwrap();
         let names: Value = serde_json::from_str(&names).unwrap();
-        let id = names["Repositories"]["top"]["top:latest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+        let id =
+            names["Repositories"]["top"]["top:latest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
         self.image().join("imagedb/content/sha256").join(id)
     }
 

@@ -89,7 +89,7 @@ fn line(finding: &Finding) -> Map<String, Value> {
 fn text(place: &Place, report: &Report) -> String {
     let mut text = String::new();
     for finding in &report.findings {
-        let way = if finding.remedy.is_mending() { "--repair" } else { "advice" };
+        let way = if finding.remedy.is_mending() { "remedy" } else { "advice" };
         text += &format!(
             "{}: {}\n  where:    {}\n  meaning:  {}\n  {:<9} {}\n",
             finding.fault.word(),
@@ -103,7 +103,7 @@ fn text(place: &Place, report: &Report) -> String {
     let mendable = report.findings.iter().filter(|finding| finding.remedy.is_mending()).count();
     let found = match report.findings.len() {
         0 => "no fault found".to_owned(),
-        count => format!("{}, of which --repair mends {mendable}", counted(count, "fault")),
+        count => format!("{} found, of which {mendable} can be mended", counted(count, "fault")),
     };
     let seen = [(report.images, "image"), (report.layers, "layer"), (report.containers, "container")];
     let seen: Vec<String> = seen.map(|(count, word)| counted(count, word)).to_vec();
