@@ -14,7 +14,7 @@ pub const SKIPS_VARIABLE: &str = "LAYERLAB_SKIPS";
 pub const REQUIRE_VARIABLE: &str = "LAYERLAB_REQUIRE";
 
 /// What a test can want of a host: to be root, labs for ordinary users, a dockerd, the source documents, a bash, the
-/// programs of these names, and file systems in a file.
+/// programs of these names, overlay mounts with every option, and file systems: in memory, or in a file.
 const WANTS: &[&str] = &[
     "root",
     "user",
@@ -27,6 +27,8 @@ const WANTS: &[&str] = &[
     "skopeo",
     "zsh",
     "fish",
+    "overlay",
+    "tmpfs",
     "ext4",
     "xfs",
     "btrfs",
@@ -42,6 +44,14 @@ pub fn skip(wanting: &str, reason: &str) {
     if let Err(why) = allowed(wanting, reason, &required) {
         panic!("{why}");
     }
+    leave_out(reason);
+}
+
+/// Says that a part of a test has nothing to do, here as on every host: nothing is wanting, and nothing can require it.
+///
+/// # Panics
+/// When the file of skips cannot be written.
+pub fn leave_out(reason: &str) {
     eprintln!("skipped: {reason}");
     if let Some(path) = env::var_os(SKIPS_VARIABLE) {
         let noted = note(Path::new(&path), reason);

@@ -28,6 +28,19 @@ const PROGRAMS: [(&str, &str, &str); 9] = [
     ("mount", "file systems for the laws", "mount"),
 ];
 
+/// A feature of overlayfs, the subject of the laws that tries it, and how to get it.
+const OVERLAY_FEATURES: [(&str, &str, &str); 9] = [
+    ("redirect_dir", "overlay-redirect", "root, and a kernel of 4.10 or newer"),
+    ("metacopy", "overlay-metacopy", "root, and a kernel of 4.19 or newer"),
+    ("index", "overlay-index", "root, and a kernel of 4.13 or newer"),
+    ("xino", "overlay-xino", "a kernel of 4.17 or newer"),
+    ("userxattr", "overlay-userxattr", "root, and a kernel of 5.11 or newer (6.6 where layers lie on tmpfs)"),
+    ("nfs_export", "overlay-nfs-export", "root, and a kernel of 4.16 or newer"),
+    ("volatile", "overlay-volatile", "a kernel of 5.10 or newer"),
+    ("data-only layers (datadir+)", "overlay-data-only", "root, and a kernel of 6.8 or newer"),
+    ("lowerdir+", "overlay", "a kernel of 6.8 or newer"),
+];
+
 /// What was asked, and what is wanting, if something is.
 struct Finding {
     what: String,
@@ -39,6 +52,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     let is_root = fs::metadata("/proc/self").context("/proc is not mounted")?.uid() == 0;
     let mut findings = vec![privileges(is_root), user_namespaces(), overlays(is_root), subordinate_ids(is_root)];
     findings.extend(FILE_SYSTEMS.iter().map(|(kind, package)| file_system(kind, package, is_root)));
+    findings.extend(overlay_features()?);
     findings.extend(PROGRAMS.iter().map(|(program, purpose, package)| {
         let wanting = (!is_on_path(program)).then(|| format!("apt-get install {package}"));
         Finding { what: format!("{program}: {purpose}"), wanting }
@@ -89,6 +103,37 @@ fn overlays(is_root: bool) -> Finding {
     }
 }
 
+/// The subjects of the laws try them, each with a mount; so they are built for it.
+fn overlay_features() -> anyhow::Result<Vec<Finding>> {
+    call::succeed(&mut call::cargo(&[
+        "build",
+        "--quiet",
+        "--package",
+        "layerlab-properties",
+        "--bin",
+        "layerlab-laws",
+    ]))?;
+    let output =
+        Command::new(call::built("layerlab-laws")?).arg("--list").output().context("cannot run layerlab-laws")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let findings = OVERLAY_FEATURES.iter().map(|(feature, subject, remedy)| {
+        let wanting = refusal_of(subject, &said).map(|why| format!("{why}; it takes {remedy}"));
+        Finding { what: format!("{feature}: laws --subject {subject}"), wanting }
+    });
+    Ok(findings.collect())
+}
+
+/// Why `subject` cannot run, by what `layerlab-laws --list` says of it.
+fn refusal_of(subject: &str, list: &str) -> Option<String> {
+    let lines = list.lines().skip_while(|line| !line.starts_with("subjects"));
+    let line = lines.filter_map(|line| line.trim_start().split_once(' ')).find(|(name, _)| *name == subject);
+    match line.map(|(_, rest)| rest.trim()) {
+        Some("can run") => None,
+        Some(why) => Some(why.to_owned()),
+        None => Some("nothing could be mounted to try it".to_owned()),
+    }
+}
+
 fn subordinate_ids(is_root: bool) -> Finding {
     let user = Command::new("id").arg("-un").output().map(|output| output.stdout).unwrap_or_default();
     let user = String::from_utf8_lossy(&user).trim().to_owned();
@@ -126,4 +171,18 @@ fn is_on_path(program: &str) -> bool {
 fn succeeds(command: &mut Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     call::status(quiet).is_ok_and(|status| status == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refusal_of;
+
+    #[test]
+    fn what_the_list_says_of_a_subject_is_heard() {
+        let list =
+            "laws:\n  overlay   no\nsubjects (--subject):\n  overlay      can run\n  overlay-x    the kernel drops x\n";
+        assert_eq!(refusal_of("overlay", list), None);
+        assert_eq!(refusal_of("overlay-x", list).as_deref(), Some("the kernel drops x"));
+        assert_eq!(refusal_of("overlay-y", list).as_deref(), Some("nothing could be mounted to try it"));
+    }
 }

@@ -14,7 +14,7 @@ use super::EngineError;
 use super::error::failed;
 use super::load::LoadError;
 use super::pull::Staging;
-use crate::layer::archive::{Archive, Entry, Kind};
+use crate::layer::archive::{Archive, ArchiveError, Entry, Kind};
 use crate::layer::compression::is_compressed;
 use crate::layer::decompressed;
 
@@ -126,6 +126,10 @@ fn index(file: &File, start: u64) -> Result<HashMap<PathBuf, Member>, LoadError>
     let mut archive = Archive::new(file);
     let mut members = HashMap::new();
     while let Some(entry) = archive.next_entry().map_err(LoadError::Tar)? {
+        if entry.extents.is_some() {
+            let name = String::from_utf8_lossy(&entry.name).into_owned();
+            return Err(LoadError::Tar(ArchiveError::Unsupported { name, what: "a sparse file".into() }));
+        }
         let offset = start + archive.offset();
         if offset.checked_add(entry.size_bytes).is_none_or(|end| end > length) {
             return Err(LoadError::Truncated);

@@ -2,7 +2,7 @@
 //!
 //! Understood: v7, ustar, GNU long names, PAX records for path, linkpath, size, uid, gid, mtime and `SCHILY.xattr.*`.
 //! PAX values may hold any byte (a file capability may contain a newline). Global PAX headers are skipped, as Docker
-//! does. Sparse entries are refused by name: their stored bytes are not the file's.
+//! does. Of sparse files all four forms are understood: an entry says where in the file the bytes belong that follow it.
 //!
 //! Sources: POSIX `pax`; GNU tar manual, "Basic Tar Format"; the limits and corner cases are those of Go's
 //! `archive/tar`, which Docker reads layers with.
@@ -14,6 +14,13 @@ use std::ops::Range;
 use super::header::{BLOCK_BYTES, checksums, field, padding_bytes};
 use super::tar_split::Recorder;
 use crate::sys::reason::reason;
+
+mod fields;
+mod sparse;
+
+use fields::{decimal, numeric, pax_records, pax_time, short_name, take_text, text, xattrs};
+pub use sparse::Extent;
+use sparse::{Map, Sparse};
 
 /// The largest extended header that is taken into memory, as in Docker's tar-split.
 const EXTENDED_HEADER_LIMIT_BYTES: u64 = 1 << 20;
@@ -51,8 +58,10 @@ pub struct Entry {
     pub mode: u32,
     pub uid: u32,
     pub gid: u32,
-    /// The length of the contents; 0 for all but files.
+    /// The length of the file; 0 for all but files.
     pub size_bytes: u64,
+    /// Of a sparse file, where the contents belong that the tar has of it, one after another; all else are holes.
+    pub extents: Option<Vec<Extent>>,
     pub mtime: Time,
     pub xattrs: BTreeMap<Vec<u8>, Vec<u8>>,
 }
@@ -66,9 +75,7 @@ pub enum ArchiveError {
     Truncated { offset: u64, inside: String },
     #[error("the layer tar is malformed at byte {offset}: {what}: the layer was damaged or is not a tar")]
     Malformed { offset: u64, what: String },
-    #[error(
-        "the layer tar holds {name:?} as {what}, which is not supported: rebuild the image without it (tar without --sparse)"
-    )]
+    #[error("the layer tar holds {name:?} as {what}, which is not supported: rebuild the image without it")]
     Unsupported { name: String, what: String },
     #[error("cannot note how the layer tar was made: {}", reason(.0))]
     Record(#[source] io::Error),
@@ -152,6 +159,8 @@ impl<'w, R: Read> Archive<'w, R> {
         let malformed = |what: String| ArchiveError::Malformed { offset: start, what };
         let Extensions { mut pax, long_name, long_link_name } = extensions;
         let name = long_name.or(take_text(&mut pax, "path")).unwrap_or_else(|| short_name(block));
+        let mut sparse = sparse::of(block, &mut pax).map_err(|what| malformed(format!("{what} {:?}", lossy(&name))))?;
+        let name = sparse.as_mut().and_then(|sparse| sparse.name.take()).unwrap_or(name);
         let link_name = long_link_name
             .or(take_text(&mut pax, "linkpath"))
             .unwrap_or_else(|| text(&block[field::LINK_NAME]).to_vec());
@@ -161,12 +170,9 @@ impl<'w, R: Read> Archive<'w, R> {
                 return Err(malformed(what));
             }
         }
-        let shown = || String::from_utf8_lossy(&name).into_owned();
+        let shown = || lossy(&name);
         if name.contains(&0) || link_name.contains(&0) {
             return Err(malformed(format!("a NUL byte in the name {:?}", shown())));
-        }
-        if pax.keys().any(|key| key.starts_with(b"GNU.sparse.")) {
-            return Err(ArchiveError::Unsupported { name: shown(), what: "a sparse file".into() });
         }
         let kind = kind(block, &name).map_err(|what| match what {
             KindError::Unsupported(what) => ArchiveError::Unsupported { name: shown(), what },
@@ -189,9 +195,10 @@ impl<'w, R: Read> Archive<'w, R> {
             let id = u32::try_from(value).ok().filter(|&id| id != u32::MAX);
             id.ok_or_else(|| malformed(format!("{what} {value} of {:?}", shown())))
         };
-        let entry = Entry {
+        let mut entry = Entry {
             kind,
             link_name,
+            extents: None,
             mode: (mode & 0o7777) as u32,
             uid: id(uid, "uid")?,
             gid: id(gid, "gid")?,
@@ -201,11 +208,56 @@ impl<'w, R: Read> Archive<'w, R> {
             name,
         };
         (self.body_left, self.padding) = (size_bytes, padding_bytes(size_bytes));
-        self.in_contents = true;
+        // No file with holes tells which of them its tar had: all that the tar holds of it is noted as it is.
+        self.in_contents = sparse.is_none();
         if let Some(record) = &mut self.record {
+            let size_bytes = if sparse.is_none() { size_bytes } else { 0 };
             record.entry(&entry.name, size_bytes).map_err(ArchiveError::Record)?;
         }
+        if let Some(sparse) = sparse.filter(|_| kind == Kind::File) {
+            entry.size_bytes = sparse.size_bytes;
+            entry.extents = Some(self.extents(sparse, &entry.name, start)?);
+        }
         Ok(entry)
+    }
+
+    /// Where the contents of a sparse file belong, read to where they begin.
+    fn extents(&mut self, sparse: Sparse, name: &[u8], start: u64) -> Result<Vec<Extent>, ArchiveError> {
+        let malformed =
+            |what: String| ArchiveError::Malformed { offset: start, what: format!("{what} {:?}", lossy(name)) };
+        let extents = match sparse.map {
+            Map::Whole(extents) => extents,
+            Map::Blocks(mut extents) => loop {
+                let block = self.block()?.ok_or_else(|| self.truncated("the map of a sparse file"))?;
+                if !sparse::further(&block, &mut extents).map_err(malformed)? {
+                    break extents;
+                }
+            },
+            Map::Lines => {
+                let mut lines = Vec::new();
+                loop {
+                    let mut block = [0; BLOCK_BYTES];
+                    let mut filled = 0;
+                    while filled < BLOCK_BYTES {
+                        match self.read_body(&mut block[filled..])? {
+                            0 => return Err(malformed("no end of the map of the sparse file".into())),
+                            count => filled += count,
+                        }
+                    }
+                    lines.extend_from_slice(&block);
+                    if let Some(extents) = sparse::in_lines(&lines).map_err(malformed)? {
+                        break extents;
+                    }
+                    if lines.len() > sparse::LINES_LIMIT_BYTES {
+                        return Err(malformed("an endless map of the sparse file".into()));
+                    }
+                }
+            }
+        };
+        match sparse::is_possible(&extents, sparse.size_bytes, self.body_left) {
+            true => Ok(extents),
+            false => Err(malformed("a map that does not fit the sparse file".into())),
+        }
     }
 
     /// The next header block, checked; `None` at the end of the archive, with the stream read to its end.
@@ -338,6 +390,10 @@ enum KindError {
     Number(String),
 }
 
+fn lossy(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).into_owned()
+}
+
 fn kind(block: &[u8; BLOCK_BYTES], name: &[u8]) -> Result<Kind, KindError> {
     let device = || {
         let number = |range: Range<usize>, what: &str| {
@@ -348,99 +404,15 @@ fn kind(block: &[u8; BLOCK_BYTES], name: &[u8]) -> Result<Kind, KindError> {
     };
     match block[field::TYPE] {
         0 if name.ends_with(b"/") => Ok(Kind::Directory),
-        0 | b'0' | b'7' => Ok(Kind::File),
+        0 | b'0' | b'7' | b'S' => Ok(Kind::File),
         b'1' => Ok(Kind::HardLink),
         b'2' => Ok(Kind::Symlink),
         b'3' => device().map(|(major, minor)| Kind::CharDevice { major, minor }),
         b'4' => device().map(|(major, minor)| Kind::BlockDevice { major, minor }),
         b'5' => Ok(Kind::Directory),
         b'6' => Ok(Kind::Fifo),
-        b'S' => Err(KindError::Unsupported("a sparse file".into())),
         other => Err(KindError::Unsupported(format!("an entry of type {:?}", char::from(other)))),
     }
-}
-
-fn short_name(block: &[u8; BLOCK_BYTES]) -> Vec<u8> {
-    let name = text(&block[field::NAME]);
-    let prefix = text(&block[field::PREFIX]);
-    match block[field::MAGIC].starts_with(b"ustar\0") && !prefix.is_empty() {
-        true => [prefix, b"/", name].concat(),
-        false => name.to_vec(),
-    }
-}
-
-/// A field's bytes up to the first NUL.
-fn text(field: &[u8]) -> &[u8] {
-    let end = field.iter().position(|&byte| byte == 0).unwrap_or(field.len());
-    &field[..end]
-}
-
-/// A number of a header field: octal between blanks and NULs (nothing means 0), or base-256 with the top bit set.
-fn numeric(field: &[u8]) -> Option<i64> {
-    if field[0] & 0x80 != 0 {
-        return base256(field);
-    }
-    let blank = |byte: &u8| matches!(byte, b' ' | 0);
-    let start = field.iter().position(|byte| !blank(byte)).unwrap_or(field.len());
-    let digits = &field[start..];
-    let digits = &digits[..digits.iter().position(blank).unwrap_or(digits.len())];
-    match digits {
-        [] => Some(0),
-        _ => i64::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok().filter(|number| *number >= 0),
-    }
-}
-
-/// GNU's two's complement form; the first byte's top bit is the mark, the next one the sign.
-fn base256(field: &[u8]) -> Option<i64> {
-    let negative = field[0] & 0x40 != 0;
-    let first = if negative { field[0] } else { field[0] & 0x7f };
-    let number = field[1..].iter().try_fold(i128::from(first.cast_signed()), |number, &byte| {
-        number.checked_mul(256).map(|number| number + i128::from(byte))
-    })?;
-    i64::try_from(number).ok()
-}
-
-fn decimal(value: &[u8]) -> Option<i64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// `seconds[.fraction]`, with a sign that counts for both; digits beyond the nanosecond are dropped.
-fn pax_time(value: &[u8]) -> Option<Time> {
-    let text = std::str::from_utf8(value).ok()?;
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let seconds: i64 = whole.parse().ok()?;
-    let nanoseconds: u32 = format!("{fraction:0<9}")[..9].parse().ok()?;
-    match whole.starts_with('-') && nanoseconds > 0 {
-        true => Some(Time { seconds: seconds.checked_sub(1)?, nanoseconds: 1_000_000_000 - nanoseconds }),
-        false => Some(Time { seconds, nanoseconds }),
-    }
-}
-
-/// `LENGTH KEYWORD=VALUE\n` after each other; the length counts the whole record, so values may hold any byte.
-fn pax_records(mut body: &[u8]) -> Option<BTreeMap<Vec<u8>, Vec<u8>>> {
-    let mut records = BTreeMap::new();
-    while !body.is_empty() {
-        let blank = body.iter().position(|&byte| byte == b' ')?;
-        let length = usize::try_from(decimal(&body[..blank])?).ok()?;
-        let record = body.get(blank + 1..length)?.strip_suffix(b"\n")?;
-        let equals = record.iter().position(|&byte| byte == b'=').filter(|&at| at > 0)?;
-        records.insert(record[..equals].to_vec(), record[equals + 1..].to_vec());
-        body = &body[length..];
-    }
-    Some(records)
-}
-
-/// Takes a record out; an empty value means that the header's own field holds (POSIX `pax`).
-fn take_text(pax: &mut BTreeMap<Vec<u8>, Vec<u8>>, keyword: &str) -> Option<Vec<u8>> {
-    pax.remove(keyword.as_bytes()).filter(|value| !value.is_empty())
-}
-
-fn xattrs(pax: BTreeMap<Vec<u8>, Vec<u8>>) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let named = |(key, value): (Vec<u8>, Vec<u8>)| Some((key.strip_prefix(b"SCHILY.xattr.")?.to_vec(), value));
-    pax.into_iter().filter_map(named).collect()
 }
 
 /// Whether these are the first bytes of a tar: a header block whose checksum is right.

@@ -11,7 +11,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -234,7 +234,7 @@ impl Layer {
         match entry.kind {
             Kind::Directory | Kind::HardLink => {}
             Kind::File => {
-                write_file(place, archive)?;
+                write_file(entry, place, archive)?;
                 self.done.size_bytes += entry.size_bytes;
                 self.done.told_bytes += entry.size_bytes;
             }
@@ -420,22 +420,43 @@ fn clean(name: &[u8]) -> Option<PathBuf> {
     Some(parts.into_iter().map(OsStr::from_bytes).collect())
 }
 
-fn write_file(place: &Place<'_>, archive: &mut Archive<'_, impl Read>) -> Result<(), UnpackError> {
+fn write_file(entry: &Entry, place: &Place<'_>, archive: &mut Archive<'_, impl Read>) -> Result<(), UnpackError> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = fs::openat(place.fd(), place.name, flags, Mode::RUSR | Mode::WUSR);
     let mut file = std::fs::File::from(file.map_err(place.error("make the file"))?);
+    let failed = |source| UnpackError::Io { operation: "write", path: place.path.to_owned(), source };
+    let Some(extents) = &entry.extents else { return write_part(&mut file, u64::MAX, place, archive) };
+    file.set_len(entry.size_bytes).map_err(failed)?;
+    for extent in extents {
+        file.seek(SeekFrom::Start(extent.offset)).map_err(failed)?;
+        write_part(&mut file, extent.length_bytes, place, archive)?;
+    }
+    Ok(())
+}
+
+/// Writes what comes next of the contents, `length_bytes` at most.
+fn write_part(
+    file: &mut std::fs::File,
+    length_bytes: u64,
+    place: &Place<'_>,
+    archive: &mut Archive<'_, impl Read>,
+) -> Result<(), UnpackError> {
     let mut buffer = [0; 64 << 10];
-    loop {
-        let count = archive.read_body(&mut buffer)?;
+    let mut left = length_bytes;
+    while left > 0 {
+        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let count = archive.read_body(&mut buffer[..wanted])?;
         if count == 0 {
-            return Ok(());
+            break;
         }
-        io::Write::write_all(&mut file, &buffer[..count]).map_err(|source| UnpackError::Io {
+        left -= count as u64;
+        file.write_all(&buffer[..count]).map_err(|source| UnpackError::Io {
             operation: "write",
             path: place.path.to_owned(),
             source,
         })?;
     }
+    Ok(())
 }
 
 fn make_device(place: &Place<'_>, kind: FileType, mode: u32, major: u32, minor: u32) -> Result<(), UnpackError> {

@@ -11,5 +11,6 @@ mod owners;
 mod recorded_layers;
 mod round_trips;
 mod scene;
+mod sparse_files;
 mod tar_splits;
 mod unpacking;

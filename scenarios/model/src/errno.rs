@@ -23,6 +23,30 @@ errnos! {
     NAMETOOLONG = 36, NOTEMPTY = 39, LOOP = 40, NODATA = 61, OVERFLOW = 75, OPNOTSUPP = 95, STALE = 116,
 }
 
+impl Errno {
+    /// Those that the model gives: why an operation is refused.
+    pub const GIVEN: [Errno; 18] = [
+        Errno::PERM,
+        Errno::NOENT,
+        Errno::IO,
+        Errno::NXIO,
+        Errno::BADF,
+        Errno::ACCES,
+        Errno::BUSY,
+        Errno::EXIST,
+        Errno::XDEV,
+        Errno::NOTDIR,
+        Errno::ISDIR,
+        Errno::INVAL,
+        Errno::RANGE,
+        Errno::NAMETOOLONG,
+        Errno::NOTEMPTY,
+        Errno::LOOP,
+        Errno::NODATA,
+        Errno::OPNOTSUPP,
+    ];
+}
+
 impl fmt::Display for Errno {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match NAMES.iter().find(|(number, _)| *number == self.0) {

@@ -326,6 +326,46 @@ impl Operation {
         }
     }
 
+    /// Every word that [`Operation::word`] has.
+    pub const WORDS: [&'static str; 36] = [
+        "open-path",
+        "create",
+        "open",
+        "open-unnamed",
+        "close",
+        "write",
+        "read",
+        "map-write",
+        "copy-range",
+        "allocate",
+        "truncate",
+        "chmod",
+        "chown",
+        "set-time",
+        "set-link-time",
+        "touch",
+        "set-xattr",
+        "set-link-xattr",
+        "set-acl",
+        "remove-acl",
+        "remove-xattr",
+        "mkdir",
+        "mknod",
+        "mknod-file",
+        "symlink",
+        "link",
+        "link-slot",
+        "exchange",
+        "rename",
+        "unlink",
+        "rmdir",
+        "readlink",
+        "list",
+        "race",
+        "remount",
+        "commit",
+    ];
+
     /// The word for it in counts and tables.
     pub fn word(&self) -> &'static str {
         match self {
@@ -406,4 +446,18 @@ pub enum Answer {
 /// Where one of `writers` at once writes its letter, if it does: there must be a place for each in a file of so many bytes.
 pub fn race_offset(writer: usize, writers: usize, size_bytes: usize) -> Option<usize> {
     (writers <= size_bytes && writer < writers).then(|| writer * size_bytes / writers)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_listed() {
+        let source = include_str!("operation.rs");
+        let words = source.split("pub fn word(").nth(1).and_then(|rest| rest.split("\n    }\n").next());
+        let words = words.into_iter().flat_map(|body| body.split('"').skip(1).step_by(2));
+        let given: Vec<&str> = words.filter(|word| *word != "system.").collect();
+        assert_eq!(given, Operation::WORDS);
+    }
 }

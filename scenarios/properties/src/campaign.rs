@@ -1,10 +1,8 @@
 //! Many cases of one subject against some laws; the first that breaks one is made as short as it can be.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use layerlab_model::errno::Errno;
-use layerlab_model::operation::{Answer, Operation, Step, User};
+use layerlab_model::operation::{Operation, Step, User};
 
 use crate::case::{Case, CaseError};
 use crate::generate::{Generator, Weights};
@@ -16,57 +14,12 @@ use crate::simplify::proposals;
 use crate::subjects::Subject;
 use crate::tree::{self, Clock};
 
+pub use crate::counts::Counts;
+
 /// What is said of a case that held when it was run again.
 pub const NOT_EACH_TIME: &str = "this does not fail each time";
 /// How often such a case is run until it fails once more.
 const TRIES: usize = 20;
-
-/// How often each kind of step came out how.
-#[derive(Debug, Clone, Default)]
-pub struct Counts(BTreeMap<&'static str, BTreeMap<String, u64>>);
-
-impl Counts {
-    /// Counts one step.
-    pub fn add(&mut self, step: &Step, result: &Result<Answer, Errno>) {
-        let outcome = match result {
-            Ok(_) => "ok".to_owned(),
-            Err(errno) => errno.to_string(),
-        };
-        self.count(step.operation.word(), &outcome);
-    }
-
-    /// Counts one of what `word` stands for, with its outcome.
-    pub fn count(&mut self, word: &'static str, outcome: &str) {
-        *self.0.entry(word).or_default().entry(outcome.to_owned()).or_default() += 1;
-    }
-
-    /// Takes in those of another shard.
-    pub fn merge(&mut self, other: Counts) {
-        for (word, outcomes) in other.0 {
-            for (outcome, count) in outcomes {
-                *self.0.entry(word).or_default().entry(outcome).or_default() += count;
-            }
-        }
-    }
-
-    /// Those of `words` that were never counted.
-    pub fn missing(&self, words: &[&'static str]) -> Vec<&'static str> {
-        words.iter().copied().filter(|word| !self.0.contains_key(word)).collect()
-    }
-
-    /// All steps.
-    pub fn total(&self) -> u64 {
-        self.0.values().flat_map(BTreeMap::values).sum()
-    }
-
-    /// A line for each kind of step, its outcomes behind it.
-    pub fn lines(&self) -> impl Iterator<Item = String> {
-        self.0.iter().map(|(word, outcomes)| {
-            let all: Vec<String> = outcomes.iter().map(|(outcome, count)| format!("{outcome} {count}")).collect();
-            format!("{word:<13} {:>8}  {}", outcomes.values().sum::<u64>(), all.join(", "))
-        })
-    }
-}
 
 /// A law that broke, or a case that could not go on (then there is no law).
 #[derive(Debug)]
@@ -122,14 +75,28 @@ struct Watched {
 impl Watched {
     fn step(&mut self, step: &Step, is_last: bool, counts: &mut Counts) -> Result<(), Broken> {
         if !self.laws.iter().any(|law| law.looks_at(step, is_last)) {
-            return Ok(self.case.pass(step)?);
+            return self.pass(step, counts);
         }
         let moment = self.case.step(step, is_last)?;
         counts.add(step, &moment.actual);
         for (law, watch) in &mut self.watches {
-            watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+            let judged = watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+            counts.judge(law, judged);
         }
         Ok(())
+    }
+}
+
+impl Watched {
+    /// A step of which no law looks at the trees; what it gives is judged for the first of them all the same.
+    fn pass(&mut self, step: &Step, counts: &mut Counts) -> Result<(), Broken> {
+        let (expected, actual) = self.case.pass(step)?;
+        counts.add(step, &actual);
+        if expected == actual {
+            return Ok(());
+        }
+        let findings = vec![format!("the last step should give {expected:?}, gives {actual:?}")];
+        Err(Broken { law: self.laws.first().map(|law| law.name()), findings })
     }
 }
 
@@ -183,6 +150,7 @@ impl Campaign<'_> {
                 false => generator.step(watched.case.model()),
             };
             if watched.case.model().promises_nothing_of(&step) {
+                counts.leave_out(&step);
                 continue;
             }
             steps.push(step.clone());

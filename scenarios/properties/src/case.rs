@@ -97,6 +97,8 @@ pub struct Moment<'a> {
     /// The layers that are frozen, where the subject has them as tars. What has had a name that begins with `.wh.` has no
     /// tar: there it would be a whiteout (OCI image-spec, `layer.md`).
     pub frozen: Option<Outside<'a>>,
+    /// Whether something has, or had, such a name.
+    pub has_whiteout_names: bool,
     /// Whether the case ends here.
     pub is_last: bool,
     done: &'a [Done],
@@ -202,8 +204,9 @@ impl Case {
         let view = self.look()?;
         self.has_whiteout_names |= view.merged.keys().any(has_whiteout_name);
         self.before = std::mem::replace(&mut self.view, view);
+        let has_whiteout_names = self.has_whiteout_names;
         let Case { model, lowers, before, view, stack, outside, merged, done, .. } = self;
-        let frozen = stack.frozen().filter(|_| !self.has_whiteout_names).zip(merged.as_ref());
+        let frozen = stack.frozen().filter(|_| !has_whiteout_names).zip(merged.as_ref());
         let frozen = frozen.map(|(frozen, merged)| Outside { frozen, outside, merged });
         Ok(Moment {
             step,
@@ -214,15 +217,16 @@ impl Case {
             model,
             lowers,
             frozen,
+            has_whiteout_names,
             is_last,
             done,
             expected_tree: OnceCell::new(),
         })
     }
 
-    /// Does one step on both sides, and what came of it is not looked at.
-    pub fn pass(&mut self, step: &Step) -> Result<(), CaseError> {
-        self.both(step).map(drop)
+    /// Does one step on both sides: what should come of it, and what comes of it. The trees are not looked at.
+    pub fn pass(&mut self, step: &Step) -> Result<(Outcome, Outcome), CaseError> {
+        self.both(step)
     }
 
     fn both(&mut self, step: &Step) -> Result<(Outcome, Outcome), CaseError> {

@@ -1,4 +1,18 @@
 //! Laws of layered file systems, held against anything that stacks layers, on a real kernel.
+//!
+//! ```text
+//! what is held       subjects/ (overlays, our drivers, a plain directory) on a backing, by a machine
+//! against what       laws/, one file each
+//! a case             generate/ draws steps; case does them for real (perform, race, readdir) and in the model;
+//!                    tree reads what is there, tar what a layer's tar has
+//! many cases         campaign, counts, shard; enter gives them namespaces; requirement says what must not be skipped
+//! when a law breaks  shrink and simplify make the case short; verdict tells it, with its scene, mount_line, listing and
+//!                    what is known; counterexample keeps it, as JSON, as a script, and as a page (page, console); again runs it first
+//! the same, smaller  sim: the model alone; stores/: images rather than trees
+//! commands           main.rs is layerlab-laws (list is its --list), bin/layerlab-sim.rs
+//! ```
+//!
+//! To read it in one go: `subjects/mod.rs`, `laws/mod.rs`, one law, `case.rs`, `campaign.rs`.
 
 pub mod again;
 pub mod backing;
@@ -6,6 +20,7 @@ pub mod campaign;
 pub mod case;
 pub mod console;
 pub mod counterexample;
+mod counts;
 pub mod enter;
 pub mod generate;
 pub mod known;

@@ -41,7 +41,7 @@ struct Cli {
     /// In a user namespace, as an ordinary user has it, even for root
     #[arg(long)]
     rootless: bool,
-    /// What must not be skipped: subjects, backings, root, user (a second user for some of the steps)
+    /// What must not be skipped: subjects, backings, laws, root, user (a second user for some of the steps)
     #[arg(long, value_name = "WORD,…", value_delimiter = ',')]
     require: Vec<Requirement>,
     /// How many cases
@@ -65,7 +65,7 @@ struct Cli {
     /// Only say which laws, subjects and backings there are, and what of them this machine can have
     #[arg(long)]
     list: bool,
-    /// Show how often each kind of step came out how
+    /// Show how often each kind of step came out how, what never came, and how often each law had something to judge
     #[arg(long)]
     counts: bool,
 }
@@ -144,7 +144,7 @@ const NO_LAW: &str = "none of the laws is about it";
 
 /// What is not run, and why; an error where it was required.
 fn skipped(cli: &Cli, name: &str, backing: &Backing, why: &str) -> anyhow::Result<u8> {
-    match requirement::forbidding(&cli.require, name, backing) {
+    match requirement::forbidding(&cli.require, &[name, &backing.to_string()]) {
         Some(word) => bail!("{word} is required, but {name} on {backing} would be skipped: {why}"),
         None => {
             println!("skipped {name} on {backing}: {why}");
@@ -231,17 +231,44 @@ fn held(
         tell(failure, &campaign, backing)?;
     }
     if cli.counts {
-        counts.lines().for_each(|line| println!("{line}"));
+        counts.lines().chain(counts.never()).for_each(|line| println!("{line}"));
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(
-        "{called}: {} steps from seed {seed}{} in {seconds:.1} s ({:.0} a second), {}",
+        "{called}: {} steps ({} left out) from seed {seed}{} in {seconds:.1} s ({:.0} a second), {} judgements, {}",
         counts.total(),
+        counts.left_out(),
         cli.shard.map_or_else(String::new, |shard| format!(", shard {shard},")),
         counts.total() as f64 / seconds,
-        if failures.is_empty() { "every law held" } else { "a law broke" }
+        counts.judgements(),
+        match (failures.is_empty(), laws.iter().filter(|law| counts.judgements_of(law.name()) > 0).count()) {
+            (false, _) => "a law broke".to_owned(),
+            (true, asked) if asked == laws.len() => "every law held".to_owned(),
+            (true, asked) => format!("{asked} of {} laws held, the others had nothing to judge", laws.len()),
+        }
     );
-    Ok(if failures.is_empty() && again == 0 { 0 } else { FAILED })
+    match failures.is_empty() && again == 0 {
+        true => idle(cli, &counts, laws.iter().map(|law| law.name()), &subject.name(), backing),
+        false => Ok(FAILED),
+    }
+}
+
+/// Says which laws had nothing to judge; all is skipped when none had.
+fn idle<'a>(
+    cli: &Cli,
+    counts: &Counts,
+    laws: impl Iterator<Item = &'a str>,
+    subject: &str,
+    backing: &Backing,
+) -> anyhow::Result<u8> {
+    for (why, idle) in counts.idle(laws, subject) {
+        let names = idle.join(", ");
+        if let Some(word) = requirement::forbidding(&cli.require, &idle) {
+            bail!("{word} is required, but judges nothing of {subject} on {backing}: {why}");
+        }
+        println!("skipped {names} of {subject} on {backing}: {why}");
+    }
+    Ok(if counts.judgements() > 0 { 0 } else { SKIPPED })
 }
 
 /// Those of `wanted` that are about trees; all when none is wanted. The rest must be a store's.

@@ -1,8 +1,8 @@
 //! What must not be skipped: words of `--require`, as `LAYERLAB_REQUIRE` has them for tests.
 
-use crate::backing::{Backing, LOOP_TYPES};
+use crate::backing::LOOP_TYPES;
 use crate::machine::Host;
-use crate::{stores, subjects};
+use crate::{laws, stores, subjects};
 
 /// To be root of the first user namespace.
 const ROOT: &str = "root";
@@ -20,7 +20,8 @@ impl std::str::FromStr for Requirement {
         let stores = stores::all();
         let subjects = subjects::all().iter().map(|subject| subject.name()).collect::<Vec<_>>().into_iter();
         let subjects: Vec<String> = subjects.chain(stores.iter().map(|kind| kind.name())).collect();
-        let others = [ROOT, USER, "tmpfs"].into_iter().chain(LOOP_TYPES);
+        let laws = laws::ALL.iter().map(|law| law.name()).chain(stores::laws::ALL.iter().map(|law| law.name()));
+        let others = [ROOT, USER, "tmpfs"].into_iter().chain(LOOP_TYPES).chain(laws);
         let known: Vec<&str> = others.chain(subjects.iter().map(String::as_str)).collect();
         match known.contains(&word) {
             true => Ok(Requirement(word.to_owned())),
@@ -40,11 +41,9 @@ pub fn wanting(required: &[Requirement], host: &Host) -> Option<String> {
         .then(|| format!("user is required: without a second ID no step is a second user's; {remedy}"))
 }
 
-/// The word of `required` that forbids to skip this.
-pub fn forbidding<'a>(required: &'a [Requirement], subject: &str, backing: &Backing) -> Option<&'a str> {
-    let backing = backing.to_string();
-    let words = required.iter().map(|requirement| requirement.0.as_str());
-    words.into_iter().find(|word| *word == subject || *word == backing)
+/// The word of `required` that forbids to skip what has to do with `names`: a subject, a backing, laws.
+pub fn forbidding<'a>(required: &'a [Requirement], names: &[&str]) -> Option<&'a str> {
+    required.iter().map(|requirement| requirement.0.as_str()).find(|word| names.contains(word))
 }
 
 #[cfg(test)]
@@ -60,9 +59,9 @@ mod tests {
     #[test]
     fn what_is_required_is_named() {
         let required: Vec<Requirement> = ["xfs", "overlay"].iter().map(|word| word.parse().unwrap()).collect();
-        assert_eq!(forbidding(&required, "plain", &Backing::Loop("xfs")), Some("xfs"));
-        assert_eq!(forbidding(&required, "overlay", &Backing::Tmpfs), Some("overlay"));
-        assert_eq!(forbidding(&required, "plain", &Backing::Tmpfs), None);
+        assert_eq!(forbidding(&required, &["plain", "xfs"]), Some("xfs"));
+        assert_eq!(forbidding(&required, &["overlay", "tmpfs"]), Some("overlay"));
+        assert_eq!(forbidding(&required, &["plain", "tmpfs"]), None);
     }
 
     #[test]

@@ -193,5 +193,7 @@ mod tests {
                 panic!("seed {seed}: it does not hold that {}:\n{}", refuted.law, steps.join("\n"));
             }
         }
+        // That is nothing to the model.
+        assert_eq!(counts.never().collect::<Vec<_>>(), ["never drawn: remount"]);
     }
 }

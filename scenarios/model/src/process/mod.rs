@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::errno::Errno;
 use crate::inode::{At, Body, Meta, Node, Stamp, mode};
-use crate::operation::{Access, Allocate, Answer, List, Operation, Replace, Slot, Step, Target, User};
+use crate::operation::{Access, Answer, Operation, Slot, Step, Target, User};
 use crate::promises::Promises;
 use crate::text::Text;
-use crate::union::{Indexed, Moved, Seen, Union};
+use crate::union::{Indexed, Moved, Union};
 
 mod acl;
 mod attributes;
@@ -21,15 +21,14 @@ mod names;
 mod open;
 mod race;
 mod rename;
+mod unpromised;
 mod walk;
 
 use acl::inherited;
-use walk::{Last, Place, parent_of};
+use walk::Last;
 
 /// What overlayfs takes for a whiteout.
 const WHITEOUT: Node = Node::Character { major: 0, minor: 0 };
-/// How long a redirect can be whatever has moved before.
-const REDIRECT_BYTES_SURE: usize = 64;
 
 /// The IDs of [`User::Other`].
 pub const OTHER_ID: u32 = 1000;
@@ -113,86 +112,6 @@ impl Machine {
     /// What it promises.
     pub fn promises(&self) -> &Promises {
         &self.promises
-    }
-
-    /// Whether nothing is promised about what comes of `step`, so that it is better not done.
-    pub fn promises_nothing_of(&self, step: &Step) -> bool {
-        let at = match &step.operation {
-            Operation::Link { from, .. } => self.walk(step.user, from, Last::ITSELF).ok().and_then(|place| place.seen),
-            Operation::LinkSlot { slot, .. } => self.open.get(slot).map(|open| Seen::Other(open.at)),
-            _ => None,
-        };
-        if step.operation == Operation::Commit {
-            let is_hole = |at: At| {
-                self.union.is_upper(at)
-                    && self.may_be_hole(at, 0, u32::MAX)
-                    && self.union.inode(at).body != Body::File(Vec::new())
-            };
-            let tops = self.union.walk().into_iter().map(|(_, seen)| seen.top());
-            return self.union.depth() >= self.promises.lower_layers_max
-                || self.promises.content_stays_below && tops.into_iter().any(is_hole);
-        }
-        if let Operation::Allocate { slot, how: Allocate::Punch, offset, length } = &step.operation
-            && !self.promises.holes_are_punched_again
-            && let Some(open) = self.open.get(slot)
-        {
-            return self.may_be_hole(open.at, *offset, *length);
-        }
-        if !self.promises.removed_directories_stay_removed
-            && step.operation.changed_slot().is_some_and(|slot| self.may_replace_what_came_since(slot))
-        {
-            return true;
-        }
-        if let Operation::Truncate { target: Target::Path(path), length } = &step.operation
-            && !self.promises.truncating_to_the_same_length_is_a_change
-            && let Ok((_, seen)) = self.existing(step.user, path, Last::FOLLOWED)
-            && let Body::File(bytes) = &self.union.inode(seen.top()).body
-        {
-            return bytes.len() == *length as usize;
-        }
-        if let Operation::Rename { from, to, replace: Replace::Yes | Replace::No } = &step.operation
-            && let (Ok(old), Ok(new)) = (self.walk(step.user, from, Last::NAME), self.walk(step.user, to, Last::NAME))
-            && matches!(old.seen, Some(Seen::Directory(_)))
-        {
-            let is_exchange =
-                new.seen.is_none() && self.union.hides(&new.path) && parent_of(&old.path) != parent_of(&new.path);
-            let is_refused = new.seen.is_some_and(|target| self.is_empty(&target).is_err());
-            let keeps_times = self.promises.exchanged_directories_keep_their_time || !is_exchange;
-            if !keeps_times || is_refused && self.union.hides(&old.path) && !self.promises.refused_whiteouts_keep_times
-            {
-                return true;
-            }
-        }
-        if let Operation::Rename { from, to, replace: Replace::Yes } = &step.operation
-            && self.promises.lower_directories_move
-            && let Ok(target) = self.walk(step.user, to, Last::NAME)
-            && matches!(target.seen, Some(Seen::Directory(_)))
-        {
-            let length = |place: Place| place.path.iter().map(|name| name.as_bytes().len() + 1).sum::<usize>();
-            return self.walk(step.user, from, Last::NAME).is_ok_and(|from| length(from) > REDIRECT_BYTES_SURE);
-        }
-        if let Operation::Mknod { node: WHITEOUT, .. } = step.operation {
-            return !self.promises.whiteouts_are_refused;
-        }
-        if let Operation::Race { path, mode: Some(bits), .. } = &step.operation {
-            return !self.may_race_with(step.user, path, *bits);
-        }
-        let removed = match &step.operation {
-            Operation::SetAcl { target, list: List::Access, acl } if acl.0.is_empty() => Some(target),
-            Operation::SetXattr { target, name, .. } | Operation::RemoveXattr { target, name }
-                if List::of_xattr(name) == Some(List::Access) =>
-            {
-                Some(target)
-            }
-            _ => None,
-        };
-        if let Some(Ok(at)) = removed.map(|target| self.target(step.user, target, Last::FOLLOWED)) {
-            return self.may_lose_set_gid(step.user, at);
-        }
-        let is_copy = |at: At| !self.union.is_upper(at) || self.copies.contains(&at.inode);
-        let is_kept = |at: At| self.promises.origins_of_nodes_are_kept || self.union.inode(at).is_file();
-        let can_be_linked = |at: At| self.promises.copies_can_be_linked && is_kept(at);
-        at.is_some_and(|seen| is_copy(seen.top()) && !can_be_linked(seen.top()))
     }
 
     /// Does one thing.

@@ -27,7 +27,7 @@ struct Cli {
     /// Instead, replay the steps of pages: names or paths, or folders (regressions)
     #[arg(long, value_name = "PAGE", num_args = 1.., conflicts_with_all = ["cases", "steps", "seed", "counts"])]
     replay: Vec<String>,
-    /// Show how often each kind of step came out how
+    /// Show how often each kind of step came out how, and what never came
     #[arg(long)]
     counts: bool,
 }
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         }
     }
     if cli.counts {
-        counts.lines().for_each(|line| println!("{line}"));
+        counts.lines().chain(counts.never()).for_each(|line| println!("{line}"));
     }
     let seconds = begun.elapsed().as_secs_f64();
     let rate = 60.0 * counts.total() as f64 / seconds;

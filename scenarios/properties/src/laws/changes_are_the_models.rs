@@ -9,7 +9,7 @@ use layerlab_model::changes::{self, Flat, Letter, Names};
 use layerlab_model::inode::Stamp;
 use layerlab_model::operation::Operation;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, Law, Verdict, Watch, verdict, without_tars};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::tree::{self, When};
@@ -40,7 +40,7 @@ struct Watching {
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if moment.step.operation != Operation::Commit {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
         let mut tree = changes::flat(moment.model.union());
         for (names, leaf) in &mut tree {
@@ -49,7 +49,7 @@ impl Watch for Watching {
             }
         }
         let below = std::mem::replace(&mut self.below, tree);
-        let Some(frozen) = &moment.frozen else { return Ok(()) };
+        let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         let line = |(letter, names): &(Letter, Names)| format!("{letter:?} /{}", tree::path(names));
         let expected: BTreeSet<String> = changes::compared(&below, &self.below).iter().map(line).collect();
         let actual = frozen.ask(|frozen| Ok(frozen.changes()?))?;

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use layerlab_model::inode::At;
 use layerlab_model::text::Text;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{COPY_UP, Judged, Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::tree::{self, Facts};
@@ -38,7 +38,7 @@ impl Watch for Watching {
         let union = moment.model.union();
         let copied = moment.model.copied();
         if copied.is_empty() {
-            return Ok(());
+            return Ok(if moment.model.promises().layers { Judged::NotAsked } else { Judged::Lacking(COPY_UP) });
         }
         let names: HashMap<At, Text> =
             union.walk().iter().map(|(names, seen)| (seen.top(), tree::path(names))).collect();

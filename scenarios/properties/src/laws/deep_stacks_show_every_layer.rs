@@ -1,12 +1,12 @@
 //! `merged tree = model's tree` with 1, 2, 127, 128, 129 and 500 layers below the upper one, one step each: after a
-//! remount and when the case ends. 500 is what the kernel takes (`OVL_MAX_STACK` of `fs/overlayfs/params.h`); around 128 Docker and
-//! others have had limits of their own. Cases are that deep only when this law is held alone.
+//! remount and when the case ends. 500 is what the kernel takes (`OVL_MAX_STACK` of `fs/overlayfs/params.h`), or as many as the subject
+//! promises if those are fewer; around 128 Docker and others have had limits of their own. Cases are that deep only when this law is held alone.
 //!
 //! Checklist: DL-21, N-22~
 
 use layerlab_model::operation::{Operation, Step};
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, LOWER_LAYERS, Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::tree::{self, Clock};
@@ -48,9 +48,13 @@ struct Watching {
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if !LAW.looks_at(moment.step, moment.is_last) {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
-        let (expected, depth) = (moment.expected_tree(), moment.model.union().depth());
+        let depth = moment.lowers.len();
+        if depth == 0 {
+            return Ok(Judged::Lacking(LOWER_LAYERS));
+        }
+        let expected = moment.expected_tree();
         let found = tree::differences(expected, &moment.after.merged, &mut self.clock);
         verdict(found.iter().map(|difference| format!("with {depth} layers below: {difference}")))
     }

@@ -5,7 +5,7 @@
 use layerlab_model::operation::Operation;
 use layerlab_model::store;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, Law, Verdict, Watch, verdict, without_tars};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::Diff;
@@ -32,9 +32,10 @@ struct Watching;
 
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
-        let Some(frozen) = moment.frozen.as_ref().filter(|_| moment.step.operation == Operation::Commit) else {
-            return Ok(());
-        };
+        if moment.step.operation != Operation::Commit {
+            return Ok(Judged::NotAsked);
+        }
+        let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         let (once, again) = (frozen.newest_tar(Diff::Own)?, frozen.newest_tar(Diff::Own)?);
         let digest = store::digest(&once.bytes);
         let is_other =

@@ -5,7 +5,7 @@
 
 use layerlab_model::operation::Operation;
 
-use super::{Law, Verdict, Watch, sight, verdict};
+use super::{Judged, Law, Verdict, Watch, sight, verdict, without_tars};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::{Diff, Order, Tar};
@@ -45,9 +45,12 @@ impl Watch for Watching {
         if moment.step.operation == Operation::Commit {
             self.trees.push(moment.before.merged.clone());
         }
-        let Some(frozen) = moment.frozen.as_ref().filter(|_| moment.is_last) else { return Ok(()) };
+        if !moment.is_last || self.trees.is_empty() {
+            return Ok(Judged::NotAsked);
+        }
+        let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         if self.trees.iter().any(tar::has_sockets) {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
         let trees: Vec<&Tree> = self.trees.iter().collect();
         let applied = frozen.ask(|frozen| {

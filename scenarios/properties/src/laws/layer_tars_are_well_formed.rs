@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use layerlab_model::operation::Operation;
 use layerlab_model::text::Text;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, Law, Verdict, Watch, verdict, without_tars};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::Diff;
@@ -42,9 +42,10 @@ struct Watching;
 
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
-        let Some(frozen) = moment.frozen.as_ref().filter(|_| moment.step.operation == Operation::Commit) else {
-            return Ok(());
-        };
+        if moment.step.operation != Operation::Commit {
+            return Ok(Judged::NotAsked);
+        }
+        let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         let tar = frozen.newest_tar(Diff::Own)?;
         let entries = tar::entries(&tar.bytes).map_err(|error| vec![format!("the tar cannot be read: {error}")])?;
         let mut found = Vec::new();

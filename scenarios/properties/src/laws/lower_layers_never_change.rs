@@ -5,7 +5,7 @@
 
 use layerlab_model::operation::Operation;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, LOWER_LAYERS, Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::tree::{self, Inodes, Tree};
 
@@ -31,9 +31,12 @@ struct Watching {
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if !moment.is_last && !matches!(moment.step.operation, Operation::Commit | Operation::Remount) {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
-        let mut found = Vec::new();
+        if moment.lowers.is_empty() {
+            return Ok(Judged::Lacking(LOWER_LAYERS));
+        }
+        let (mut found, known) = (Vec::new(), self.layers.len());
         for (number, layer) in moment.lowers.iter().enumerate() {
             let now = tree::of_disk(layer).map_err(|errno| vec![format!("layer {number} cannot be read: {errno}")])?;
             match self.layers.get(number) {
@@ -44,6 +47,6 @@ impl Watch for Watching {
                 None => self.layers.push(now),
             }
         }
-        verdict(found)
+        if known == 0 { Ok(Judged::NotAsked) } else { verdict(found) }
     }
 }

@@ -28,8 +28,25 @@ mod two_threads_see_old_or_new;
 mod upper_holds_exactly_what_it_must;
 mod whiteouts_hide_something;
 
-/// What is not as it should be, a line each.
-pub type Verdict = Result<(), Vec<String>>;
+/// What a law makes of a step; else what is not as it should be, a line each.
+pub type Verdict = Result<Judged, Vec<String>>;
+
+/// What there was for a law to judge in a step that broke nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Judged {
+    /// What it is about, and that is as it should be.
+    Held,
+    /// Nothing: the step is none of its matters.
+    NotAsked,
+    /// Nothing: the subject has not what it is about, in words that go on after "it has no".
+    Lacking(&'static str),
+}
+
+/// What [`Judged::Lacking`] names.
+const COPY_UP: &str = "copy-up";
+const LOWER_LAYERS: &str = "layers below the one that is written to";
+const TARS: &str = "diffs and tars of its layers";
+const UPPER_LAYER: &str = "upper layer in a directory of its own";
 
 /// Something that must hold.
 pub trait Law: Sync {
@@ -46,7 +63,7 @@ pub trait Law: Sync {
         0
     }
 
-    /// Whether it looks at what came of a step; else nobody reads the trees for it.
+    /// Whether it looks at the trees after a step; else nobody reads them for it, and only what the step gives is compared.
     fn looks_at(&self, _step: &Step, _is_last: bool) -> bool {
         true
     }
@@ -88,10 +105,15 @@ pub static ALL: [&dyn Law; 17] = [
     &deep_stacks_show_every_layer::LAW,
 ];
 
-/// `Ok` when nothing was found.
+/// That it holds when nothing was found.
 pub(crate) fn verdict(found: impl IntoIterator<Item = String>) -> Verdict {
     let found: Vec<String> = found.into_iter().collect();
-    if found.is_empty() { Ok(()) } else { Err(found) }
+    if found.is_empty() { Ok(Judged::Held) } else { Err(found) }
+}
+
+/// Why nothing is frozen after a layer was added.
+fn without_tars(moment: &Moment<'_>) -> Verdict {
+    Ok(if moment.has_whiteout_names { Judged::NotAsked } else { Judged::Lacking(TARS) })
 }
 
 /// How good the diffs of the subject are.

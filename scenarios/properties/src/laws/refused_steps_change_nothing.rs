@@ -5,7 +5,7 @@
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::Operation;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::tree::{self, Inodes, Tree};
 
@@ -28,7 +28,7 @@ struct Watching;
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if moment.actual.is_ok() {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
         let promises = moment.model.promises();
         let operation = &moment.step.operation;

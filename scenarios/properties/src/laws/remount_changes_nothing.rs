@@ -5,7 +5,7 @@
 
 use layerlab_model::operation::Operation;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::tree::{self, Inodes};
@@ -33,7 +33,7 @@ struct Watching;
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if moment.step.operation != Operation::Remount {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
         let promises = moment.model.promises();
         let inodes = match (promises.inode_numbers_survive_a_remount, promises.origins_of_nodes_are_kept) {

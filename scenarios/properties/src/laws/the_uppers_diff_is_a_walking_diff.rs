@@ -5,7 +5,7 @@
 
 use layerlab_model::operation::Operation;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, Law, Verdict, Watch, verdict, without_tars};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::Diff;
@@ -42,10 +42,10 @@ struct Watching {
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if moment.step.operation != Operation::Commit {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
         let (tree, below) = (&moment.before.merged, std::mem::replace(&mut self.below, moment.before.merged.clone()));
-        let Some(frozen) = &moment.frozen else { return Ok(()) };
+        let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         let applied = frozen.applied(&frozen.newest_tar(Diff::Walking)?)?;
         let found = tar::differences(&[&below, tree], &applied, Sight::Lstat);
         verdict(found.iter().map(|difference| format!("applied, from a comparison of the trees: {difference}")))

@@ -5,7 +5,7 @@
 
 use layerlab_model::operation::{Answer, Operation, Step};
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
 
@@ -36,7 +36,7 @@ struct Watching;
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if !matches!(moment.step.operation, Operation::Race { .. }) {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
         let half = match &moment.actual {
             Ok(Answer::Wrong(half)) => Some(half.clone()),

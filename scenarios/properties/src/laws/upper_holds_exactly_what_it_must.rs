@@ -3,7 +3,7 @@
 //!
 //! Checklist: CU-08, CU-14, XA-02, HL-02, WH-01, WH-03, WH-04, OP-01, RN-02, RN-07~, PM-04, N-05, N-06~
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, Law, UPPER_LAYER, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::tree::{self, Clock};
 
@@ -28,7 +28,7 @@ struct Watching {
 
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
-        let Some(upper) = &moment.after.upper else { return Ok(()) };
+        let Some(upper) = &moment.after.upper else { return Ok(Judged::Lacking(UPPER_LAYER)) };
         let expected = tree::of_upper(moment.model.union());
         let found = tree::differences(&expected, upper, &mut self.clock);
         let links = tree::link_differences(&expected, upper);

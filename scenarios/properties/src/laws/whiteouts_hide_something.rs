@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use layerlab_model::operation::Operation;
 use layerlab_model::text::Text;
 
-use super::{Law, Verdict, Watch, verdict};
+use super::{Judged, Law, Verdict, Watch, verdict, without_tars};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::Diff;
@@ -41,12 +41,15 @@ struct Watching {
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if moment.step.operation != Operation::Commit {
-            return Ok(());
+            return Ok(Judged::NotAsked);
         }
         let below = std::mem::replace(&mut self.below, moment.before.merged.keys().cloned().collect());
-        let Some(frozen) = &moment.frozen else { return Ok(()) };
+        let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         let tar = frozen.newest_tar(Diff::Own)?;
         let entries = tar::entries(&tar.bytes).map_err(|error| vec![format!("the tar cannot be read: {error}")])?;
+        if entries.iter().all(|entry| entry.hides().is_none()) {
+            return Ok(Judged::NotAsked);
+        }
         let made: BTreeSet<&Text> = entries.iter().map(|entry| &entry.path).collect();
         let opaque: BTreeSet<Text> =
             entries.iter().filter(|entry| entry.name() == OPAQUE).map(|entry| entry.directory()).collect();

@@ -95,7 +95,8 @@ impl Campaign<'_> {
             let (model, holdings, shelf) = (&case.model, &case.holdings, &shelf);
             let moment = Moment { act, model, shelf, holdings, promises, carried, made, freed, is_refused };
             for (law, watch) in &mut watches {
-                watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+                let judged = watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+                counts.judge(law, judged);
             }
             Ok(())
         };

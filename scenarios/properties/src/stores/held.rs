@@ -84,6 +84,9 @@ pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<bool> {
         begun.elapsed().as_secs_f64(),
         if is_held { "every law held" } else { "a law broke" }
     );
+    for (why, idle) in counts.idle(laws.iter().map(|law| law.name()), &kind.name()) {
+        println!("skipped {} of {} on {}: {why}", idle.join(", "), kind.name(), order.backing);
+    }
     Ok(is_held)
 }
 

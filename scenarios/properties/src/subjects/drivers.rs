@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
-use layerlab_engine::driver::{self, Driver, KNOWN, View};
+use layerlab_engine::driver::{self, DOCKERS_LAYERS_MAX, Driver, KNOWN, View};
 use layerlab_engine::layer::{Contents, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack};
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
@@ -17,11 +18,25 @@ use crate::machine::Host;
 /// A driver by Docker's name.
 pub struct EngineDriver {
     name: &'static str,
+    layers_max: OnceLock<usize>,
 }
 
 /// Every driver that the engine can open.
 pub fn all() -> impl Iterator<Item = EngineDriver> {
-    KNOWN.iter().filter(|known| known.is_built_in()).map(|known| EngineDriver { name: known.name })
+    KNOWN
+        .iter()
+        .filter(|known| known.is_built_in())
+        .map(|known| EngineDriver { name: known.name, layers_max: OnceLock::new() })
+}
+
+impl EngineDriver {
+    /// The greatest depth that the driver itself names; it is asked once. Where it cannot be opened no case begins.
+    fn layers_max(&self) -> usize {
+        *self.layers_max.get_or_init(|| {
+            let asked = tempfile::tempdir().ok().and_then(|place| driver::open(Some(self.name), place.path()).ok());
+            asked.map_or(DOCKERS_LAYERS_MAX, |driver| driver.layers_max())
+        })
+    }
 }
 
 impl Subject for EngineDriver {
@@ -35,6 +50,7 @@ impl Subject for EngineDriver {
             layers: !is_copy,
             // What is committed goes through a tar into a whole tree; below a layer that is written to lies one such.
             layers_max: if is_legacy { 1 } else { usize::MAX },
+            lower_layers_max: host.promises().lower_layers_max.min(self.layers_max()),
             root_is_inherited: is_copy || is_legacy,
             root_owner_is_inherited: !is_legacy,
             copies_can_be_linked: is_copy || host.promises().first_namespace,

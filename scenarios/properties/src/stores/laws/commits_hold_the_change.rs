@@ -5,7 +5,7 @@
 //! Checklist: DF-13~
 
 use super::{Law, Moment, Watch, Weights, is_engines};
-use crate::laws::{Verdict, verdict};
+use crate::laws::{Judged, Verdict, verdict};
 use crate::stores::archive::Content;
 
 pub static LAW: Commits = Commits;
@@ -30,7 +30,7 @@ struct Watching;
 
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
-        let Some(made) = &moment.made else { return Ok(()) };
+        let Some(made) = &moment.made else { return Ok(Judged::NotAsked) };
         let [before, after] = &made.trees;
         let is_new = |content: &Content| content.path.as_bytes() == b"new" && made.new.is_some();
         let is_compared = |content: &&Content| !is_new(content) && !is_engines(content.path.as_bytes());
