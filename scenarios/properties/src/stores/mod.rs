@@ -18,6 +18,7 @@ mod engine;
 pub mod held;
 pub mod holdings;
 pub mod laws;
+mod page;
 pub mod said;
 pub mod shelf;
 
