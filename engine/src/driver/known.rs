@@ -109,6 +109,14 @@ pub fn survey(data_root: &Path) -> Vec<(&'static str, Availability)> {
     KNOWN.iter().map(|known| (known.name, known.availability(data_root))).collect()
 }
 
+/// Why the driver called `name` does not work below `data_root`, if so.
+pub fn refusal(name: &str, data_root: &Path) -> Option<String> {
+    survey(data_root).into_iter().find_map(|(known, availability)| match availability {
+        Availability::NotSupported(why) if known == name => Some(why),
+        _ => None,
+    })
+}
+
 impl Known {
     /// Whether this engine has the driver, whatever this machine can do.
     pub fn is_built_in(&self) -> bool {

@@ -20,7 +20,7 @@ pub mod overlay2;
 pub mod vfs;
 mod whole;
 
-pub use known::{Availability, KNOWN, survey};
+pub use known::{Availability, KNOWN, refusal, survey};
 
 /// What a driver could not do, on which path.
 #[derive(Debug, thiserror::Error)]

@@ -262,6 +262,11 @@ impl Kind {
         format!("store-{}", self.driver)
     }
 
+    /// Why it cannot lie below `place`, if so.
+    pub fn refusal_on(&self, place: &Path) -> Option<String> {
+        layerlab_engine::driver::refusal(self.driver, place)
+    }
+
     /// An empty one below the empty directory `place`.
     pub fn begin(&self, place: &Path) -> Result<Box<dyn Shop>, SubjectError> {
         Ok(Box::new(EngineShop::open(place, self.driver)?))

@@ -15,6 +15,7 @@ use super::archive;
 use super::counterexample::Counterexample;
 use super::holdings::{self, Holdings};
 use super::said::{self, Said};
+use super::shelf::home_of_layers;
 
 impl Counterexample {
     /// The page, `claim` being its title: what holds where nothing is wrong.
@@ -51,7 +52,7 @@ impl Counterexample {
         text += "\n";
         let containers: Vec<&str> = model.containers().keys().map(String::as_str).collect();
         expect(&mut text, "docker ps -a --format '{{.Names}}'", &containers);
-        text += &CHECKS.replace("DRIVER", driver).replace("LAYERS", if driver == "vfs" { "vfs/dir" } else { driver });
+        text += &CHECKS.replace("DRIVER", driver).replace("LAYERS", &home_of_layers(driver));
         let named: Vec<&str> = names.keys().copied().collect();
         if !named.is_empty() {
             text += "\nA container of each image holds this, beside what the engine puts there.\n\n```console\n";

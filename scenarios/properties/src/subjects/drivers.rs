@@ -72,11 +72,7 @@ impl Subject for EngineDriver {
     }
 
     fn refusal_on(&self, place: &Path) -> Option<String> {
-        let survey = driver::survey(place);
-        survey.into_iter().find_map(|(name, availability)| match availability {
-            Availability::NotSupported(why) if name == self.name => Some(why),
-            _ => None,
-        })
+        driver::refusal(self.name, place)
     }
 
     fn mount_options(&self) -> Option<String> {
