@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use super::files::backing_file_system;
-use super::{Driver, DriverError, overlay, overlay2, vfs};
-use crate::sys::namespace;
+use super::{Driver, DriverError, btrfs, overlay, overlay2, vfs};
+use crate::sys::{self, namespace};
 
 /// Opens a driver below a data root.
 pub(super) type Open = fn(&Path) -> Result<Box<dyn Driver>, DriverError>;
@@ -16,8 +16,8 @@ pub struct Known {
     pub name: &'static str,
     /// Opens it below a data root; `None` when this engine does not have it.
     pub(super) open: Option<Open>,
-    /// Whether it mounts overlays.
-    mounts_overlays: bool,
+    /// What it needs of the machine; the path is the data root.
+    needs: fn(&Path) -> Option<String>,
     /// What is worth knowing of a driver that works, or what one that does not would need; the path is the data root.
     about: fn(&Path) -> String,
 }
@@ -35,37 +35,37 @@ pub enum Availability {
 pub static KNOWN: [Known; 9] = [
     Known {
         name: overlay2::NAME,
-        mounts_overlays: true,
+        needs: overlayfs,
         open: Some(|root| Ok(Box::new(overlay2::Overlay2::open(root)?))),
         about: |_| String::new(),
     },
     Known {
         name: overlay::NAME,
-        mounts_overlays: true,
+        needs: overlayfs,
         open: Some(|root| Ok(Box::new(overlay::Overlay::open(root)?))),
         about: |_| "deprecated by Docker and gone from its version 24".to_owned(),
     },
     Known {
         name: vfs::NAME,
-        mounts_overlays: false,
+        needs: |_| None,
         open: Some(|root| Ok(Box::new(vfs::Vfs::open(root)?))),
         about: |_| "it mounts nothing, and copies every layer in full".to_owned(),
     },
     Known {
-        name: "btrfs",
-        mounts_overlays: false,
-        open: None,
-        about: |root| format!("{NOT_BUILT}; {}", needs_data_root_on("btrfs", root)),
+        name: btrfs::NAME,
+        needs: |root| (!sys::btrfs::is_below(root)).then(|| needs_data_root_on("btrfs", root)),
+        open: Some(|root| Ok(Box::new(btrfs::Btrfs::open(root)?))),
+        about: |_| "it mounts nothing, and each layer is a snapshot".to_owned(),
     },
     Known {
         name: "fuse-overlayfs",
-        mounts_overlays: false,
+        needs: |_| None,
         open: None,
         about: |_| format!("{NOT_BUILT}; it would need {} and the program fuse-overlayfs", device("/dev/fuse")),
     },
     Known {
         name: "aufs",
-        mounts_overlays: false,
+        needs: |_| None,
         open: None,
         about: |_| {
             if file_systems().contains("aufs") {
@@ -78,7 +78,7 @@ pub static KNOWN: [Known; 9] = [
     },
     Known {
         name: "devicemapper",
-        mounts_overlays: false,
+        needs: |_| None,
         open: None,
         about: |_| {
             format!(
@@ -90,13 +90,13 @@ pub static KNOWN: [Known; 9] = [
     },
     Known {
         name: "zfs",
-        mounts_overlays: false,
+        needs: |_| None,
         open: None,
         about: |root| format!("{NOT_BUILT}; {}, and {}", needs_data_root_on("zfs", root), device("/dev/zfs")),
     },
     Known {
         name: "windowsfilter",
-        mounts_overlays: false,
+        needs: |_| None,
         open: None,
         about: |_| "it is a filter of Windows' NTFS: it exists on Windows only, for Windows images".to_owned(),
     },
@@ -109,6 +109,14 @@ pub fn survey(data_root: &Path) -> Vec<(&'static str, Availability)> {
     KNOWN.iter().map(|known| (known.name, known.availability(data_root))).collect()
 }
 
+/// Why the driver called `name` does not work below `data_root`, if so.
+pub fn refusal(name: &str, data_root: &Path) -> Option<String> {
+    survey(data_root).into_iter().find_map(|(known, availability)| match availability {
+        Availability::NotSupported(why) if known == name => Some(why),
+        _ => None,
+    })
+}
+
 impl Known {
     /// Whether this engine has the driver, whatever this machine can do.
     pub fn is_built_in(&self) -> bool {
@@ -117,20 +125,19 @@ impl Known {
 
     pub(super) fn availability(&self, data_root: &Path) -> Availability {
         let about = (self.about)(data_root);
-        match self.open {
-            Some(_) if !self.mounts_overlays || has_overlayfs() => Availability::Supported(about),
-            Some(_) => Availability::NotSupported(
-                "overlay was not found in /proc/filesystems: load it with `modprobe overlay`".to_owned(),
-            ),
-            None => Availability::NotSupported(about),
+        match (self.open, (self.needs)(data_root)) {
+            (Some(_), None) => Availability::Supported(about),
+            (Some(_), Some(need)) => Availability::NotSupported(need),
+            (None, _) => Availability::NotSupported(about),
         }
     }
 }
 
 /// Whether the kernel has overlayfs, or can load it.
-fn has_overlayfs() -> bool {
+fn overlayfs(_: &Path) -> Option<String> {
     // A kernel that has it as a module loads it at root's first mount.
-    file_systems().split_whitespace().any(|word| word == "overlay") || !namespace::is_user_namespace()
+    let is_here = file_systems().split_whitespace().any(|word| word == "overlay") || !namespace::is_user_namespace();
+    (!is_here).then(|| "overlay was not found in /proc/filesystems: load it with `modprobe overlay`".to_owned())
 }
 
 fn file_systems() -> String {

@@ -11,14 +11,16 @@ use crate::layer::{Change, OverlayXattr, Packed, Unpacked};
 use crate::sys::overlay::DetachedOverlay;
 use crate::sys::reason::reason;
 
+pub mod btrfs;
 mod files;
 pub mod known;
 mod merged;
 pub mod overlay;
 pub mod overlay2;
 pub mod vfs;
+mod whole;
 
-pub use known::{Availability, KNOWN, survey};
+pub use known::{Availability, KNOWN, refusal, survey};
 
 /// What a driver could not do, on which path.
 #[derive(Debug, thiserror::Error)]
@@ -192,7 +194,7 @@ mod tests {
             let Err(error) = open(Some(name), root.path()) else { panic!("{name} was opened") };
             let text = error.to_string();
             assert!(text.starts_with("error initializing graphdriver: driver not supported: "), "{text}");
-            assert!(text.contains(name) && text.contains("this engine has overlay2, overlay, vfs"), "{text}");
+            assert!(text.contains(name) && text.contains("this engine has overlay2, overlay, vfs, btrfs"), "{text}");
         }
         assert_eq!(root.path().read_dir().unwrap().count(), 0);
     }

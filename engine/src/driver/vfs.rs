@@ -12,14 +12,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, exists_is_fine, failed, gone_is_fine, make_directory};
-use super::{Driver, DriverError, GraphData, View, merged};
-use crate::layer::{Change, ChangeKind, Files, OverlayXattr, Packed, changes, copy_tree, lay_over, pack_changes};
+use super::{Driver, DriverError, GraphData, View, merged, whole};
+use crate::layer::{Change, Files, OverlayXattr, Packed, changes, copy_tree, lay_over};
 
 /// Docker's name of this driver.
 pub const NAME: &str = "vfs";
-
-/// What the layer below a container's own is called, behind its name.
-const INIT: &str = "-init";
 
 /// Layers as directories below `<data root>/vfs/dir`.
 pub struct Vfs {
@@ -94,14 +91,7 @@ impl Driver for Vfs {
     }
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
-        let found = match parent {
-            Some(parent) => self.changes(id, parent)?,
-            None => {
-                let nothing = tempfile::tempdir_in(&self.home).map_err(failed("create", &self.home))?;
-                changes(nothing.path(), &self.layer(id))?
-            }
-        };
-        merged::with_pack_options(|options| Ok(pack_changes(&self.layer(id), &found, options, out)?))
+        whole::pack(&self.home, id, parent, out)
     }
 
     fn own_files(&self, id: &str) -> PathBuf {
@@ -109,18 +99,7 @@ impl Driver for Vfs {
     }
 
     fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {
-        let (layer, below) = (self.layer(id), format!("{id}{INIT}"));
-        // Of a container's own layer only what differs from the one below it is its own.
-        if !self.layer(&below).is_dir() {
-            return files::size_below(&layer).map_err(failed("measure", &layer));
-        }
-        let mut size_bytes = 0;
-        for change in self.changes(id, &below)?.iter().filter(|change| change.kind != ChangeKind::Deleted) {
-            let path = layer.join(change.path.strip_prefix("/").unwrap_or(&change.path));
-            let meta = fs::symlink_metadata(&path).map_err(failed("look at", &path))?;
-            size_bytes += if meta.is_file() { meta.len() } else { 0 };
-        }
-        Ok(size_bytes)
+        whole::own_size_bytes(&self.home, id)
     }
 
     fn remove(&self, id: &str) -> Result<(), DriverError> {

@@ -49,9 +49,10 @@ pub fn copy_tree(from: &Path, to: &Path, files: Files) -> Result<(), TreeError> 
 /// Moves what was unpacked at `content` into the whole tree `tree`: whiteouts and opaque directories, marked as `marks`
 /// says, remove what they hide, and other entries replace what has their name; no mark is left. `content` is used up.
 pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), TreeError> {
+    let mut copy = Copy { files: Files::Copied, first_names: HashMap::new(), to: open_root(tree)? };
     let (content, tree) = (open_root(content)?, open_root(tree)?);
     let here = Path::new("");
-    lay_directory_over(content.as_fd(), tree.as_fd(), here, marks)?;
+    lay_directory_over(content.as_fd(), tree.as_fd(), here, marks, &mut copy)?;
     let stat = fs::fstat(&content).map_err(error("look at", here))?;
     give_attributes(&stat, content.as_fd(), tree.as_fd(), OsStr::new("."), here, Marks::Dropped)
 }
@@ -70,6 +71,7 @@ fn lay_directory_over(
     tree: BorrowedFd<'_>,
     path: &Path,
     marks: OverlayXattr,
+    copy: &mut Copy,
 ) -> Result<(), TreeError> {
     let opaque = root::xattr(content, OsStr::new("."), marks.opaque()).map_err(error("read the marks of", path))?;
     if opaque.as_deref() == Some(b"y") {
@@ -90,14 +92,18 @@ fn lay_directory_over(
             continue;
         }
         if !is_directory {
-            fs::renameat(content, &name, tree, &name).map_err(error("move", &path))?;
+            match fs::renameat(content, &name, tree, &name) {
+                // Between subvolumes of one file system nothing is moved.
+                Err(Errno::XDEV) => copy.entry(&stat, content, tree, &name, &path)?,
+                moved => moved.map_err(error("move", &path))?,
+            }
             continue;
         }
         if !stays {
             fs::mkdirat(tree, &name, Mode::RWXU).map_err(error("make the directory", &path))?;
         }
         let open = |parent| root::open_real_directory(parent, &name).map_err(error("open", &path));
-        lay_directory_over(open(content)?.as_fd(), open(tree)?.as_fd(), &path, marks)?;
+        lay_directory_over(open(content)?.as_fd(), open(tree)?.as_fd(), &path, marks, copy)?;
         drop_attributes(content, tree, &name, &path)?;
         give_attributes(&stat, content, tree, &name, &path, Marks::Dropped)?;
     }

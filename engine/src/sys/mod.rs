@@ -4,6 +4,7 @@
 //! without a manual of system calls. *Holds*: the only `unsafe` of the package, each use with its reason. *Never*: a
 //! word of Docker's; an opinion on layers or containers. *Proved by*: the tests below each file and every replay.
 
+pub mod btrfs;
 pub mod capability;
 pub mod link;
 pub mod mount;

@@ -146,13 +146,20 @@ trap 'cd /; umount -R "$place"; rmdir "$place"' EXIT
 layer=0
 mkdir "$place/none" "$place/foreign" "$place/0" "$place/work" "$place/merged"
 mount -t tmpfs -o mode=755 none "$place/foreign"
+mkdir "$place/foreign/none"
 "#;
 
-const FUNCTIONS: &str = r#"lowers() { i=$((layer - 1)); while [ $i -ge 0 ]; do printf %s: "$place/$i"; i=$((i - 1)); done; }
+const FUNCTIONS: &str = r#"lowers() {
+    i=$((layer - 1))
+    while [ $i -ge 0 ]; do
+        if [ -e "$place/foreign/$i" ]; then printf %s: "$place/foreign/$i"; else printf %s: "$place/$i"; fi
+        i=$((i - 1))
+    done
+}
 enter() {
     [ $is_overlay = yes ] || { mount --bind "$place/0" "$place/merged"; return; }
     lower=$(lowers); lower=${lower:-$place/none:}
-    case $options in *xino=on*) lower=$lower$place/foreign ;; esac # without another file system below it would be ignored
+    case $options in *xino=on*) lower=$lower$place/foreign/none ;; esac # without another file system below it would be ignored
     lower=${lower%:}
     case $options in *,datadir+) i=$((layer - 1)); while [ $i -ge 0 ]; do lower=$lower::$place/data-$i; i=$((i - 1)); done ;; esac
     mount -t overlay overlay -o "${options%,datadir+},lowerdir=$lower,upperdir=$place/$layer,workdir=$place/work" "$place/merged"
@@ -161,6 +168,7 @@ leave() { umount "$place/merged"; rm -rf "$place/work/work/incompat"; }
 commit() {
     [ $is_overlay = yes ] || return 0
     case $options in *,datadir+) move_contents "$place/$layer" "$place/data-$layer" ;; esac
+    case $options in *xino=on*) [ $((layer % 2)) = 1 ] || cp -a "$place/$layer" "$place/foreign/$layer" ;; esac # layers on two file systems
     echo "-- the upper layer becomes a lower one"; layer=$((layer + 1)); mkdir -m 755 "$place/$layer"
     [ $root_is_inherited = no ] || { chown --reference="$place/$((layer - 1))" "$place/$layer"; chmod --reference="$place/$((layer - 1))" "$place/$layer"; }
     rm -rf "$place/work"; mkdir "$place/work"

@@ -162,6 +162,9 @@ fn store_held(cli: &Cli, host: &Host, kind: &stores::Kind, backing: &Backing) ->
         Err(BackingError::Unavailable { reason, .. }) => return skipped(cli, &kind.name(), backing, &reason),
         place => place?,
     };
+    if let Some(why) = kind.refusal_on(place.path()) {
+        return skipped(cli, &kind.name(), backing, &why);
+    }
     let end = if cli.minutes.is_some() { u64::MAX } else { cli.cases };
     let cases = |thread| -> Box<dyn Iterator<Item = u64>> {
         let cases = cli.shard.unwrap_or(Shard::WHOLE).cases(thread, cli.threads);

@@ -59,6 +59,8 @@ fn hold_of(subjects: &str, wanting: &str, options: &[&str]) {
             }
             None if ROOTS.contains(&subject) && is_rootless => leave_out(&format!("{subject}: {why}")),
             None if ROOTS.contains(&subject) && !rustix::process::geteuid().is_root() => skip("root", line),
+            // The driver works on its own file system only.
+            None if subject.ends_with("-btrfs") && wanting != "btrfs" => leave_out(&format!("{subject}: {why}")),
             None if subject.contains("overlay") => skip("overlay", line),
             None => skip(wanting, line),
         }

@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use clap::Parser;
 use layerlab_properties::campaign::Counts;
-use layerlab_properties::{page, sim};
+use layerlab_properties::counterexample::Counterexample;
+use layerlab_properties::page;
+use layerlab_properties::sim::{self, Refuted};
 use layerlab_scenarios::page::Differences;
 use layerlab_scenarios::pages;
 use layerlab_scenarios::replay::{PageOutcome, Replayed, Summary};
@@ -49,6 +51,7 @@ fn main() -> ExitCode {
             for step in &refuted.steps {
                 println!("  {}", serde_json::to_string(step).unwrap_or_else(|_| step.to_string()));
             }
+            keep(seed, refuted);
             return ExitCode::FAILURE;
         }
     }
@@ -59,6 +62,28 @@ fn main() -> ExitCode {
     let rate = 60.0 * counts.total() as f64 / seconds;
     println!("{} steps in {seconds:.1} s ({rate:.0} a minute), every law held", counts.total());
     ExitCode::SUCCESS
+}
+
+/// Writes the counterexample as the laws write theirs.
+fn keep(seed: u64, refuted: Refuted) {
+    let counterexample = Counterexample {
+        law: Some("the-algebra-of-layers-holds".to_owned()),
+        subject: "sim".to_owned(),
+        backing: "memory".to_owned(),
+        rootless: false,
+        kernel: "none".to_owned(),
+        seed,
+        steps: refuted.steps,
+        findings: vec![format!("it does not hold that {}", refuted.law)],
+    };
+    match counterexample.keep(None) {
+        Ok(kept) => {
+            println!("kept: {}", kept.json.display());
+            println!("without this code: {}", kept.script.display());
+            println!("as a page for scenarios/cases/regressions: {}", kept.page.display());
+        }
+        Err(error) => eprintln!("layerlab-sim: cannot keep the counterexample: {error}"),
+    }
 }
 
 /// Replays the steps that pages hold for the model; the others need a process.

@@ -12,17 +12,26 @@ use tar::{Builder, EntryType, Header};
 
 /// Layers that archives are made of: files, links, whiteouts, an opaque directory, nothing at all, a long name.
 pub fn collection() -> io::Result<Vec<Vec<u8>>> {
-    let long = format!("e/{}", "n".repeat(200));
-    [
-        layer(&[("d/", ""), ("d/a", "one"), ("d/b", "=d/a"), ("s", ">d/a")]),
-        layer(&[("d/", ""), ("d/.wh.a", ""), ("d/c", "two")]),
-        layer(&[("d/", ""), ("d/.wh..wh..opq", ""), ("d/new", "three")]),
-        layer(&[]),
-        layer(&[("e/", ""), (&long, "four")]),
-    ]
-    .into_iter()
-    .collect()
+    entries().iter().map(|entries| layer(entries)).collect()
 }
+
+/// What is in each layer of the [`collection`]: paths with their contents, as [`layer`] takes them.
+pub fn entries() -> [Vec<(&'static str, &'static str)>; 5] {
+    [
+        vec![("d/", ""), ("d/a", "one"), ("d/b", "=d/a"), ("s", ">d/a")],
+        vec![("d/", ""), ("d/.wh.a", ""), ("d/c", "two")],
+        vec![("d/", ""), ("d/.wh..wh..opq", ""), ("d/new", "three")],
+        vec![],
+        vec![("e/", ""), (LONG, "four")],
+    ]
+}
+
+/// A path that has no room in the header of a tar as it first was.
+const LONG: &str = concat!(
+    "e/",
+    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+);
 
 /// A layer tar of paths with their contents; `=` before a hard link's target, `>` before a symbolic link's.
 pub fn layer(entries: &[(&str, &str)]) -> io::Result<Vec<u8>> {

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::said::{self, Said};
 use super::{Act, archive};
-use crate::counterexample::directory;
+use crate::counterexample::{Kept, directory};
 
 /// What is kept of a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,8 +32,8 @@ pub struct Counterexample {
 }
 
 impl Counterexample {
-    /// Writes JSON and script into [`directory`]; the paths of both.
-    pub fn keep(&self) -> io::Result<[PathBuf; 2]> {
+    /// Writes JSON, script and page into [`directory`].
+    pub fn keep(&self) -> io::Result<Kept> {
         let directory = directory(&self.subject);
         fs::create_dir_all(&directory)?;
         let stem = format!("{}-{}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
@@ -42,7 +41,8 @@ impl Counterexample {
         fs::write(path("json"), serde_json::to_string_pretty(self)?)?;
         fs::write(path("sh"), self.script()?)?;
         fs::set_permissions(path("sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        Ok([path("json"), path("sh")])
+        fs::write(path("md"), self.page(&self.claim())?)?;
+        Ok(Kept { json: path("json"), script: path("sh"), page: path("md") })
     }
 
     /// A shell script that does the acts with an engine's command and shows what the store has then.

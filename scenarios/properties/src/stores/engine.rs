@@ -92,7 +92,7 @@ impl Shop for EngineShop {
         let is_overlay2 = self.driver == "overlay2";
         Promises {
             diffs_see_everything: is_overlay2,
-            layers_are_whole_trees: self.driver == "vfs",
+            layers_are_whole_trees: matches!(self.driver, "vfs" | "btrfs"),
             sizes_are_measured: is_overlay2,
         }
     }

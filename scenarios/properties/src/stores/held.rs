@@ -124,7 +124,8 @@ fn known(kind: &Kind, campaign: &Campaign<'_>, order: &Order<'_>) -> anyhow::Res
 fn tell(failure: &Failure, kind: &Kind, order: &Order<'_>) -> anyhow::Result<()> {
     let Failure { seed, length, acts, broken } = failure;
     let law = broken.law.unwrap_or("a case that cannot go on");
-    println!("{law}: broken by {} on {}, kernel {}", kind.name(), order.backing, order.kernel);
+    let version = env!("CARGO_PKG_VERSION");
+    println!("{law}: broken by {} of layerlab {version} on {}, kernel {}", kind.name(), order.backing, order.kernel);
     println!("seed {seed}, {length} acts, of which {} show it:", acts.len());
     acts.iter().for_each(|act| println!("  {act:?}"));
     broken.findings.iter().for_each(|finding| println!("{finding}"));
@@ -137,8 +138,9 @@ fn tell(failure: &Failure, kind: &Kind, order: &Order<'_>) -> anyhow::Result<()>
         acts: acts.clone(),
         findings: broken.findings.clone(),
     };
-    let [json, script] = kept.keep().context("cannot keep the counterexample")?;
-    println!("kept, and run first next time: {}", json.display());
-    println!("for any engine with docker's words: {}\n", script.display());
+    let paths = kept.keep().context("cannot keep the counterexample")?;
+    println!("kept, and run first next time: {}", paths.json.display());
+    println!("for any engine with docker's words: {}", paths.script.display());
+    println!("as a page for scenarios/cases/regressions: {}\n", paths.page.display());
     Ok(())
 }

@@ -18,6 +18,7 @@ mod engine;
 pub mod held;
 pub mod holdings;
 pub mod laws;
+mod page;
 pub mod said;
 pub mod shelf;
 
@@ -259,6 +260,11 @@ impl Kind {
     /// What people call it, for `--subject`.
     pub fn name(&self) -> String {
         format!("store-{}", self.driver)
+    }
+
+    /// Why it cannot lie below `place`, if so.
+    pub fn refusal_on(&self, place: &Path) -> Option<String> {
+        layerlab_engine::driver::refusal(self.driver, place)
     }
 
     /// An empty one below the empty directory `place`.

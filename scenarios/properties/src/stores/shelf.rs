@@ -96,7 +96,7 @@ impl Shelf {
             shelf.containers.insert(word("Name"), word("Image"));
         }
         let home = data_root.join(driver);
-        let layers = if driver == "vfs" { home.join("dir") } else { home.clone() };
+        let layers = data_root.join(home_of_layers(driver));
         shelf.directories = names(&layers)?.into_iter().filter(|name| name != "l").collect();
         let mut bytes = 0;
         // Naming an image that is here is noted with its time (moby's `SetLastUpdated`), loading it under a name is not.
@@ -112,7 +112,7 @@ impl Shelf {
         for directory in &shelf.directories {
             let directory = layers.join(directory);
             match driver {
-                "vfs" => measure(&directory, &mut files)?,
+                "vfs" | "btrfs" => measure(&directory, &mut files)?,
                 // What a layer holds, beside what the driver notes of it: of overlay2, and of legacy overlay's images and containers.
                 _ => {
                     ["diff", "root", "upper"].iter().try_for_each(|name| measure(&directory.join(name), &mut files))?
@@ -159,6 +159,15 @@ fn names(directory: &Path) -> io::Result<Vec<String>> {
 }
 
 /// Notes the length of each regular file below `directory`, by device and inode. One that is not there has none.
+/// Where a driver has a directory for each layer, below the data root.
+pub(super) fn home_of_layers(driver: &str) -> String {
+    match driver {
+        "vfs" => "vfs/dir".to_owned(),
+        "btrfs" => "btrfs/subvolumes".to_owned(),
+        _ => driver.to_owned(),
+    }
+}
+
 fn measure(directory: &Path, files: &mut BTreeMap<(u64, u64), u64>) -> io::Result<()> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use layerlab_engine::driver::{self, DOCKERS_LAYERS_MAX, Driver, KNOWN, View};
+use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Driver, KNOWN, View};
 use layerlab_engine::layer::{Contents, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack};
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
@@ -45,7 +45,7 @@ impl Subject for EngineDriver {
     }
 
     fn promises(&self, host: &Host) -> Promises {
-        let (is_copy, is_legacy) = (self.name == "vfs", self.name == "overlay");
+        let (is_copy, is_legacy) = (matches!(self.name, "vfs" | "btrfs"), self.name == "overlay");
         Promises {
             layers: !is_copy,
             // What is committed goes through a tar into a whole tree; below a layer that is written to lies one such.
@@ -69,6 +69,10 @@ impl Subject for EngineDriver {
 
     fn refusal(&self, _host: &Host) -> Option<String> {
         None
+    }
+
+    fn refusal_on(&self, place: &Path) -> Option<String> {
+        driver::refusal(self.name, place)
     }
 
     fn mount_options(&self) -> Option<String> {
@@ -243,7 +247,8 @@ impl Frozen for Layers {
     }
 
     fn elsewhere(&self) -> Vec<&'static str> {
-        KNOWN.iter().filter(|known| known.is_built_in()).map(|known| known.name).collect()
+        let survey = driver::survey(&self.place).into_iter();
+        survey.filter(|(_, is)| matches!(is, Availability::Supported(_))).map(|(name, _)| name).collect()
     }
 }
 

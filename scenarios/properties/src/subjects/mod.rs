@@ -14,6 +14,7 @@ use layerlab_model::text::Text;
 use crate::machine::Host;
 use crate::perform::{Hands, Performer};
 
+mod carry;
 mod data_only;
 mod drivers;
 mod overlay;

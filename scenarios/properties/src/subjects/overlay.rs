@@ -4,6 +4,7 @@
 //! PLACE/0 PLACE/1 …   the layers, the lowest first; the last is the upper one
 //! PLACE/data-0 …      the content of the files of layer 0 …, where there are data-only layers
 //! PLACE/work          overlayfs's work directory, a new one for each layer
+//! another file system layers 0, 2 … once they are frozen, and an empty one below all, where inode numbers of two are wanted
 //! ```
 //!
 //! Checklist: XA-09, HL-03, HL-04~, MN-06~, MN-07~, MT-01, MT-02~
@@ -22,6 +23,7 @@ use rustix::mount::{
     fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
 };
 
+use super::carry::carry;
 use super::data_only::move_contents;
 use super::{Stack, Subject, SubjectError};
 use crate::machine::Host;
@@ -98,7 +100,7 @@ impl Subject for Overlay {
             lower_layers_max: match () {
                 // Each needs a data-only layer.
                 () if self.has(DATA_ONLY) => most / 2,
-                // One is on another file system.
+                // One is empty, on another file system.
                 () if self.has(XINO) => most - 1,
                 () => most,
             },
@@ -195,21 +197,32 @@ struct Mounted {
     options: &'static [(&'static str, &'static str)],
     layers: usize,
     upper: Option<OwnedFd>,
-    /// An empty layer below all, on a file system of its own.
+    /// Another file system, on which every other frozen layer lies, and an empty one below all.
     foreign: Option<OwnedFd>,
 }
 
-/// An empty file system that is mounted nowhere.
+/// A path to the root of what is mounted nowhere.
+fn within(foreign: &OwnedFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", foreign.as_raw_fd()))
+}
+
+/// A file system that is mounted nowhere, with an empty directory `none`.
 fn nowhere() -> Result<OwnedFd, rustix::io::Errno> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "mode", "755")?;
     fsconfig_create(context.as_fd())?;
-    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+    let mounted = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    rustix::fs::mkdirat(&mounted, "none", Mode::from_raw_mode(0o755))?;
+    Ok(mounted)
 }
 
 impl Mounted {
     fn layer(&self, number: usize) -> PathBuf {
-        self.place.join(number.to_string())
+        let is_frozen = number + 1 < self.layers;
+        match &self.foreign {
+            Some(foreign) if is_frozen && number.is_multiple_of(2) => within(foreign).join(number.to_string()),
+            _ => self.place.join(number.to_string()),
+        }
     }
 
     fn data(&self, number: usize) -> PathBuf {
@@ -224,11 +237,11 @@ impl Mounted {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(SubjectError::of("remove", &work)(error)),
             _ => fs::create_dir(&work).map_err(SubjectError::of("mkdir", &work)),
         }?;
-        let path = self.layer(self.layers);
+        self.layers += 1;
+        let path = self.layer(self.layers - 1);
         DirBuilder::new().mode(0o755).create(&path).map_err(SubjectError::of("mkdir", &path))?;
         let upper = rustix::fs::open(&path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
         self.upper = Some(upper.map_err(SubjectError::of("open", &path))?);
-        self.layers += 1;
         Ok(())
     }
 
@@ -264,7 +277,7 @@ impl Mounted {
             fsconfig_set_string(context, "datadir+", self.data(lower))?;
         }
         if let Some(foreign) = &self.foreign {
-            fsconfig_set_string(context, "lowerdir+", format!("/proc/self/fd/{}", foreign.as_raw_fd()))?;
+            fsconfig_set_string(context, "lowerdir+", within(foreign).join("none"))?;
         }
         fsconfig_set_string(context, "upperdir", self.layer(upper))?;
         fsconfig_set_string(context, "workdir", self.place.join("work"))?;
@@ -305,6 +318,10 @@ impl Stack for Mounted {
             moved.map_err(SubjectError::of("move the content out of", &from))?;
         }
         self.add_layer()?;
+        let frozen = self.layer(self.layers - 2);
+        if frozen != from {
+            carry(&from, &frozen).map_err(SubjectError::of("carry to another file system", &from))?;
+        }
         let to = self.layer(self.layers - 1);
         let failed = || SubjectError::of("give the root's attributes to", &to);
         std::os::unix::fs::chown(
