@@ -8,7 +8,7 @@
 mod promises;
 mod scene;
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
         let backings = std::iter::once(Backing::Tmpfs).chain(LOOP_TYPES.map(Backing::Loop));
         // Each is unmounted when all is done.
         let places: Vec<_> = backings.filter_map(|backing| Some((backing.to_string(), made(&backing)?))).collect();
-        let trials = places.iter().flat_map(|(backing, place)| trials(backing, &place.path().to_owned())).collect();
+        let trials = places.iter().flat_map(|(backing, place)| trials(backing, place.path())).collect();
         let conclusion = libtest_mimic::run(&arguments, trials);
         u8::from(conclusion.has_failed())
     });
@@ -60,7 +60,7 @@ fn is_first_namespace() -> bool {
 }
 
 /// Every promise of every driver that can lie below `place`.
-fn trials(backing: &str, place: &PathBuf) -> Vec<Trial> {
+fn trials(backing: &str, place: &Path) -> Vec<Trial> {
     let mut trials = Vec::new();
     for known in KNOWN.iter().filter(|known| known.is_built_in()) {
         if let Some(why) = driver::refusal(known.name, place) {
@@ -68,7 +68,7 @@ fn trials(backing: &str, place: &PathBuf) -> Vec<Trial> {
             continue;
         }
         for promise in promises::ALL {
-            let (place, driver) = (Arc::new(place.clone()), known.name);
+            let (place, driver) = (Arc::new(place.to_owned()), known.name);
             trials.push(Trial::test(format!("{driver} on {backing}: {}", promise.name), move || {
                 (promise.holds)(&Scene::begin(driver, &place));
                 Ok(())
