@@ -27,6 +27,7 @@ const WANTS: &[&str] = &[
     "skopeo",
     "zsh",
     "fish",
+    "gnu-tar",
     "overlay",
     "tmpfs",
     "ext4",
