@@ -188,7 +188,7 @@ fn law(name: &str) -> &'static dyn Law {
 }
 
 fn finds((name, fault): Planted) {
-    let host = Host::probe(true);
+    let host = Host::probe(true).on(&memory()).unwrap();
     let all = subjects::all();
     let inner = all.iter().find(|subject| subject.name() == "layerlab-overlay2").unwrap();
     let faulty = Faulty { inner: &**inner, promises: &**inner, fault };

@@ -77,7 +77,7 @@ fn searched([inner, promises]: [&str; 2], fault: Fault, cases: u64) -> Option<Op
         skip("root", "faults are planted in overlay mounts");
         return None;
     }
-    let host = Host::probe(true);
+    let host = Host::probe(true).on(&memory()).unwrap();
     let all = subjects::all();
     let named = |name: &str| &**all.iter().find(|subject| subject.name() == name).unwrap();
     let faulty = Faulty { inner: named(inner), promises: named(promises), fault };

@@ -70,7 +70,7 @@ fn comes_out_the_same(name: impl Into<String>, cases: u64) {
         let own = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         rustix::mount::mount_change("/", own).unwrap();
         prepare_thread().unwrap();
-        let host = Host::probe(true);
+        let host = Host::probe(true).on(&memory()).unwrap();
         let all = subjects::all();
         let subject = all.iter().find(|subject| subject.name() == name).unwrap();
         if let Some(reason) = subject.refusal(&host).or_else(|| subject.refusal_on(&memory())) {

@@ -1,14 +1,15 @@
 //! Puts the parts together: a sandbox with the little machine, the registry and a target in it.
 
-use super::furnish::{Furnishing, INDEX_HOST};
+use super::furnish::{Furnishing, INDEX_HOST, data_root_on};
 use super::libraries::LibraryError;
+use super::loop_device;
 use super::machine::LabMachine;
 use super::prepare::Prepared;
 use super::sandbox::{Inside, Outcome, Sandbox, SandboxError};
 use super::second::{SecondHost, SecondHostError};
 use super::serve::{Hub, ServeError};
 use crate::registry::{Certificate, CertificateError};
-use crate::target::{FindError, Installation, Target, Wanted};
+use crate::target::{FindError, Installation, Target, Unavailable, Wanted};
 
 /// A lab that could not be entered.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,10 @@ pub fn enter(
 ) -> Result<Outcome, EnterError> {
     let rootless = options.rootless || !nix::unistd::geteuid().is_root();
     let wanted = Wanted { rootless, driver: options.driver };
+    let lacking = data_root_on(options.driver).and_then(|kind| loop_device::lacks(kind, rootless));
+    if let Some((lacks, remedy)) = lacking {
+        return Err(FindError::Unavailable(Unavailable { lacks, remedy }).into());
+    }
     let installation = options.on.find(wanted)?;
     let second = options.second_host.then(|| options.on.find(wanted)).transpose()?;
     let certificate = Certificate::make(INDEX_HOST)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::mount::MsFlags;
 
 use super::libraries::{LibraryError, libraries_of};
+use super::machine::DATA_ROOT;
 use super::root::{Node, RootPlan};
 use super::sandbox::HOSTNAME;
 
@@ -74,6 +75,9 @@ impl Furnishing {
         directories(&mut plan);
         settings(&mut plan, self.driver);
         kernel_file_systems(&mut plan);
+        if let Some(kind) = self.driver.and_then(data_root_on) {
+            plan.on_loop_device(kind, DATA_ROOT, 0o711);
+        }
         if let Some(tools) = &self.tools {
             install_tools(&mut plan, tools);
         }
@@ -95,6 +99,11 @@ impl Furnishing {
         }
         Ok(plan)
     }
+}
+
+/// The kind of file system that the data root has to lie on for this storage driver, where it matters.
+pub fn data_root_on(driver: &str) -> Option<&'static str> {
+    (driver == "btrfs").then_some("btrfs")
 }
 
 fn directories(plan: &mut RootPlan) {

@@ -14,6 +14,7 @@ pub mod furnish;
 pub mod index;
 pub mod join;
 pub mod libraries;
+pub mod loop_device;
 pub mod loopback;
 pub mod machine;
 pub mod prepare;

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, move_mount, open_tree};
 
+use super::loop_device;
+
 /// Where the new root is mounted until it becomes `/`. Any directory that every machine has will do.
 const SCAFFOLD: &str = "/tmp";
 
@@ -60,6 +62,12 @@ pub enum Node {
         options: String,
         or_graft: Option<PathBuf>,
     },
+    /// A fresh file system of a kind that lies on a block device.
+    OnLoopDevice {
+        path: PathBuf,
+        kind: String,
+        mode: u32,
+    },
 }
 
 /// What a root holds, in the order in which it is made; missing parents become directories of mode 0755.
@@ -96,6 +104,11 @@ impl RootPlan {
         self.push(Node::Mount { path, kind, flags, options, or_graft: None })
     }
 
+    /// A fresh file system of this `kind` on a loop device, with this mode at its root.
+    pub fn on_loop_device(&mut self, kind: &str, path: impl Into<PathBuf>, mode: u32) -> &mut Self {
+        self.push(Node::OnLoopDevice { path: path.into(), kind: kind.to_owned(), mode })
+    }
+
     pub fn push(&mut self, node: Node) -> &mut Self {
         self.nodes.push(node);
         self
@@ -117,6 +130,10 @@ fn tree_of(node: &Node) -> Result<Option<OwnedFd>, RootError> {
     match node {
         Node::Graft { source, read_only, .. } => clone_tree(source, *read_only).map(Some),
         Node::Mount { or_graft: Some(source), .. } => clone_tree(source, true).map(Some),
+        Node::OnLoopDevice { path, kind, .. } => {
+            let failed = |source| RootError::Mount { kind: kind.clone(), path: path.clone(), source };
+            loop_device::file_system(kind).map_err(failed).map(Some)
+        }
         _ => Ok(None),
     }
 }
@@ -156,6 +173,9 @@ fn place(root: &Path, node: &Node, tree: Option<OwnedFd>) -> Result<(), RootErro
         }
         Node::File { path, content, mode } => file(&at(path), content, *mode).map_err(failed(path)),
         Node::Graft { path, .. } => graft(tree, &at(path)).map_err(failed(path)),
+        Node::OnLoopDevice { path, mode, .. } => {
+            graft(tree, &at(path)).and_then(|()| directory(&at(path), *mode)).map_err(failed(path))
+        }
         Node::Mount { path, kind, flags, options, .. } => {
             directory(&at(path), 0o755).map_err(failed(path))?;
             let mounted = mount(Some(kind.as_str()), &at(path), Some(kind.as_str()), *flags, Some(options.as_str()));

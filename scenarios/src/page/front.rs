@@ -10,8 +10,9 @@ pub const TARGETS: [&str; 3] = ["layerlab", DOCKER, "podman"];
 /// The target that shows what is right.
 pub const DOCKER: &str = "docker";
 
-/// Every storage driver that a page may name, the default first. The lab's data root lies on a tmpfs, on which these work.
-pub const DRIVERS: [&str; 3] = ["overlay2", "overlay", "vfs"];
+/// Every storage driver that a page may name, the default first. The lab's data root lies on a tmpfs, unless the driver wants another file
+/// system.
+pub const DRIVERS: [&str; 4] = ["overlay2", "overlay", "vfs", "btrfs"];
 
 /// What a page that laws wrote says of where it comes from.
 const ORIGIN: [&str; 4] = ["law", "subject", "seed", "kernel"];

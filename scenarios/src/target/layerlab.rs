@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{FindError, Installation, Target, TargetError, Unavailable, Wanted, install_as, install_as_docker};
-use crate::lab::furnish::Program;
+use crate::lab::furnish::{Program, data_root_on};
 use crate::lab::machine::{ENGINE_LOG, command};
 use crate::lab::sandbox::Inside;
 use crate::page::DRIVERS;
@@ -30,7 +30,8 @@ impl Target for Layerlab {
             path: engine,
             hint: format!("{error}; `cargo xtask replay` builds it, or name one with {ENGINE_VARIABLE}"),
         })?;
-        if wanted.driver != DRIVERS[0] {
+        // Whether a driver works that wants a file system of its own only the lab shows.
+        if wanted.driver != DRIVERS[0] && data_root_on(wanted.driver).is_none() {
             ask_for_driver(&engine, wanted.driver)?;
         }
         Ok(Box::new(InstalledLayerlab { engine }))
