@@ -10,6 +10,10 @@
 //! The engine makes the mount and hands the program its end (`engine/src/sys/fuse.rs`), so that no program outlives its mount, and a mount
 //! for a look into a layer has no place in the tree. Two programs must not share an upper directory: each holds a lock on its `work`. A
 //! layer is what two trees differ in, as with Docker, who does not read the program's marks either.
+//!
+//! The program's faults are its own, and dockerd shows them too. Known of release 1.10: of two names of one file, one of which was
+//! written to, both show a mixture of the two contents when the container is started again (what lies in `diff` is right); and it breaks
+//! off when a name of 255 bytes of a lower layer is written to or removed.
 
 use std::io;
 use std::path::{Path, PathBuf};
