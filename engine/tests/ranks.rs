@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module and the modules that it may name.
-const RANKS: [(&str, &[&str]); 11] = [
+const RANKS: [(&str, &[&str]); 12] = [
     ("world", &[]),
     ("image", &[]),
     ("sys", &["world"]),
@@ -15,9 +15,13 @@ const RANKS: [(&str, &[&str]); 11] = [
     ("driver", &["image", "layer", "sys", "world"]),
     ("registry", &["image", "layer", "sys"]),
     ("store", &["image", "sys"]),
+    ("check", &["driver", "image", "layer", "registry", "store", "sys", "world"]),
     ("container", &["dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
     ("build", &["container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
-    ("cli", &["build", "container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"]),
+    (
+        "cli",
+        &["build", "check", "container", "dockerfile", "driver", "image", "layer", "registry", "store", "sys", "world"],
+    ),
 ];
 
 fn sources(directory: &Path) -> Vec<PathBuf> {

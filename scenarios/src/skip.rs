@@ -28,6 +28,7 @@ const WANTS: &[&str] = &[
     "fuse-overlayfs",
     "zsh",
     "fish",
+    "gnu-tar",
     "overlay",
     "tmpfs",
     "ext4",

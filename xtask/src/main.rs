@@ -3,6 +3,7 @@
 mod call;
 mod checklist;
 mod ci;
+mod contract;
 mod doctor;
 mod fmt;
 mod laws;
@@ -21,11 +22,12 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 10] = [
+const VERBS: [&Verb; 11] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,
     &sim::VERB,
+    &contract::VERB,
     &checklist::VERB,
     &doctor::VERB,
     &test::VERB,

@@ -97,6 +97,15 @@ pub fn is_mount_point(target: &Path) -> io::Result<bool> {
         .any(|field| unescape(field) == wanted))
 }
 
+/// Everything below `directory` on which something is mounted in this mount namespace, in the order of mounting. Of `directory` itself
+/// nothing is said: it may be a file system of its own.
+pub fn points_below(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let directory = std::path::absolute(directory)?;
+    let table = std::fs::read("/proc/self/mountinfo")?;
+    let fields = table.split(|byte| *byte == b'\n').filter_map(|line| line.split(|byte| *byte == b' ').nth(4));
+    Ok(fields.map(unescape).filter(|point| *point != directory && point.starts_with(&directory)).collect())
+}
+
 /// Undoes the octal escapes (`\040` for a blank) of the mount tables.
 fn unescape(field: &[u8]) -> PathBuf {
     let mut bytes = Vec::with_capacity(field.len());
@@ -128,6 +137,12 @@ mod tests {
     fn the_root_is_a_mount_point_and_a_file_is_not() {
         assert!(is_mount_point(Path::new("/")).unwrap());
         assert!(!is_mount_point(Path::new("/proc/self/status")).unwrap());
+    }
+
+    #[test]
+    fn what_is_mounted_below_the_root_is_listed_and_the_root_is_not() {
+        let points = points_below(Path::new("/")).unwrap();
+        assert!(points.contains(&PathBuf::from("/proc")) && !points.contains(&PathBuf::from("/")), "{points:?}");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod at_once;
+mod checked;
 mod killed;
 mod pages;
 

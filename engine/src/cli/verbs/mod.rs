@@ -6,6 +6,7 @@
 
 mod attach;
 mod build;
+mod check;
 mod commit;
 mod completion;
 mod container_prune;
@@ -78,6 +79,7 @@ pub struct Verb {
 static VERBS: &[&Verb] = &[
     &attach::VERB,
     &build::VERB,
+    &check::VERB,
     &commit::VERB,
     &completion::VERB,
     &cp::VERB,

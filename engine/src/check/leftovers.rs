@@ -1,0 +1,80 @@
+//! What commands that are gone have left: notes, staging places, records aside, mounts.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::CheckError;
+use super::books::{Books, listed};
+use super::finding::{Fault, Findings, Remedy};
+use super::place::Place;
+use crate::image::Digest;
+use crate::store::{Asked, Hold, Lock};
+use crate::sys::mount;
+
+/// How places are called in which commands unpack and build (`engine/src/container/pull.rs`).
+const STAGING: [&str; 3] = ["pull-", "docker-import-", "docker-builder"];
+/// How notes are called of what is about to be made or removed (`engine/src/container/intent.rs`).
+const NOTE: &str = "intent-";
+
+/// To be called under the store's lock: who would make a note or put a record aside holds it.
+pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) -> Result<(), CheckError> {
+    let scratch = place.data_root.join("tmp");
+    for name in listed(&scratch)? {
+        let path = scratch.join(&name);
+        if name.starts_with(NOTE) {
+            check_note(place, &path, findings);
+        } else if STAGING.iter().any(|prefix| name.starts_with(prefix)) && is_nobodys(&path) {
+            findings.add(Fault::HalfMade, &path, "a command that is gone left what it had unpacked", Remedy::Remove);
+        }
+    }
+    let aside = place.image().join("layerdb/tmp");
+    for name in listed(&aside)? {
+        findings.add(Fault::HalfMade, &aside.join(name), "a record was put aside and forgotten", Remedy::Remove);
+    }
+    check_mounts(place, books, findings);
+    Ok(())
+}
+
+fn is_nobodys(path: &Path) -> bool {
+    matches!(Lock::ask(path, Hold::AloneNow), Ok(Asked::Held(_)))
+}
+
+fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let chains = text.lines().filter_map(|line| Digest::from_hex(line.strip_prefix("chain ")?).ok());
+    let mut chains = chains.map(|chain| place.chains().join(chain.hex()));
+    // Layers of a removed image that somebody reads go with their reader.
+    if chains.any(|chain| matches!(Lock::ask(&chain, Hold::AloneNow), Ok(Asked::Busy))) {
+        return;
+    }
+    let remedy = match text.lines().any(|line| line.starts_with("volume ")) {
+        false => Remedy::Remove,
+        true => {
+            Remedy::Advice("make or remove a container: that clears the volumes that were being made, too".to_owned())
+        }
+    };
+    findings.add(Fault::HalfMade, path, "a command was killed while it made or removed layers", remedy);
+}
+
+/// Mounts on the driver's directories, but for those of containers that run or that somebody reads.
+fn check_mounts(place: &Place, books: &Books, findings: &mut Findings) {
+    let is_used = |container: &str| {
+        Books::is_watched(place, container)
+            || matches!(Lock::ask(&place.mounts().join(container), Hold::AloneNow), Ok(Asked::Busy))
+    };
+    let used: BTreeSet<&String> =
+        books.mounts.iter().filter(|(id, _)| is_used(id)).filter_map(|(_, mount)| mount.mount_id.as_ref()).collect();
+    for point in mount::points_below(&place.home()).unwrap_or_default() {
+        let below = point.strip_prefix(place.home()).unwrap_or(&point);
+        let id = below.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        if id.is_some_and(|id| used.contains(&id)) {
+            continue;
+        }
+        findings.add(
+            Fault::LeftoverMount,
+            &point,
+            "something is mounted, and no container runs there",
+            Remedy::Unmount,
+        );
+    }
+}

@@ -1,0 +1,540 @@
+//! Faults, planted one by one: those of the containers-storage suite (`tests/check.bats`), and each loss that was tried on a real
+//! dockerd 20.10. Of its cases with read-only stores there is none here: a data root of Docker's is one store.
+
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::house::{DRIVERS, House, name};
+
+/// One fault: what is done to a store, and which findings tell it.
+pub struct Fault {
+    pub name: &'static str,
+    /// With which drivers it can be.
+    pub drivers: &'static [&'static str],
+    pub plant: fn(&House),
+    /// The kinds of findings, all of them.
+    pub finds: &'static [&'static str],
+}
+
+const ALL: &[&str] = &DRIVERS;
+const OVERLAY2: &[&str] = &["overlay2"];
+const WHOLE: &[&str] = &["overlay", "vfs"];
+
+/// Every fault.
+pub const FAULTS: &[Fault] = &[
+    // containers-storage
+    fault(
+        "a directory of the driver is accounted for by nothing",
+        ALL,
+        |house| make(&house.home().join("f".repeat(64))),
+        &["orphan-directory"],
+    ),
+    fault(
+        "a layer belongs to no image and no container",
+        ALL,
+        |house| {
+            house.done(&["rm", "cc"]);
+            forget_image(house);
+        },
+        &["dangling-name", "unused-layer"],
+    ),
+    fault("a file of a layer was altered", ALL, |house| alter(&layer(house, 0).join("etc/passwd"), 0), &["content"]),
+    fault("a file of a layer has another length", ALL, |house| alter(&layer(house, 0).join("bin/su"), 1), &["content"]),
+    fault("a file was added to a layer", ALL, |house| write(&layer(house, 2).join("etc/added"), "x"), &["added-file"]),
+    fault(
+        "a directory was added to a layer",
+        ALL,
+        |house| {
+            make(&layer(house, 2).join("new"));
+            write(&layer(house, 2).join("new/file"), "x");
+        },
+        &["added-file"],
+    ),
+    fault(
+        "a layer of an image has no record",
+        ALL,
+        |house| remove(&house.records()[1]),
+        &["image-layer", "orphan-directory"],
+    ),
+    fault("the image of a container is missing", ALL, forget_image, &["container-image", "dangling-name"]),
+    fault("data of a layer is missing", ALL, |house| remove(&split(house, 1)), &["tar-split"]),
+    fault("data of a layer was altered", ALL, |house| write(&split(house, 1), "garbage"), &["tar-split"]),
+    fault("data of an image is missing", ALL, |house| remove(&facts(house)), &["image-facts"]),
+    fault(
+        "data of an image was altered",
+        ALL,
+        |house| write(&house.config(), "{}"),
+        &["container-image", "image-config"],
+    ),
+    // Files of a layer
+    fault(
+        "a file of a layer was removed",
+        ALL,
+        |house| remove(&layer(house, 1).join("usr/share/doc/README")),
+        &["content"],
+    ),
+    fault(
+        "an empty file of a layer was removed",
+        ALL,
+        |house| remove(&layer(house, 0).join("etc/empty")),
+        &["content"],
+    ),
+    fault(
+        "a symbolic link of a layer leads elsewhere",
+        ALL,
+        |house| {
+            remove(&layer(house, 0).join("sbin"));
+            symlink("elsewhere", layer(house, 0).join("sbin")).unwrap();
+        },
+        &["content"],
+    ),
+    fault(
+        "a file of a layer has another mode",
+        ALL,
+        |house| mode(&layer(house, 0).join("bin/su"), 0o755),
+        &["content"],
+    ),
+    fault(
+        "a file was replaced by a directory",
+        ALL,
+        |house| {
+            remove(&layer(house, 0).join("etc/empty"));
+            make(&layer(house, 0).join("etc/empty"));
+        },
+        &["content"],
+    ),
+    fault(
+        "a file from below was replaced in a whole tree",
+        WHOLE,
+        |house| {
+            remove(&layer(house, 2).join("bin/su"));
+            write(&layer(house, 2).join("bin/su"), "other");
+        },
+        &["content"],
+    ),
+    fault(
+        "a file from below is missing in a whole tree",
+        WHOLE,
+        |house| remove(&layer(house, 2).join("etc/empty")),
+        &["content"],
+    ),
+    // Records of layers
+    fault(
+        "tar-split.json.gz of every layer is missing",
+        ALL,
+        |house| (0..3).for_each(|index| remove(&split(house, index))),
+        &["tar-split"],
+    ),
+    fault(
+        "cache-id is missing",
+        ALL,
+        |house| remove(&house.records()[1].join("cache-id")),
+        &["layer-record", "orphan-directory"],
+    ),
+    fault(
+        "cache-id is empty",
+        ALL,
+        |house| write(&house.records()[1].join("cache-id"), ""),
+        &["layer-record", "orphan-directory"],
+    ),
+    fault(
+        "cache-id names no directory",
+        ALL,
+        |house| write(&house.records()[2].join("cache-id"), &"f".repeat(64)),
+        &["directory", "orphan-directory"],
+    ),
+    fault(
+        "cache-id is another layer's",
+        ALL,
+        |house| {
+            let other = fs::read(house.records()[0].join("cache-id")).unwrap();
+            fs::write(house.records()[2].join("cache-id"), other).unwrap();
+        },
+        &["layer-record", "orphan-directory"],
+    ),
+    fault("diff is missing", ALL, |house| remove(&house.records()[1].join("diff")), &["layer-record"]),
+    fault("diff is no digest", ALL, |house| write(&house.records()[1].join("diff"), "x"), &["layer-record"]),
+    fault(
+        "diff is another layer's",
+        ALL,
+        |house| {
+            let other = fs::read(house.records()[0].join("diff")).unwrap();
+            fs::write(house.records()[1].join("diff"), other).unwrap();
+        },
+        &["chain-id"],
+    ),
+    fault("size is missing", ALL, |house| remove(&house.records()[1].join("size")), &["layer-record"]),
+    fault("size is wrong", ALL, |house| write(&house.records()[1].join("size"), "12345"), &["layer-size"]),
+    fault("size is not a number", ALL, |house| write(&house.records()[1].join("size"), "x"), &["layer-record"]),
+    fault("parent is missing", ALL, |house| remove(&house.records()[1].join("parent")), &["layer-record"]),
+    fault(
+        "parent is the layer's own",
+        ALL,
+        |house| {
+            let own = format!("sha256:{}", name(&house.records()[2]));
+            write(&house.records()[2].join("parent"), &own);
+        },
+        &["layer-record"],
+    ),
+    fault(
+        "a base layer has a parent",
+        ALL,
+        |house| {
+            let other = format!("sha256:{}", name(&house.records()[2]));
+            write(&house.records()[0].join("parent"), &other);
+        },
+        &["layer-record"],
+    ),
+    fault(
+        "layerdb is missing",
+        ALL,
+        |house| remove(&house.image().join("layerdb")),
+        &["image-layer", "layer-record", "mount-record", "orphan-directory"],
+    ),
+    // The driver's directories
+    fault("the directory of a layer is missing", ALL, |house| remove(&house.directories()[1]), &["directory"]),
+    fault(
+        "diff of a layer's directory is missing",
+        &["overlay2", "overlay"],
+        |house| remove(&layer(house, 1)),
+        &["directory"],
+    ),
+    fault("link is missing", OVERLAY2, |house| remove(&house.directories()[1].join("link")), &["link"]),
+    fault("link is none", OVERLAY2, |house| write(&house.directories()[1].join("link"), "x/y"), &["link"]),
+    fault("l is missing", OVERLAY2, |house| remove(&house.home().join("l")), &["link"]),
+    fault("one short name is missing", OVERLAY2, |house| remove(&short_name(house, 1)), &["link"]),
+    fault(
+        "one short name leads to another layer",
+        OVERLAY2,
+        |house| {
+            let (one, other) = (short_name(house, 1), short_name(house, 0));
+            remove(&one);
+            symlink(fs::read_link(other).unwrap(), one).unwrap();
+        },
+        &["link"],
+    ),
+    fault(
+        "a short name leads nowhere",
+        OVERLAY2,
+        |house| symlink("../gone/diff", house.home().join("l").join("A".repeat(26))).unwrap(),
+        &["link"],
+    ),
+    fault(
+        "lower of a middle layer is missing",
+        OVERLAY2,
+        |house| remove(&house.directories()[1].join("lower")),
+        &["lower"],
+    ),
+    fault(
+        "lower of the top layer is missing",
+        OVERLAY2,
+        |house| remove(&house.directories()[2].join("lower")),
+        &["lower"],
+    ),
+    fault(
+        "lower names too few layers",
+        OVERLAY2,
+        |house| {
+            let path = house.directories()[2].join("lower");
+            let text = fs::read_to_string(&path).unwrap();
+            write(&path, text.split(':').next().unwrap());
+        },
+        &["lower"],
+    ),
+    fault(
+        "committed of all layers is missing",
+        OVERLAY2,
+        |house| {
+            house.directories().iter().for_each(|layer| remove(&layer.join("committed")));
+        },
+        &["lower"],
+    ),
+    fault(
+        "work of all layers is missing",
+        OVERLAY2,
+        |house| {
+            house.directories()[1..].iter().for_each(|layer| remove(&layer.join("work")));
+        },
+        &["directory"],
+    ),
+    // Images and names
+    fault(
+        "a configuration is missing",
+        ALL,
+        |house| remove(&house.config()),
+        &["container-image", "dangling-name", "image-facts"],
+    ),
+    fault(
+        "a configuration is no JSON though its name fits",
+        ALL,
+        |house| {
+            let digest = layerlab_engine::image::Digest::of(b"no JSON");
+            write(&house.image().join("imagedb/content/sha256").join(digest.hex()), "no JSON");
+        },
+        &["image-config"],
+    ),
+    fault(
+        "the parent of an image is none",
+        ALL,
+        |house| write(&facts(house).join(house.config().file_name().unwrap()).join("parent"), "x"),
+        &["image-facts"],
+    ),
+    fault("facts are kept of no image", ALL, |house| make(&facts(house).join("f".repeat(64))), &["image-facts"]),
+    fault("repositories.json is missing", ALL, |house| remove(&house.image().join("repositories.json")), &["names"]),
+    fault(
+        "repositories.json is no JSON",
+        ALL,
+        |house| write(&house.image().join("repositories.json"), "x"),
+        &["names"],
+    ),
+    fault(
+        "a name is of an image that is not there",
+        ALL,
+        |house| {
+            let gone = format!("sha256:{}", "f".repeat(64));
+            let path = house.image().join("repositories.json");
+            let names = fs::read_to_string(&path).unwrap();
+            write(
+                &path,
+                &names.replacen(
+                    "{\"Repositories\":{",
+                    &format!("{{\"Repositories\":{{\"gone\":{{\"gone:latest\":\"{gone}\"}},"),
+                    1,
+                ),
+            );
+        },
+        &["dangling-name"],
+    ),
+    fault("distribution is missing", ALL, |house| remove(&house.image().join("distribution")), &["distribution"]),
+    fault(
+        "image is missing",
+        ALL,
+        |house| remove(&house.data().join("image")),
+        &[
+            "container-image",
+            "distribution",
+            "image-config",
+            "image-facts",
+            "layer-record",
+            "mount-record",
+            "names",
+            "orphan-directory",
+        ],
+    ),
+    // Containers
+    fault(
+        "the mount of a container is missing",
+        ALL,
+        |house| remove(&house.container().1),
+        &["mount-record", "orphan-directory"],
+    ),
+    fault("init-id is missing", ALL, |house| remove(&house.container().1.join("init-id")), &["mount-record"]),
+    fault(
+        "parent of a container is missing",
+        ALL,
+        |house| remove(&house.container().1.join("parent")),
+        &["mount-record"],
+    ),
+    fault(
+        "mount-id is missing",
+        ALL,
+        |house| remove(&house.container().1.join("mount-id")),
+        &["mount-record", "orphan-directory"],
+    ),
+    fault(
+        "the layer of mount points is missing",
+        ALL,
+        |house| remove(&house.container_directories().1),
+        &["directory"],
+    ),
+    fault(
+        "the own layer of a container is missing",
+        ALL,
+        |house| remove(&house.container_directories().0),
+        &["directory"],
+    ),
+    fault(
+        "the files of the own layer are missing",
+        &["overlay2", "overlay"],
+        |house| {
+            let files = if house.driver == "overlay2" { "diff" } else { "upper" };
+            remove(&house.container_directories().0.join(files));
+        },
+        &["directory"],
+    ),
+    fault(
+        "lower-id of a container is missing",
+        &["overlay"],
+        |house| remove(&house.container_directories().0.join("lower-id")),
+        &["lower"],
+    ),
+    fault(
+        "config.v2.json is missing",
+        ALL,
+        |house| remove(&house.container().0.join("config.v2.json")),
+        &["container-record"],
+    ),
+    fault(
+        "config.v2.json is no JSON",
+        ALL,
+        |house| write(&house.container().0.join("config.v2.json"), "x"),
+        &["container-record"],
+    ),
+    fault(
+        "hostconfig.json is missing",
+        ALL,
+        |house| remove(&house.container().0.join("hostconfig.json")),
+        &["container-record"],
+    ),
+    fault("containers are missing", ALL, |house| remove(&house.data().join("containers")), &["container-record"]),
+    fault(
+        "a container counts as running that nobody watches",
+        ALL,
+        |house| {
+            let path = house.container().0.join("config.v2.json");
+            let text = fs::read_to_string(&path).unwrap();
+            write(&path, &text.replace("\"Running\":false", "\"Running\":true"));
+        },
+        &["unwatched"],
+    ),
+    // Leftovers
+    fault(
+        "a command was killed while it unpacked",
+        ALL,
+        |house| make(&house.data().join("tmp/pull-aaaaaa")),
+        &["half-made"],
+    ),
+    fault(
+        "a command was killed while it made a layer",
+        ALL,
+        |house| {
+            let id = "e".repeat(64);
+            write(&house.data().join("tmp/intent-x"), &format!("cache {id}\n"));
+            make(&house.home().join(id));
+        },
+        &["half-made", "orphan-directory"],
+    ),
+    fault(
+        "a record was put aside and forgotten",
+        ALL,
+        |house| make(&house.image().join("layerdb/tmp/write-set-x")),
+        &["half-made"],
+    ),
+    fault(
+        "the directory of a container holds nothing",
+        ALL,
+        |house| make(&house.data().join("containers").join("d".repeat(64))),
+        &["half-made"],
+    ),
+];
+
+const fn fault(
+    name: &'static str,
+    drivers: &'static [&'static str],
+    plant: fn(&House),
+    finds: &'static [&'static str],
+) -> Fault {
+    Fault { name, drivers, plant, finds }
+}
+
+#[test]
+fn each_planted_fault_is_found_and_nothing_else() {
+    let mut wrong = Vec::new();
+    for fault in FAULTS {
+        for driver in fault.drivers {
+            let house = House::new(driver);
+            (fault.plant)(&house);
+            let before = super::healthy::listing(&house.data());
+            let findings = house.findings(&[]);
+            let found: BTreeSet<&str> = findings.iter().map(|finding| finding["Fault"].as_str().unwrap()).collect();
+            if found != fault.finds.iter().copied().collect() {
+                wrong.push(format!(
+                    "{driver}: {}: {:?} was expected, and found was {findings:#?}",
+                    fault.name, fault.finds
+                ));
+            }
+            for finding in &findings {
+                let told = ["What", "Where", "Meaning", "Remedy"].iter().all(|field| finding[field] != "");
+                assert!(told, "{driver}: {}: {finding:#?}", fault.name);
+            }
+            assert_eq!(
+                super::healthy::listing(&house.data()),
+                before,
+                "{driver}: {}: a check changes nothing",
+                fault.name
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn a_fault_of_one_image_is_not_found_of_another() {
+    let house = House::new("overlay2");
+    remove(&split(&house, 2));
+    assert_eq!(house.findings(&["base"]).len(), 0);
+    let found = house.findings(&["top"]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["Layer"], format!("sha256:{}", name(&house.records()[2])));
+}
+
+fn layer(house: &House, index: usize) -> PathBuf {
+    house.files(&house.directories()[index])
+}
+
+fn split(house: &House, index: usize) -> PathBuf {
+    house.records()[index].join("tar-split.json.gz")
+}
+
+fn facts(house: &House) -> PathBuf {
+    house.image().join("imagedb/metadata/sha256")
+}
+
+fn short_name(house: &House, index: usize) -> PathBuf {
+    house.home().join("l").join(fs::read_to_string(house.directories()[index].join("link")).unwrap())
+}
+
+/// Removes the configurations of `top` and what it was built of, as somebody without an engine would.
+fn forget_image(house: &House) {
+    let keep = house.done(&["images", "-q", "--no-trunc", "base"]);
+    for entry in fs::read_dir(house.image().join("imagedb/content/sha256")).unwrap() {
+        let path = entry.unwrap().path();
+        if !keep.ends_with(&name(&path)) {
+            remove(&path);
+            let _ = fs::remove_dir_all(facts(house).join(name(&path)));
+        }
+    }
+}
+
+fn make(path: &Path) {
+    fs::create_dir(path).unwrap();
+}
+
+fn write(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+}
+
+fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// Changes the bytes of a file in place, and its length by `more`.
+fn alter(path: &Path, more: usize) {
+    let mut content = fs::read(path).unwrap();
+    content[0] ^= 1;
+    content.extend(vec![0; more]);
+    let permissions = fs::metadata(path).unwrap().permissions();
+    fs::write(path, content).unwrap();
+    fs::set_permissions(path, permissions).unwrap();
+}
+
+fn remove(path: &Path) {
+    if fs::symlink_metadata(path).unwrap().is_dir() {
+        let _ = fs::set_permissions(path.join("work/work"), Permissions::from_mode(0o700));
+        fs::remove_dir_all(path).unwrap();
+    } else {
+        fs::remove_file(path).unwrap();
+    }
+}

@@ -1,0 +1,192 @@
+//! A store of one image of three layers and a container on it, made by the engine's own command.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+pub const DRIVERS: [&str; 3] = ["overlay2", "overlay", "vfs"];
+
+/// A data root, and the command that works on it.
+pub struct House {
+    pub driver: &'static str,
+    place: tempfile::TempDir,
+}
+
+impl House {
+    /// A data root on which nothing was done yet.
+    pub fn empty(driver: &'static str) -> House {
+        House { driver, place: tempfile::tempdir().unwrap() }
+    }
+
+    /// One with the image `top`, whose three layers are a base with all kinds of files and two with changes, and the container `cc`
+    /// in which a file was written.
+    pub fn new(driver: &'static str) -> House {
+        let house = House::empty(driver);
+        house.fed(&["import", "-", "base"], &base());
+        house.fed(&["build", "-q", "-t", "top", "-"], &context());
+        house.done(&["create", "--name", "cc", "top", "true"]);
+        house.fed(&["cp", "-", "cc:/etc"], &archive(|tar| file(tar, "written", b"by hand", 0o644)));
+        house
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.place.path().join("data")
+    }
+
+    pub fn image(&self) -> PathBuf {
+        self.data().join("image").join(self.driver)
+    }
+
+    pub fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab"));
+        command.arg("--data-root").arg(self.data()).arg("--exec-root").arg(self.place.path().join("exec"));
+        command.args(["--storage-driver", self.driver, "--squash-owners"]).args(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // One that refuses does not read to the end.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        child.wait_with_output().unwrap()
+    }
+
+    pub fn fed(&self, arguments: &[&str], input: &[u8]) -> String {
+        let output = self.run(arguments, input);
+        assert!(output.status.success(), "{} {arguments:?}: {}", self.driver, text(&output));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    pub fn done(&self, arguments: &[&str]) -> String {
+        self.fed(arguments, b"")
+    }
+
+    /// What a check finds, one object each.
+    pub fn findings(&self, images: &[&str]) -> Vec<Value> {
+        let output = self.run(&[&["check", "--format", "json"], images].concat(), b"");
+        let found: Vec<Value> =
+            String::from_utf8_lossy(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let expected = i32::from(!found.is_empty());
+        assert_eq!(output.status.code(), Some(expected), "{}: {}", self.driver, text(&output));
+        found
+    }
+
+    /// Records of the layers, the base first.
+    pub fn records(&self) -> Vec<PathBuf> {
+        let chains = self.image().join("layerdb/sha256");
+        let all: Vec<PathBuf> = fs::read_dir(&chains).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let parent = |path: &Path| fs::read_to_string(path.join("parent")).ok();
+        let mut records = vec![all.iter().find(|path| parent(path).is_none()).unwrap().clone()];
+        loop {
+            let last = format!("sha256:{}", name(records.last().unwrap()));
+            match all.iter().find(|path| parent(path).as_ref() == Some(&last)) {
+                Some(next) => records.push(next.clone()),
+                None => return records,
+            }
+        }
+    }
+
+    pub fn home(&self) -> PathBuf {
+        let home = self.data().join(self.driver);
+        if self.driver == "vfs" { home.join("dir") } else { home }
+    }
+
+    /// The driver's directories of the layers, the base first.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let cache_id = |record: &PathBuf| fs::read_to_string(record.join("cache-id")).unwrap();
+        self.records().iter().map(|record| self.home().join(cache_id(record))).collect()
+    }
+
+    /// Where the files of the layer at `directory` are.
+    pub fn files(&self, directory: &Path) -> PathBuf {
+        match self.driver {
+            "overlay2" => directory.join("diff"),
+            "overlay" => directory.join("root"),
+            _ => directory.to_owned(),
+        }
+    }
+
+    /// Where `imagedb` has the configuration of `top`.
+    pub fn config(&self) -> PathBuf {
+        let names = fs::read_to_string(self.image().join("repositories.json")).unwrap();
+        let names: Value = serde_json::from_str(&names).unwrap();
+        let id =
+            names["Repositories"]["top"]["top:latest"].as_str().unwrap().strip_prefix("sha256:").unwrap().to_owned();
+        self.image().join("imagedb/content/sha256").join(id)
+    }
+
+    /// The record of the container `cc`, and that of its mount.
+    pub fn container(&self) -> (PathBuf, PathBuf) {
+        let record = only(&self.data().join("containers"));
+        let mount = self.image().join("layerdb/mounts").join(name(&record));
+        (record, mount)
+    }
+
+    /// The container's own directory of the driver, and that of its mount points.
+    pub fn container_directories(&self) -> (PathBuf, PathBuf) {
+        let mount_id = fs::read_to_string(self.container().1.join("mount-id")).unwrap();
+        (self.home().join(&mount_id), self.home().join(format!("{mount_id}-init")))
+    }
+}
+
+pub fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+pub fn name(path: &Path) -> String {
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+fn only(directory: &Path) -> PathBuf {
+    let mut entries = fs::read_dir(directory).unwrap();
+    let first = entries.next().unwrap().unwrap().path();
+    assert!(entries.next().is_none(), "{} has several", directory.display());
+    first
+}
+
+fn archive(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    fill(&mut tar);
+    tar.into_inner().unwrap()
+}
+
+fn header(kind: tar::EntryType, size_bytes: usize, mode: u32) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_size(size_bytes as u64);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header
+}
+
+fn file(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8], mode: u32) {
+    tar.append_data(&mut header(tar::EntryType::Regular, content.len(), mode), name, content).unwrap();
+}
+
+fn link(tar: &mut tar::Builder<Vec<u8>>, name: &str, target: &str, kind: tar::EntryType) {
+    tar.append_link(&mut header(kind, 0, 0o777), name, target).unwrap();
+}
+
+/// A base with a file, an empty one, an executable that is setuid, links of both kinds, a directory without an entry of its own.
+fn base() -> Vec<u8> {
+    archive(|tar| {
+        tar.append_data(&mut header(tar::EntryType::Directory, 0, 0o755), "etc/", &b""[..]).unwrap();
+        file(tar, "etc/passwd", b"root:x:0:0::/:/bin/sh\n", 0o644);
+        file(tar, "etc/empty", b"", 0o600);
+        file(tar, "bin/su", &[b'x'; 5000], 0o4755);
+        file(tar, "etc/group", b"root:x:0:\n", 0o644);
+        link(tar, "etc/group-", "etc/group", tar::EntryType::Link);
+        link(tar, "etc/mtab", "/proc/mounts", tar::EntryType::Symlink);
+        link(tar, "sbin", "bin", tar::EntryType::Symlink);
+    })
+}
+
+/// A build of two steps on `base`: a new file and a changed one.
+fn context() -> Vec<u8> {
+    archive(|tar| {
+        file(tar, "Dockerfile", b"FROM base\nCOPY README /usr/share/doc/README\nCOPY passwd /etc/passwd\n", 0o644);
+        file(tar, "README", b"read me\n", 0o644);
+        file(tar, "passwd", b"root:x:0:0::/:/bin/bash\n", 0o640);
+    })
+}

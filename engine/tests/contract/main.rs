@@ -1,0 +1,79 @@
+//! What every storage driver promises, each promise once, asked of each driver on each file system.
+//!
+//! `cargo xtask contract` runs it and writes `snapshots/contract.md`. A test is called `DRIVER on BACKING: promise`. Those that this
+//! machine cannot ask are skipped with the reason.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod promises;
+mod scene;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use layerlab_engine::driver::{self, KNOWN};
+use layerlab_properties::backing::{Backing, BackingError, LOOP_TYPES};
+use layerlab_properties::enter::in_namespaces;
+use layerlab_scenarios::skip::{leave_out, skip};
+use libtest_mimic::{Arguments, Trial};
+
+use scene::Scene;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, Vec::new()).exit_code();
+    }
+    // The mounts are this process's own, and end with it.
+    let entered = in_namespaces(false, |_| {
+        let backings = std::iter::once(Backing::Tmpfs).chain(LOOP_TYPES.map(Backing::Loop));
+        // Each is unmounted when all is done.
+        let places: Vec<_> = backings.filter_map(|backing| Some((backing.to_string(), made(&backing)?))).collect();
+        let trials = places.iter().flat_map(|(backing, place)| trials(backing, place.path())).collect();
+        let conclusion = libtest_mimic::run(&arguments, trials);
+        u8::from(conclusion.has_failed())
+    });
+    match entered {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            skip("user", &format!("{error:#}"));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn made(backing: &Backing) -> Option<layerlab_properties::backing::Place> {
+    match backing.make() {
+        Ok(place) => Some(place),
+        Err(BackingError::Unavailable { backing, reason }) => {
+            let is_root = rustix::process::geteuid().is_root() && is_first_namespace();
+            skip(if is_root { &backing } else { "root" }, &format!("the contract on {backing}: {reason}"));
+            None
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn is_first_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
+}
+
+/// Every promise of every driver that can lie below `place`.
+fn trials(backing: &str, place: &Path) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for known in KNOWN.iter().filter(|known| known.is_built_in()) {
+        if let Some(why) = driver::refusal(known.name, place) {
+            leave_out(&format!("the contract of {} on {backing}: {why}", known.name));
+            continue;
+        }
+        for promise in promises::ALL {
+            let (place, driver) = (Arc::new(place.to_owned()), known.name);
+            trials.push(Trial::test(format!("{driver} on {backing}: {}", promise.name), move || {
+                (promise.holds)(&Scene::begin(driver, &place));
+                Ok(())
+            }));
+        }
+    }
+    trials
+}

@@ -1,0 +1,279 @@
+//! The promises, one function each; what a driver does not do alike is said where it is asked.
+//!
+//! Checklist: DL-01, DL-02, DL-03, DL-06, DL-09~, DF-01, DF-03~, DF-06, WH-03, WH-04, CR-01
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use super::scene::{Scene, change_everything, tree};
+
+/// One promise.
+pub struct Promise {
+    /// As it stands in the table.
+    pub name: &'static str,
+    /// Panics if it does not hold.
+    pub holds: fn(&Scene),
+}
+
+macro_rules! promises {
+    ($($name:ident,)*) => { &[$(Promise { name: stringify!($name), holds: $name }),*] };
+}
+
+/// All of them.
+pub const ALL: &[Promise] = promises![
+    a_layer_is_there_from_its_making_to_its_removal,
+    a_removal_can_be_repeated,
+    a_layer_shows_what_lies_below_and_changes_none_of_it,
+    a_stack_of_the_greatest_depth_shows_every_layer,
+    what_is_adopted_hides_and_replaces_what_lies_below,
+    changes_are_told_by_kind_and_path,
+    a_diff_is_the_same_each_time_and_gives_the_tree_elsewhere,
+    a_layer_without_changes_has_an_empty_diff,
+    the_size_is_that_of_a_layers_own_files,
+    own_files_lie_under_the_names_of_the_tar,
+    what_is_attached_can_be_written_to_and_is_there_the_next_time,
+    mounts_have_exactly_these_options,
+    many_at_once_do_not_get_in_each_others_way,
+    the_graph_names_directories_that_are_there,
+    nothing_stays_mounted,
+];
+
+fn mounts_below(root: &Path) -> Vec<String> {
+    let root = root.to_str().unwrap();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    mounts
+        .lines()
+        .filter(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(root)))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn a_layer_is_there_from_its_making_to_its_removal(scene: &Scene) {
+    assert!(scene.driver.all().unwrap().is_empty());
+    scene.base();
+    scene.driver.create("top", Some("base")).unwrap();
+    let all = |driver: &dyn layerlab_engine::driver::Driver| driver.all().unwrap().into_iter().collect::<BTreeSet<_>>();
+    assert_eq!(all(&*scene.driver), BTreeSet::from(["base".to_owned(), "top".to_owned()]));
+    assert_eq!(all(&*scene.again()), all(&*scene.driver));
+    assert!(scene.driver.create("top", Some("base")).is_err(), "a layer is made once");
+    scene.driver.remove("top").unwrap();
+    scene.driver.remove("base").unwrap();
+    assert!(scene.driver.all().unwrap().is_empty());
+    assert!(scene.driver.create("orphan", Some("nosuch")).is_err(), "a parent has to be there");
+}
+
+fn a_removal_can_be_repeated(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    scene.driver.attach("c").unwrap();
+    scene.edit("c", change_everything);
+    for _ in 0..2 {
+        scene.driver.remove("c").unwrap();
+        scene.driver.remove("never-made").unwrap();
+    }
+    assert!(!scene.driver.all().unwrap().contains(&"c".to_owned()));
+    assert!(scene.tree("base").contains_key(Path::new("etc/group")));
+}
+
+fn a_layer_shows_what_lies_below_and_changes_none_of_it(scene: &Scene) {
+    scene.base();
+    scene.layer("second", Some("base"), &[("etc/second", "2")]);
+    let (base, second) = (scene.tree("base"), scene.tree("second"));
+    assert!(base.keys().all(|path| second.contains_key(path)) && second.contains_key(Path::new("etc/second")));
+    scene.container("c", "second");
+    scene.container("d", "second");
+    assert_eq!(scene.tree("c"), second);
+    scene.edit("c", change_everything);
+    assert_ne!(scene.tree("c"), second);
+    assert_eq!((scene.tree("base"), scene.tree("second"), scene.tree("d")), (base, second.clone(), second));
+}
+
+fn a_stack_of_the_greatest_depth_shows_every_layer(scene: &Scene) {
+    let depth = scene.driver.layers_max();
+    let name = |number: usize| format!("layer-{number:03}");
+    for number in 0..depth {
+        let below = number.checked_sub(1).map(name);
+        // One name is every layer's, and each has one that is its own.
+        let files = [("every", &*name(number)), (&*format!("d{}/{number}", number % 7), "x")]
+            .map(|(path, text)| (path.to_owned(), text.to_owned()));
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        scene.layer(&name(number), below.as_deref(), &files);
+    }
+    scene.container("c", &name(depth - 1));
+    let view = scene.driver.edit("c").unwrap();
+    assert_eq!(fs::read_to_string(view.path().join("every")).unwrap(), name(depth - 1));
+    for number in 0..depth {
+        assert!(
+            view.path().join(format!("d{}/{number}", number % 7)).exists(),
+            "layer {number} of {depth} is not seen"
+        );
+    }
+}
+
+fn what_is_adopted_hides_and_replaces_what_lies_below(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    scene.edit("c", change_everything);
+    let tar = scene.tar("c", Some("c-init"));
+    scene.apply("again", Some("base"), &tar);
+    assert_eq!(scene.tree("again"), scene.tree("c"));
+    assert!(!scene.tree("again").contains_key(Path::new("home/a/note")), "a replaced directory is a new one");
+}
+
+fn changes_are_told_by_kind_and_path(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    assert!(scene.changes("c", "c-init").is_empty());
+    scene.edit("c", change_everything);
+    let wanted = [
+        "C /etc",
+        "D /etc/group",
+        "C /etc/passwd",
+        "C /home",
+        "C /home/a",
+        "D /home/a/note",
+        "A /home/a/other",
+        "A /new",
+        "A /new/file",
+        "A /new/link",
+        "A /new/same",
+    ];
+    assert_eq!(scene.changes("c", "c-init"), wanted);
+}
+
+fn a_diff_is_the_same_each_time_and_gives_the_tree_elsewhere(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    scene.edit("c", change_everything);
+    let (base, top) = (scene.tar("base", None), scene.tar("c", Some("c-init")));
+    assert_eq!((&base, &top), (&scene.tar("base", None), &scene.tar("c", Some("c-init"))));
+    let elsewhere = Scene::begin(scene.name, scene.root.path().parent().unwrap());
+    elsewhere.apply("base", None, &base);
+    elsewhere.apply("top", Some("base"), &top);
+    assert_eq!(elsewhere.tree("base"), scene.tree("base"));
+    assert_eq!(elsewhere.tree("top"), scene.tree("c"));
+}
+
+fn a_layer_without_changes_has_an_empty_diff(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    assert_eq!(scene.driver.pack("c", Some("c-init"), &mut Vec::new()).unwrap().entries, 0);
+}
+
+fn the_size_is_that_of_a_layers_own_files(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    assert_eq!(scene.driver.own_size_bytes("c").unwrap(), 0);
+    scene.edit("c", |root| {
+        fs::write(root.join("etc/group"), "x".repeat(700)).unwrap();
+        fs::write(root.join("big"), vec![0; 5000]).unwrap();
+        fs::remove_file(root.join("etc/passwd")).unwrap();
+    });
+    assert_eq!(scene.driver.own_size_bytes("c").unwrap(), 5700);
+}
+
+fn own_files_lie_under_the_names_of_the_tar(scene: &Scene) {
+    scene.base();
+    scene.layer("second", Some("base"), &[("etc/second", "2"), ("deep/er/file", "3")]);
+    let own = scene.driver.own_files("second");
+    let tar = scene.tar("second", Some("base"));
+    let mut files = 0;
+    for entry in tar::Archive::new(&tar[..]).entries().unwrap() {
+        let entry = entry.unwrap();
+        if entry.header().entry_type().is_file() {
+            let there = fs::metadata(own.join(entry.path().unwrap())).unwrap();
+            assert_eq!(there.len(), entry.size());
+            files += 1;
+        }
+    }
+    assert_eq!(files, 2);
+}
+
+fn what_is_attached_can_be_written_to_and_is_there_the_next_time(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    let place = scene.driver.attach("c").unwrap();
+    assert_eq!(place, scene.driver.attached_at("c"));
+    change_everything(&place);
+    let written = tree(&place);
+    assert_eq!(scene.tree("c"), written, "who looks sees what is attached");
+    scene.driver.detach("c").unwrap();
+    scene.driver.detach("c").unwrap();
+    let driver = scene.again();
+    assert_eq!(tree(&driver.attach("c").unwrap()), written);
+    driver.detach("c").unwrap();
+    assert_eq!(scene.tree("c"), written);
+}
+
+/// An overlay has the options that decide what an upper directory means, and they are said; other drivers mount nothing.
+fn mounts_have_exactly_these_options(scene: &Scene) {
+    scene.base();
+    scene.layer("second", Some("base"), &[("etc/second", "2")]);
+    scene.container("c", "second");
+    scene.driver.attach("c").unwrap();
+    let mounts = mounts_below(scene.root.path());
+    scene.driver.detach("c").unwrap();
+    if matches!(scene.name, "vfs" | "btrfs") {
+        assert!(mounts.is_empty(), "{mounts:?}");
+        return;
+    }
+    let [line] = &mounts[..] else { panic!("one mount is wanted: {mounts:?}") };
+    let (_, shown) = line.split_once(" - ").unwrap();
+    let options: Vec<&str> = shown.split(' ').nth(2).unwrap().split(',').collect();
+    let value = |wanted: &str| options.iter().find_map(|option| option.strip_prefix(&format!("{wanted}=")));
+    assert!(value("lowerdir").is_some() && value("upperdir").is_some() && value("workdir").is_some(), "{shown}");
+    for (feature, is_on) in
+        [("redirect_dir", "on"), ("metacopy", "on"), ("index", "on"), ("nfs_export", "on"), ("xino", "on")]
+    {
+        assert_ne!(value(feature), Some(is_on), "{shown}");
+    }
+    assert!(!options.contains(&"volatile"), "{shown}");
+}
+
+fn many_at_once_do_not_get_in_each_others_way(scene: &Scene) {
+    scene.base();
+    let base = scene.tree("base");
+    let work = &|number: usize| {
+        let driver = scene.again();
+        for round in 0..3 {
+            let id = format!("c{number}-{round}");
+            driver.create(&id, Some("base")).unwrap();
+            let place = driver.attach(&id).unwrap();
+            fs::write(place.join("etc/passwd"), &id).unwrap();
+            assert_eq!(fs::read_to_string(driver.view(&id).unwrap().path().join("etc/passwd")).unwrap(), id);
+            driver.detach(&id).unwrap();
+            driver.remove(&id).unwrap();
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6).map(|number| scope.spawn(move || work(number))).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+    assert_eq!(scene.driver.all().unwrap(), ["base"]);
+    assert_eq!(scene.tree("base"), base);
+}
+
+fn the_graph_names_directories_that_are_there(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    scene.driver.attach("c").unwrap();
+    let graph = scene.driver.graph("c").unwrap();
+    assert_eq!(graph.name, scene.name);
+    for path in graph.data.iter().flat_map(|(_, paths)| paths.split(':')) {
+        assert!(Path::new(path).is_dir(), "{path}");
+    }
+    scene.driver.detach("c").unwrap();
+}
+
+fn nothing_stays_mounted(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    scene.driver.attach("c").unwrap();
+    scene.edit("c", change_everything);
+    scene.tree("c");
+    scene.changes("c", "c-init");
+    scene.driver.remove("c").unwrap();
+    scene.driver.remove("c-init").unwrap();
+    assert_eq!(mounts_below(scene.root.path()), [""; 0]);
+}

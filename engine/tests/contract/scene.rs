@@ -1,0 +1,131 @@
+//! A driver on an empty data root, with small layers to stack.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+
+use layerlab_engine::driver::{self, Driver};
+use layerlab_engine::layer::{Contents, Owners, UnpackOptions, unpack};
+
+/// The driver and where it lies.
+pub struct Scene {
+    pub name: &'static str,
+    pub root: tempfile::TempDir,
+    pub driver: Box<dyn Driver>,
+}
+
+/// A tree: what is at each path, without times.
+pub type Tree = BTreeMap<PathBuf, String>;
+
+impl Scene {
+    pub fn begin(name: &'static str, place: &Path) -> Scene {
+        let root = tempfile::tempdir_in(place).unwrap();
+        let driver = driver::open(Some(name), root.path()).unwrap();
+        Scene { name, root, driver }
+    }
+
+    /// The same data root, opened anew.
+    pub fn again(&self) -> Box<dyn Driver> {
+        driver::open(Some(self.name), self.root.path()).unwrap()
+    }
+
+    /// An image layer `id` on `parent` with these files.
+    pub fn layer(&self, id: &str, parent: Option<&str>, files: &[(&str, &str)]) {
+        let content = tempfile::tempdir_in(self.root.path()).unwrap();
+        fs::set_permissions(content.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        for (path, text) in files {
+            let path = content.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        self.driver.adopt(id, parent, content.path()).unwrap();
+    }
+
+    /// A base with some of everything.
+    pub fn base(&self) {
+        self.layer(
+            "base",
+            None,
+            &[("etc/passwd", "root\n"), ("etc/group", "root\n"), ("home/a/note", "mine"), ("lib/so", "elf")],
+        );
+    }
+
+    /// A container's two layers on `parent`, `ID-init` and `id`.
+    pub fn container(&self, id: &str, parent: &str) {
+        let init = format!("{id}-init");
+        self.driver.create(&init, Some(parent)).unwrap();
+        self.driver.create(id, Some(&init)).unwrap();
+    }
+
+    /// Does something in the tree of layer `id`.
+    pub fn edit(&self, id: &str, change: impl FnOnce(&Path)) {
+        let view = self.driver.edit(id).unwrap();
+        change(view.path());
+    }
+
+    /// The tree of layer `id`.
+    pub fn tree(&self, id: &str) -> Tree {
+        tree(self.driver.view(id).unwrap().path())
+    }
+
+    /// What layer `id` changes against `parent`, as people are told.
+    pub fn changes(&self, id: &str, parent: &str) -> Vec<String> {
+        self.driver.changes(id, parent).unwrap().iter().map(ToString::to_string).collect()
+    }
+
+    /// The layer tar of `id`.
+    pub fn tar(&self, id: &str, parent: Option<&str>) -> Vec<u8> {
+        let mut tar = Vec::new();
+        let packed = self.driver.pack(id, parent, &mut tar).unwrap();
+        assert_eq!(packed.tar_size_bytes, tar.len() as u64);
+        assert_eq!(packed.diff_id, layerlab_engine::image::Digest::of(&tar));
+        tar
+    }
+
+    /// Makes the layer `id` on `parent` of a tar.
+    pub fn apply(&self, id: &str, parent: Option<&str>, tar: &[u8]) {
+        let content = tempfile::tempdir_in(self.root.path()).unwrap();
+        let options =
+            UnpackOptions { contents: Contents::Layer, overlay: self.driver.marks(), owners: Owners::SquashUnmapped };
+        unpack(tar, content.path(), &options).unwrap();
+        self.driver.adopt(id, parent, content.path()).unwrap();
+    }
+}
+
+/// Changes of each kind: a new file, a changed one, a removed one, a directory that is replaced, a link.
+pub fn change_everything(root: &Path) {
+    fs::write(root.join("etc/passwd"), "root\nother\n").unwrap();
+    fs::remove_file(root.join("etc/group")).unwrap();
+    fs::remove_dir_all(root.join("home/a")).unwrap();
+    fs::create_dir(root.join("home/a")).unwrap();
+    fs::write(root.join("home/a/other"), "new").unwrap();
+    fs::create_dir(root.join("new")).unwrap();
+    fs::write(root.join("new/file"), "12345").unwrap();
+    fs::hard_link(root.join("new/file"), root.join("new/same")).unwrap();
+    symlink("file", root.join("new/link")).unwrap();
+}
+
+/// What is below `root`. A file has the names that it has there: a driver may keep it under others, too.
+pub fn tree(root: &Path) -> Tree {
+    let mut tree = Tree::new();
+    let mut first_names: HashMap<(u64, u64), PathBuf> = HashMap::new();
+    let mut pending = BTreeSet::from([root.to_owned()]);
+    while let Some(path) = pending.pop_first() {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let first = first_names.entry((meta.dev(), meta.ino())).or_insert_with(|| path.clone());
+        let holds = match () {
+            () if meta.is_dir() => {
+                pending.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+                "directory".to_owned()
+            }
+            () if *first != path => format!("the same as {}", first.strip_prefix(root).unwrap().display()),
+            () if meta.is_symlink() => format!("-> {}", fs::read_link(&path).unwrap().display()),
+            () if meta.is_file() => format!("file: {}", fs::read_to_string(&path).unwrap()),
+            () => format!("device {}", meta.rdev()),
+        };
+        let said = format!("{:o} {}:{} {holds}", meta.mode(), meta.uid(), meta.gid());
+        tree.insert(path.strip_prefix(root).unwrap().to_owned(), said);
+    }
+    tree
+}
