@@ -38,8 +38,8 @@ const OVERLAY_FEATURES: [(&str, &str, &str); 9] = [
     ("userxattr", "overlay-userxattr", "root, and a kernel of 5.11 or newer (6.6 where layers lie on tmpfs)"),
     ("nfs_export", "overlay-nfs-export", "root, and a kernel of 4.16 or newer"),
     ("volatile", "overlay-volatile", "a kernel of 5.10 or newer"),
-    ("data-only layers (datadir+)", "overlay-data-only", "root, and a kernel of 6.8 or newer"),
-    ("lowerdir+", "overlay", "a kernel of 6.8 or newer"),
+    ("data-only layers (datadir+)", "overlay-data-only", "root, and a kernel of 6.7 or newer"),
+    ("lowerdir+", "overlay", "a kernel of 6.7 or newer"),
 ];
 
 /// What was asked, and what is wanting, if something is.

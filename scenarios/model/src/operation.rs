@@ -274,7 +274,8 @@ pub enum Operation {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mode: Option<u32>,
     },
-    /// Unmounts, forgets all cached names and mounts again. Open files are closed before.
+    /// Unmounts and mounts again: what the mount kept in memory is gone, the file system below it keeps what it has. Open files are closed
+    /// before.
     Remount,
     /// The upper layer becomes a lower one and an empty one lies on top. Open files are closed before.
     Commit,

@@ -120,6 +120,18 @@ mod tests {
         assert_eq!(chain[2], digest(format!("{} {}", chain[1], ids[2]).as_bytes()));
     }
 
+    /// Of an image that a dockerd 20.10 pulled: its `layerdb` has these names.
+    #[test]
+    fn chain_ids_are_dockerds() {
+        let id = |hex: &str| format!("sha256:{hex}");
+        let diff_ids = [
+            id("7076f569dc8c4a876f62c30c6034b9ab7c3333151b02c4af3b9e7d7ae5d631be"),
+            id("77c615b2eba6385615b3177eca01ebbf7fb3f863862b2157d861a0f3347e9515"),
+        ];
+        let above = id("68e068181be85c476c96b362a7c2292aa5cd46d19216ab47bef582a4b0725992");
+        assert_eq!(chain_ids(&diff_ids), [diff_ids[0].clone(), above]);
+    }
+
     #[test]
     fn a_layer_goes_with_the_last_image_that_needs_it() {
         let [a, b, c] = ["a", "b", "c"].map(|letter| digest(letter.as_bytes()));

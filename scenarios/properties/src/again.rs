@@ -1,5 +1,7 @@
 //! What failed once is run first: counterexamples that are kept, and the pages that became of some.
 
+use std::path::Path;
+
 use anyhow::Context;
 use layerlab_model::operation::{Step, User};
 use layerlab_scenarios::pages;
@@ -39,16 +41,20 @@ pub fn kept(campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<usize>
                 print!("{}", verdict::of(&failure, campaign, backing)?);
             }
             Ok(()) => {
-                println!("holds now: {} ({}), forgotten", kept.law.as_deref().unwrap_or("goes on"), path.display());
-                // Another process may have been first.
-                let _ = std::fs::remove_file(path);
-                for extension in ["sh", "md"] {
-                    let _ = std::fs::remove_file(path.with_extension(extension));
-                }
+                forgotten(kept.law.as_deref(), path);
             }
         }
     }
     Ok(still)
+}
+
+/// Removes what is kept at `path` of a law that holds now.
+pub fn forgotten(law: Option<&str>, path: &Path) {
+    println!("holds now: {} ({}), forgotten", law.unwrap_or("goes on"), path.display());
+    for extension in ["json", "sh", "md"] {
+        // Another process may have been first.
+        let _ = std::fs::remove_file(path.with_extension(extension));
+    }
 }
 
 /// Runs the steps of every page of regressions; how many break a law. They are few, and every subject has to pass them.

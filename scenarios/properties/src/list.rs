@@ -28,6 +28,10 @@ pub fn list(host: &Host) -> Result<String, BackingError> {
         let refusal = subject.refusal(host).or_else(|| subject.refusal_on(place.path()));
         let _ = writeln!(text, "  {:<24} {}", subject.name(), refusal.unwrap_or_else(|| "can run".to_owned()));
     }
+    for kind in stores::all() {
+        let refusal = kind.refusal_on(place.path());
+        let _ = writeln!(text, "  {:<24} {}", kind.name(), refusal.unwrap_or_else(|| "can run".to_owned()));
+    }
     text += "backings (--backing):\n";
     for backing in [Backing::Tmpfs].into_iter().chain(LOOP_TYPES.map(Backing::Loop)) {
         let why = match backing.make() {

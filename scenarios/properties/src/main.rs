@@ -181,6 +181,7 @@ fn store_held(cli: &Cli, host: &Host, kind: &stores::Kind, backing: &Backing) ->
         until: cli.minutes.map(|minutes| Instant::now() + Duration::from_secs_f64(60.0 * minutes)),
         length: cli.steps.div_ceil(STEPS_TO_AN_ACT),
         counts: cli.counts,
+        required: &cli.require,
     };
     Ok(if stores::held::held(kind, &order)? { 0 } else { FAILED })
 }
@@ -306,7 +307,7 @@ fn part_of(
         if until.map_or(case >= cli.cases, |until| Instant::now() >= until) {
             break;
         }
-        if let Err(failure) = campaign.run(seed + case, &mut counts) {
+        if let Err(failure) = campaign.run(seed.wrapping_add(case), &mut counts) {
             return Ok((counts, Some(failure)));
         }
     }

@@ -98,7 +98,7 @@ fn every_law_holds_in_memory() {
     hold("tmpfs", &["--backing", "tmpfs"]);
 }
 
-/// Checklist: XA-09, PM-08, US-03, US-04~, N-26
+/// Checklist: XA-09, PM-08, US-03, US-04~, N-26~
 #[test]
 fn every_law_holds_in_a_user_namespace() {
     hold("user", &["--backing", "tmpfs", "--rootless"]);

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     }
     let begun = Instant::now();
     let mut counts = Counts::default();
-    for seed in cli.seed..cli.seed + cli.cases {
+    for seed in (0..cli.cases).map(|case| cli.seed.wrapping_add(case)) {
         if let Err(refuted) = sim::run(seed, cli.steps, &mut counts) {
             println!("seed {seed}: it does not hold that {}:", refuted.law);
             for step in &refuted.steps {

@@ -88,6 +88,7 @@ impl Generator {
                     truncate: self.one_in(4),
                     append: self.one_in(6),
                     directory: self.one_in(40),
+                    path_only: self.one_in(60),
                     ..self.flags()
                 };
                 let path = if self.one_in(3) { self.there(tree) } else { self.fresh(tree) };

@@ -54,6 +54,9 @@ impl Watch for Watching {
         if depth == 0 {
             return Ok(Judged::Lacking(LOWER_LAYERS));
         }
+        if !DEPTHS.contains(&depth) && depth != moment.model.promises().lower_layers_max {
+            return Ok(Judged::NotAsked);
+        }
         let expected = moment.expected_tree();
         let found = tree::differences(expected, &moment.after.merged, &mut self.clock);
         verdict(found.iter().map(|difference| format!("with {depth} layers below: {difference}")))

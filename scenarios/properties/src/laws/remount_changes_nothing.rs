@@ -5,7 +5,7 @@
 
 use layerlab_model::operation::Operation;
 
-use super::{Judged, Law, Verdict, Watch, verdict};
+use super::{Judged, Law, MOUNT, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
 use crate::tree::{self, Inodes};
@@ -36,6 +36,9 @@ impl Watch for Watching {
             return Ok(Judged::NotAsked);
         }
         let promises = moment.model.promises();
+        if !promises.layers {
+            return Ok(Judged::Lacking(MOUNT));
+        }
         let inodes = match (promises.inode_numbers_survive_a_remount, promises.origins_of_nodes_are_kept) {
             (true, true) => Inodes::Compared,
             (true, false) => Inodes::OfFilesCompared,

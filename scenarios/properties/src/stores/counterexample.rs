@@ -36,7 +36,8 @@ impl Counterexample {
     pub fn keep(&self) -> io::Result<Kept> {
         let directory = directory(&self.subject);
         fs::create_dir_all(&directory)?;
-        let stem = format!("{}-{}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
+        let backing = self.backing.replace('/', "-");
+        let stem = format!("{}-{}-{backing}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
         let path = |extension: &str| directory.join(format!("{stem}.{extension}"));
         fs::write(path("json"), serde_json::to_string_pretty(self)?)?;
         fs::write(path("sh"), self.script()?)?;

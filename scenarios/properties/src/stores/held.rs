@@ -10,8 +10,10 @@ use super::case::{Campaign, Failure};
 use super::counterexample::Counterexample;
 use super::laws::{self, Law};
 use super::{Act, Kind};
+use crate::again;
 use crate::campaign::Counts;
 use crate::counterexample::kept;
+use crate::requirement::{self, Requirement};
 
 /// How to run it.
 pub struct Order<'a> {
@@ -35,6 +37,8 @@ pub struct Order<'a> {
     pub length: usize,
     /// Whether to show how often each kind of act was done.
     pub counts: bool,
+    /// What may not be without anything to judge.
+    pub required: &'a [Requirement],
 }
 
 /// Those of `wanted` that are a store's; all when none is wanted.
@@ -85,6 +89,9 @@ pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<bool> {
         if is_held { "every law held" } else { "a law broke" }
     );
     for (why, idle) in counts.idle(laws.iter().map(|law| law.name()), &kind.name()) {
+        if let Some(word) = requirement::forbidding(order.required, &idle) {
+            bail!("{word} is required, but judges nothing of {} on {}: {why}", kind.name(), order.backing);
+        }
         println!("skipped {} of {} on {}: {why}", idle.join(", "), kind.name(), order.backing);
     }
     Ok(is_held)
@@ -98,7 +105,7 @@ fn part(campaign: &Campaign<'_>, order: &Order<'_>, thread: u64) -> anyhow::Resu
         if order.until.is_some_and(|until| Instant::now() >= until) {
             break;
         }
-        if let Err(failure) = campaign.run(order.seed + case, &mut counts) {
+        if let Err(failure) = campaign.run(order.seed.wrapping_add(case), &mut counts) {
             return Ok((counts, Some(failure)));
         }
     }
@@ -112,10 +119,13 @@ fn known(kind: &Kind, campaign: &Campaign<'_>, order: &Order<'_>) -> anyhow::Res
         if known.backing != order.backing {
             continue;
         }
-        if let Err(failure) = campaign.replay(&known.acts, &mut Counts::default()) {
-            broken += 1;
-            println!("{}: still broken by {}", failure.law.unwrap_or("a case that cannot go on"), path.display());
-            failure.findings.iter().for_each(|finding| println!("{finding}"));
+        match campaign.replay(&known.acts, &mut Counts::default()) {
+            Err(failure) => {
+                broken += 1;
+                println!("{}: still broken by {}", failure.law.unwrap_or("a case that cannot go on"), path.display());
+                failure.findings.iter().for_each(|finding| println!("{finding}"));
+            }
+            Ok(()) => again::forgotten(known.law.as_deref(), &path),
         }
     }
     Ok(broken)
