@@ -225,6 +225,10 @@ impl Findings {
         self.found.iter().any(|finding| faults.contains(&finding.fault))
     }
 
+    pub(super) fn all(self) -> Vec<Finding> {
+        self.found
+    }
+
     /// Those that belong to what was asked for.
     pub(super) fn in_scope(self, scope: &Scope) -> Vec<Finding> {
         let is_meant = |finding: &Finding| match &finding.about {

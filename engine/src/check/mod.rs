@@ -16,6 +16,7 @@
 //! images.rs       configurations, their digests, names                     layers.rs      records, chain IDs, parents, sizes
 //! content.rs      the bytes of layers, and what lies there beside them     tree.rs        what a layer's tar makes of a tree
 //! directories.rs  the driver's directories: missing, of nobody, linked     containers.rs  mounts, records, layers of containers
+//! repair.rs       mends findings                                           fetch.rs       layers from registries, again
 //! leftovers.rs    notes, staging places, mounts of commands that are gone
 //! ```
 
@@ -29,16 +30,19 @@ mod books;
 mod containers;
 mod content;
 mod directories;
+mod fetch;
 mod finding;
 mod images;
 mod layers;
 mod leftovers;
 mod overlay2;
 mod place;
+pub mod repair;
 mod tree;
 
 pub use finding::{About, Fault, Finding, Remedy};
 pub use place::Place;
+pub use repair::{Means, RepairError, repair};
 
 use books::Books;
 use finding::Findings;
@@ -102,16 +106,7 @@ impl Scope {
 /// Checks all of a data root, or only the images called `names` and their layers.
 pub fn check(place: &Place, names: &[String]) -> Result<Report, CheckError> {
     let lock = Lock::exclusive(&place.data_root)?;
-    let mut findings = Findings::default();
-    let books = Books::read(place, &mut findings)?;
-    let scope = books.scope(names)?;
-    images::check(place, &books, &scope, &mut findings);
-    layers::check(place, &books, &scope, &mut findings);
-    directories::check(place, &books, &scope, &mut findings);
-    if scope.is_all() {
-        containers::check(place, &books, &mut findings);
-        leftovers::check(place, &books, &mut findings)?;
-    }
+    let (mut findings, books, scope) = find(place, names)?;
     // Reading all layers takes long: others may go on, but none of these layers goes.
     let leases = layers::lease(place, &books, &scope)?;
     drop(lock);
@@ -125,6 +120,21 @@ pub fn check(place: &Place, names: &[String]) -> Result<Report, CheckError> {
         containers: if scope.is_all() { books.containers.len() } else { 0 },
         findings: findings.in_scope(&scope),
     })
+}
+
+/// All that can be found without reading layers. To be called under the store's lock.
+fn find(place: &Place, names: &[String]) -> Result<(Findings, Books, Scope), CheckError> {
+    let mut findings = Findings::default();
+    let books = Books::read(place, &mut findings)?;
+    let scope = books.scope(names)?;
+    images::check(place, &books, &scope, &mut findings);
+    layers::check(place, &books, &scope, &mut findings);
+    directories::check(place, &books, &scope, &mut findings);
+    if scope.is_all() {
+        containers::check(place, &books, &mut findings);
+        leftovers::check(place, &books, &mut findings)?;
+    }
+    Ok((findings, books, scope))
 }
 
 /// A layer of an image as its configuration has it.

@@ -16,7 +16,21 @@ pub struct Fault {
     pub plant: fn(&House),
     /// The kinds of findings, all of them.
     pub finds: &'static [&'static str],
+    /// What a repair does about it.
+    pub repair: Repair,
 }
+
+/// What a repair does about a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repair {
+    /// All is sound again, with what is here.
+    Mends,
+    /// All is sound again when the image can be pulled.
+    Pulls,
+    /// Something is lost for good: that stays found, with advice.
+    Advises,
+}
+use Repair::{Advises, Mends, Pulls};
 
 const ALL: &[&str] = &DRIVERS;
 const OVERLAY2: &[&str] = &["overlay2"];
@@ -30,6 +44,7 @@ pub const FAULTS: &[Fault] = &[
         ALL,
         |house| make(&house.home().join("f".repeat(64))),
         &["orphan-directory"],
+        Mends,
     ),
     fault(
         "a layer belongs to no image and no container",
@@ -39,10 +54,29 @@ pub const FAULTS: &[Fault] = &[
             forget_image(house);
         },
         &["dangling-name", "unused-layer"],
+        Mends,
     ),
-    fault("a file of a layer was altered", ALL, |house| alter(&layer(house, 0).join("etc/passwd"), 0), &["content"]),
-    fault("a file of a layer has another length", ALL, |house| alter(&layer(house, 0).join("bin/su"), 1), &["content"]),
-    fault("a file was added to a layer", ALL, |house| write(&layer(house, 2).join("etc/added"), "x"), &["added-file"]),
+    fault(
+        "a file of a layer was altered",
+        ALL,
+        |house| alter(&layer(house, 0).join("etc/passwd"), 0),
+        &["content"],
+        Pulls,
+    ),
+    fault(
+        "a file of a layer has another length",
+        ALL,
+        |house| alter(&layer(house, 0).join("bin/su"), 1),
+        &["content"],
+        Pulls,
+    ),
+    fault(
+        "a file was added to a layer",
+        ALL,
+        |house| write(&layer(house, 2).join("etc/added"), "x"),
+        &["added-file"],
+        Mends,
+    ),
     fault(
         "a directory was added to a layer",
         ALL,
@@ -51,22 +85,25 @@ pub const FAULTS: &[Fault] = &[
             write(&layer(house, 2).join("new/file"), "x");
         },
         &["added-file"],
+        Mends,
     ),
     fault(
         "a layer of an image has no record",
         ALL,
         |house| remove(&house.records()[1]),
         &["image-layer", "orphan-directory"],
+        Pulls,
     ),
-    fault("the image of a container is missing", ALL, forget_image, &["container-image", "dangling-name"]),
-    fault("data of a layer is missing", ALL, |house| remove(&split(house, 1)), &["tar-split"]),
-    fault("data of a layer was altered", ALL, |house| write(&split(house, 1), "garbage"), &["tar-split"]),
-    fault("data of an image is missing", ALL, |house| remove(&facts(house)), &["image-facts"]),
+    fault("the image of a container is missing", ALL, forget_image, &["container-image", "dangling-name"], Pulls),
+    fault("data of a layer is missing", ALL, |house| remove(&split(house, 1)), &["tar-split"], Pulls),
+    fault("data of a layer was altered", ALL, |house| write(&split(house, 1), "garbage"), &["tar-split"], Pulls),
+    fault("data of an image is missing", ALL, |house| remove(&facts(house)), &["image-facts"], Mends),
     fault(
         "data of an image was altered",
         ALL,
         |house| write(&house.config(), "{}"),
         &["container-image", "image-config"],
+        Pulls,
     ),
     // Files of a layer
     fault(
@@ -74,12 +111,14 @@ pub const FAULTS: &[Fault] = &[
         ALL,
         |house| remove(&layer(house, 1).join("usr/share/doc/README")),
         &["content"],
+        Pulls,
     ),
     fault(
         "an empty file of a layer was removed",
         ALL,
         |house| remove(&layer(house, 0).join("etc/empty")),
         &["content"],
+        Pulls,
     ),
     fault(
         "a symbolic link of a layer leads elsewhere",
@@ -89,12 +128,14 @@ pub const FAULTS: &[Fault] = &[
             symlink("elsewhere", layer(house, 0).join("sbin")).unwrap();
         },
         &["content"],
+        Pulls,
     ),
     fault(
         "a file of a layer has another mode",
         ALL,
         |house| mode(&layer(house, 0).join("bin/su"), 0o755),
         &["content"],
+        Pulls,
     ),
     fault(
         "a file was replaced by a directory",
@@ -104,6 +145,7 @@ pub const FAULTS: &[Fault] = &[
             make(&layer(house, 0).join("etc/empty"));
         },
         &["content"],
+        Pulls,
     ),
     fault(
         "a file from below was replaced in a whole tree",
@@ -113,12 +155,14 @@ pub const FAULTS: &[Fault] = &[
             write(&layer(house, 2).join("bin/su"), "other");
         },
         &["content"],
+        Pulls,
     ),
     fault(
         "a file from below is missing in a whole tree",
         WHOLE,
         |house| remove(&layer(house, 2).join("etc/empty")),
         &["content"],
+        Pulls,
     ),
     // Records of layers
     fault(
@@ -126,24 +170,28 @@ pub const FAULTS: &[Fault] = &[
         ALL,
         |house| (0..3).for_each(|index| remove(&split(house, index))),
         &["tar-split"],
+        Pulls,
     ),
     fault(
         "cache-id is missing",
         ALL,
         |house| remove(&house.records()[1].join("cache-id")),
         &["layer-record", "orphan-directory"],
+        Mends,
     ),
     fault(
         "cache-id is empty",
         ALL,
         |house| write(&house.records()[1].join("cache-id"), ""),
         &["layer-record", "orphan-directory"],
+        Mends,
     ),
     fault(
         "cache-id names no directory",
         ALL,
         |house| write(&house.records()[2].join("cache-id"), &"f".repeat(64)),
         &["directory", "orphan-directory"],
+        Mends,
     ),
     fault(
         "cache-id is another layer's",
@@ -153,9 +201,10 @@ pub const FAULTS: &[Fault] = &[
             fs::write(house.records()[2].join("cache-id"), other).unwrap();
         },
         &["layer-record", "orphan-directory"],
+        Mends,
     ),
-    fault("diff is missing", ALL, |house| remove(&house.records()[1].join("diff")), &["layer-record"]),
-    fault("diff is no digest", ALL, |house| write(&house.records()[1].join("diff"), "x"), &["layer-record"]),
+    fault("diff is missing", ALL, |house| remove(&house.records()[1].join("diff")), &["layer-record"], Mends),
+    fault("diff is no digest", ALL, |house| write(&house.records()[1].join("diff"), "x"), &["layer-record"], Mends),
     fault(
         "diff is another layer's",
         ALL,
@@ -164,11 +213,12 @@ pub const FAULTS: &[Fault] = &[
             fs::write(house.records()[1].join("diff"), other).unwrap();
         },
         &["chain-id"],
+        Mends,
     ),
-    fault("size is missing", ALL, |house| remove(&house.records()[1].join("size")), &["layer-record"]),
-    fault("size is wrong", ALL, |house| write(&house.records()[1].join("size"), "12345"), &["layer-size"]),
-    fault("size is not a number", ALL, |house| write(&house.records()[1].join("size"), "x"), &["layer-record"]),
-    fault("parent is missing", ALL, |house| remove(&house.records()[1].join("parent")), &["layer-record"]),
+    fault("size is missing", ALL, |house| remove(&house.records()[1].join("size")), &["layer-record"], Mends),
+    fault("size is wrong", ALL, |house| write(&house.records()[1].join("size"), "12345"), &["layer-size"], Mends),
+    fault("size is not a number", ALL, |house| write(&house.records()[1].join("size"), "x"), &["layer-record"], Mends),
+    fault("parent is missing", ALL, |house| remove(&house.records()[1].join("parent")), &["layer-record"], Mends),
     fault(
         "parent is the layer's own",
         ALL,
@@ -177,6 +227,7 @@ pub const FAULTS: &[Fault] = &[
             write(&house.records()[2].join("parent"), &own);
         },
         &["layer-record"],
+        Mends,
     ),
     fault(
         "a base layer has a parent",
@@ -186,25 +237,28 @@ pub const FAULTS: &[Fault] = &[
             write(&house.records()[0].join("parent"), &other);
         },
         &["layer-record"],
+        Mends,
     ),
     fault(
         "layerdb is missing",
         ALL,
         |house| remove(&house.image().join("layerdb")),
         &["image-layer", "layer-record", "mount-record", "orphan-directory"],
+        Pulls,
     ),
     // The driver's directories
-    fault("the directory of a layer is missing", ALL, |house| remove(&house.directories()[1]), &["directory"]),
+    fault("the directory of a layer is missing", ALL, |house| remove(&house.directories()[1]), &["directory"], Pulls),
     fault(
         "diff of a layer's directory is missing",
         &["overlay2", "overlay"],
         |house| remove(&layer(house, 1)),
         &["directory"],
+        Pulls,
     ),
-    fault("link is missing", OVERLAY2, |house| remove(&house.directories()[1].join("link")), &["link"]),
-    fault("link is none", OVERLAY2, |house| write(&house.directories()[1].join("link"), "x/y"), &["link"]),
-    fault("l is missing", OVERLAY2, |house| remove(&house.home().join("l")), &["link"]),
-    fault("one short name is missing", OVERLAY2, |house| remove(&short_name(house, 1)), &["link"]),
+    fault("link is missing", OVERLAY2, |house| remove(&house.directories()[1].join("link")), &["link"], Mends),
+    fault("link is none", OVERLAY2, |house| write(&house.directories()[1].join("link"), "x/y"), &["link"], Mends),
+    fault("l is missing", OVERLAY2, |house| remove(&house.home().join("l")), &["link"], Mends),
+    fault("one short name is missing", OVERLAY2, |house| remove(&short_name(house, 1)), &["link"], Mends),
     fault(
         "one short name leads to another layer",
         OVERLAY2,
@@ -214,24 +268,28 @@ pub const FAULTS: &[Fault] = &[
             symlink(fs::read_link(other).unwrap(), one).unwrap();
         },
         &["link"],
+        Mends,
     ),
     fault(
         "a short name leads nowhere",
         OVERLAY2,
         |house| symlink("../gone/diff", house.home().join("l").join("A".repeat(26))).unwrap(),
         &["link"],
+        Mends,
     ),
     fault(
         "lower of a middle layer is missing",
         OVERLAY2,
         |house| remove(&house.directories()[1].join("lower")),
         &["lower"],
+        Mends,
     ),
     fault(
         "lower of the top layer is missing",
         OVERLAY2,
         |house| remove(&house.directories()[2].join("lower")),
         &["lower"],
+        Mends,
     ),
     fault(
         "lower names too few layers",
@@ -242,6 +300,7 @@ pub const FAULTS: &[Fault] = &[
             write(&path, text.split(':').next().unwrap());
         },
         &["lower"],
+        Mends,
     ),
     fault(
         "committed of all layers is missing",
@@ -250,6 +309,7 @@ pub const FAULTS: &[Fault] = &[
             house.directories().iter().for_each(|layer| remove(&layer.join("committed")));
         },
         &["lower"],
+        Mends,
     ),
     fault(
         "work of all layers is missing",
@@ -258,6 +318,7 @@ pub const FAULTS: &[Fault] = &[
             house.directories()[1..].iter().for_each(|layer| remove(&layer.join("work")));
         },
         &["directory"],
+        Mends,
     ),
     // Images and names
     fault(
@@ -265,6 +326,7 @@ pub const FAULTS: &[Fault] = &[
         ALL,
         |house| remove(&house.config()),
         &["container-image", "dangling-name", "image-facts"],
+        Pulls,
     ),
     fault(
         "a configuration is no JSON though its name fits",
@@ -274,20 +336,29 @@ pub const FAULTS: &[Fault] = &[
             write(&house.image().join("imagedb/content/sha256").join(digest.hex()), "no JSON");
         },
         &["image-config"],
+        Advises,
     ),
     fault(
         "the parent of an image is none",
         ALL,
         |house| write(&facts(house).join(house.config().file_name().unwrap()).join("parent"), "x"),
         &["image-facts"],
+        Mends,
     ),
-    fault("facts are kept of no image", ALL, |house| make(&facts(house).join("f".repeat(64))), &["image-facts"]),
-    fault("repositories.json is missing", ALL, |house| remove(&house.image().join("repositories.json")), &["names"]),
+    fault("facts are kept of no image", ALL, |house| make(&facts(house).join("f".repeat(64))), &["image-facts"], Mends),
+    fault(
+        "repositories.json is missing",
+        ALL,
+        |house| remove(&house.image().join("repositories.json")),
+        &["names"],
+        Mends,
+    ),
     fault(
         "repositories.json is no JSON",
         ALL,
         |house| write(&house.image().join("repositories.json"), "x"),
         &["names"],
+        Mends,
     ),
     fault(
         "a name is of an image that is not there",
@@ -306,8 +377,15 @@ pub const FAULTS: &[Fault] = &[
             );
         },
         &["dangling-name"],
+        Mends,
     ),
-    fault("distribution is missing", ALL, |house| remove(&house.image().join("distribution")), &["distribution"]),
+    fault(
+        "distribution is missing",
+        ALL,
+        |house| remove(&house.image().join("distribution")),
+        &["distribution"],
+        Mends,
+    ),
     fault(
         "image is missing",
         ALL,
@@ -322,6 +400,7 @@ pub const FAULTS: &[Fault] = &[
             "names",
             "orphan-directory",
         ],
+        Advises,
     ),
     // Containers
     fault(
@@ -329,31 +408,36 @@ pub const FAULTS: &[Fault] = &[
         ALL,
         |house| remove(&house.container().1),
         &["mount-record", "orphan-directory"],
+        Mends,
     ),
-    fault("init-id is missing", ALL, |house| remove(&house.container().1.join("init-id")), &["mount-record"]),
+    fault("init-id is missing", ALL, |house| remove(&house.container().1.join("init-id")), &["mount-record"], Mends),
     fault(
         "parent of a container is missing",
         ALL,
         |house| remove(&house.container().1.join("parent")),
         &["mount-record"],
+        Mends,
     ),
     fault(
         "mount-id is missing",
         ALL,
         |house| remove(&house.container().1.join("mount-id")),
         &["mount-record", "orphan-directory"],
+        Mends,
     ),
     fault(
         "the layer of mount points is missing",
         ALL,
         |house| remove(&house.container_directories().1),
         &["directory"],
+        Advises,
     ),
     fault(
         "the own layer of a container is missing",
         ALL,
         |house| remove(&house.container_directories().0),
         &["directory"],
+        Advises,
     ),
     fault(
         "the files of the own layer are missing",
@@ -363,32 +447,43 @@ pub const FAULTS: &[Fault] = &[
             remove(&house.container_directories().0.join(files));
         },
         &["directory"],
+        Advises,
     ),
     fault(
         "lower-id of a container is missing",
         &["overlay"],
         |house| remove(&house.container_directories().0.join("lower-id")),
         &["lower"],
+        Mends,
     ),
     fault(
         "config.v2.json is missing",
         ALL,
         |house| remove(&house.container().0.join("config.v2.json")),
         &["container-record"],
+        Advises,
     ),
     fault(
         "config.v2.json is no JSON",
         ALL,
         |house| write(&house.container().0.join("config.v2.json"), "x"),
         &["container-record"],
+        Advises,
     ),
     fault(
         "hostconfig.json is missing",
         ALL,
         |house| remove(&house.container().0.join("hostconfig.json")),
         &["container-record"],
+        Advises,
     ),
-    fault("containers are missing", ALL, |house| remove(&house.data().join("containers")), &["container-record"]),
+    fault(
+        "containers are missing",
+        ALL,
+        |house| remove(&house.data().join("containers")),
+        &["container-record"],
+        Advises,
+    ),
     fault(
         "a container counts as running that nobody watches",
         ALL,
@@ -398,6 +493,7 @@ pub const FAULTS: &[Fault] = &[
             write(&path, &text.replace("\"Running\":false", "\"Running\":true"));
         },
         &["unwatched"],
+        Mends,
     ),
     // Leftovers
     fault(
@@ -405,6 +501,7 @@ pub const FAULTS: &[Fault] = &[
         ALL,
         |house| make(&house.data().join("tmp/pull-aaaaaa")),
         &["half-made"],
+        Mends,
     ),
     fault(
         "a command was killed while it made a layer",
@@ -415,18 +512,21 @@ pub const FAULTS: &[Fault] = &[
             make(&house.home().join(id));
         },
         &["half-made", "orphan-directory"],
+        Mends,
     ),
     fault(
         "a record was put aside and forgotten",
         ALL,
         |house| make(&house.image().join("layerdb/tmp/write-set-x")),
         &["half-made"],
+        Mends,
     ),
     fault(
         "the directory of a container holds nothing",
         ALL,
         |house| make(&house.data().join("containers").join("d".repeat(64))),
         &["half-made"],
+        Mends,
     ),
 ];
 
@@ -435,8 +535,9 @@ const fn fault(
     drivers: &'static [&'static str],
     plant: fn(&House),
     finds: &'static [&'static str],
+    repair: Repair,
 ) -> Fault {
-    Fault { name, drivers, plant, finds }
+    Fault { name, drivers, plant, finds, repair }
 }
 
 #[test]
@@ -480,11 +581,11 @@ fn a_fault_of_one_image_is_not_found_of_another() {
     assert_eq!(found[0]["Layer"], format!("sha256:{}", name(&house.records()[2])));
 }
 
-fn layer(house: &House, index: usize) -> PathBuf {
+pub fn layer(house: &House, index: usize) -> PathBuf {
     house.files(&house.directories()[index])
 }
 
-fn split(house: &House, index: usize) -> PathBuf {
+pub fn split(house: &House, index: usize) -> PathBuf {
     house.records()[index].join("tar-split.json.gz")
 }
 
@@ -521,7 +622,7 @@ fn mode(path: &Path, mode: u32) {
 }
 
 /// Changes the bytes of a file in place, and its length by `more`.
-fn alter(path: &Path, more: usize) {
+pub fn alter(path: &Path, more: usize) {
     let mut content = fs::read(path).unwrap();
     content[0] ^= 1;
     content.extend(vec![0; more]);
@@ -530,7 +631,7 @@ fn alter(path: &Path, more: usize) {
     fs::set_permissions(path, permissions).unwrap();
 }
 
-fn remove(path: &Path) {
+pub fn remove(path: &Path) {
     if fs::symlink_metadata(path).unwrap().is_dir() {
         let _ = fs::set_permissions(path.join("work/work"), Permissions::from_mode(0o700));
         fs::remove_dir_all(path).unwrap();

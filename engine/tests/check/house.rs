@@ -2,9 +2,13 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use layerlab_engine::image::Digest;
+use layerlab_scenarios::image::Layout;
+use layerlab_scenarios::registry::{Registry, RegistryHandle, RegistryOptions};
 use serde_json::Value;
 
 pub const DRIVERS: [&str; 3] = ["overlay2", "overlay", "vfs"];
@@ -13,23 +17,66 @@ pub const DRIVERS: [&str; 3] = ["overlay2", "overlay", "vfs"];
 pub struct House {
     pub driver: &'static str,
     place: tempfile::TempDir,
+    registry: Option<RegistryHandle>,
 }
 
 impl House {
     /// A data root on which nothing was done yet.
     pub fn empty(driver: &'static str) -> House {
-        House { driver, place: tempfile::tempdir().unwrap() }
+        House { driver, place: tempfile::tempdir().unwrap(), registry: None }
     }
 
     /// One with the image `top`, whose three layers are a base with all kinds of files and two with changes, and the container `cc`
     /// in which a file was written.
     pub fn new(driver: &'static str) -> House {
         let house = House::empty(driver);
-        house.fed(&["import", "-", "base"], &base());
-        house.fed(&["build", "-q", "-t", "top", "-"], &context());
-        house.done(&["create", "--name", "cc", "top", "true"]);
-        house.fed(&["cp", "-", "cc:/etc"], &archive(|tar| file(tar, "written", b"by hand", 0o644)));
+        house.make_images();
+        house.make_container();
         house
+    }
+
+    /// The same, but the image came from a registry, from which it can come again.
+    pub fn pulled(driver: &'static str) -> House {
+        let mut house = House::empty(driver);
+        let store = house.place.path().join("none");
+        Layout::create(&store).unwrap().write_index(&[], None).unwrap();
+        let pushed = Some(house.place.path().join("registry"));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let registry =
+            Registry::serve(listener, store, RegistryOptions { pushed, ..RegistryOptions::default() }).unwrap();
+        house.make_images();
+        let name = format!("{}/top", registry.addr());
+        house.done(&["tag", "top", &name]);
+        house.done(&["push", "-q", &name]);
+        house.done(&["rmi", "-f", "top", &name]);
+        house.done(&["pull", "-q", &name]);
+        house.done(&["tag", &name, "top"]);
+        house.make_container();
+        house.registry = Some(registry);
+        house
+    }
+
+    fn make_images(&self) {
+        self.fed(&["import", "-", "base"], &base());
+        self.fed(&["build", "-q", "-t", "top", "-"], &context());
+    }
+
+    fn make_container(&self) {
+        self.done(&["create", "--name", "cc", "top", "true"]);
+        self.fed(&["cp", "-", "cc:/etc"], &archive(|tar| file(tar, "written", b"by hand", 0o644)));
+    }
+
+    /// The archive of `top`, and what was written in `cc`; nothing of one that is gone.
+    pub fn contents_or_nothing(&self) -> [Option<Digest>; 2] {
+        [&["save", "top"][..], &["cp", "cc:/etc/written", "-"]].map(|arguments| {
+            let output = self.run(arguments, b"");
+            output.status.success().then(|| Digest::of(&output.stdout))
+        })
+    }
+
+    /// Nobody answers any more where the image came from.
+    pub fn end_registry(&mut self) {
+        self.registry = None;
     }
 
     pub fn data(&self) -> PathBuf {

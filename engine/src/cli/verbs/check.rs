@@ -1,15 +1,15 @@
-//! `layerlab check`: whether a data root is sound, and what of it is not. Docker has nothing like it.
+//! `layerlab check`: whether a data root is sound, what of it is not, and mending that. Docker has nothing like it.
 
 use clap::{CommandFactory, Parser};
 use serde_json::{Map, Value, json};
 
 use super::Verb;
-use crate::check::{About, CheckError, Finding, Place, Report, check};
+use crate::check::{About, CheckError, Finding, Means, Place, RepairError, Report, check, repair};
 use crate::cli::arguments::{Count, options};
 use crate::cli::listing::Listing;
-use crate::cli::messages::{FAILED, Failure, SUCCESS, print};
+use crate::cli::messages::{FAILED, Failure, SUCCESS, print, print_line};
 use crate::cli::session::Session;
-use crate::container;
+use crate::container::{self, Engine, Settings};
 
 pub static VERB: Verb = Verb {
     names: &["check"],
@@ -43,6 +43,9 @@ struct Options {
     /// Pretty-print findings using a Go template, or as JSON
     #[arg(long, value_name = "string")]
     format: Option<String>,
+    /// Mend what can be mended, and nothing else
+    #[arg(long)]
+    repair: bool,
     images: Vec<String>,
 }
 
@@ -52,7 +55,11 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     drop(container::enter_namespaces(&settings)?);
     let place = Place::find(&settings.data_root, &settings.exec_root, settings.storage_driver.as_deref());
     let place = place.map_err(failed)?;
-    let report = check(&place, &options.images).map_err(failed)?;
+    let report = match options.repair {
+        true => mended(&settings, &place, &options),
+        false => check(&place, &options.images),
+    };
+    let report = report.map_err(failed)?;
     match options.format.as_deref().filter(|format| !format.is_empty()) {
         Some(format) => {
             let format = if format == JSON { "{{json .}}" } else { format };
@@ -61,6 +68,23 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
         None => print(&text(&place, &report))?,
     }
     Ok(if report.findings.is_empty() { SUCCESS } else { FAILED })
+}
+
+/// Mends, telling of each fault what came of it; on the standard error where the output is for programs.
+fn mended(settings: &Settings, place: &Place, options: &Options) -> Result<Report, CheckError> {
+    let is_for_programs = options.format.as_deref().is_some_and(|format| !format.is_empty());
+    let tell = |finding: &Finding, failure: Option<&RepairError>| {
+        let line = match failure {
+            None => format!("mended: {}: {}", finding.what, finding.remedy.words()),
+            Some(error) => format!("not mended: {}: {error}", finding.what),
+        };
+        if is_for_programs || print_line(&line).is_err() {
+            eprintln!("{line}");
+        }
+    };
+    let recover = || Engine::open(settings.clone()).map(drop).map_err(|error| error.to_string());
+    let (registry, squash_owners) = (&settings.registry, settings.squash_owners);
+    repair(place, &options.images, &Means { registry, squash_owners, recover: &recover, tell: &tell })
 }
 
 fn failed(error: CheckError) -> Failure {
@@ -89,7 +113,7 @@ fn line(finding: &Finding) -> Map<String, Value> {
 fn text(place: &Place, report: &Report) -> String {
     let mut text = String::new();
     for finding in &report.findings {
-        let way = if finding.remedy.is_mending() { "remedy" } else { "advice" };
+        let way = if finding.remedy.is_mending() { "--repair" } else { "advice" };
         text += &format!(
             "{}: {}\n  where:    {}\n  meaning:  {}\n  {:<9} {}\n",
             finding.fault.word(),
@@ -103,7 +127,7 @@ fn text(place: &Place, report: &Report) -> String {
     let mendable = report.findings.iter().filter(|finding| finding.remedy.is_mending()).count();
     let found = match report.findings.len() {
         0 => "no fault found".to_owned(),
-        count => format!("{} found, of which {mendable} can be mended", counted(count, "fault")),
+        count => format!("{}, of which --repair mends {mendable}", counted(count, "fault")),
     };
     let seen = [(report.images, "image"), (report.layers, "layer"), (report.containers, "container")];
     let seen: Vec<String> = seen.map(|(count, word)| counted(count, word)).to_vec();
