@@ -76,7 +76,8 @@ fn hold_of(subjects: &str, wanting: &str, options: &[&str]) {
 
 /// Whether `law` is about something that `subject` has not on any machine.
 fn has_nothing_for(law: &str, subject: &str) -> bool {
-    let has_tars = ["layerlab-overlay2", "layerlab-vfs"].contains(&subject);
+    let is_whole = ["layerlab-vfs", "layerlab-btrfs"].contains(&subject);
+    let has_tars = is_whole || subject == "layerlab-overlay2";
     let is_overlay = subject.contains("overlay");
     match law {
         "applying-a-diff-gives-the-tree"
@@ -87,6 +88,7 @@ fn has_nothing_for(law: &str, subject: &str) -> bool {
         | "the-uppers-diff-is-a-walking-diff"
         | "whiteouts-hide-something" => !has_tars,
         "copy-up-keeps-every-attribute" | "upper-holds-exactly-what-it-must" => !is_overlay,
+        "remount-changes-nothing" => is_whole || subject == "plain",
         "lower-layers-never-change" | "deep-stacks-show-every-layer" => subject == "plain",
         _ => false,
     }
@@ -102,6 +104,15 @@ fn every_law_holds_in_memory() {
 #[test]
 fn every_law_holds_in_a_user_namespace() {
     hold("user", &["--backing", "tmpfs", "--rootless"]);
+}
+
+#[test]
+fn every_law_holds_in_a_user_namespace_on_other_file_systems() {
+    hold_of(
+        "plain,overlay,layerlab-overlay2,layerlab-vfs",
+        "root",
+        &["--backing", "ext4,xfs,btrfs", "--rootless", "--cases", "20"],
+    );
 }
 
 #[test]
