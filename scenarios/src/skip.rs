@@ -25,6 +25,7 @@ const WANTS: &[&str] = &[
     "docker-registry",
     "podman",
     "skopeo",
+    "fuse-overlayfs",
     "zsh",
     "fish",
     "gnu-tar",

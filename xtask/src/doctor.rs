@@ -16,7 +16,7 @@ pub const VERB: Verb =
 const FILE_SYSTEMS: [(&str, &str); 3] = [("ext4", "e2fsprogs"), ("xfs", "xfsprogs"), ("btrfs", "btrfs-progs")];
 
 /// A program, what it is for here, and Debian's package.
-const PROGRAMS: [(&str, &str, &str); 9] = [
+const PROGRAMS: [(&str, &str, &str); 10] = [
     ("dockerd", "replay --on docker", "docker.io"),
     ("iptables", "replay --on docker", "iptables"),
     ("podman", "replay --on podman", "podman conmon runc containernetworking-plugins"),
@@ -24,6 +24,7 @@ const PROGRAMS: [(&str, &str, &str); 9] = [
     ("docker-registry", "tests with a real registry", "docker-registry"),
     ("newuidmap", "several users in an ordinary user's lab", "uidmap"),
     ("chromium", "tests of the HTML of a replay", "chromium"),
+    ("fuse-overlayfs", "the storage driver of that name", "fuse-overlayfs"),
     ("python3", "scripts of counterexamples", "python3-minimal"),
     ("mount", "file systems for the laws", "mount"),
 ];

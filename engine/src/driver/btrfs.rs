@@ -82,7 +82,7 @@ impl Driver for Btrfs {
     }
 
     fn view(&self, id: &str) -> Result<View, DriverError> {
-        Ok(View { path: self.layer(id), detached: None })
+        Ok(View::of(self.layer(id)))
     }
 
     fn edit(&self, id: &str) -> Result<View, DriverError> {

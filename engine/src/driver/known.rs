@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::files::backing_file_system;
-use super::{Driver, DriverError, btrfs, overlay, overlay2, vfs};
+use super::{Driver, DriverError, btrfs, fuse_overlayfs, overlay, overlay2, vfs};
 use crate::sys::{self, namespace};
 
 /// Opens a driver below a data root.
@@ -58,10 +58,10 @@ pub static KNOWN: [Known; 9] = [
         about: |_| "it mounts nothing, and each layer is a snapshot".to_owned(),
     },
     Known {
-        name: "fuse-overlayfs",
-        needs: |_| None,
-        open: None,
-        about: |_| format!("{NOT_BUILT}; it would need {} and the program fuse-overlayfs", device("/dev/fuse")),
+        name: fuse_overlayfs::NAME,
+        needs: |_| fuse_overlayfs::need(),
+        open: Some(|root| Ok(Box::new(fuse_overlayfs::FuseOverlayfs::open(root)?))),
+        about: |_| "the program fuse-overlayfs stacks the layers, one process for each mount".to_owned(),
     },
     Known {
         name: "aufs",

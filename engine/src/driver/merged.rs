@@ -43,13 +43,13 @@ pub(super) fn detach(layer: &Path) -> Result<(), DriverError> {
 pub(super) fn attached(layer: &Path) -> Result<Option<View>, DriverError> {
     let merged = layer.join(MERGED);
     let mounted = mount::is_mount_point(&merged).map_err(failed("look up", &merged))?;
-    Ok(mounted.then_some(View { path: merged, detached: None }))
+    Ok(mounted.then(|| View::of(merged)))
 }
 
 /// The tree of `overlay`, mounted nowhere; `layer` names it in errors.
 pub(super) fn detached(overlay: &Overlay, layer: &Path) -> Result<View, DriverError> {
     let mount = overlay.detached().map_err(failed("mount overlay of", layer))?;
-    Ok(View { path: mount.path(), detached: Some(mount) })
+    Ok(View::detached(mount))
 }
 
 /// Removes the directory of a layer; what is gone already is no error.

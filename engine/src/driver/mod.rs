@@ -8,12 +8,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::layer::{Change, OverlayXattr, Packed, Unpacked};
-use crate::sys::overlay::DetachedOverlay;
+use crate::sys::fuse::Life;
+use crate::sys::mount::Detached;
 use crate::sys::reason::reason;
 
 pub mod btrfs;
 mod files;
+pub mod fuse_overlayfs;
 pub mod known;
+mod linked;
 mod merged;
 pub mod overlay;
 pub mod overlay2;
@@ -54,10 +57,37 @@ pub struct GraphData {
 /// A tree that can be looked into as long as the value lives.
 pub struct View {
     path: PathBuf,
-    detached: Option<DetachedOverlay>,
+    detached: Option<Detached>,
+    /// Comes after the mount, so that it ends first.
+    _ending: Option<Ending>,
+}
+
+/// Waits, when the mount of a view is gone, until the program that served it is, too.
+struct Ending(Life);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        // One whose mount is still looked into, or was given a place, ends when that does.
+        let _ = self.0.wait_for_end(fuse_overlayfs::END_LIMIT);
+    }
 }
 
 impl View {
+    /// A tree that is there anyway.
+    fn of(path: PathBuf) -> View {
+        View { path, detached: None, _ending: None }
+    }
+
+    /// A tree that is gone with the value.
+    fn detached(mount: Detached) -> View {
+        View { path: mount.path(), detached: Some(mount), _ending: None }
+    }
+
+    /// A tree that is gone with the value, and then the program that serves it.
+    fn served(mount: Detached, life: Life) -> View {
+        View { _ending: Some(Ending(life)), ..View::detached(mount) }
+    }
+
     /// The root of the tree.
     pub fn path(&self) -> &Path {
         &self.path
@@ -194,7 +224,10 @@ mod tests {
             let Err(error) = open(Some(name), root.path()) else { panic!("{name} was opened") };
             let text = error.to_string();
             assert!(text.starts_with("error initializing graphdriver: driver not supported: "), "{text}");
-            assert!(text.contains(name) && text.contains("this engine has overlay2, overlay, vfs, btrfs"), "{text}");
+            assert!(
+                text.contains(name) && text.contains("this engine has overlay2, overlay, vfs, btrfs, fuse-overlayfs"),
+                "{text}"
+            );
         }
         assert_eq!(root.path().read_dir().unwrap().count(), 0);
     }

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use super::files::{self, exists_is_fine, failed, make_directory, write};
 use super::merged::{self, MERGED};
-use super::{Driver, DriverError, GraphData, View};
-use crate::layer::{Change, Files, OverlayXattr, Packed, changes, copy_tree, lay_over, pack_changes};
+use super::{Driver, DriverError, GraphData, View, whole};
+use crate::layer::{Change, Files, OverlayXattr, Packed, changes, copy_tree, lay_over};
 use crate::sys::overlay::Overlay as Mount;
 
 /// Docker's name of this driver.
@@ -136,7 +136,7 @@ impl Driver for Overlay {
 
     fn view(&self, id: &str) -> Result<View, DriverError> {
         let layer = self.layer(id);
-        let Some(lower_id) = self.lower_id(id)? else { return Ok(View { path: self.root(id), detached: None }) };
+        let Some(lower_id) = self.lower_id(id)? else { return Ok(View::of(self.root(id))) };
         match merged::attached(&layer)? {
             Some(view) => Ok(view),
             None => {
@@ -152,7 +152,7 @@ impl Driver for Overlay {
         }
         match self.lower_id(id)? {
             Some(lower_id) => merged::detached(&self.writable(id, &lower_id), &self.layer(id)),
-            None => Ok(View { path: self.root(id), detached: None }),
+            None => Ok(View::of(self.root(id))),
         }
     }
 
@@ -162,15 +162,8 @@ impl Driver for Overlay {
     }
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
-        let tree = self.view(id)?;
-        let found = match parent {
-            Some(parent) => changes(self.view(parent)?.path(), tree.path())?,
-            None => {
-                let nothing = tempfile::tempdir_in(&self.home).map_err(failed("create", &self.home))?;
-                changes(nothing.path(), tree.path())?
-            }
-        };
-        merged::with_pack_options(|options| Ok(pack_changes(tree.path(), &found, options, out)?))
+        let (old, new) = (parent.map(|parent| self.view(parent)).transpose()?, self.view(id)?);
+        whole::pack_difference(old.as_ref().map(View::path), new.path(), &self.home, out)
     }
 
     fn own_files(&self, id: &str) -> PathBuf {

@@ -13,19 +13,16 @@
 //! ```
 //! Lower layers are read where they lie; copy-up and whiteouts are the kernel's.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::files::{self, exists_is_fine, failed, gone_is_fine, make_directory, write};
+use super::files::{self, failed};
+use super::linked::Linked;
 use super::merged::{self, MERGED};
 use super::{Driver, DriverError, GraphData, View};
 use crate::layer::{Change, OverlayXattr, Packed, Unpacked, changes, pack};
 use crate::sys::namespace;
 use crate::sys::overlay::Overlay;
-use crate::sys::random::KernelEntropy;
-use crate::world::Entropy;
 
 /// Docker's name of this driver.
 pub const NAME: &str = "overlay2";
@@ -34,71 +31,31 @@ pub const NAME: &str = "overlay2";
 /// its `-init` layer.
 const LAYERS_MAX: usize = 498;
 
+/// The mode of a layer's `work`.
+const WORK_MODE: u32 = 0o700;
+
 /// Layers as directories below `<data root>/overlay2`.
 pub struct Overlay2 {
-    home: PathBuf,
+    layers: Linked,
 }
 
 impl Overlay2 {
     /// Opens the driver's directory, making it when it is missing.
     pub fn open(data_root: &Path) -> Result<Overlay2, DriverError> {
-        let home = data_root.join(NAME);
-        for (directory, mode) in [(home.clone(), 0o710), (home.join("l"), 0o700)] {
-            make_directory(&directory, mode).or_else(exists_is_fine).map_err(failed("create", &directory))?;
-        }
-        Ok(Overlay2 { home })
+        Ok(Overlay2 { layers: Linked::open(data_root.join(NAME), WORK_MODE)? })
     }
 
     fn layer(&self, id: &str) -> PathBuf {
-        self.home.join(id)
-    }
-
-    fn read(&self, id: &str, file: &'static str) -> Result<String, DriverError> {
-        let path = self.layer(id).join(file);
-        fs::read_to_string(&path).map_err(failed("open", &path))
-    }
-
-    /// The `lower` file of `id`: short names of all layers below, the nearest first.
-    fn lower_links(&self, id: &str) -> Result<Vec<String>, DriverError> {
-        let path = self.layer(id).join("lower");
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(text.split(':').map(str::to_owned).collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(failed("open", &path)(error)),
-        }
+        self.layers.layer(id)
     }
 
     fn lower_mounts(&self, id: &str) -> Result<Vec<PathBuf>, DriverError> {
-        Ok(self.lower_links(id)?.iter().map(|link| self.home.join(link)).collect())
-    }
-
-    /// Everything but `diff` and the short link, in a directory that must be new.
-    fn lay_out(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
-        let directory = self.layer(id);
-        make_directory(&directory, 0o710).map_err(failed("create", &directory))?;
-        if let Some(parent) = parent {
-            let mut lower = vec![format!("l/{}", self.read(parent, "link")?)];
-            lower.extend(self.lower_links(parent)?);
-            write(&directory.join("lower"), lower.join(":").as_bytes(), 0o644)?;
-            let work = directory.join("work");
-            make_directory(&work, 0o700).map_err(failed("create", &work))?;
-            write(&self.layer(parent).join("committed"), b"", 0o600)?;
-        }
-        Ok(())
-    }
-
-    /// The layer knows its short name before that is there: whoever is killed in between leaves nothing that cannot be found.
-    fn link(&self, id: &str) -> Result<(), DriverError> {
-        let link = KernelEntropy.link_id();
-        write(&self.layer(id).join("link"), link.as_bytes(), 0o644)?;
-        let path = self.home.join("l").join(&link);
-        symlink(Path::new("..").join(id).join("diff"), &path).map_err(failed("symlink", &path))
+        Ok(self.layers.lower(id)?.iter().map(|link| self.layers.home().join(link)).collect())
     }
 
     /// The overlay of a layer with its own directory writable.
     fn writable(&self, id: &str) -> Result<Overlay, DriverError> {
-        let layer = self.layer(id);
-        Ok(Overlay { lower: self.lower_mounts(id)?, upper: Some((layer.join("diff"), layer.join("work"))) })
+        Ok(Overlay { lower: self.lower_mounts(id)?, upper: Some((self.layers.diff(id), self.layers.work(id))) })
     }
 }
 
@@ -113,7 +70,7 @@ impl Driver for Overlay2 {
 
     fn info(&self) -> Vec<(&'static str, String)> {
         vec![
-            ("Backing Filesystem", files::backing_file_system(&self.home)),
+            ("Backing Filesystem", files::backing_file_system(self.layers.home())),
             ("Supports d_type", "true".to_owned()),
             ("Native Overlay Diff", "true".to_owned()),
             ("userxattr", namespace::is_user_namespace().to_string()),
@@ -121,16 +78,11 @@ impl Driver for Overlay2 {
     }
 
     fn create(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
-        self.lay_out(id, parent)?;
-        let diff = self.layer(id).join("diff");
-        make_directory(&diff, 0o755).map_err(failed("create", &diff))?;
-        self.link(id)
+        self.layers.create(id, parent)
     }
 
     fn adopt(&self, id: &str, parent: Option<&str>, content: &Path) -> Result<(), DriverError> {
-        self.lay_out(id, parent)?;
-        fs::rename(content, self.layer(id).join("diff")).map_err(failed("rename", content))?;
-        self.link(id)
+        self.layers.adopt(id, parent, content)
     }
 
     fn marks(&self) -> OverlayXattr {
@@ -154,11 +106,11 @@ impl Driver for Overlay2 {
         if let Some(view) = merged::attached(&layer)? {
             return Ok(view);
         }
-        let diff = layer.join("diff");
+        let diff = self.layers.diff(id);
         let mut lower = vec![diff.clone()];
         lower.extend(self.lower_mounts(id)?);
         if lower.len() == 1 {
-            return Ok(View { path: diff, detached: None });
+            return Ok(View::of(diff));
         }
         merged::detached(&Overlay { lower, upper: None }, &layer)
     }
@@ -169,7 +121,7 @@ impl Driver for Overlay2 {
         }
         let overlay = self.writable(id)?;
         if overlay.lower.is_empty() {
-            return Ok(View { path: self.layer(id).join("diff"), detached: None });
+            return Ok(View::of(self.layers.diff(id)));
         }
         merged::detached(&overlay, &self.layer(id))
     }
@@ -180,15 +132,15 @@ impl Driver for Overlay2 {
     }
 
     fn pack(&self, id: &str, _parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
-        merged::with_pack_options(|options| Ok(pack(&self.layer(id).join("diff"), options, out)?))
+        merged::with_pack_options(|options| Ok(pack(&self.layers.diff(id), options, out)?))
     }
 
     fn own_files(&self, id: &str) -> PathBuf {
-        self.layer(id).join("diff")
+        self.layers.diff(id)
     }
 
     fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {
-        let diff = self.layer(id).join("diff");
+        let diff = self.layers.diff(id);
         files::size_below(&diff).map_err(failed("measure", &diff))
     }
 
@@ -199,92 +151,14 @@ impl Driver for Overlay2 {
 
     fn remove(&self, id: &str) -> Result<(), DriverError> {
         self.detach(id)?;
-        let directory = self.layer(id);
-        if let Ok(link) = self.read(id, "link")
-            && !link.is_empty()
-        {
-            let path = self.home.join("l").join(link);
-            fs::remove_file(&path).or_else(gone_is_fine).map_err(failed("remove", &path))?;
-        }
-        merged::remove(&directory)
+        self.layers.remove(id)
     }
 
     fn all(&self) -> Result<Vec<String>, DriverError> {
-        Ok(files::names_in(&self.home)?.into_iter().filter(|name| name != "l").collect())
+        self.layers.all()
     }
 
     fn graph(&self, id: &str) -> Result<GraphData, DriverError> {
-        let mut lower = Vec::new();
-        for link in self.lower_mounts(id)? {
-            let target = fs::read_link(&link).map_err(failed("readlink", &link))?;
-            lower.push(self.home.join(target.strip_prefix("..").unwrap_or(&target)).display().to_string());
-        }
-        let directory = |name: &str| self.layer(id).join(name).display().to_string();
-        let mut data = Vec::new();
-        if !lower.is_empty() {
-            data.push(("LowerDir".to_owned(), lower.join(":")));
-        }
-        data.push(("MergedDir".to_owned(), directory(MERGED)));
-        data.push(("UpperDir".to_owned(), directory("diff")));
-        data.push(("WorkDir".to_owned(), directory("work")));
-        Ok(GraphData { name: NAME.to_owned(), data })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn driver() -> (tempfile::TempDir, Overlay2) {
-        let root = tempfile::tempdir().unwrap();
-        let driver = Overlay2::open(root.path()).unwrap();
-        (root, driver)
-    }
-
-    /// Checklist: DL-14
-    #[test]
-    fn a_layer_names_all_below_it_the_nearest_first() {
-        let (_root, driver) = driver();
-        for (id, parent) in [("a", None), ("b", Some("a")), ("c", Some("b"))] {
-            driver.create(id, parent).unwrap();
-        }
-        let link = |id| format!("l/{}", driver.read(id, "link").unwrap());
-        assert_eq!(driver.read("c", "lower").unwrap(), [link("b"), link("a")].join(":"));
-        assert!(driver.read("a", "lower").is_err());
-        assert!(driver.layer("b").join("committed").exists());
-        assert!(!driver.layer("c").join("committed").exists());
-    }
-
-    /// Checklist: CR-04~
-    #[test]
-    fn a_layer_whose_making_was_cut_off_can_be_removed() {
-        let (_root, driver) = driver();
-        for made in ["", "ABCDEFGHIJKLMNOPQRSTUVWXYZ"] {
-            driver.lay_out("a", None).unwrap();
-            fs::write(driver.layer("a").join("link"), made).unwrap();
-            driver.remove("a").unwrap();
-            assert!(driver.all().unwrap().is_empty() && driver.home.join("l").exists());
-        }
-    }
-
-    /// Checklist: DL-06
-    #[test]
-    fn a_removed_layer_takes_its_short_name_along() {
-        let (_root, driver) = driver();
-        driver.create("a", None).unwrap();
-        driver.remove("a").unwrap();
-        driver.remove("a").unwrap();
-        assert_eq!(fs::read_dir(driver.home.join("l")).unwrap().count(), 0);
-        assert!(driver.all().unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_base_layer_has_no_lower_directory_in_its_graph_data() {
-        let (_root, driver) = driver();
-        driver.create("a", None).unwrap();
-        driver.create("b", Some("a")).unwrap();
-        let keys = |id| driver.graph(id).unwrap().data.into_iter().map(|(key, _)| key).collect::<Vec<_>>();
-        assert_eq!(keys("a"), ["MergedDir", "UpperDir", "WorkDir"]);
-        assert_eq!(keys("b"), ["LowerDir", "MergedDir", "UpperDir", "WorkDir"]);
+        Ok(GraphData { name: NAME.to_owned(), data: self.layers.graph(id)? })
     }
 }

@@ -173,8 +173,9 @@ impl<'a, W: Write> Packer<'a, W> {
             FileType::Directory => {
                 let opened = root::open_real_directory(directory, name).map_err(error("open"))?;
                 self.write_header(&header, path)?;
-                let opaque = root::xattr(directory, name, self.options.overlay.opaque()).map_err(error("read"))?;
-                if opaque.as_deref() == Some(b"y") {
+                let mark = self.options.overlay.opaque();
+                let opaque = mark.map(|mark| root::xattr(directory, name, mark)).transpose().map_err(error("read"))?;
+                if opaque.flatten().as_deref() == Some(b"y") {
                     self.write_header(&opaque_header(&header), path)?;
                 }
                 return Ok(Some(opened));

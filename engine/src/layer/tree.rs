@@ -47,7 +47,8 @@ pub fn copy_tree(from: &Path, to: &Path, files: Files) -> Result<(), TreeError> 
 }
 
 /// Moves what was unpacked at `content` into the whole tree `tree`: whiteouts and opaque directories, marked as `marks`
-/// says, remove what they hide, and other entries replace what has their name; no mark is left. `content` is used up.
+/// says (which is never by names alone), remove what they hide, and other entries replace what has their name; no mark is left. `content`
+/// is used up.
 pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), TreeError> {
     let mut copy = Copy { files: Files::Copied, first_names: HashMap::new(), to: open_root(tree)? };
     let (content, tree) = (open_root(content)?, open_root(tree)?);
@@ -73,7 +74,8 @@ fn lay_directory_over(
     marks: OverlayXattr,
     copy: &mut Copy,
 ) -> Result<(), TreeError> {
-    let opaque = root::xattr(content, OsStr::new("."), marks.opaque()).map_err(error("read the marks of", path))?;
+    let mark = marks.opaque().map(|mark| root::xattr(content, OsStr::new("."), mark));
+    let opaque = mark.transpose().map_err(error("read the marks of", path))?.flatten();
     if opaque.as_deref() == Some(b"y") {
         for name in root::sorted_names(tree).map_err(error("list", path))? {
             root::remove(tree, &name, &mut |_| {}).map_err(error("remove", &path.join(&name)))?;

@@ -167,12 +167,28 @@ impl Layer {
         match whiteout::meaning(name) {
             Meaning::AufsMetadata => Ok(()),
             Meaning::Nonsense => Err(UnpackError::EmptyWhiteout { name: lossy(&entry.name) }),
+            Meaning::Opaque if self.options.overlay == OverlayXattr::None => {
+                self.make(entry, &self.place(&path, name)?, archive)
+            }
             Meaning::Opaque => self.mark_opaque(&self.place(parent, OsStr::new("."))?),
             Meaning::Whiteout(hidden) => {
-                let path = parent.join(hidden);
-                self.white_out(entry, &self.place(&path, hidden)?)
+                let hidden_path = parent.join(hidden);
+                let place = self.place(&hidden_path, hidden)?;
+                if self.options.overlay != OverlayXattr::None || whiteout::file_name(hidden).is_none() {
+                    return self.white_out(entry, &place);
+                }
+                self.remove(&place)?;
+                self.make(entry, &self.place(&path, name)?, archive)
             }
-            Meaning::Content => self.make(entry, &self.place(&path, name)?, archive),
+            Meaning::Content => {
+                let place = self.place(&path, name)?;
+                let took = self.take_whiteout_file(&place)?;
+                self.make(entry, &place, archive)?;
+                if took && entry.kind == Kind::Directory {
+                    self.mark_opaque(&self.place(&path, OsStr::new("."))?)?;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -208,8 +224,27 @@ impl Layer {
     }
 
     fn mark_opaque(&self, place: &Place<'_>) -> Result<(), UnpackError> {
-        root::set_xattr(place.fd(), place.name, self.options.overlay.opaque().as_bytes(), b"y")
-            .map_err(place.error("mark as opaque"))
+        match self.options.overlay.opaque() {
+            Some(mark) => root::set_xattr(place.fd(), place.name, mark.as_bytes(), b"y"),
+            None => {
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                fs::openat(place.fd(), whiteout::OPAQUE, flags, Mode::RUSR | Mode::WUSR).map(drop)
+            }
+        }
+        .map_err(place.error("mark as opaque"))
+    }
+
+    /// Takes away the file that says that a name is gone, when the layer has the name too: it would hide it. True if there was one.
+    fn take_whiteout_file(&mut self, place: &Place<'_>) -> Result<bool, UnpackError> {
+        let Some(file_name) = whiteout::file_name(place.name).filter(|_| self.options.overlay == OverlayXattr::None)
+        else {
+            return Ok(false);
+        };
+        match fs::unlinkat(place.fd(), file_name, AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(place.error("replace the whiteout of")(errno)),
+        }
     }
 
     fn white_out(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
@@ -374,7 +409,7 @@ impl Layer {
     }
 
     fn give_xattrs(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        for (xattr, value) in entry.xattrs.iter().filter(|(xattr, _)| !whiteout::is_overlay_private(xattr)) {
+        for (xattr, value) in entry.xattrs.iter().filter(|(xattr, _)| !self.options.overlay.is_private(xattr)) {
             match root::set_xattr(place.fd(), place.name, xattr, value) {
                 Ok(()) => {}
                 Err(Errno::OPNOTSUPP | Errno::PERM) => self.done.xattrs_lost += 1,

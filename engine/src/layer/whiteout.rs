@@ -1,7 +1,7 @@
 //! Deletions: how a layer says "this name is gone", in a tar and in an overlayfs directory.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::{FileType, Stat};
 
@@ -11,30 +11,47 @@ use super::root;
 pub const PREFIX: &str = ".wh.";
 /// The start of AUFS' own bookkeeping names, which are no content.
 const AUFS_PREFIX: &str = ".wh..wh.";
+/// How long a name can be on disk (`NAME_MAX`).
+const NAME_MAX_BYTES: usize = 255;
+
+/// What the file is called that says that `name` is gone; nothing for one too long to have such a file.
+pub(super) fn file_name(name: &OsStr) -> Option<OsString> {
+    let file_name = [PREFIX.as_bytes(), name.as_bytes()].concat();
+    (file_name.len() <= NAME_MAX_BYTES).then(|| OsString::from_vec(file_name))
+}
+
 /// The name in a tar that makes its directory opaque (OCI image-spec, `layer.md`, "Opaque Whiteout").
 pub const OPAQUE: &str = ".wh..wh..opq";
 
-/// The xattr namespace in which overlayfs keeps its marks: `User` for mounts with `userxattr`, `Trusted` otherwise.
+/// The xattr namespace in which overlayfs keeps its marks: `User` for mounts with `userxattr`, `Trusted` otherwise. With `None` deletions
+/// are files that have the names they have in a tar, which fuse-overlayfs reads for root and ordinary users alike.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverlayXattr {
     Trusted,
     User,
+    None,
 }
 
 impl OverlayXattr {
     /// The xattr that makes a directory opaque; its value is `y` (kernel, `overlayfs.rst`, "whiteouts and opaque
     /// directories").
-    pub fn opaque(self) -> &'static str {
+    pub fn opaque(self) -> Option<&'static str> {
         match self {
-            OverlayXattr::Trusted => "trusted.overlay.opaque",
-            OverlayXattr::User => "user.overlay.opaque",
+            OverlayXattr::Trusted => Some("trusted.overlay.opaque"),
+            OverlayXattr::User => Some("user.overlay.opaque"),
+            OverlayXattr::None => None,
         }
+    }
+
+    /// Whether an xattr would be taken for a mark, and so is nothing to unpack.
+    pub(super) fn is_private(self, xattr: &[u8]) -> bool {
+        is_overlay_private(xattr) || (self == OverlayXattr::None && xattr.starts_with(b"user.fuseoverlayfs."))
     }
 }
 
 /// Whether an xattr is the mark of an opaque directory, of either namespace.
 pub fn is_opaque_mark(xattr: &str) -> bool {
-    [OverlayXattr::Trusted, OverlayXattr::User].iter().any(|marks| marks.opaque() == xattr)
+    [OverlayXattr::Trusted, OverlayXattr::User].iter().any(|marks| marks.opaque() == Some(xattr))
 }
 
 /// Whether this is how overlayfs marks a deleted name.

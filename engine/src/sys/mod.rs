@@ -6,6 +6,7 @@
 
 pub mod btrfs;
 pub mod capability;
+pub mod fuse;
 pub mod link;
 pub mod mount;
 pub mod namespace;

@@ -2,15 +2,41 @@
 
 use std::ffi::CString;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, move_mount};
 
 /// Mounts a file system of `kind` from `source` on `target`; `data` is its comma-separated options.
 pub fn mount(source: &str, target: &Path, kind: &str, flags: MountFlags, data: &str) -> io::Result<()> {
     let data = CString::new(data).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok(rustix::mount::mount(source, target, kind, flags, Some(data.as_c_str()))?)
+}
+
+/// A file system mounted nowhere: it can be looked into by its path and is gone when this value is.
+pub struct Detached {
+    mount: OwnedFd,
+}
+
+impl From<OwnedFd> for Detached {
+    /// Takes what `fsmount(2)` gave.
+    fn from(mount: OwnedFd) -> Detached {
+        Detached { mount }
+    }
+}
+
+impl Detached {
+    /// A path to the root of the file system, valid in this process while the value lives.
+    pub fn path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}", self.mount.as_raw_fd())).join(".")
+    }
+
+    /// Gives it a place in the tree; it stays there when the value is gone.
+    pub fn attach(&self, target: &Path) -> io::Result<()> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        Ok(move_mount(self.mount.as_fd(), "", rustix::fs::CWD, target, flags)?)
+    }
 }
 
 /// Makes `source` visible at `target` too, with everything mounted below it.

@@ -1,15 +1,16 @@
 //! Kernel overlay mounts, by the classic call and by the mount API of Linux 5.2.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
+    fsmount, fsopen,
 };
 
-use super::{mount, namespace};
+use super::mount::{self, Detached};
+use super::namespace;
 
 /// The longest option string that `mount(2)` takes: one page, with its final NUL.
 pub const OPTIONS_MAX_BYTES: usize = 4095;
@@ -21,24 +22,6 @@ pub struct Overlay {
     pub lower: Vec<PathBuf>,
     /// Upper and work directory; without them the overlay is read-only.
     pub upper: Option<(PathBuf, PathBuf)>,
-}
-
-/// An overlay mounted nowhere: it can be looked into by its path and is gone when this value is.
-pub struct DetachedOverlay {
-    mount: OwnedFd,
-}
-
-impl DetachedOverlay {
-    /// A path to the root of the overlay, valid in this process while the value lives.
-    pub fn path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}", self.mount.as_raw_fd())).join(".")
-    }
-
-    /// Gives it a place in the tree; it stays there when the value is gone.
-    pub fn attach(&self, target: &Path) -> io::Result<()> {
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        Ok(move_mount(self.mount.as_fd(), "", rustix::fs::CWD, target, flags)?)
-    }
 }
 
 impl Overlay {
@@ -55,7 +38,7 @@ impl Overlay {
     }
 
     /// Mounts without a place in the tree. Needs `lowerdir+`, Linux 6.7.
-    pub fn detached(&self) -> io::Result<DetachedOverlay> {
+    pub fn detached(&self) -> io::Result<Detached> {
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         let context = context.as_fd();
         fsconfig_set_string(context, "source", "overlay")?;
@@ -73,7 +56,7 @@ impl Overlay {
             fsconfig_set_string(context, "workdir", work)?;
         }
         fsconfig_create(context)?;
-        Ok(DetachedOverlay { mount: fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())? })
+        Ok(fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?.into())
     }
 
     /// The option string of `mount(2)`; nothing when a path cannot stand in one.

@@ -183,7 +183,8 @@ fn list(root: &Path, below: &Path, links: &mut BTreeMap<u64, PathBuf>, found: &m
 
 pub fn opaque(path: &Path) -> bool {
     let mut value = [0u8; 8];
-    matches!(rustix::fs::lgetxattr(path, options().overlay.opaque(), &mut value[..]), Ok(1)) && value[0] == b'y'
+    matches!(rustix::fs::lgetxattr(path, options().overlay.opaque().unwrap(), &mut value[..]), Ok(1))
+        && value[0] == b'y'
 }
 
 pub fn is_whiteout(path: &Path) -> bool {
@@ -200,7 +201,7 @@ impl Tree<'_> {
     }
 
     pub fn opaque_dir(&self, path: &str) -> &Self {
-        self.dir(path).xattr(path, options().overlay.opaque(), b"y")
+        self.dir(path).xattr(path, options().overlay.opaque().unwrap(), b"y")
     }
 
     pub fn file(&self, path: &str, contents: &str, mode: u32) -> &Self {

@@ -17,6 +17,8 @@ pub enum Backing {
     Tmpfs,
     /// A file system of this type in a file, by a loop device.
     Loop(&'static str),
+    /// The same, made by somebody who may, and mounted on this directory.
+    Made(&'static str, PathBuf),
     /// An existing directory, whatever it is on.
     Directory(PathBuf),
 }
@@ -45,7 +47,7 @@ impl fmt::Display for Backing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Backing::Tmpfs => f.write_str("tmpfs"),
-            Backing::Loop(kind) => f.write_str(kind),
+            Backing::Loop(kind) | Backing::Made(kind, _) => f.write_str(kind),
             Backing::Directory(path) => write!(f, "{}", path.display()),
         }
     }
@@ -98,11 +100,20 @@ impl Drop for Place {
 }
 
 impl Backing {
+    /// Makes it now, for those who may not do so any more in a user namespace; what cannot be made stays what it is, and says so later.
+    /// It is there as long as the places that are added to `places`.
+    pub fn made(self, places: &mut Vec<Place>) -> Backing {
+        let (Backing::Loop(kind), Ok(place)) = (&self, self.make()) else { return self };
+        let made = Backing::Made(kind, place.path().to_owned());
+        places.push(place);
+        made
+    }
+
     /// A directory on it. Call this in a mount namespace of one's own; the file system ends with that.
     pub fn make(&self) -> Result<Place, BackingError> {
         let failed = |source| BackingError::Io { backing: self.to_string(), source };
         match self {
-            Backing::Directory(path) => {
+            Backing::Made(_, path) | Backing::Directory(path) => {
                 let directory = tempfile::Builder::new().prefix("layerlab-laws-").tempdir_in(path).map_err(failed)?;
                 Ok(Place { directory, is_mounted: false })
             }

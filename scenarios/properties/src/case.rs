@@ -68,7 +68,7 @@ impl Outside<'_> {
 
     /// The tree that this tar gives on what lies below that layer.
     pub fn applied(&self, tar: &Tar) -> Result<Tree, Vec<String>> {
-        self.ask(|frozen| Ok(tree::of_disk(frozen.applied(tar)?.tree)?))
+        self.ask(|frozen| Ok(frozen.applied(tar)?.read()?))
     }
 }
 

@@ -10,7 +10,7 @@ use layerlab_properties::backing::{Backing, BackingError};
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::counterexample::Counterexample;
-use layerlab_properties::enter::in_namespaces;
+use layerlab_properties::enter::{in_namespaces, own_mounts};
 use layerlab_properties::laws::{self, Law};
 use layerlab_properties::list;
 use layerlab_properties::machine::Host;
@@ -81,9 +81,17 @@ fn threads() -> u64 {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let mut cli = Cli::parse();
     if let Err(errno) = allow_many_files() {
         eprintln!("layerlab-laws: cannot open many files at once: {errno}");
+    }
+    let mut places = Vec::new();
+    // Root of a user namespace mounts no block device.
+    if cli.rootless && rustix::process::geteuid().is_root() {
+        match own_mounts() {
+            Ok(()) => cli.backing = cli.backing.into_iter().map(|backing| backing.made(&mut places)).collect(),
+            Err(error) => eprintln!("layerlab-laws: {error:#}"),
+        }
     }
     let entered = in_namespaces(cli.rootless, |map| {
         run(&cli, &Host::probe(map.allows_groups())).unwrap_or_else(|error| {

@@ -10,7 +10,7 @@ use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::{Diff, Order, Tar};
 use crate::tar;
-use crate::tree::{self, Tree};
+use crate::tree::Tree;
 
 pub static LAW: EveryDriver = EveryDriver;
 
@@ -59,7 +59,7 @@ impl Watch for Watching {
             let mut applied = Vec::new();
             for driver in frozen.elsewhere() {
                 for order in [Order::Upwards, Order::Downwards, Order::Together] {
-                    let tree = tree::of_disk(frozen.applied_elsewhere(driver, &own, order)?.tree)?;
+                    let tree = frozen.applied_elsewhere(driver, &own, order)?.read()?;
                     applied.push((format!("{driver}, {order:?}"), tree));
                 }
             }

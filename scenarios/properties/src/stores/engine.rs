@@ -93,7 +93,7 @@ impl Shop for EngineShop {
         Promises {
             diffs_see_everything: is_overlay2,
             layers_are_whole_trees: matches!(self.driver, "vfs" | "btrfs"),
-            sizes_are_measured: is_overlay2,
+            sizes_are_measured: matches!(self.driver, "overlay2" | "fuse-overlayfs"),
         }
     }
 

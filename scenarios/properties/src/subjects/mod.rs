@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
+use rustix::io::Errno;
 
 use crate::machine::Host;
 use crate::perform::{Hands, Performer};
+use crate::tree::{self, Tree};
 
 mod carry;
 mod data_only;
@@ -155,6 +157,15 @@ pub struct Applied {
     pub tree: OwnedFd,
     /// What has to live as long as the tree is looked at.
     pub holds: Vec<Box<dyn std::any::Any>>,
+}
+
+impl Applied {
+    /// The tree, read whole. The thread's working directory is `/` afterwards: one in the tree would keep it mounted.
+    pub fn read(self) -> Result<Tree, Errno> {
+        let tree = tree::of_disk(&self.tree);
+        rustix::process::chdir("/")?;
+        tree
+    }
 }
 
 /// Every subject, by name.
