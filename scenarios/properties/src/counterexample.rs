@@ -14,7 +14,7 @@ use layerlab_scenarios::lab::prepare::cache;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::backing::Backing;
+use crate::backing::{Backing, LOOP_TYPES};
 use crate::machine::Host;
 
 /// What is kept of a failure.
@@ -101,7 +101,7 @@ impl Counterexample {
         for line in self.findings.iter().flat_map(|finding| finding.lines()) {
             let _ = writeln!(text, "#   {line}");
         }
-        text += BEGINNING;
+        text += &BEGINNING.replace("PLACE", &self.place());
         let _ = writeln!(text, "options='{}'", mount_options.unwrap_or_default());
         let _ = writeln!(text, "is_overlay={}", if mount_options.is_some() { "yes" } else { "no" });
         // Docker's overlay2 gives each layer a root of its own.
@@ -133,6 +133,19 @@ impl Counterexample {
     }
 }
 
+impl Counterexample {
+    /// The line that mounts what the layers lay on; memory, where nobody else can have it.
+    fn place(&self) -> String {
+        match LOOP_TYPES.iter().find(|kind| **kind == self.backing) {
+            Some(kind) => format!(
+                "truncate -s 512M \"$place.img\"; mkfs.{kind} -q \"$place.img\"; mount -o loop \"$place.img\" \"$place\"; \
+                 rm \"$place.img\"; chmod 755 \"$place\""
+            ),
+            None => "mount -t tmpfs -o mode=755 none \"$place\"".to_owned(),
+        }
+    }
+}
+
 fn is_end_of_mount(operation: &Operation) -> bool {
     matches!(operation, Operation::Remount | Operation::Commit)
 }
@@ -141,7 +154,7 @@ const BEGINNING: &str = r#"# Needs root, python3 and util-linux; everything it m
 set -eu
 [ "${1:-}" = inside ] || exec unshare --mount -- "$0" inside
 place=$(mktemp -d)
-mount -t tmpfs -o mode=755 none "$place"
+PLACE
 trap 'cd /; umount -R "$place"; rmdir "$place"' EXIT
 layer=0
 mkdir "$place/none" "$place/foreign" "$place/0" "$place/work" "$place/merged"

@@ -7,6 +7,7 @@
 use std::process::Command;
 
 use layerlab_model::operation::{Operation, Step};
+use layerlab_properties::backing::LOOP_TYPES;
 use layerlab_properties::case::{Case, prepare_thread};
 use layerlab_properties::counterexample::Counterexample;
 use layerlab_properties::enter::own_mounts;
@@ -25,11 +26,11 @@ const CASES: u64 = 12;
 const CASES_OF_OPTIONS: u64 = 2;
 const LENGTH: usize = 60;
 
-fn script_of(subject: &dyn Subject, steps: Vec<Step>) -> String {
+fn script_of(subject: &dyn Subject, backing: &str, steps: Vec<Step>) -> String {
     let kept = Counterexample {
         law: Some("none".into()),
         subject: subject.name(),
-        backing: "tmpfs".into(),
+        backing: backing.into(),
         rootless: false,
         kernel: String::new(),
         seed: 0,
@@ -79,7 +80,7 @@ fn comes_out_the_same(name: impl Into<String>, cases: u64) {
         }
         (0..cases)
             .map(|seed| done(&**subject, &host, seed))
-            .map(|(steps, done)| (script_of(&**subject, steps), done))
+            .map(|(steps, done)| (script_of(&**subject, "tmpfs", steps), done))
             .collect::<Vec<_>>()
     };
     for (script, outcomes) in std::thread::spawn(search).join().unwrap() {
@@ -115,5 +116,26 @@ fn steps_come_out_the_same_with_other_mount_options() {
     let is_bare = |name: &str| name.starts_with("overlay-");
     for subject in all.iter().filter(|subject| is_bare(&subject.name())) {
         comes_out_the_same(subject.name(), CASES_OF_OPTIONS);
+    }
+}
+
+/// The steps are those of a file system in memory; the script does them on another.
+#[test]
+fn a_script_makes_the_file_system_that_the_layers_lay_on() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("root", "the script of a counterexample mounts");
+    }
+    let all = subjects::all();
+    let subject = all.iter().find(|subject| subject.name() == "overlay").unwrap();
+    for kind in LOOP_TYPES {
+        let steps = r#"{"user":"root","do":"mkdir","path":"/a","mode":493}"#;
+        let script = script_of(&**subject, kind, vec![serde_json::from_str(steps).unwrap()]);
+        let output = Command::new("sh").args(["-c", &script, "sh", "inside"]).output().unwrap();
+        let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if said.contains("loop device") || said.contains("not found") {
+            skip(kind, &said);
+            continue;
+        }
+        assert!(output.status.success() && text.contains("ok     mkdir"), "{text}{said}");
     }
 }

@@ -76,7 +76,7 @@ impl Subject for EngineDriver {
     }
 
     fn mount_options(&self) -> Option<String> {
-        (self.name == "overlay2").then(|| "index=off,metacopy=off,redirect_dir=off".to_owned())
+        matches!(self.name, "overlay2" | "overlay").then(|| "index=off,metacopy=off,redirect_dir=off".to_owned())
     }
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
