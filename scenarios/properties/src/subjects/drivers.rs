@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Driver, KNOWN, View};
+use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Driver, KNOWN, View, fuse_overlayfs};
 use layerlab_engine::layer::{Contents, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack};
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
@@ -153,7 +153,10 @@ impl Stack for Layers {
         let parent = self.ids.last().map(String::as_str);
         self.driver.create(&id, parent).map_err(SubjectError::of("create a layer in", &self.place))?;
         let graph = self.driver.graph(&id).map_err(SubjectError::of("look for the upper directory in", &self.place))?;
-        let upper = graph.data.iter().find(|(key, _)| key == "UpperDir").map(|(_, path)| PathBuf::from(path));
+        // What a program notes in the upper directory is its own affair.
+        let is_overlayfs = self.driver.name() != fuse_overlayfs::NAME;
+        let upper =
+            graph.data.iter().find(|(key, _)| is_overlayfs && key == "UpperDir").map(|(_, path)| PathBuf::from(path));
         self.upper = upper.map(|path| self.directory(&path)).transpose()?;
         self.ids.push(id);
         Ok(())
