@@ -39,6 +39,9 @@ pub enum RepairError {
     InUse(String),
     #[error("{0}")]
     Recover(String),
+    /// What came of another finding about the same layer.
+    #[error("{0}")]
+    Same(String),
     #[error("it has changed since it was found; check again")]
     Changed,
 }
@@ -236,10 +239,13 @@ fn fetch(place: &Place, means: &Means<'_>, wanted: &[&Finding]) -> Result<Vec<Ou
         }
     }
     for finding in wanted {
-        // Of several findings about one layer the first is told how it went, the others went with it.
-        if let Some(chain) = layer_of(finding) {
-            let outcome = layers.remove(chain).unwrap_or(Ok(()));
-            outcomes.push(((*finding).clone(), outcome));
+        // Several findings can be about one layer: they went the same way.
+        if let Some(outcome) = layer_of(finding).and_then(|chain| layers.get_mut(chain)) {
+            let same = match outcome {
+                Ok(()) => Ok(()),
+                Err(error) => Err(RepairError::Same(error.to_string())),
+            };
+            outcomes.push(((*finding).clone(), std::mem::replace(outcome, same)));
         }
     }
     Ok(outcomes)

@@ -1,6 +1,6 @@
 //! `layerlab check` finds each fault that is planted in a store, and none in a sound one, with every driver.
 //!
-//! Checklist: CR-05
+//! Checklist: CR-05~
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 

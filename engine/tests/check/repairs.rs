@@ -1,6 +1,6 @@
 //! A repair mends what can be mended and touches nothing else; when it is done, a check finds nothing that it could have mended.
 //!
-//! Checklist: CR-04, CR-05
+//! Checklist: CR-04~, CR-05~
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -117,6 +117,9 @@ pub fn said(steps: &[Step], has_layers: bool) -> Result<Said, String> {
             Operation::Remount => lines.push(Line::Remount),
             Operation::Commit => {
                 what_a_tar_loses(&machines.tree()?).map_or(Ok(()), Err)?;
+                if !has_layers && has_old_links(machines.union(), &below) {
+                    return Err("a comparison of two trees does not see which names are one file".to_owned());
+                }
                 below = machines.tree()?;
                 lines.push(Line::Commit);
             }
@@ -292,6 +295,15 @@ fn has_nodes(union: &Union) -> bool {
 }
 
 /// What of a tree does not come back from a layer tar.
+/// Whether a file that has several names had one of them in the tree `below`.
+fn has_old_links(union: &Union, below: &Flat) -> bool {
+    let is_old = |(names, seen): (Vec<Text>, Seen)| {
+        let inode = union.inode(seen.top());
+        !inode.is_directory() && inode.links > 1 && below.contains_key(&names)
+    };
+    union.walk().into_iter().any(is_old)
+}
+
 fn what_a_tar_loses(tree: &Flat) -> Option<String> {
     let is_whiteout = |name: &Text| name.as_bytes().starts_with(b".wh.");
     if tree.keys().flatten().any(is_whiteout) {
