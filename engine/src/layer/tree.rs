@@ -67,12 +67,31 @@ enum Marks {
     Dropped,
 }
 
+/// Calls itself for each directory, however deep they lie, and so leaves all that takes room on the stack to others.
 fn lay_directory_over(
     content: BorrowedFd<'_>,
     tree: BorrowedFd<'_>,
     path: &Path,
     marks: OverlayXattr,
     copy: &mut Copy,
+) -> Result<(), TreeError> {
+    empty_if_opaque(content, tree, path, marks)?;
+    for name in root::sorted_names(content).map_err(error("list", path))? {
+        let path = path.join(&name);
+        let Some(stat) = lay_entry_over(content, tree, &name, &path, copy)? else { continue };
+        let open = |parent| root::open_real_directory(parent, &name).map_err(error("open", &path));
+        lay_directory_over(open(content)?.as_fd(), open(tree)?.as_fd(), &path, marks, copy)?;
+        finish_directory(&stat, content, tree, &name, &path)?;
+    }
+    Ok(())
+}
+
+#[inline(never)]
+fn empty_if_opaque(
+    content: BorrowedFd<'_>,
+    tree: BorrowedFd<'_>,
+    path: &Path,
+    marks: OverlayXattr,
 ) -> Result<(), TreeError> {
     let mark = marks.opaque().map(|mark| root::xattr(content, OsStr::new("."), mark));
     let opaque = mark.transpose().map_err(error("read the marks of", path))?.flatten();
@@ -81,35 +100,50 @@ fn lay_directory_over(
             root::remove(tree, &name, &mut |_| {}).map_err(error("remove", &path.join(&name)))?;
         }
     }
-    for name in root::sorted_names(content).map_err(error("list", path))? {
-        let path = path.join(&name);
-        let Some(stat) = root::stat(content, &name).map_err(error("look at", &path))? else { continue };
-        let below = root::stat(tree, &name).map_err(error("look at", &path))?;
-        let is_directory = root::file_type(&stat) == FileType::Directory;
-        let stays = is_directory && below.is_some_and(|below| root::file_type(&below) == FileType::Directory);
-        if !stays {
-            root::remove(tree, &name, &mut |_| {}).map_err(error("replace", &path))?;
-        }
-        if whiteout::is_device(&stat) {
-            continue;
-        }
-        if !is_directory {
-            match fs::renameat(content, &name, tree, &name) {
-                // Between subvolumes of one file system nothing is moved.
-                Err(Errno::XDEV) => copy.entry(&stat, content, tree, &name, &path)?,
-                moved => moved.map_err(error("move", &path))?,
-            }
-            continue;
-        }
-        if !stays {
-            fs::mkdirat(tree, &name, Mode::RWXU).map_err(error("make the directory", &path))?;
-        }
-        let open = |parent| root::open_real_directory(parent, &name).map_err(error("open", &path));
-        lay_directory_over(open(content)?.as_fd(), open(tree)?.as_fd(), &path, marks, copy)?;
-        drop_attributes(content, tree, &name, &path)?;
-        give_attributes(&stat, content, tree, &name, &path, Marks::Dropped)?;
-    }
     Ok(())
+}
+
+/// Puts what `name` is in `content` in its place in `tree`; of a directory, whose content is still to be laid over, what it
+/// was before that.
+#[inline(never)]
+fn lay_entry_over(
+    content: BorrowedFd<'_>,
+    tree: BorrowedFd<'_>,
+    name: &OsStr,
+    path: &Path,
+    copy: &mut Copy,
+) -> Result<Option<Stat>, TreeError> {
+    let Some(stat) = root::stat(content, name).map_err(error("look at", path))? else { return Ok(None) };
+    let below = root::stat(tree, name).map_err(error("look at", path))?;
+    let is_directory = root::file_type(&stat) == FileType::Directory;
+    let stays = is_directory && below.is_some_and(|below| root::file_type(&below) == FileType::Directory);
+    if !stays {
+        root::remove(tree, name, &mut |_| {}).map_err(error("replace", path))?;
+    }
+    match is_directory {
+        true if stays => {}
+        true => fs::mkdirat(tree, name, Mode::RWXU).map_err(error("make the directory", path))?,
+        false if whiteout::is_device(&stat) => {}
+        // Between subvolumes of one file system nothing is moved.
+        false => match fs::renameat(content, name, tree, name) {
+            Err(Errno::XDEV) => copy.entry(&stat, content, tree, name, path)?,
+            moved => moved.map_err(error("move", path))?,
+        },
+    }
+    Ok(is_directory.then_some(stat))
+}
+
+/// Gives a directory what the one that was laid over it has, and takes away what that has not.
+#[inline(never)]
+fn finish_directory(
+    stat: &Stat,
+    content: BorrowedFd<'_>,
+    tree: BorrowedFd<'_>,
+    name: &OsStr,
+    path: &Path,
+) -> Result<(), TreeError> {
+    drop_attributes(content, tree, name, path)?;
+    give_attributes(stat, content, tree, name, path, Marks::Dropped)
 }
 
 /// Takes away from a directory that stays what the one that is laid over it has not.
