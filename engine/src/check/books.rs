@@ -87,6 +87,24 @@ impl Text {
             Err(error) => Text::Unreadable(reason(&error)),
         }
     }
+
+    /// What it says, if that can be read.
+    fn said(path: &Path) -> Option<String> {
+        match Text::read(path) {
+            Text::Is(text) => Some(text),
+            Text::Missing | Text::Unreadable(_) => None,
+        }
+    }
+
+    /// What is wrong with a file whose text must be `sound`, in words that go on after its name.
+    pub(super) fn fault(path: &Path, sound: impl Fn(&str) -> bool) -> Option<String> {
+        match Text::read(path) {
+            Text::Is(text) if sound(&text) => None,
+            Text::Is(text) => Some(format!("says {text:?}")),
+            Text::Missing => Some("is missing".to_owned()),
+            Text::Unreadable(why) => Some(format!("cannot be read: {why}")),
+        }
+    }
 }
 
 impl Books {
@@ -107,10 +125,7 @@ impl Books {
         }
         for chain_id in digests_in(&place.chains())? {
             let directory = place.chains().join(chain_id.hex());
-            let text = |name: &str| match Text::read(&directory.join(name)) {
-                Text::Is(text) => Some(text),
-                Text::Missing | Text::Unreadable(_) => None,
-            };
+            let text = |name: &str| Text::said(&directory.join(name));
             let record = LayerRecord {
                 cache_id: text("cache-id").filter(|id| is_cache_id(id)),
                 diff_id: text("diff").and_then(|text| text.parse().ok()),
@@ -122,10 +137,7 @@ impl Books {
         books.part_doubled(place);
         for id in listed(&place.mounts())? {
             let directory = place.mounts().join(&id);
-            let text = |name: &str| match Text::read(&directory.join(name)) {
-                Text::Is(text) => Some(text),
-                Text::Missing | Text::Unreadable(_) => None,
-            };
+            let text = |name: &str| Text::said(&directory.join(name));
             let record = MountRecord {
                 mount_id: text("mount-id").filter(|id| is_cache_id(id)),
                 init_id: text("init-id").filter(|id| is_cache_id(id)),
@@ -321,6 +333,11 @@ impl Books {
     pub(super) fn is_watched(place: &Place, container: &str) -> bool {
         Presence::of(&monitor_file(place, container)).is_some()
     }
+}
+
+/// A directory's or a container's name as people read it.
+pub(super) fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
 }
 
 fn monitor_file(place: &Place, container: &str) -> PathBuf {

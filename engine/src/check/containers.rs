@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::books::{Books, ContainerRecord, Text, is_cache_id};
+use super::books::{Books, ContainerRecord, Text, is_cache_id, short};
 use super::directories::referred_to;
 use super::finding::{Fault, Findings, Remedy};
 use super::place::{Layout, Place};
@@ -28,10 +28,6 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
             _ => check_lost(place, books, id, findings),
         }
     }
-}
-
-fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
 }
 
 fn shown(books: &Books, id: &str) -> String {
@@ -80,12 +76,7 @@ fn own_layer(place: &Place, books: &Books, id: &str) -> Option<String> {
 fn check_mount(place: &Place, books: &Books, id: &str, findings: &mut Findings) {
     let directory = place.mounts().join(id);
     let mount = &books.mounts[id];
-    let fault_of = |name: &str, sound: &dyn Fn(&str) -> bool| match Text::read(&directory.join(name)) {
-        Text::Is(text) if sound(&text) => None,
-        Text::Is(text) => Some(format!("says {text:?}")),
-        Text::Missing => Some("is missing".to_owned()),
-        Text::Unreadable(why) => Some(format!("cannot be read: {why}")),
-    };
+    let fault_of = |name: &str, sound: &dyn Fn(&str) -> bool| Text::fault(&directory.join(name), sound);
     let mut add = |name: &str, wrong: String, content: Option<String>, advice: &str| {
         let remedy = match content {
             Some(text) => Remedy::Write { content: text.into_bytes(), mode: 0o644 },

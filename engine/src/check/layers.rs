@@ -32,19 +32,9 @@ pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut 
     }
 }
 
-/// Says what is wrong with a file whose text must be `sound`.
-fn fault_of(path: &Path, sound: impl Fn(&str) -> bool) -> Option<String> {
-    match Text::read(path) {
-        Text::Is(text) if sound(&text) => None,
-        Text::Is(text) => Some(format!("says {text:?}")),
-        Text::Missing => Some("is missing".to_owned()),
-        Text::Unreadable(why) => Some(format!("cannot be read: {why}")),
-    }
-}
-
 fn check_cache_id(place: &Place, books: &Books, chain: &Digest, directory: &Path, findings: &mut Findings) {
     let path = directory.join("cache-id");
-    let wrong = match fault_of(&path, is_cache_id) {
+    let wrong = match Text::fault(&path, is_cache_id) {
         None if books.doubled.contains(chain) => "is that of another layer".to_owned(),
         None => return,
         Some(wrong) => wrong,
@@ -61,7 +51,7 @@ fn check_diff(books: &Books, chain: &Digest, directory: &Path, findings: &mut Fi
     let path = directory.join("diff");
     let known = books.known.get(chain).map(|known| &known.diff_id);
     let is_sound = |text: &str| text.parse::<Digest>().is_ok_and(|found| known.is_none_or(|known| *known == found));
-    if let Some(wrong) = fault_of(&path, is_sound) {
+    if let Some(wrong) = Text::fault(&path, is_sound) {
         let what = format!("diff of the layer {} {wrong}, and not which tar it is", chain.short());
         let fault = if books.layers[chain].diff_id.is_some() { Fault::ChainId } else { Fault::LayerRecord };
         findings.layer(chain, fault, &path, what, written(known));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::books::{Books, Text};
+use super::books::{Books, Text, short};
 use super::directories::referred_to;
 use super::finding::{Fault, Findings, Remedy};
 use super::place::{Place, names_in};
@@ -196,8 +196,4 @@ fn link_to(place: &Place, target: &Path) -> Option<String> {
 
 fn is_link(name: &str) -> bool {
     name.len() == LINK_LENGTH && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-}
-
-fn short(id: &str) -> &str {
-    id.get(..12).unwrap_or(id)
 }

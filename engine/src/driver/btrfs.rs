@@ -13,9 +13,9 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::files::{self, exists_is_fine, failed, gone_is_fine, make_directory};
-use super::{Driver, DriverError, GraphData, View, merged, whole};
-use crate::layer::{Change, OverlayXattr, Packed, changes, lay_over};
+use super::DriverError;
+use super::files::{exists_is_fine, failed, make_directory};
+use super::whole::Trees;
 use crate::sys::btrfs;
 
 /// Docker's name of this driver.
@@ -36,91 +36,28 @@ impl Btrfs {
         }
         Ok(Btrfs { home })
     }
-
-    fn layer(&self, id: &str) -> PathBuf {
-        self.home.join(id)
-    }
 }
 
-impl Driver for Btrfs {
-    fn name(&self) -> &'static str {
-        NAME
+impl Trees for Btrfs {
+    const NAME: &'static str = NAME;
+
+    fn home(&self) -> &Path {
+        &self.home
     }
 
-    fn info(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+    fn make(&self, layer: &Path, parent: Option<&Path>) -> Result<(), DriverError> {
+        if let Some(parent) = parent {
+            return btrfs::snapshot(parent, layer).map_err(failed("create snapshot", layer));
+        }
+        btrfs::create(layer).map_err(failed("create subvolume", layer))?;
+        fs::set_permissions(layer, fs::Permissions::from_mode(0o755)).map_err(failed("chmod", layer))
     }
 
-    fn create(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
-        let layer = self.layer(id);
-        let Some(parent) = parent else {
-            btrfs::create(&layer).map_err(failed("create subvolume", &layer))?;
-            return fs::set_permissions(&layer, fs::Permissions::from_mode(0o755)).map_err(failed("chmod", &layer));
-        };
-        btrfs::snapshot(&self.layer(parent), &layer).map_err(failed("create snapshot", &layer))
-    }
-
-    fn adopt(&self, id: &str, parent: Option<&str>, content: &Path) -> Result<(), DriverError> {
-        self.create(id, parent)?;
-        Ok(lay_over(content, &self.layer(id), self.marks())?)
-    }
-
-    fn marks(&self) -> OverlayXattr {
-        merged::marks()
-    }
-
-    fn attach(&self, id: &str) -> Result<PathBuf, DriverError> {
-        Ok(self.layer(id))
-    }
-
-    fn attached_at(&self, id: &str) -> PathBuf {
-        self.layer(id)
-    }
-
-    fn detach(&self, _id: &str) -> Result<(), DriverError> {
-        Ok(())
-    }
-
-    fn view(&self, id: &str) -> Result<View, DriverError> {
-        Ok(View::of(self.layer(id)))
-    }
-
-    fn edit(&self, id: &str) -> Result<View, DriverError> {
-        self.view(id)
-    }
-
-    fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
-        Ok(changes(&self.layer(parent), &self.layer(id))?)
-    }
-
-    fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
-        whole::pack(&self.home, id, parent, out)
-    }
-
-    fn own_files(&self, id: &str) -> PathBuf {
-        self.layer(id)
-    }
-
-    fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {
-        whole::own_size_bytes(&self.home, id)
-    }
-
-    fn remove(&self, id: &str) -> Result<(), DriverError> {
-        let layer = self.layer(id);
-        match btrfs::remove(&layer) {
+    fn remove_tree(&self, layer: &Path) -> io::Result<()> {
+        match btrfs::remove(layer) {
             // Who may not remove a subvolume may empty it; so goes one that holds others, which somebody made in a container.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => fs::remove_dir_all(&layer),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => fs::remove_dir_all(layer),
             removed => removed,
         }
-        .or_else(gone_is_fine)
-        .map_err(failed("remove", &layer))
-    }
-
-    fn all(&self) -> Result<Vec<String>, DriverError> {
-        files::names_in(&self.home)
-    }
-
-    fn graph(&self, _id: &str) -> Result<GraphData, DriverError> {
-        Ok(GraphData { name: NAME.to_owned(), data: Vec::new() })
     }
 }

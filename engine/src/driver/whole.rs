@@ -1,30 +1,116 @@
-//! What the drivers share for which only a comparison of whole trees tells what is a layer's own: `vfs`, `btrfs`, `overlay` and
-//! `fuse-overlayfs`.
+//! What the drivers share for which only a comparison of whole trees tells what is a layer's own: `overlay` and `fuse-overlayfs`; and
+//! all but the making of `vfs` and `btrfs`, whose layers are whole trees side by side.
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::files::{self, failed};
-use super::{DriverError, merged};
-use crate::layer::{ChangeKind, Packed, changes, pack_changes};
+use super::files::{self, failed, gone_is_fine};
+use super::{Driver, DriverError, GraphData, View, merged};
+use crate::layer::{Change, ChangeKind, OverlayXattr, Packed, changes, lay_over, pack_changes};
 
 /// What the layer below a container's own is called, behind its name.
 const INIT: &str = "-init";
 
+/// A driver whose every layer, an image's or a container's, is a whole tree in `home` under its name: nothing is mounted.
+pub(super) trait Trees: Send + Sync {
+    /// Docker's name of the driver.
+    const NAME: &'static str;
+
+    /// The directory of the layers.
+    fn home(&self) -> &Path;
+
+    /// Makes the tree `layer`: empty, or what `parent` is.
+    fn make(&self, layer: &Path, parent: Option<&Path>) -> Result<(), DriverError>;
+
+    /// Removes the tree `layer`.
+    fn remove_tree(&self, layer: &Path) -> io::Result<()> {
+        fs::remove_dir_all(layer)
+    }
+}
+
+impl<T: Trees> Driver for T {
+    fn name(&self) -> &'static str {
+        T::NAME
+    }
+
+    fn info(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    fn create(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
+        let parent = parent.map(|parent| self.home().join(parent));
+        self.make(&self.home().join(id), parent.as_deref())
+    }
+
+    fn adopt(&self, id: &str, parent: Option<&str>, content: &Path) -> Result<(), DriverError> {
+        self.create(id, parent)?;
+        Ok(lay_over(content, &self.home().join(id), self.marks())?)
+    }
+
+    fn marks(&self) -> OverlayXattr {
+        merged::marks()
+    }
+
+    fn attach(&self, id: &str) -> Result<PathBuf, DriverError> {
+        Ok(self.attached_at(id))
+    }
+
+    fn attached_at(&self, id: &str) -> PathBuf {
+        self.home().join(id)
+    }
+
+    fn detach(&self, _id: &str) -> Result<(), DriverError> {
+        Ok(())
+    }
+
+    fn view(&self, id: &str) -> Result<View, DriverError> {
+        Ok(View::of(self.home().join(id)))
+    }
+
+    fn edit(&self, id: &str) -> Result<View, DriverError> {
+        self.view(id)
+    }
+
+    fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
+        Ok(changes(&self.home().join(parent), &self.home().join(id))?)
+    }
+
+    fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
+        let below = parent.map(|parent| self.home().join(parent));
+        pack_difference(below.as_deref(), &self.home().join(id), self.home(), out)
+    }
+
+    fn own_files(&self, id: &str) -> PathBuf {
+        self.home().join(id)
+    }
+
+    /// Of a container's own layer only what differs from the one below it is its own.
+    fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {
+        let (layer, below) = (self.home().join(id), self.home().join(init_of(id)));
+        if !below.is_dir() {
+            return files::size_below(&layer).map_err(failed("measure", &layer));
+        }
+        difference_bytes(&below, &layer)
+    }
+
+    fn remove(&self, id: &str) -> Result<(), DriverError> {
+        let layer = self.home().join(id);
+        self.remove_tree(&layer).or_else(gone_is_fine).map_err(failed("remove", &layer))
+    }
+
+    fn all(&self) -> Result<Vec<String>, DriverError> {
+        files::names_in(self.home())
+    }
+
+    fn graph(&self, _id: &str) -> Result<GraphData, DriverError> {
+        Ok(GraphData { name: T::NAME.to_owned(), data: Vec::new() })
+    }
+}
+
 /// The name of the layer below a container's own, `id`.
 pub(super) fn init_of(id: &str) -> String {
     format!("{id}{INIT}")
-}
-
-/// Writes the layer tar of what the tree `id` in `home` has otherwise than `parent`.
-pub(super) fn pack(
-    home: &Path,
-    id: &str,
-    parent: Option<&str>,
-    out: &mut dyn io::Write,
-) -> Result<Packed, DriverError> {
-    pack_difference(parent.map(|parent| home.join(parent)).as_deref(), &home.join(id), home, out)
 }
 
 /// Writes the layer tar of what `tree` has otherwise than the tree `below`, or than nothing; `scratch` is a place for a moment.
@@ -42,15 +128,6 @@ pub(super) fn pack_difference(
         }
     };
     merged::with_pack_options(|options| Ok(pack_changes(tree, &found, options, out)?))
-}
-
-/// Bytes of the regular files of the tree `id`; of a container's own layer only what differs from the one below it is its own.
-pub(super) fn own_size_bytes(home: &Path, id: &str) -> Result<u64, DriverError> {
-    let (layer, below) = (home.join(id), home.join(init_of(id)));
-    if !below.is_dir() {
-        return files::size_below(&layer).map_err(failed("measure", &layer));
-    }
-    difference_bytes(&below, &layer)
 }
 
 /// Bytes of the regular files that `tree` has otherwise than the tree `below`.

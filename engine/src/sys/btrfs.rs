@@ -12,8 +12,6 @@ use rustix::fs::{Mode, OFlags};
 
 /// `BTRFS_SUPER_MAGIC`, as statfs(2) tells it.
 const MAGIC: u64 = 0x9123_683e;
-/// The inode number of every subvolume's root (`BTRFS_FIRST_FREE_OBJECTID`).
-const ROOT_INODE: u64 = 256;
 /// `BTRFS_PATH_NAME_MAX`, without the zero at the end.
 const NAME_MAX_BYTES: usize = 4087;
 
@@ -31,11 +29,6 @@ nix::ioctl_write_ptr!(subvolume_destroy, 0x94, 15, Arguments);
 /// Whether `path` lies on btrfs.
 pub fn is_below(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|found| found.f_type.cast_unsigned() == MAGIC)
-}
-
-/// Whether `path` is a subvolume.
-pub fn is_subvolume(path: &Path) -> bool {
-    is_below(path) && rustix::fs::lstat(path).is_ok_and(|stat| stat.st_ino == ROOT_INODE)
 }
 
 /// Makes the empty subvolume `path`.

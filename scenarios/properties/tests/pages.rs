@@ -4,8 +4,6 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use layerlab_model::operation::{Operation, Step};
 use layerlab_model::process::Machine;
@@ -19,10 +17,12 @@ use layerlab_scenarios::page::Page;
 use layerlab_scenarios::pages;
 use layerlab_scenarios::skip::skip;
 
+mod lab;
+
+use lab::{SKIPPED, replay, text};
+
 /// Writes the pages of regressions anew, from what they hold, when it is set.
 const REWRITE: &str = "LAYERLAB_REWRITE";
-/// The exit status that means "this host cannot".
-const SKIPPED: i32 = 77;
 
 fn regressions() -> Vec<(Page, Vec<Told>)> {
     page::all_of(&pages::regressions()).unwrap()
@@ -118,27 +118,6 @@ fn of_seed(seed: u64, subject: &str) -> String {
         findings: Vec::new(),
     };
     made.page(&made.claim())
-}
-
-/// Replays pages on our engine, built as this test was.
-fn replay(pages: &[PathBuf]) -> Output {
-    let laws = Path::new(env!("CARGO_BIN_EXE_layerlab-laws"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "layerlab-engine", "--package", "layerlab-scenarios", "--bins"])
-        .arg("--target-dir")
-        .arg(laws.ancestors().nth(2).unwrap())
-        .current_dir(root)
-        .status();
-    assert!(built.unwrap().success(), "the lab does not build");
-    let mut lab = Command::new(laws.with_file_name("layerlab-lab"));
-    lab.env("LAYERLAB_ENGINE", laws.with_file_name("layerlab")).current_dir(root);
-    lab.args(["replay", "--quiet"]).args(pages).output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]

@@ -3,8 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use layerlab_properties::stores::Act;
 use layerlab_properties::stores::case::drawn;
@@ -12,8 +10,9 @@ use layerlab_properties::stores::counterexample::Counterexample;
 use layerlab_properties::stores::laws::Weights;
 use layerlab_scenarios::skip::skip;
 
-/// The exit status that means "this host cannot".
-const SKIPPED: i32 = 77;
+mod lab;
+
+use lab::{SKIPPED, replay, text};
 
 fn page(driver: &str, seed: u64, acts: Vec<Act>) -> String {
     let made = Counterexample {
@@ -47,27 +46,6 @@ fn every_word() -> Vec<Act> {
         Act::Reopen,
         Act::Remove { image: 0 },
     ]
-}
-
-/// Replays pages on our engine, built as this test was.
-fn replay(pages: &[PathBuf]) -> Output {
-    let laws = Path::new(env!("CARGO_BIN_EXE_layerlab-laws"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let built = Command::new(cargo)
-        .args(["build", "--quiet", "--package", "layerlab-engine", "--package", "layerlab-scenarios", "--bins"])
-        .arg("--target-dir")
-        .arg(laws.ancestors().nth(2).unwrap())
-        .current_dir(root)
-        .status();
-    assert!(built.unwrap().success(), "the lab does not build");
-    let mut lab = Command::new(laws.with_file_name("layerlab-lab"));
-    lab.env("LAYERLAB_ENGINE", laws.with_file_name("layerlab")).current_dir(root);
-    lab.args(["replay", "--quiet"]).args(pages).output().unwrap()
-}
-
-fn text(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 #[test]
