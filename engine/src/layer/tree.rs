@@ -226,27 +226,25 @@ fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &OsStr, path: &Path
     let source = fs::openat(from, name, flags, Mode::empty()).map_err(error("open", path))?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).map_err(error("make the file", path))?;
-    let copied = copy_content(&mut File::from(source), &mut File::from(target));
+    let copied = copy_data(&source.into(), &target.into());
     copied.map_err(|source| TreeError { operation: "copy", path: path.to_owned(), source })
 }
 
-/// Copies all but holes, which are left out in the copy too. The kernel shares what it copies where the file system can.
-fn copy_content(from: &mut File, to: &mut File) -> io::Result<()> {
-    let size_bytes = from.metadata()?.len();
-    to.set_len(size_bytes)?;
-    let mut at = 0;
-    while at < size_bytes {
-        let data = match fs::seek(&*from, fs::SeekFrom::Data(at)) {
-            Ok(data) => data,
-            Err(Errno::NXIO) => break,
-            // A file system that knows no holes.
-            Err(_) => at,
+/// Copies the content of `source` to the empty file `target` and leaves holes holes; what is between them is shared with the original
+/// where the file system can (copy_file_range(2)). Where both are read and written afterwards is not said.
+pub fn copy_data(mut source: &File, mut target: &File) -> io::Result<()> {
+    let length = source.metadata()?.len();
+    target.set_len(length)?;
+    let mut hole = 0;
+    while hole < length {
+        let data = match fs::seek(source, fs::SeekFrom::Data(hole)) {
+            Err(Errno::NXIO) => return Ok(()),
+            data => data?,
         };
-        let end = fs::seek(&*from, fs::SeekFrom::Hole(data)).unwrap_or(size_bytes).max(data + 1);
-        from.seek(SeekFrom::Start(data))?;
-        to.seek(SeekFrom::Start(data))?;
-        io::copy(&mut Read::by_ref(from).take(end - data), to)?;
-        at = end;
+        hole = fs::seek(source, fs::SeekFrom::Hole(data))?;
+        source.seek(SeekFrom::Start(data))?;
+        target.seek(SeekFrom::Start(data))?;
+        io::copy(&mut source.take(hole - data), &mut target)?;
     }
     Ok(())
 }
