@@ -212,6 +212,7 @@ impl Act {
             Act::CopyIn { container, path, content } => {
                 fs::write(table.place.join("copied"), content).map_err(Fault::io("copied"))?;
                 table.succeeds(&["cp", "copied", &format!("{container}:{path}")])?;
+                has_place_for_volume(table, container);
                 let write = Change::Write { path: path.clone(), content: content.clone(), mode: 0o644, owner: 0 };
                 table.container(container).files.apply(&[write]);
                 Ok(())
@@ -252,8 +253,9 @@ fn started(table: &mut Table, name: &str, state: State) {
     container.files.apply(&container.script);
     container.log += &container.says;
     container.state = state;
-    if let Some(VolumeFile { volume, file, content }) = container.volume.clone() {
-        container.files.directory("/data");
+    let volume = container.volume.clone();
+    has_place_for_volume(table, name);
+    if let Some(VolumeFile { volume, file, content }) = volume {
         table.model.volumes.entry(volume).or_default().insert(file, content);
     }
 }
@@ -382,8 +384,17 @@ fn removed(table: &mut Table, words: &[&str], removal: Removal) -> Result<(), Fa
     }
 }
 
+/// Volumes are mounted for a `cp`, and their places made, as when the container starts.
+fn has_place_for_volume(table: &mut Table, name: &str) {
+    let container = table.container(name);
+    if container.volume.is_some() {
+        container.files.directory("/data");
+    }
+}
+
 fn copy_out(table: &mut Table, container: &str, path: &str) -> Result<(), Fault> {
     let said = table.asks(&["cp", &format!("{container}:{path}"), "-"])?;
+    has_place_for_volume(table, container);
     let broken = Fault::io("the tar of cp");
     let mut copied = String::new();
     let mut archive = tar::Archive::new(said.output.as_slice());

@@ -1,8 +1,7 @@
 //! What whoever has the turn says of everything: images with configuration, history and saved bytes, containers with
 //! their files, differences and logs, volumes.
 //!
-//! Each thing that is said stands under its own heading, so that two sights are compared heading by heading. What the two
-//! engines tell differently for a good reason is left out, with the reason: [`LEFT_OUT`].
+//! Each thing that is said stands under its own heading, so that two sights are compared heading by heading.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,9 +12,6 @@ use sha2::{Digest, Sha256};
 use super::files::Files;
 use super::model::{Model, State};
 use super::table::{Fault, Table};
-
-/// What `inspect` says that need not agree, and why.
-const LEFT_OUT: [(&str, &str); 0] = [];
 
 /// What was seen, by heading.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,7 +64,10 @@ impl Seen {
         let differs = |(heading, text): (&String, &String)| match observed.0.get(heading) {
             None => Some(Fault::new(heading, text, "no such thing")),
             Some(other) if other == text => None,
-            Some(other) => Some(Fault::new(heading, lines_without(text, other), lines_without(other, text))),
+            Some(other) => match (lines_without(text, other), lines_without(other, text)) {
+                (expected, observed) if expected == observed => Some(Fault::new(heading, text, other)),
+                (expected, observed) => Some(Fault::new(heading, expected, observed)),
+            },
         };
         self.0.iter().filter_map(differs).collect()
     }
@@ -86,12 +85,10 @@ impl Seen {
 
     /// Each value of a JSON text under a heading of its own.
     fn add_json(&mut self, heading: &str, value: &Value) {
-        let left_out = |field: &str| LEFT_OUT.iter().any(|(path, _)| field.starts_with(path));
         let mut rest = vec![(String::new(), value)];
         while let Some((path, value)) = rest.pop() {
             let dot = if path.is_empty() { "" } else { "." };
             match value {
-                _ if left_out(&path) => {}
                 Value::Object(fields) if !fields.is_empty() => {
                     rest.extend(fields.iter().map(|(name, value)| (format!("{path}{dot}{name}"), value)));
                 }
@@ -150,7 +147,11 @@ impl Seen {
             "{{.ID}} {{.Names}} {{.Image}} {{.Command}} {{.CreatedAt}} {{.State}} {{.Size}} {{.Mounts}} {{.Networks}}";
         let listed = lines(table, &["ps", "--all", "--size", "--format", format])?;
         self.add("docker ps --all --size", listed.join("\n"));
-        for value in inspected(table, "container", &names)? {
+        for mut value in inspected(table, "container", &names)? {
+            if value["State"]["Status"] == "created" {
+                // dockerd tells it of a container that was never started as soon as somebody asked for its logs.
+                value["LogPath"].take();
+            }
             let name = value["Name"].as_str().unwrap_or_default().trim_start_matches('/').to_owned();
             self.add_json(&format!("container {name}"), &value);
         }
@@ -217,10 +218,10 @@ impl Seen {
     }
 }
 
-/// The lines that the other text has not; all if those are none.
+/// The lines that the other text has not.
 fn lines_without(text: &str, other: &str) -> String {
-    let only: Vec<&str> = text.lines().filter(|line| !other.lines().any(|of| of == *line)).collect();
-    if only.is_empty() { text.to_owned() } else { only.join("\n") }
+    let only = text.lines().filter(|line| !other.lines().any(|of| of == *line));
+    only.collect::<Vec<_>>().join("\n")
 }
 
 fn quoted(text: &str) -> String {
