@@ -111,6 +111,9 @@ impl Seen {
         for value in inspected(table, "image", &ids)? {
             let id = value["Id"].as_str().unwrap_or_default().to_owned();
             self.add_json(&format!("image {id}"), &value);
+            if value["RepoTags"].as_array().is_none_or(Vec::is_empty) {
+                continue;
+            }
             let format = "{{.ID}} {{.CreatedAt}} {{.Size}} {{.CreatedBy}} {{.Comment}}";
             let history = said(table, &["history", "--no-trunc", "--human=false", "--format", format, &id])?;
             self.add(&format!("image {id}: history"), history);
@@ -121,6 +124,10 @@ impl Seen {
     /// Name, kind, time, target and content of each file of an archive; a link has the time of day with dockerd.
     fn saved(&mut self, table: &Table, name: &str) -> Result<(), Fault> {
         let said = table.looks(&["save", name])?;
+        if said.code != 0 {
+            self.add(&format!("archive of {name}"), said.errors);
+            return Ok(());
+        }
         let mut members = Vec::new();
         let broken = Fault::io(format!("the archive of docker save {name}"));
         let mut archive = tar::Archive::new(said.output.as_slice());
@@ -132,9 +139,6 @@ impl Seen {
             let path = entry.path().map_err(&broken)?.into_owned();
             let digest = digest_of(&mut entry).map_err(&broken)?;
             members.push(format!("{} {kind:?} {time} {} {digest}", path.display(), target.display()));
-        }
-        if said.code != 0 {
-            members.push(said.errors);
         }
         self.add(&format!("archive of {name}"), members.join("\n"));
         Ok(())
@@ -172,6 +176,10 @@ impl Seen {
     /// The digest of the whole export, and of what the campaign changes the contents.
     fn exported(&mut self, table: &Table, name: &str) -> Result<(), Fault> {
         let said = table.looks(&["export", name])?;
+        if said.code != 0 {
+            self.add(&format!("container {name}: export"), said.errors);
+            return Ok(());
+        }
         let broken = Fault::io(format!("the archive of docker export {name}"));
         self.add(&format!("container {name}: export"), hex::encode(Sha256::digest(&said.output)));
         let mut contents: BTreeMap<String, String> = BTreeMap::new();

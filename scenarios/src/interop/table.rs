@@ -8,6 +8,9 @@ use super::files::Files;
 use super::model::{Container, ImageId, Model};
 use super::player::{Said, Who, ask};
 
+/// How many lines of a text are shown.
+const LINES: usize = 8;
+
 /// Something that is not as it must be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -32,8 +35,12 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "  {}", self.what)?;
         for (word, text) in [("expected", &self.expected), ("observed", &self.observed)] {
-            for (number, line) in text.lines().chain(text.is_empty().then_some("nothing")).enumerate() {
+            let lines = text.lines().chain(text.is_empty().then_some("nothing"));
+            for (number, line) in lines.take(LINES).enumerate() {
                 writeln!(f, "    {:<9} {line}", if number == 0 { word } else { "" })?;
+            }
+            if let more @ 1.. = text.lines().count().saturating_sub(LINES) {
+                writeln!(f, "    {:<9} … and {more} lines more", "")?;
             }
         }
         Ok(())

@@ -1,5 +1,7 @@
-//! `layerlab-lab interop`: campaigns of turns between our engine and a dockerd, one after the other.
+//! `layerlab-lab interop`: campaigns of turns between our engine and a dockerd, all drivers at once.
 
+use std::io;
+use std::process::{Child, Command};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use super::spoil::{self, Spoil};
@@ -47,6 +49,8 @@ pub struct Interop {
 pub enum InteropError {
     #[error(transparent)]
     Prepare(#[from] PrepareError),
+    #[error("cannot run another campaign beside this one: {0}")]
+    Process(#[source] io::Error),
     #[error("no lab for the driver {driver}: {source}")]
     Enter { driver: &'static str, source: EnterError },
 }
@@ -56,15 +60,43 @@ impl Interop {
     pub fn run(&self) -> Result<u8, InteropError> {
         let prepared = prepare()?;
         let first = self.seed.unwrap_or_else(some_seed);
-        let mut statuses = Vec::new();
-        for driver in &self.drivers {
-            for seed in first..first + self.seeds {
-                let campaign = Campaign { seed, driver, turns: self.turns, acts: self.acts };
-                statuses.push(self.campaign(campaign, &prepared)?);
+        let statuses: Vec<u8> = match self.drivers[..] {
+            [driver] => {
+                let campaign = |seed| Campaign { seed, driver, turns: self.turns, acts: self.acts };
+                let seeds = first..first + self.seeds;
+                seeds.map(|seed| self.campaign(campaign(seed), &prepared)).collect::<Result<_, _>>()?
             }
-        }
+            _ => self.at_once(first)?,
+        };
         let ran = statuses.iter().copied().filter(|status| *status != SKIPPED);
         Ok(ran.max().unwrap_or(SKIPPED))
+    }
+
+    /// Each driver in a process of its own, as a lab is entered by one that has a single thread.
+    fn at_once(&self, first: u64) -> Result<Vec<u8>, InteropError> {
+        let program = std::env::current_exe().map_err(InteropError::Process)?;
+        let begin = |driver: &&str| {
+            let mut alone = Command::new(&program);
+            alone.args([
+                "interop",
+                "--driver",
+                driver,
+                "--seed",
+                &first.to_string(),
+                "--seeds",
+                &self.seeds.to_string(),
+            ]);
+            alone.args(["--turns", &self.turns.to_string(), "--acts", &self.acts.to_string()]);
+            alone.args(self.plant.iter().flat_map(|spoil| ["--plant", spoil.name]));
+            alone.args(self.require.iter().flat_map(|word| ["--require", word]));
+            alone.spawn().map_err(InteropError::Process)
+        };
+        let begun: Vec<Child> = self.drivers.iter().map(begin).collect::<Result<_, _>>()?;
+        let end = |mut process: Child| {
+            let status = process.wait().map_err(InteropError::Process)?;
+            Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(FAILED))
+        };
+        begun.into_iter().map(end).collect()
     }
 
     fn campaign(&self, campaign: Campaign, prepared: &Prepared) -> Result<u8, InteropError> {
