@@ -171,12 +171,14 @@ impl Disk {
         }
         for (chain_id, layer) in &self.books.layers {
             let record = image.join("layerdb/sha256").join(chain_id);
-            shelf.things.insert(format!("record of layer {chain_id}"), files(&record).map_err(&broken)?);
+            // One that was removed and came again has another directory.
+            let what = format!("layer {chain_id} in {}", layer.cache_id);
+            shelf.things.insert(format!("record of {what}"), files(&record).map_err(&broken)?);
             let directory = self.layer_directory().join(&layer.cache_id);
             let mut tree = files(&directory).map_err(&broken)?;
             // Where overlayfs works, and what dockerd writes when a layer is first mounted by itself.
             tree.retain(|path, _| !path.starts_with("work") && path != Path::new("committed"));
-            shelf.things.insert(format!("directory of layer {chain_id}"), tree);
+            shelf.things.insert(format!("directory of {what}"), tree);
         }
         Ok(shelf)
     }
@@ -307,6 +309,6 @@ mod tests {
         fs::write(root.path().join("vfs/dir/cache/file"), "CONTENT").unwrap();
         let faults = before.changes(&shelf());
         assert_eq!(faults.len(), 1);
-        assert!(faults[0].what.contains("directory of layer aa") && faults[0].observed.starts_with("file "));
+        assert!(faults[0].what.contains("directory of layer aa in cache") && faults[0].observed.starts_with("file "));
     }
 }
