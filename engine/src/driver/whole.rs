@@ -26,7 +26,7 @@ pub(super) trait Trees: Send + Sync {
 
     /// Removes the tree `layer`.
     fn remove_tree(&self, layer: &Path) -> io::Result<()> {
-        fs::remove_dir_all(layer)
+        files::remove_tree(layer)
     }
 }
 
