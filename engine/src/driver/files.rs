@@ -37,7 +37,8 @@ pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Driver
     open.and_then(|mut file| io::Write::write_all(&mut file, content)).map_err(failed("write", path))
 }
 
-/// The sum of the sizes of regular files, each hard-linked file once.
+/// The sum of the sizes of all but directories, each hard-linked file once; a symbolic link is as long as its target, as for
+/// dockerd (`directory.Size`).
 pub(super) fn size_below(directory: &Path) -> io::Result<u64> {
     let mut seen = std::collections::HashSet::new();
     let mut pending = vec![directory.to_owned()];
@@ -48,7 +49,7 @@ pub(super) fn size_below(directory: &Path) -> io::Result<u64> {
             let meta = entry.metadata()?;
             if meta.is_dir() {
                 pending.push(entry.path());
-            } else if meta.is_file() && (meta.nlink() == 1 || seen.insert(meta.ino())) {
+            } else if meta.nlink() == 1 || seen.insert(meta.ino()) {
                 size_bytes += meta.len();
             }
         }
