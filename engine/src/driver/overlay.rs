@@ -184,7 +184,8 @@ impl Driver for Overlay {
             return files::size_below(&own).map_err(failed("measure", &own));
         }
         // The upper directory has what the layer below had in its own.
-        whole::difference_bytes(self.view(&below)?.path(), self.view(id)?.path())
+        let upper = self.layer(id).join("upper");
+        whole::difference_bytes(self.view(&below)?.path(), self.view(id)?.path(), self.kinship(&upper))
     }
 
     fn remove(&self, id: &str) -> Result<(), DriverError> {
