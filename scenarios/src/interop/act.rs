@@ -42,6 +42,11 @@ pub enum Act {
         name: String,
         to: String,
     },
+    /// `tag` and `push`, so that either can pull it.
+    Push {
+        name: String,
+        to: String,
+    },
     Build {
         base: String,
         name: String,
@@ -178,10 +183,12 @@ impl Act {
                 table.names_image(name, &id, files, Some(image));
                 Ok(())
             }
-            Act::Tag { name, to } => {
-                table.succeeds(&["tag", name, to])?;
-                let id = table.model.names[name].clone();
-                table.model.names.insert(to.clone(), id);
+            Act::Tag { name, to } => tag(table, name, to),
+            Act::Push { name, to } => {
+                tag(table, name, to)?;
+                table.succeeds(&["push", "--quiet", to])?;
+                let served = (table.model.names[to].clone(), table.model.files_of(to));
+                table.model.served.insert(to.clone(), served);
                 Ok(())
             }
             Act::Build { base, name, context, copied, changes } => build(table, base, name, context, copied, changes),
@@ -230,12 +237,19 @@ impl Act {
     }
 }
 
+fn tag(table: &mut Table, name: &str, to: &str) -> Result<(), Fault> {
+    table.succeeds(&["tag", name, to])?;
+    let id = table.model.names[name].clone();
+    table.model.names.insert(to.to_owned(), id);
+    Ok(())
+}
+
 fn pull(table: &mut Table, name: &str) -> Result<(), Fault> {
     table.succeeds(&["pull", "--quiet", name])?;
     let id = table.succeeds(&["image", "inspect", "--format", "{{.Id}}", name])?;
-    let served = table.model.served.entry(name.to_owned()).or_insert_with(|| id.clone()).clone();
-    table.equal("the ID of what was pulled", &served, &id)?;
-    table.names_image(name, &id, Files::pulled(), None);
+    let served = table.model.served.entry(name.to_owned()).or_insert_with(|| (id.clone(), Files::pulled())).clone();
+    table.equal("the ID of what was pulled", &served.0, &id)?;
+    table.names_image(name, &id, served.1, None);
     Ok(())
 }
 

@@ -25,7 +25,7 @@ mod spoil;
 mod table;
 mod verb;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
@@ -58,10 +58,12 @@ struct Campaign {
 }
 
 /// What a campaign came to when it went well.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Played {
     acts: usize,
     images: usize,
+    /// How often each word of Docker's was used.
+    words: BTreeMap<String, usize>,
 }
 
 /// What went wrong, and how to see it again.
@@ -115,7 +117,13 @@ fn play(campaign: Campaign, spoil: Option<&Spoil>, players: &mut Players) -> Res
     let table = Table::new(place::WORKSHOP.into());
     let mut game = Game { campaign, players, table, draw: Draw::new(campaign.seed), turn: 0, acts: 0 };
     match game.turns(spoil) {
-        Ok(images) => Ok(Played { acts: game.acts, images }),
+        Ok(images) => {
+            let mut words: BTreeMap<String, usize> = BTreeMap::new();
+            for word in game.table.told.iter().filter_map(|line| line.strip_prefix("docker ")?.split(' ').next()) {
+                *words.entry(word.to_owned()).or_default() += 1;
+            }
+            Ok(Played { acts: game.acts, images, words })
+        }
         Err(faults) => {
             let Game { turn, table, .. } = game;
             Err(Box::new(Verdict { campaign, turn, who: table.who, faults, told: table.told }))
