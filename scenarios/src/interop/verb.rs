@@ -15,7 +15,7 @@ use crate::target::FindError;
 const FAILED: u8 = 1;
 /// As automake and others have it: not run, because this host cannot.
 const SKIPPED: u8 = 77;
-/// The drivers that our engine and dockerd both have, but btrfs, which wants a file system of its own.
+/// The drivers that our engine and dockerd both have, but btrfs (`--driver btrfs`), which wants a file system of its own.
 const DRIVERS: &str = "overlay2,overlay,vfs";
 
 /// Our engine and a dockerd take turns on one data root.
