@@ -7,10 +7,11 @@
 //! *Proved by*: `engine/tests/in_lab/interop.rs`, which also plants the faults of [`spoil`].
 //!
 //! ```text
-//! verb.rs   what `layerlab-lab interop` takes        place.rs  a lab with both in it      player.rs  who has the turn
-//! files.rs  what containers change                   model.rs  what must exist            act.rs     what is done
-//! draw.rs   which act is next                        table.rs  who, model, commands       seen.rs    what is shown
-//! disk.rs   what lies there between turns            spoil.rs  faults to be planted
+//! verb.rs   what `layerlab-lab interop` takes     place.rs    a lab with both in it     player.rs  who has the turn
+//! files.rs  what containers change                model.rs    what must exist           table.rs   who, model, commands
+//! act.rs    what can be done                      perform.rs  does it                   draw.rs    which act is next
+//! seen.rs   what is shown                         disk.rs     what lies there between turns
+//! spoil.rs  faults to be planted
 //! ```
 
 mod act;
@@ -18,6 +19,7 @@ mod disk;
 mod draw;
 mod files;
 mod model;
+mod perform;
 mod place;
 mod player;
 mod seen;
