@@ -127,7 +127,7 @@ fn tag(table: &mut Table, name: &str, to: &str) -> Result<(), Fault> {
 
 fn pull(table: &mut Table, name: &str) -> Result<(), Fault> {
     table.succeeds(&["pull", "--quiet", name])?;
-    let id = table.succeeds(&["image", "inspect", "--format", "{{.Id}}", name])?;
+    let id = table.sees(&["image", "inspect", "--format", "{{.Id}}", name])?;
     let served = table.model.served.entry(name.to_owned()).or_insert_with(|| (id.clone(), Files::pulled())).clone();
     table.equal("the ID of what was pulled", &served.0, &id)?;
     table.names_image(name, &id, served.1, None);
@@ -227,7 +227,7 @@ fn rebuild(table: &mut Table, number: usize, name: &str) -> Result<(), Fault> {
 fn learn_built(table: &mut Table, name: &str, id: &str, files: &Files) -> Result<(), Fault> {
     let mut chain = vec![id.to_owned()];
     loop {
-        let parent = table.succeeds(&["image", "inspect", "--format", "{{.Parent}}", &chain[chain.len() - 1]])?;
+        let parent = table.sees(&["image", "inspect", "--format", "{{.Parent}}", &chain[chain.len() - 1]])?;
         let is_known = table.model.images.contains_key(&parent);
         if !parent.is_empty() {
             chain.push(parent.clone());

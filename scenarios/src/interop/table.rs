@@ -92,6 +92,15 @@ impl Table {
         Ok(self.exits(words, 0)?.trim().to_owned())
     }
 
+    /// What a command that only looks says, which must succeed, without blanks at its ends.
+    pub fn sees(&self, words: &[&str]) -> Result<String, Fault> {
+        let said = self.looks(words)?;
+        match said.code {
+            0 => Ok(said.text()),
+            code => Err(Fault::new(line(words), "exit code 0", format!("exit code {code}\n{}", said.errors))),
+        }
+    }
+
     /// A command that must be refused with these words.
     pub fn refuses(&mut self, words: &[&str], why: &str) -> Result<(), Fault> {
         let said = self.asks(words)?;
