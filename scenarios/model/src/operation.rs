@@ -24,7 +24,7 @@ pub type Slot = u8;
 /// How a file is opened (`open(2)`).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Flags {
-    /// `O_RDONLY`, `O_WRONLY` or `O_RDWR`.
+    /// `O_RDONLY`, `O_WRONLY`, `O_RDWR`, or both bits of these.
     pub access: Access,
     /// `O_CREAT`
     #[serde(default, skip_serializing_if = "is_false")]
@@ -50,6 +50,9 @@ pub struct Flags {
     /// `O_SYNC`
     #[serde(default, skip_serializing_if = "is_false")]
     pub sync: bool,
+    /// `O_DSYNC`
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub data_sync: bool,
     /// `O_PATH`: a name held, and nothing opened; of the other flags only `O_DIRECTORY` and `O_NOFOLLOW` count.
     #[serde(default, skip_serializing_if = "is_false")]
     pub path_only: bool,
@@ -68,6 +71,7 @@ impl Flags {
             no_follow: false,
             no_access_time: false,
             sync: false,
+            data_sync: false,
             path_only: false,
         }
     }
@@ -86,6 +90,7 @@ impl fmt::Debug for Flags {
             (self.no_follow, "no_follow"),
             (self.no_access_time, "no_access_time"),
             (self.sync, "sync"),
+            (self.data_sync, "data_sync"),
             (self.path_only, "path_only"),
         ];
         all.iter().filter(|(is_set, _)| *is_set).try_for_each(|(_, word)| write!(f, " | {word}"))
@@ -107,16 +112,28 @@ pub enum Access {
     Write,
     /// `O_RDWR`
     ReadWrite,
+    /// The access mode 3: both are asked for, and neither is given (open(2), "Open file descriptions").
+    Neither,
 }
 
 impl Access {
     /// Whether it may be read from.
     pub fn reads(self) -> bool {
-        self != Access::Write
+        matches!(self, Access::Read | Access::ReadWrite)
     }
 
     /// Whether it may be written to.
     pub fn writes(self) -> bool {
+        matches!(self, Access::Write | Access::ReadWrite)
+    }
+
+    /// Whether one must be allowed to read.
+    pub fn asks_to_read(self) -> bool {
+        self != Access::Write
+    }
+
+    /// Whether one must be allowed to write.
+    pub fn asks_to_write(self) -> bool {
         self != Access::Read
     }
 }

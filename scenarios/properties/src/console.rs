@@ -125,7 +125,7 @@ pub fn said(steps: &[Step], has_layers: bool) -> Result<Said, String> {
             }
             Operation::Open { slot, path, flags, mode } => {
                 let is_plain = !(flags.directory || flags.no_follow || flags.no_access_time || flags.path_only);
-                if has_nodes || !is_plain || flags.exclusive && expected.is_err() {
+                if has_nodes || !is_plain || flags.access == Access::Neither || flags.exclusive && expected.is_err() {
                     return Err("a shell opens files in its own way".to_owned());
                 }
                 let command = match (flags.access, flags.create) {

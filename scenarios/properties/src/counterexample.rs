@@ -292,6 +292,7 @@ fn open_flags(flags: &Flags) -> String {
         Access::Read => "os.O_RDONLY",
         Access::Write => "os.O_WRONLY",
         Access::ReadWrite => "os.O_RDWR",
+        Access::Neither => "os.O_WRONLY | os.O_RDWR",
     };
     let rest = [
         (flags.create, "os.O_CREAT"),
@@ -302,6 +303,7 @@ fn open_flags(flags: &Flags) -> String {
         (flags.no_follow, "os.O_NOFOLLOW"),
         (flags.no_access_time, "os.O_NOATIME"),
         (flags.sync, "os.O_SYNC"),
+        (flags.data_sync, "os.O_DSYNC"),
         (flags.path_only, "os.O_PATH"),
     ];
     let rest = rest.iter().filter(|(is, _)| *is).map(|(_, name)| *name);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::fd::BorrowedFd;
 use std::ptr;
 
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{FileType, OFlags, fstat};
 use rustix::io::Errno;
 use rustix::mm::{MapFlags, MsyncFlags, ProtFlags, mmap, msync, munmap};
 use rustix::param::page_size;
@@ -32,7 +32,7 @@ pub fn write(file: BorrowedFd, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
 
 /// Whether the kernel would map it: it must be open for both.
 fn may_map(file: BorrowedFd) -> bool {
-    rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags.contains(rustix::fs::OFlags::RDWR))
+    rustix::fs::fcntl_getfl(file).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR)
 }
 
 /// A shared mapping of the beginning of a file, to be read.

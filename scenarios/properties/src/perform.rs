@@ -194,6 +194,7 @@ impl Performer {
             Access::Read => OFlags::RDONLY,
             Access::Write => OFlags::WRONLY,
             Access::ReadWrite => OFlags::RDWR,
+            Access::Neither => OFlags::WRONLY | OFlags::RDWR,
         };
         let wanted = [
             (flags.create, OFlags::CREATE),
@@ -204,6 +205,7 @@ impl Performer {
             (flags.no_follow, OFlags::NOFOLLOW),
             (flags.no_access_time, OFlags::NOATIME),
             (flags.sync, OFlags::SYNC),
+            (flags.data_sync, OFlags::DSYNC),
             (flags.path_only, OFlags::PATH),
         ];
         let always = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;

@@ -83,7 +83,7 @@ impl Machine {
         if flags.directory && !inode.is_directory() {
             return Err(Errno::NOTDIR);
         }
-        let writes = flags.access.writes() || flags.truncate;
+        let writes = flags.access.asks_to_write() || flags.truncate;
         match &inode.body {
             Body::Symlink(_) => return Err(Errno::LOOP),
             Body::Directory(_) if writes => return Err(Errno::ISDIR),
@@ -92,7 +92,7 @@ impl Machine {
             }
             _ => {}
         }
-        let wanted = if flags.access.reads() { READ } else { 0 } | if writes { WRITE } else { 0 };
+        let wanted = if flags.access.asks_to_read() { READ } else { 0 } | if writes { WRITE } else { 0 };
         self.may(user, seen, wanted)?;
         match flags.no_access_time && !user.owns(&inode.meta) {
             true => Err(Errno::PERM),
@@ -164,7 +164,9 @@ impl Machine {
 /// What opening a node without a reader or a driver gives (open(2), `O_NONBLOCK`); it is closed at once.
 pub(super) fn node_opens(inode: &Inode, flags: Flags) -> Result<Answer, Errno> {
     match inode.body {
-        Body::Node(Node::Fifo) if flags.access != Access::Write => Ok(Answer::Done),
+        Body::Node(Node::Fifo) if flags.access.reads() => Ok(Answer::Done),
+        // `fifo_open` of `fs/pipe.c`.
+        Body::Node(Node::Fifo) if flags.access == Access::Neither => Err(Errno::INVAL),
         _ => Err(Errno::NXIO),
     }
 }

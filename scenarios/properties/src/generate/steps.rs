@@ -63,7 +63,10 @@ impl Generator {
     }
 
     pub(super) fn access(&mut self) -> Access {
-        self.of(&[Access::Read, Access::Write, Access::ReadWrite])
+        match self.one_in(24) {
+            true => Access::Neither,
+            false => self.of(&[Access::Read, Access::Write, Access::ReadWrite]),
+        }
     }
 
     /// What files are opened with to be made or not.
@@ -72,6 +75,7 @@ impl Generator {
             no_follow: self.one_in(6),
             no_access_time: self.one_in(16),
             sync: self.one_in(16),
+            data_sync: self.one_in(16),
             ..Flags::of(self.access())
         }
     }
