@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::Pid;
 use serde::Deserialize;
 
 use super::finding::{Fault, Findings, Remedy};
@@ -12,8 +13,9 @@ use super::place::{Place, names_in};
 use super::{CheckError, Known, KnownLayers, Scope, content};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::chain_ids;
-use crate::store::failed;
+use crate::store::{daemon, failed};
 use crate::sys::presence::Presence;
+use crate::sys::process::Process;
 use crate::sys::reason::reason;
 
 /// The record of a layer, as far as it can be read.
@@ -47,6 +49,7 @@ pub(super) struct ContainerRecord {
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct State {
     pub running: bool,
+    pub pid: i32,
     pub removal_in_progress: bool,
 }
 
@@ -70,6 +73,8 @@ pub(super) struct Books {
     pub containers: BTreeMap<String, Option<ContainerRecord>>,
     /// The driver's directories.
     pub directories: BTreeSet<String>,
+    /// Whether a dockerd works there now, and watches the containers that run.
+    pub is_dockerds: bool,
 }
 
 /// A file of the books.
@@ -110,7 +115,7 @@ impl Text {
 impl Books {
     /// Reads everything; what is wrong with a single configuration or `repositories.json` is found here.
     pub(super) fn read(place: &Place, findings: &mut Findings) -> Result<Books, CheckError> {
-        let mut books = Books::default();
+        let mut books = Books { is_dockerds: daemon::is_dockerd_at_work(&place.data_root), ..Books::default() };
         books.read_names(place, findings);
         for id in digests_in(&place.configurations())? {
             books.read_image(place, id, findings);
@@ -329,9 +334,21 @@ impl Books {
         })
     }
 
-    /// Whether a container's monitor lives.
-    pub(super) fn is_watched(place: &Place, container: &str) -> bool {
-        Presence::of(&monitor_file(place, container)).is_some()
+    fn counts_as_running(&self, container: &str) -> Option<&State> {
+        let record = self.containers.get(container)?.as_ref()?;
+        Some(&record.state).filter(|state| state.running)
+    }
+
+    /// Whether a container's monitor lives, or the dockerd that runs it.
+    pub(super) fn is_watched(&self, place: &Place, container: &str) -> bool {
+        let is_dockerds = self.is_dockerds && self.counts_as_running(container).is_some();
+        is_dockerds || Presence::of(&monitor_file(place, container)).is_some()
+    }
+
+    /// The first process of a container that counts as running, if it lives.
+    pub(super) fn survivor(&self, container: &str) -> Option<i32> {
+        let pid = self.counts_as_running(container)?.pid;
+        Process::first_of_namespace(Pid::from_raw(pid)).map(|_| pid)
     }
 }
 
