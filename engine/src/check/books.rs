@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use serde::Deserialize;
 
 use super::finding::{Fault, Findings, Remedy};
+use super::names::{self, Names};
 use super::place::{Place, names_in};
 use super::{CheckError, Known, KnownLayers, Scope, content};
 use crate::image::{Digest, ImageConfig, Reference};
@@ -42,7 +43,17 @@ pub(super) struct ContainerRecord {
     pub image: String,
     pub driver: String,
     pub name: String,
+    pub created: String,
     pub state: State,
+    pub config: Given,
+}
+
+/// With what a container was made.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Given {
+    /// What its image was called.
+    pub image: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -52,9 +63,6 @@ pub(super) struct State {
     pub pid: i32,
     pub removal_in_progress: bool,
 }
-
-/// Names in `repositories.json`: repository, name, image.
-pub(super) type Names = BTreeMap<String, BTreeMap<String, String>>;
 
 /// All books of one driver.
 #[derive(Default)]
@@ -116,7 +124,13 @@ impl Books {
     /// Reads everything; what is wrong with a single configuration or `repositories.json` is found here.
     pub(super) fn read(place: &Place, findings: &mut Findings) -> Result<Books, CheckError> {
         let mut books = Books { is_dockerds: daemon::is_dockerd_at_work(&place.data_root), ..Books::default() };
-        books.read_names(place, findings);
+        let damage = match names::read(&place.repositories()) {
+            Ok(names) => {
+                books.names = names;
+                None
+            }
+            Err(damage) => Some(damage),
+        };
         for id in digests_in(&place.configurations())? {
             books.read_image(place, id, findings);
         }
@@ -159,6 +173,9 @@ impl Books {
             }
         }
         books.directories = listed(&place.home())?.into_iter().filter(|name| name != "l").collect();
+        if let Some(damage) = damage {
+            names::report(place, &books, damage, findings);
+        }
         Ok(books)
     }
 
@@ -200,31 +217,6 @@ impl Books {
         };
         findings.image(&id, Fault::ImageConfig, &path, what, self.fetch_config(&id));
         self.broken_images.insert(id);
-    }
-
-    fn read_names(&mut self, place: &Place, findings: &mut Findings) {
-        #[derive(Deserialize)]
-        struct File {
-            #[serde(rename = "Repositories")]
-            repositories: Names,
-        }
-        let path = place.repositories();
-        let empty = Remedy::Write { content: br#"{"Repositories":{}}"#.to_vec(), mode: 0o600 };
-        match Text::read(&path) {
-            Text::Is(text) => match serde_json::from_str::<File>(&text) {
-                Ok(file) => self.names = file.repositories,
-                Err(error) => {
-                    findings.add(Fault::Names, &path, format!("repositories.json is no list of names: {error}"), empty);
-                }
-            },
-            Text::Missing => findings.add(Fault::Names, &path, "repositories.json is missing", empty),
-            Text::Unreadable(why) => findings.add(
-                Fault::Names,
-                &path,
-                format!("repositories.json cannot be read: {why}"),
-                Remedy::Advice("let root read it".to_owned()),
-            ),
-        }
     }
 
     /// The images that `names` mean, with their layers.

@@ -61,7 +61,8 @@ pub(super) fn check_tree(
             return false;
         }
     };
-    let mut comparison = Comparison { place, books, layer, tree, here, moved: BTreeSet::new(), findings };
+    let mut comparison =
+        Comparison { place, books, layer, tree, here, moved: BTreeSet::new(), other: BTreeSet::new(), findings };
     comparison.check_own();
     let is_whole = comparison.check_rest();
     comparison.check_attributes();
@@ -77,12 +78,15 @@ struct Comparison<'a> {
     here: Here,
     /// Directories whose time is another because of what was found in them.
     moved: BTreeSet<PathBuf>,
+    /// What is not what it was: its attributes say nothing.
+    other: BTreeSet<PathBuf>,
     findings: &'a mut Findings,
 }
 
 impl Comparison<'_> {
     fn found(&mut self, path: &Path, wrong: &str) {
         self.moved.insert(path.parent().unwrap_or(Path::new("")).to_owned());
+        self.other.insert(path.to_owned());
         let chain = self.layer.chain;
         let what = format!("the layer {}: /{} {wrong}", chain.short(), path.display());
         let remedy = self.books.fetch_layer(chain);
@@ -160,7 +164,7 @@ impl Comparison<'_> {
         let keeping = Keeping::of(self.place);
         let mut wrong: Vec<(PathBuf, String, Attributes)> = Vec::new();
         let mut judge = |path: &Path, entry: &Entry, meta: &Metadata| {
-            if meta.is_dir() && self.moved.contains(path) {
+            if self.other.contains(path) || (meta.is_dir() && self.moved.contains(path)) {
                 return;
             }
             let found = keeping.difference(entry, meta, &self.layer.files.join(path));

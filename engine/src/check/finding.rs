@@ -134,6 +134,8 @@ pub enum Remedy {
     Advice(String),
     /// The file gets this content and mode.
     Write { content: Vec<u8>, mode: u32 },
+    /// `repositories.json` is written anew, with the names that are still told; of some images none is.
+    WriteNames { content: Vec<u8>, names: Vec<String>, nameless: Vec<String> },
     /// The file or directory goes.
     Remove,
     /// The directory is made.
@@ -173,6 +175,7 @@ impl Remedy {
                 Ok(text) if text.len() < 100 => format!("it is written anew: {text}"),
                 _ => "it is written anew".to_owned(),
             },
+            Remedy::WriteNames { names, nameless, .. } => super::names::words(names, nameless),
             Remedy::Remove => "it is removed".to_owned(),
             Remedy::MakeDirectory { .. } => "it is made anew".to_owned(),
             Remedy::Link { target } => format!("it is linked to {}", target.display()),

@@ -13,7 +13,8 @@
 //!
 //! ```text
 //! books.rs        what the files of `image/<driver>` and `containers` say, and those that say nothing that can be read
-//! images.rs       configurations, their digests, names                     layers.rs      records, chain IDs, parents, sizes
+//! images.rs       configurations, their digests, facts                     layers.rs      records, chain IDs, parents, sizes
+//! names.rs        repositories.json, and what else tells names
 //! content.rs      the bytes of layers and their sizes                      tree.rs        what a layer's tar makes of a tree
 //! compare.rs      what lies on disk against that tree                      attributes.rs  modes, owners, times, xattrs
 //! directories.rs  the driver's directories: missing, of nobody             linked.rs      short names, lower, scratch directories
@@ -41,6 +42,7 @@ mod images;
 mod layers;
 mod leftovers;
 mod linked;
+mod names;
 mod place;
 pub mod repair;
 mod tree;

@@ -125,6 +125,10 @@ fn mend(place: &Place, books: &Books, finding: &Finding) -> Result<(), RepairErr
             make_parent(path)?;
             Ok(atomic::write(path, content, *mode)?)
         }
+        Remedy::WriteNames { content, .. } => {
+            make_parent(path)?;
+            Ok(atomic::write(path, content, 0o600)?)
+        }
         Remedy::Remove => remove(place, path),
         Remedy::MakeDirectory { mode } => {
             make_parent(path)?;
