@@ -104,6 +104,9 @@ struct Shell {
     /// Enter a kept lab instead of a fresh one
     #[arg(long, value_name = "PID")]
     join: Option<i32>,
+    /// A target whose program is in the lab too, under its own name
+    #[arg(long, value_name = "TARGET", value_parser = target)]
+    beside: Option<&'static dyn Target>,
     #[arg(trailing_var_arg = true)]
     command: Vec<String>,
 }
@@ -133,7 +136,7 @@ fn main() -> ExitCode {
 
 impl Where {
     fn lab(&self, on: &'static dyn Target, driver: &'static str, keep: bool, interactive: bool) -> LabOptions {
-        LabOptions { on, rootless: self.rootless, driver, keep, second_host: false, interactive }
+        LabOptions { on, beside: None, rootless: self.rootless, driver, keep, second_host: false, interactive }
     }
 
     /// Enters a lab; the inner error is why this host cannot have the target, when it may go without.
@@ -367,6 +370,7 @@ impl Shell {
         let prepared = prepare()?;
         let [on] = self.place.on[..] else { bail!("a shell is in one lab: give one --on") };
         let lab = self.place.lab(on, self.place.driver.unwrap_or(DRIVERS[0]), false, true);
+        let lab = LabOptions { beside: self.beside, ..lab };
         let outcome = self.place.enter(lab, &prepared, |machine| self.inside(machine))?;
         Ok(outcome.map_or(SKIPPED, conclude))
     }

@@ -116,7 +116,7 @@ fn what_is_still_mounted_is_found_and_unmounted() {
 
 /// dockerd keeps its books in memory: it would write them over what a repair mends, and what it is making looks like what is left over.
 #[test]
-fn where_a_dockerd_works_nothing_is_repaired_and_nothing_left_over_is_told() {
+fn where_a_dockerd_works_nothing_is_repaired_or_told_to_be_left_over_and_no_other_command_works() {
     let house = House::new(&Ground::of("overlay2").unwrap());
     fs::create_dir(house.home().join("f".repeat(64))).unwrap();
     assert_eq!(house.findings(&[]).len(), 1);
@@ -125,6 +125,8 @@ fn where_a_dockerd_works_nothing_is_repaired_and_nothing_left_over_is_told() {
     assert!(house.done(&["check"]).starts_with("a dockerd works here"));
     let refused = house.run(&["check", "--repair"], b"");
     assert!(text(&refused).contains("stop it first") && refused.status.code() == Some(1), "{}", text(&refused));
+    let refused = house.run(&["images"], b"");
+    assert!(text(&refused).contains("a dockerd works on ") && refused.status.code() == Some(1), "{}", text(&refused));
     drop(database);
     house.done(&["check", "--repair"]);
 }
