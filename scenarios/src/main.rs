@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use layerlab_scenarios::html::{self, Folder, HtmlError, Telling};
 use layerlab_scenarios::lab::enter::{EnterError, LabOptions, enter};
 use layerlab_scenarios::lab::join;
-use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
+use layerlab_scenarios::lab::machine::{LabMachine, command, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, html_folder, prepare};
 use layerlab_scenarios::lab::sandbox::Outcome;
 use layerlab_scenarios::lab::user_map::UserMap;
@@ -81,6 +81,9 @@ struct Replay {
     /// Show only pages that fail, and the table at the end
     #[arg(long, short)]
     quiet: bool,
+    /// When a page is done, check what our engine has on disk, and fail on a fault
+    #[arg(long)]
+    check: bool,
     /// Leave the lab of the page for looking around, and say where it is
     #[arg(long)]
     keep: bool,
@@ -288,6 +291,7 @@ impl Replay {
             });
         match outcome {
             Ok(report) if report.stopped.is_some() => STOPPED,
+            Ok(report) if report.is_passed() && self.check && on.name() == TARGETS[0].name() => checked(page),
             Ok(report) if report.is_passed() => 0,
             Ok(_) => FAILED,
             Err(error) => {
@@ -314,6 +318,23 @@ impl Replay {
             command += " --rootless";
         }
         command
+    }
+}
+
+/// Has what a page left on disk checked by the engine, and tells what it says of faults.
+fn checked(page: &Page) -> u8 {
+    let output = command("/usr/local/bin/layerlab").arg("check").output();
+    match output {
+        Ok(output) if output.status.success() => 0,
+        Ok(output) => {
+            println!("{} left a store with faults:", page.name());
+            print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            FAILED
+        }
+        Err(error) => {
+            eprintln!("layerlab-lab: cannot run layerlab check: {error}");
+            FAILED
+        }
     }
 }
 

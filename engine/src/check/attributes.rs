@@ -56,8 +56,15 @@ impl Keeping {
         self.probe.as_ref().is_some_and(|probe| rustix::fs::fsetxattr(probe, name, value, XattrFlags::empty()).is_ok())
     }
 
-    /// In what the file at `path` differs from its header, and what it has to be given; nothing when all is right.
-    pub(super) fn difference(&self, entry: &Entry, meta: &Metadata, path: &Path) -> Option<(String, Attributes)> {
+    /// In what the file at `path` differs from its header, and what it has to be given; nothing when all is right. The root of a layer is
+    /// what dockerd makes and mounts upon: its time is nobody's.
+    pub(super) fn difference(
+        &self,
+        entry: &Entry,
+        meta: &Metadata,
+        path: &Path,
+        is_root: bool,
+    ) -> Option<(String, Attributes)> {
         let kind = meta.file_type();
         let is_whiteout_device = kind.is_char_device() && meta.rdev() == 0;
         let (mut wrong, mut wanted) = (Vec::new(), Attributes::none());
@@ -76,13 +83,14 @@ impl Keeping {
             }
         }
         // To which of its names a symbolic link with several owes its time engines do not agree.
-        let has_time = !(kind.is_symlink() && meta.nlink() > 1) && KEPT_SECONDS.contains(&entry.mtime.seconds);
+        let has_time =
+            !is_root && !(kind.is_symlink() && meta.nlink() > 1) && KEPT_SECONDS.contains(&entry.mtime.seconds);
         if has_time {
             wanted.mtime = Some(entry.mtime);
             let is_same_part = meta.mtime_nsec() == i64::from(entry.mtime.nanoseconds) || meta.mtime_nsec() == 0;
             if meta.mtime() != entry.mtime.seconds || !is_same_part {
                 let found = Time { seconds: meta.mtime(), nanoseconds: meta.mtime_nsec() as u32 };
-                wrong.push(format!("is of {}, and not of {}", shown(found), shown(entry.mtime)));
+                wrong.push(format!("has the time {}, and not {}", shown(found), shown(entry.mtime)));
             }
         }
         if kind.is_file() || kind.is_dir() {

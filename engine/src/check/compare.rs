@@ -167,7 +167,7 @@ impl Comparison<'_> {
             if self.other.contains(path) || (meta.is_dir() && self.moved.contains(path)) {
                 return;
             }
-            let found = keeping.difference(entry, meta, &self.layer.files.join(path));
+            let found = keeping.difference(entry, meta, &self.layer.files.join(path), path.as_os_str().is_empty());
             wrong.extend(found.map(|(what, wanted)| (path.to_owned(), what, wanted)));
         };
         if let (Some(entry), Ok(meta)) = (&self.tree.root, fs::symlink_metadata(&self.layer.files)) {

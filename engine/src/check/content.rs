@@ -82,9 +82,13 @@ fn check_bytes(place: &Place, books: &Books, layer: &Layer<'_>, findings: &mut F
             // That it is not known is found elsewhere.
             None => Some(entries),
             Some(wanted) if wanted == found => Some(entries),
+            // Each file was compared with its checksum: what is wrong is how they were put together.
             Some(wanted) => {
-                let what = format!("the tar of the layer {} has the digest {found}, and not {wanted}", chain.short());
-                findings.layer(chain, Fault::Content, &layer.files, what, books.fetch_layer(chain));
+                let what = format!(
+                    "tar-split.json.gz of the layer {} makes a tar with the digest {found}, and not {wanted}, of files that are right",
+                    chain.short()
+                );
+                findings.layer(chain, Fault::TarSplit, &path, what, books.fetch_layer(chain));
                 None
             }
         },
