@@ -6,6 +6,7 @@ pub mod books;
 pub mod guest;
 pub mod html;
 pub mod image;
+pub mod interop;
 pub mod lab;
 pub mod listing;
 pub mod matcher;

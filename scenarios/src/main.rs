@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
 
 use layerlab_scenarios::html::{self, Folder, HtmlError, Telling};
+use layerlab_scenarios::interop::Interop;
 use layerlab_scenarios::lab::enter::{EnterError, LabOptions, enter};
 use layerlab_scenarios::lab::join;
 use layerlab_scenarios::lab::machine::{LabMachine, command, data_root_from_outside};
@@ -46,6 +47,8 @@ enum Verb {
         #[arg(trailing_var_arg = true)]
         command: Vec<String>,
     },
+    /// Let our engine and a dockerd take turns on one data root
+    Interop(Interop),
     /// List the pages
     List,
     /// Build the tools and assemble the images that labs need, and say where they are
@@ -125,6 +128,7 @@ fn main() -> ExitCode {
         Verb::Replay(verb) => verb.run(),
         Verb::Shell(verb) => verb.run(),
         Verb::Join { pid, command } => join::join(pid, &command).map_err(Into::into),
+        Verb::Interop(verb) => verb.run().map_err(Into::into),
         Verb::List => list(),
         Verb::Prepare => show_prepared(),
     };

@@ -311,3 +311,18 @@ fn steps_know_their_host_and_what_differs_between_targets_is_counted() {
     let some = Page::parse("x.md", &text.replace("host 1", "@docker host 1")).unwrap_err().to_string();
     assert!(some.contains("a page changes hosts for all targets"), "{some}");
 }
+
+proptest::proptest! {
+    /// Checklist: SE-08
+    #[test]
+    fn a_disturbed_page_is_taken_or_refused(
+        changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), "[`#@:{}\\[\\]*?<>=|\n .-]"), 0..12),
+    ) {
+        let mut text: Vec<String> = include_str!("../walkthroughs/httpd.md").chars().map(String::from).collect();
+        for (at, sign) in changes {
+            let at = at.index(text.len());
+            text[at] = sign;
+        }
+        let _ = Page::parse("x.md", &text.concat());
+    }
+}

@@ -6,6 +6,7 @@ mod ci;
 mod contract;
 mod doctor;
 mod fmt;
+mod interop;
 mod laws;
 mod lint;
 mod replay;
@@ -22,12 +23,13 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 11] = [
+const VERBS: [&Verb; 12] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,
     &sim::VERB,
     &contract::VERB,
+    &interop::VERB,
     &checklist::VERB,
     &doctor::VERB,
     &test::VERB,

@@ -84,7 +84,7 @@ impl Keeping {
         }
         // To which of its names a symbolic link with several owes its time engines do not agree.
         let has_time =
-            !is_root && !(kind.is_symlink() && meta.nlink() > 1) && KEPT_SECONDS.contains(&entry.mtime.seconds);
+            !(is_root || (kind.is_symlink() && meta.nlink() > 1)) && KEPT_SECONDS.contains(&entry.mtime.seconds);
         if has_time {
             wanted.mtime = Some(entry.mtime);
             let is_same_part = meta.mtime_nsec() == i64::from(entry.mtime.nanoseconds) || meta.mtime_nsec() == 0;

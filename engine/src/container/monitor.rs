@@ -67,7 +67,7 @@ impl Engine {
     /// From the start of a container, whose layer is held until it runs, to its end. Whatever fails, nothing stays mounted
     /// and nothing runs.
     fn watch(&self, held: HeldLayer, directory: &Path, report: &mut Option<io::Stdout>) -> Result<(), EngineError> {
-        let container = &held.container.clone();
+        let container = &self.with_files_named(&held.container)?;
         let id = &container.id;
         let (launched, listener, published, connection) = match self.start_container(container, directory) {
             Ok(started) => started,

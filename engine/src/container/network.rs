@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use nix::unistd::Pid;
 
 use super::bridge::{self, Bridge, Place};
+use super::config::ContainerConfig;
 use super::create::network_name;
 use super::error::failed;
 use super::launch::Network;
@@ -147,6 +148,36 @@ impl Engine {
             fs::write(&path, text).map_err(failed("write", &path))?;
         }
         Ok(self.files_of(container))
+    }
+
+    /// Names the files of a container in its record, where dockerd made it, which does so only when it starts a container.
+    pub(super) fn with_files_named(&self, container: &Container) -> Result<Container, EngineError> {
+        let ContainerConfig { log_path, hostname_path, hosts_path, resolv_conf_path, .. } = &container.config;
+        if [log_path, hostname_path, hosts_path, resolv_conf_path].iter().all(|path| !path.is_empty()) {
+            return Ok(container.clone());
+        }
+        let other = joined(&container.host.network_mode).map(|other| self.container(other)).transpose()?;
+        let directory = self.record_directory(&container.id);
+        let own = |file: &str| directory.join(file).display().to_string();
+        self.update(&container.id, |container| {
+            let log = own(&format!("{}-json.log", container.id));
+            let config = &mut container.config;
+            let (hostname, hosts, resolv_conf) = match other {
+                Some(Container { config: other, .. }) => {
+                    (other.hostname_path, other.hosts_path, other.resolv_conf_path)
+                }
+                None => (own("hostname"), own("hosts"), own("resolv.conf")),
+            };
+            let paths = [
+                (&mut config.log_path, log),
+                (&mut config.hostname_path, hostname),
+                (&mut config.hosts_path, hosts),
+                (&mut config.resolv_conf_path, resolv_conf),
+            ];
+            for (path, file) in paths.into_iter().filter(|(path, _)| path.is_empty()) {
+                *path = file;
+            }
+        })
     }
 
     /// Those of the files that are there: a container that was never started has none.

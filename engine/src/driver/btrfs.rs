@@ -14,7 +14,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::DriverError;
-use super::files::{exists_is_fine, failed, make_directory};
+use super::files::{exists_is_fine, failed, make_directory, remove_tree};
 use super::whole::Trees;
 use crate::sys::btrfs;
 
@@ -56,7 +56,7 @@ impl Trees for Btrfs {
     fn remove_tree(&self, layer: &Path) -> io::Result<()> {
         match btrfs::remove(layer) {
             // Who may not remove a subvolume may empty it; so goes one that holds others, which somebody made in a container.
-            Err(error) if error.kind() != io::ErrorKind::NotFound => fs::remove_dir_all(layer),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => remove_tree(layer),
             removed => removed,
         }
     }

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use rustix::fs::{IFlags, OFlags, ioctl_getflags, ioctl_setflags};
+
 use super::DriverError;
 
 /// Adds the operation and the path to an I/O error.
@@ -35,7 +37,8 @@ pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Driver
     open.and_then(|mut file| io::Write::write_all(&mut file, content)).map_err(failed("write", path))
 }
 
-/// The sum of the sizes of regular files, each hard-linked file once.
+/// The sum of the sizes of all but directories, each hard-linked file once; a symbolic link is as long as its target, as for
+/// dockerd (`directory.Size`).
 pub(super) fn size_below(directory: &Path) -> io::Result<u64> {
     let mut seen = std::collections::HashSet::new();
     let mut pending = vec![directory.to_owned()];
@@ -46,12 +49,50 @@ pub(super) fn size_below(directory: &Path) -> io::Result<u64> {
             let meta = entry.metadata()?;
             if meta.is_dir() {
                 pending.push(entry.path());
-            } else if meta.is_file() && (meta.nlink() == 1 || seen.insert(meta.ino())) {
+            } else if meta.nlink() == 1 || seen.insert(meta.ino()) {
                 size_bytes += meta.len();
             }
         }
     }
     Ok(size_bytes)
+}
+
+/// Removes all of a tree. Files and directories that are immutable or to be appended to only (chattr(1)) are freed of that first.
+pub(super) fn remove_tree(tree: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(tree) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            free(tree)?;
+            fs::remove_dir_all(tree)
+        }
+        removed => removed,
+    }
+}
+
+/// Takes the attributes away that forbid a removal, where this user may.
+fn free(directory: &Path) -> io::Result<()> {
+    let mut pending = vec![directory.to_owned()];
+    while let Some(path) = pending.pop() {
+        let meta = fs::symlink_metadata(&path)?;
+        if !meta.is_dir() && !meta.is_file() {
+            continue;
+        }
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let open = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&path);
+        // Who may not look gets the reason from the removal itself.
+        let Ok(open) = open else { continue };
+        if let Ok(attributes) = ioctl_getflags(&open) {
+            let freed = attributes.difference(IFlags::IMMUTABLE | IFlags::APPEND);
+            if freed != attributes {
+                ioctl_setflags(&open, freed)?;
+            }
+        }
+        if meta.is_dir() {
+            pending.extend(
+                fs::read_dir(&path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?,
+            );
+        }
+    }
+    Ok(())
 }
 
 /// The names in a directory.

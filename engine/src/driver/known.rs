@@ -1,10 +1,13 @@
 //! Every storage driver that Docker or a document about it names, and what keeps one from working here.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::files::backing_file_system;
 use super::{Driver, DriverError, btrfs, fuse_overlayfs, overlay, overlay2, vfs};
+use crate::sys::overlay::Overlay;
+use crate::sys::reason::reason;
 use crate::sys::{self, namespace};
 
 /// Opens a driver below a data root.
@@ -111,10 +114,17 @@ pub fn survey(data_root: &Path) -> Vec<(&'static str, Availability)> {
 
 /// Why the driver called `name` does not work below `data_root`, if so.
 pub fn refusal(name: &str, data_root: &Path) -> Option<String> {
-    survey(data_root).into_iter().find_map(|(known, availability)| match availability {
-        Availability::NotSupported(why) if known == name => Some(why),
-        _ => None,
-    })
+    let known = KNOWN.iter().find(|known| known.name == name)?;
+    match known.availability(data_root) {
+        Availability::NotSupported(why) => Some(why),
+        Availability::Supported(_) => None,
+    }
+}
+
+/// The driver of a data root on which nothing lies yet: the first of these that works there. Docker's order since its version 23.
+pub(super) fn first_choice(data_root: &Path) -> &'static str {
+    let order = [overlay2::NAME, fuse_overlayfs::NAME, btrfs::NAME, vfs::NAME];
+    order.into_iter().find(|name| refusal(name, data_root).is_none()).unwrap_or(overlay2::NAME)
 }
 
 impl Known {
@@ -133,11 +143,50 @@ impl Known {
     }
 }
 
-/// Whether the kernel has overlayfs, or can load it.
-fn overlayfs(_: &Path) -> Option<String> {
+/// Why the kernel stacks no layers below `data_root`. That is tried once: where layers lie already it did.
+fn overlayfs(data_root: &Path) -> Option<String> {
     // A kernel that has it as a module loads it at root's first mount.
     let is_here = file_systems().split_whitespace().any(|word| word == "overlay") || !namespace::is_user_namespace();
-    (!is_here).then(|| "overlay was not found in /proc/filesystems: load it with `modprobe overlay`".to_owned())
+    if !is_here {
+        return Some("overlay was not found in /proc/filesystems: load it with `modprobe overlay`".to_owned());
+    }
+    if [overlay2::NAME, overlay::NAME].iter().any(|used| data_root.join(used).exists()) {
+        return None;
+    }
+    // The data root itself may yet have to be made.
+    let place = data_root.ancestors().find(|path| path.is_dir())?;
+    let tried =
+        tempfile::Builder::new().prefix(".layerlab-trial-").tempdir_in(place).and_then(|trial| stack(trial.path()));
+    match tried {
+        // Who may not mount has not tried.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+        Err(error) => Some(format!(
+            "the kernel cannot stack layers on {}, where the data root is: {}",
+            backing_file_system(place),
+            reason(&error)
+        )),
+        Ok(()) => None,
+    }
+}
+
+/// Stacks two layers in the empty directory `trial`, and does what needs a whiteout and an opaque mark.
+fn stack(trial: &Path) -> io::Result<()> {
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| trial.join(name));
+    for directory in [&lower.join("directory"), &upper, &work] {
+        fs::create_dir_all(directory)?;
+    }
+    for name in ["file", "directory/file"] {
+        fs::write(lower.join(name), "")?;
+    }
+    let mount = Overlay { lower: vec![lower], upper: Some((upper, work)) }.detached()?;
+    let at = |name: &str| mount.path().join(name);
+    fs::remove_file(at("file"))?;
+    fs::remove_dir_all(at("directory"))?;
+    fs::create_dir(at("directory"))?;
+    match at("file").exists() || at("directory/file").exists() {
+        true => Err(io::Error::other("what is removed is still there")),
+        false => Ok(()),
+    }
 }
 
 fn file_systems() -> String {

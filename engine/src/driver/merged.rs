@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::files::{exists_is_fine, failed, gone_is_fine, make_directory};
+use super::files::{exists_is_fine, failed, gone_is_fine, make_directory, remove_tree};
 use super::{DriverError, View};
 use crate::layer::{OverlayXattr, PackOptions};
 use crate::sys::overlay::Overlay;
@@ -59,7 +59,7 @@ pub(super) fn remove(layer: &Path) -> Result<(), DriverError> {
     if scratch.is_dir() {
         fs::set_permissions(&scratch, fs::Permissions::from_mode(0o700)).map_err(failed("chmod", &scratch))?;
     }
-    fs::remove_dir_all(layer).or_else(gone_is_fine).map_err(failed("remove", layer))
+    remove_tree(layer).or_else(gone_is_fine).map_err(failed("remove", layer))
 }
 
 /// Hands `pack` the options for packing a layer of an overlay: dockerd fills names in from the host's own users, and so

@@ -173,11 +173,11 @@ pub trait Driver: Send + Sync {
 }
 
 /// Opens the driver called `name` below `data_root`. Without a name it is the one that was used there before, or the
-/// default; where two were used, one has to be named, as dockerd has it.
+/// first that works there; where two were used, one has to be named, as dockerd has it.
 pub fn open(name: Option<&str>, data_root: &Path) -> Result<Box<dyn Driver>, DriverError> {
     let name = match name {
         Some(name) => name.to_owned(),
-        None => prior(data_root)?.unwrap_or_else(|| overlay2::NAME.to_owned()),
+        None => prior(data_root)?.unwrap_or_else(|| known::first_choice(data_root).to_owned()),
     };
     let refused = |why: String| DriverError::Unsupported(format!("error initializing graphdriver: {why}"));
     let names =

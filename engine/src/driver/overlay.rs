@@ -171,8 +171,13 @@ impl Driver for Overlay {
     }
 
     fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {
-        let own = if self.lower_id(id)?.is_some() { self.layer(id).join("upper") } else { self.root(id) };
-        files::size_below(&own).map_err(failed("measure", &own))
+        let below = whole::init_of(id);
+        if !self.layer(&below).is_dir() {
+            let own = if self.lower_id(id)?.is_some() { self.layer(id).join("upper") } else { self.root(id) };
+            return files::size_below(&own).map_err(failed("measure", &own));
+        }
+        // The upper directory has what the layer below had in its own.
+        whole::difference_bytes(self.view(&below)?.path(), self.view(id)?.path())
     }
 
     fn remove(&self, id: &str) -> Result<(), DriverError> {

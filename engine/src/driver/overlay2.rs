@@ -13,8 +13,12 @@
 //! ```
 //! Lower layers are read where they lie; copy-up and whiteouts are the kernel's.
 
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, FileType, Mode, XattrFlags, mknodat};
+use rustix::io::Errno;
 
 use super::files::{self, failed};
 use super::linked::Linked;
@@ -59,6 +63,34 @@ impl Overlay2 {
     }
 }
 
+/// The kernel lets the mark of an opaque directory be at the root of a layer, since all roots are one: what `content` hides as a whole is
+/// hidden name by name. `below` is what it will lie on.
+fn hide_if_opaque(content: &Path, below: impl FnOnce() -> Result<View, DriverError>) -> Result<(), DriverError> {
+    let Some(opaque) = merged::marks().opaque() else { return Ok(()) };
+    match rustix::fs::removexattr(content, opaque) {
+        Err(Errno::NODATA) => return Ok(()),
+        removed => removed.map_err(|errno| failed("read the opaque mark of", content)(errno.into()))?,
+    }
+    let below = below()?;
+    let hide = || -> io::Result<()> {
+        let modified = fs::metadata(content)?.modified()?;
+        for entry in fs::read_dir(below.path())? {
+            let entry = entry?;
+            let hiding = content.join(entry.file_name());
+            match fs::symlink_metadata(&hiding) {
+                Ok(meta) if meta.is_dir() => rustix::fs::setxattr(&hiding, opaque, b"y", XattrFlags::empty())?,
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    mknodat(CWD, &hiding, FileType::CharacterDevice, Mode::empty(), 0)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        fs::File::open(content)?.set_modified(modified)
+    };
+    hide().map_err(failed("hide what lies below", content))
+}
+
 impl Driver for Overlay2 {
     fn name(&self) -> &'static str {
         NAME
@@ -82,6 +114,9 @@ impl Driver for Overlay2 {
     }
 
     fn adopt(&self, id: &str, parent: Option<&str>, content: &Path) -> Result<(), DriverError> {
+        if let Some(parent) = parent {
+            hide_if_opaque(content, || self.view(parent))?;
+        }
         self.layers.adopt(id, parent, content)
     }
 

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, failed, gone_is_fine};
@@ -25,7 +26,7 @@ pub(super) trait Trees: Send + Sync {
 
     /// Removes the tree `layer`.
     fn remove_tree(&self, layer: &Path) -> io::Result<()> {
-        fs::remove_dir_all(layer)
+        files::remove_tree(layer)
     }
 }
 
@@ -130,13 +131,16 @@ pub(super) fn pack_difference(
     merged::with_pack_options(|options| Ok(pack_changes(tree, &found, options, out)?))
 }
 
-/// Bytes of the regular files that `tree` has otherwise than the tree `below`.
+/// Bytes of all but directories that `tree` has otherwise than the tree `below`, each hard-linked file once; a symbolic link is
+/// as long as its target, as for dockerd (`archive.ChangesSize`).
 pub(super) fn difference_bytes(below: &Path, tree: &Path) -> Result<u64, DriverError> {
+    let mut seen = std::collections::HashSet::new();
     let mut size_bytes = 0;
     for change in changes(below, tree)?.iter().filter(|change| change.kind != ChangeKind::Deleted) {
         let path = tree.join(change.path.strip_prefix("/").unwrap_or(&change.path));
         let meta = fs::symlink_metadata(&path).map_err(failed("look at", &path))?;
-        size_bytes += if meta.is_file() { meta.len() } else { 0 };
+        let counts = !meta.is_dir() && (meta.nlink() == 1 || seen.insert(meta.ino()));
+        size_bytes += if counts { meta.len() } else { 0 };
     }
     Ok(size_bytes)
 }

@@ -6,7 +6,8 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -220,8 +221,27 @@ fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &OsStr, path: &Path
     let source = fs::openat(from, name, flags, Mode::empty()).map_err(error("open", path))?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let target = fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).map_err(error("make the file", path))?;
-    let copied = io::copy(&mut std::fs::File::from(source), &mut std::fs::File::from(target));
-    copied.map(drop).map_err(|source| TreeError { operation: "copy", path: path.to_owned(), source })
+    let copied = copy_data(&source.into(), &target.into());
+    copied.map_err(|source| TreeError { operation: "copy", path: path.to_owned(), source })
+}
+
+/// Copies the content of `source` to the empty file `target` and leaves holes holes; what is between them is shared with the original
+/// where the file system can (copy_file_range(2)). Where both are read and written afterwards is not said.
+pub fn copy_data(mut source: &File, mut target: &File) -> io::Result<()> {
+    let length = source.metadata()?.len();
+    target.set_len(length)?;
+    let mut hole = 0;
+    while hole < length {
+        let data = match fs::seek(source, fs::SeekFrom::Data(hole)) {
+            Err(Errno::NXIO) => return Ok(()),
+            data => data?,
+        };
+        hole = fs::seek(source, fs::SeekFrom::Hole(data))?;
+        source.seek(SeekFrom::Start(data))?;
+        target.seek(SeekFrom::Start(data))?;
+        io::copy(&mut source.take(hole - data), &mut target)?;
+    }
+    Ok(())
 }
 
 /// Owner first, since a change of it clears setuid bits and capabilities; times last, since all else moves them.

@@ -150,20 +150,24 @@ type Ranges = ((u32, u32), (u32, u32));
 /// The ranges of `/etc/subuid` and `/etc/subgid`, when the programs that may use them are installed.
 fn subordinate_ranges(uid: Uid) -> Option<Ranges> {
     let user = User::from_uid(uid).ok().flatten().map(|user| user.name);
-    let range = |file: &str| {
-        fs::read_to_string(file).ok()?.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            let owner = fields.next()?;
-            let mine = Some(owner) == user.as_deref() || owner == uid.to_string();
-            let (first, count) = (fields.next()?.parse().ok()?, fields.next()?.trim().parse().ok()?);
-            mine.then_some((first, count))
-        })
-    };
+    let range = |file: &str| range_in(&fs::read_to_string(file).ok()?, user.as_deref(), uid);
     let installed = |name: &str| {
         ["/usr/bin", "/bin", "/usr/local/bin"].iter().any(|dir| fs::exists(format!("{dir}/{name}")).unwrap_or(false))
     };
     (installed("newuidmap") && installed("newgidmap")).then_some(())?;
     Some((range("/etc/subuid")?, range("/etc/subgid")?))
+}
+
+/// The first range that `text`, a file as subuid(5) describes it, gives to a user; a line that makes no sense gives none.
+fn range_in(text: &str, user: Option<&str>, uid: Uid) -> Option<(u32, u32)> {
+    text.lines().find_map(|line| {
+        let [owner, first, count] = line.split(':').collect::<Vec<_>>()[..] else { return None };
+        let (first, count): (u32, u32) = (first.trim().parse().ok()?, count.trim().parse().ok()?);
+        let is_mine = Some(owner) == user || owner == uid.to_string();
+        // The last ID, 2³² - 1, is nobody's (user_namespaces(7)).
+        let makes_sense = first > 0 && count > 0 && first.checked_add(count).is_some();
+        (is_mine && makes_sense).then_some((first, count))
+    })
 }
 
 fn map_ranges(process: Pid, uid: Uid, gid: Gid, ranges: &Ranges) -> io::Result<()> {
@@ -227,5 +231,19 @@ mod tests {
     fn root_is_mapped_where_anybody_is() {
         assert!(!is_mapped(u32::MAX));
         assert!(is_mapped(Uid::effective().as_raw()));
+    }
+
+    /// Checklist: US-02
+    #[test]
+    fn ranges_of_ids_that_make_no_sense_are_passed_over() {
+        let range = |text: &str| range_in(text, Some("ann"), Uid::from_raw(1000));
+        assert_eq!(range("bob:1:2\nann:100000:65536\nann:5:6\n"), Some((100_000, 65_536)));
+        assert_eq!(range("1000:100000:65536"), Some((100_000, 65_536)));
+        let nonsense =
+            ["", "ann", "ann:", "ann::", "ann:x:1", "ann:1:x", "ann:-1:5", "ann:9:0", "ann:0:9", "ann:1:2:3", ":1:2"];
+        for nonsense in nonsense.into_iter().chain(["ann:4294967295:2"]) {
+            assert_eq!(range(nonsense), None, "{nonsense}");
+            assert_eq!(range(&format!("{nonsense}\nann:7:8")), Some((7, 8)), "{nonsense}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The promises, one function each; what a driver does not do alike is said where it is asked.
 //!
-//! Checklist: DL-01, DL-02, DL-03, DL-06, DL-09~, DF-01, DF-03~, DF-06, WH-03, WH-04, CR-01
+//! Checklist: DL-28, OP-03, DF-07~, DL-01, DL-02, DL-03, DL-06, DL-09~, DF-01, DF-03~, DF-06, WH-03, WH-04, CR-01
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -34,6 +34,9 @@ pub const ALL: &[Promise] = promises![
     own_files_lie_under_the_names_of_the_tar,
     what_is_attached_can_be_written_to_and_is_there_the_next_time,
     mounts_have_exactly_these_options,
+    an_opaque_mark_at_the_top_hides_everything_below,
+    a_tar_may_leave_parents_out_that_are_below,
+    files_that_are_immutable_do_not_stop_a_removal,
     many_at_once_do_not_get_in_each_others_way,
     the_graph_names_directories_that_are_there,
     nothing_stays_mounted,
@@ -119,6 +122,61 @@ fn what_is_adopted_hides_and_replaces_what_lies_below(scene: &Scene) {
     scene.apply("again", Some("base"), &tar);
     assert_eq!(scene.tree("again"), scene.tree("c"));
     assert!(!scene.tree("again").contains_key(Path::new("home/a/note")), "a replaced directory is a new one");
+}
+
+/// A tar of one file at each path.
+fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, text) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, text.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn names(scene: &Scene, id: &str) -> Vec<String> {
+    scene.tree(id).into_keys().map(|path| path.display().to_string()).collect()
+}
+
+fn an_opaque_mark_at_the_top_hides_everything_below(scene: &Scene) {
+    scene.base();
+    scene.apply("top", Some("base"), &tar_of(&[(".wh..wh..opq", ""), ("etc/new", "new")]));
+    assert_eq!(names(scene, "top"), ["", "etc", "etc/new"]);
+    scene.container("c", "top");
+    assert_eq!(names(scene, "c"), ["", "etc", "etc/new"]);
+}
+
+fn a_tar_may_leave_parents_out_that_are_below(scene: &Scene) {
+    scene.base();
+    scene.apply("top", Some("base"), &tar_of(&[("etc/new", "new"), ("home/a/deep/file", "deep")]));
+    let mut expected = names(scene, "base");
+    expected.extend(["etc/new", "home/a/deep", "home/a/deep/file"].map(str::to_owned));
+    expected.sort();
+    assert_eq!(names(scene, "top"), expected);
+}
+
+fn files_that_are_immutable_do_not_stop_a_removal(scene: &Scene) {
+    use rustix::fs::{IFlags, ioctl_setflags};
+    scene.base();
+    scene.container("c", "base");
+    let mut is_set = false;
+    scene.edit("c", |root| {
+        fs::create_dir(root.join("fixed")).unwrap();
+        for (name, flags) in [("fixed/file", IFlags::IMMUTABLE), ("fixed/log", IFlags::APPEND)] {
+            fs::write(root.join(name), "fixed").unwrap();
+            // Only root of the first user namespace may, where the file system has such attributes.
+            is_set |= ioctl_setflags(fs::File::open(root.join(name)).unwrap(), flags).is_ok();
+        }
+        let fixed = fs::File::open(root.join("fixed")).unwrap();
+        is_set |= ioctl_setflags(fixed, IFlags::IMMUTABLE).is_ok();
+    });
+    if !is_set {
+        layerlab_scenarios::skip::leave_out("there are no immutable files here: nothing could stop a removal");
+    }
+    scene.driver.remove("c").unwrap();
+    assert!(!scene.driver.all().unwrap().contains(&"c".to_owned()));
 }
 
 fn changes_are_told_by_kind_and_path(scene: &Scene) {

@@ -5,7 +5,9 @@
 //! against what       laws/, one file each
 //! a case             generate/ draws steps; case does them for real (perform, race, readdir) and in the model;
 //!                    tree reads what is there, tar what a layer's tar has
-//! many cases         campaign, counts, shard; enter gives them namespaces; requirement says what must not be skipped
+//! by hand            situations/, what no step is: locks, mappings, full disks, crowds, mounts that are refused
+//! many cases         campaign, counts, shard; enter gives them namespaces; requirement says what must not be skipped;
+//!                    kernel_log listens to the kernel meanwhile
 //! when a law breaks  shrink and simplify make the case short; verdict tells it, with its scene, mount_line, listing and
 //!                    what is known; counterexample keeps it, as JSON, as a script, and as a page (page, console); again runs it first
 //! the same, smaller  sim: the model alone; stores/: images rather than trees
@@ -23,6 +25,7 @@ pub mod counterexample;
 mod counts;
 pub mod enter;
 pub mod generate;
+pub mod kernel_log;
 pub mod known;
 pub mod laws;
 pub mod list;
@@ -30,6 +33,7 @@ pub mod listing;
 pub mod machine;
 mod mapping;
 mod mount_line;
+pub mod overlayfs;
 pub mod page;
 pub mod perform;
 pub mod race;
@@ -40,6 +44,7 @@ pub mod shard;
 pub mod shrink;
 pub mod sim;
 pub mod simplify;
+pub mod situations;
 pub mod stores;
 pub mod subjects;
 pub mod tar;

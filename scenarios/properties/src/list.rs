@@ -8,6 +8,7 @@ use layerlab_scenarios::lab::prepare::workspace_root;
 use crate::backing::{Backing, BackingError, LOOP_TYPES};
 use crate::laws;
 use crate::machine::Host;
+use crate::situations;
 use crate::stores;
 use crate::subjects;
 
@@ -17,6 +18,10 @@ pub fn list(host: &Host) -> Result<String, BackingError> {
     let mut text = String::from("laws:\n");
     for law in laws::ALL {
         let _ = writeln!(text, "  {}\n      {}", law.name(), equation("laws", law.name()));
+    }
+    text += "situations, which are laws too:\n";
+    for situation in situations::ALL.iter() {
+        let _ = writeln!(text, "  {}", situation.name());
     }
     text += "laws of a store of images:\n";
     for law in stores::laws::ALL {

@@ -11,11 +11,13 @@ use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::counterexample::Counterexample;
 use layerlab_properties::enter::{in_namespaces, own_mounts};
+use layerlab_properties::kernel_log::KernelLog;
 use layerlab_properties::laws::{self, Law};
 use layerlab_properties::list;
 use layerlab_properties::machine::Host;
 use layerlab_properties::requirement::{self, Requirement};
 use layerlab_properties::shard::Shard;
+use layerlab_properties::situations::{self, Situation};
 use layerlab_properties::stores;
 use layerlab_properties::subjects::{self, Subject};
 use layerlab_properties::verdict;
@@ -123,6 +125,7 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
         let subjects = all.iter().map(|subject| subject.name()).chain(stores.iter().map(|kind| kind.name()));
         subjects.collect::<Vec<_>>().join(", ")
     };
+    let mut log = KernelLog::from_now_on();
     let mut statuses = Vec::new();
     for name in &cli.subject {
         if let Some(kind) = stores.iter().find(|kind| kind.name() == *name) {
@@ -136,6 +139,14 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
         for backing in &cli.backing {
             statuses.push(held(cli, host, &laws, &**subject, backing)?);
         }
+    }
+    match &mut log {
+        Ok(log) => {
+            let complaints = log.complaints();
+            complaints.iter().for_each(|complaint| println!("the kernel complained meanwhile: {complaint}"));
+            statuses.extend((!complaints.is_empty()).then_some(FAILED));
+        }
+        Err(error) => println!("what the kernel complains of is not seen: /dev/kmsg: {error}"),
     }
     let has = |status| statuses.contains(&status);
     Ok(if has(FAILED) {
@@ -204,7 +215,8 @@ fn held(
 ) -> anyhow::Result<u8> {
     let called = format!("{} on {backing}", subject.name());
     let skipped = |why: &str| skipped(cli, &subject.name(), backing, why);
-    if laws.is_empty() {
+    let situations = situations::chosen(&cli.laws);
+    if laws.is_empty() && situations.is_empty() {
         return skipped(NO_LAW);
     }
     if let Some(why) = subject.refusal(host) {
@@ -219,11 +231,16 @@ fn held(
     }
     let host = &host.on(place.path()).with_context(|| format!("cannot try what {backing} does"))?;
     let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
+    let names = || laws.iter().map(|law| law.name()).chain(situations.iter().map(|situation| situation.name()));
     let again = again::kept(&campaign, backing)? + again::pages(&campaign, backing)?;
     let seed = cli.seed.unwrap_or_else(fresh_seed);
+    let mut counts = Counts::default();
+    let broken = arranged(cli, &situations, &campaign, backing, &mut counts);
     let begun = Instant::now();
     let parts: Vec<_> = std::thread::scope(|scope| {
+        // Without a law nobody would watch.
         let threads: Vec<_> = (0..cli.threads)
+            .filter(|_| !laws.is_empty())
             .map(|thread| {
                 let campaign = &campaign;
                 scope.spawn(move || part_of(cli, campaign, seed, thread, begun))
@@ -231,7 +248,6 @@ fn held(
             .collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
     });
-    let mut counts = Counts::default();
     let mut failures = Vec::new();
     for part in parts {
         let (counted, failure) = part?;
@@ -253,16 +269,40 @@ fn held(
         cli.shard.map_or_else(String::new, |shard| format!(", shard {shard},")),
         counts.total() as f64 / seconds,
         counts.judgements(),
-        match (failures.is_empty(), laws.iter().filter(|law| counts.judgements_of(law.name()) > 0).count()) {
+        match (failures.is_empty() && broken == 0, names().filter(|name| counts.judgements_of(name) > 0).count()) {
             (false, _) => "a law broke".to_owned(),
-            (true, asked) if asked == laws.len() => "every law held".to_owned(),
-            (true, asked) => format!("{asked} of {} laws held, the others had nothing to judge", laws.len()),
+            (true, asked) if asked == names().count() => "every law held".to_owned(),
+            (true, asked) => format!("{asked} of {} laws held, the others had nothing to judge", names().count()),
         }
     );
-    match failures.is_empty() && again == 0 {
-        true => idle(cli, &counts, laws.iter().map(|law| law.name()), &subject.name(), backing),
+    match failures.is_empty() && broken == 0 && again == 0 {
+        true => idle(cli, &counts, names(), &subject.name(), backing),
         false => Ok(FAILED),
     }
+}
+
+/// Arranges each of `situations` once, in the first shard; tells of those that are not as they should be, and says how many.
+fn arranged(
+    cli: &Cli,
+    situations: &[&'static Situation],
+    campaign: &Campaign<'_>,
+    backing: &Backing,
+    counts: &mut Counts,
+) -> usize {
+    let Campaign { subject, host, place, .. } = campaign;
+    let is_ours = cli.shard.is_none_or(|shard| shard.is_first());
+    let broke = |situation: &&&'static Situation| match situation.hold(*subject, host, place, &|_, _| ()) {
+        Ok(judged) => {
+            counts.judge(situation.name(), judged);
+            false
+        }
+        Err(findings) => {
+            println!("{} broke of {} on {backing}, kernel {}:", situation.name(), subject.name(), host.kernel);
+            findings.iter().for_each(|finding| println!("  {finding}"));
+            true
+        }
+    };
+    situations.iter().filter(|_| is_ours).filter(broke).count()
 }
 
 /// Says which laws had nothing to judge; all is skipped when none had.
@@ -283,10 +323,11 @@ fn idle<'a>(
     Ok(if counts.judgements() > 0 { 0 } else { SKIPPED })
 }
 
-/// Those of `wanted` that are about trees; all when none is wanted. The rest must be a store's.
+/// Those of `wanted` that are about trees; all when none is wanted. The rest must be situations, or a store's.
 fn chosen(wanted: &[String]) -> anyhow::Result<Vec<&'static dyn Law>> {
     let of_stores = || stores::laws::ALL.iter().map(|law| law.name());
-    let all = || laws::ALL.iter().map(|law| law.name()).chain(of_stores());
+    let arranged = || situations::ALL.iter().map(|situation| situation.name());
+    let all = || laws::ALL.iter().map(|law| law.name()).chain(arranged()).chain(of_stores());
     if let Some(unknown) = wanted.iter().find(|name| all().all(|law| law != name.as_str())) {
         bail!("there is no law {unknown}; there are {}", all().collect::<Vec<_>>().join(", "));
     }

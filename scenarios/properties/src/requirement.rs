@@ -2,7 +2,7 @@
 
 use crate::backing::LOOP_TYPES;
 use crate::machine::Host;
-use crate::{laws, stores, subjects};
+use crate::{laws, situations, stores, subjects};
 
 /// To be root of the first user namespace.
 const ROOT: &str = "root";
@@ -21,6 +21,7 @@ impl std::str::FromStr for Requirement {
         let subjects = subjects::all().iter().map(|subject| subject.name()).collect::<Vec<_>>().into_iter();
         let subjects: Vec<String> = subjects.chain(stores.iter().map(|kind| kind.name())).collect();
         let laws = laws::ALL.iter().map(|law| law.name()).chain(stores::laws::ALL.iter().map(|law| law.name()));
+        let laws = laws.chain(situations::ALL.iter().map(|situation| situation.name()));
         let others = [ROOT, USER, "tmpfs"].into_iter().chain(LOOP_TYPES).chain(laws);
         let known: Vec<&str> = others.chain(subjects.iter().map(String::as_str)).collect();
         match known.contains(&word) {

@@ -15,6 +15,11 @@ impl Shard {
     /// All of it.
     pub const WHOLE: Shard = Shard { number: 1, count: 1 };
 
+    /// Whether it does what is done once.
+    pub fn is_first(self) -> bool {
+        self.number == 1
+    }
+
     /// The cases of one thread of `threads`, counted from 0, without an end. All threads together have the shard's cases, each
     /// of them once.
     pub fn cases(self, thread: u64, threads: u64) -> impl Iterator<Item = u64> {

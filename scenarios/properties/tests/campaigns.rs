@@ -21,6 +21,10 @@ const ROOTS: [&str; 7] = [
     "overlay-data-only",
 ];
 
+/// What only root of the first user namespace can arrange.
+const ROOTS_SITUATIONS: [&str; 3] =
+    ["file-attributes-are-kept-and-enforced", "erofs-images-are-lower-layers", "squashfs-images-are-lower-layers"];
+
 /// Its trees are those of a program that has no documented promises and keeps few of ours: a copy-up moves its directory's time, a name
 /// that begins with `.wh.` is refused, and release 1.10 breaks off when a name of 255 bytes of a lower layer is removed. That it shows what
 /// a layer's tar says is held by `every-driver-gives-the-same-tree` of the other drivers, and by `store-fuse-overlayfs`.
@@ -59,8 +63,14 @@ fn hold_of(subjects: &str, wanting: &str, options: &[&str]) {
         let subject = what.split(" on ").next().unwrap_or_default();
         match subject.split_once(" of ") {
             Some((laws, subject)) => {
-                let asked = laws.split(", ").find(|law| !has_nothing_for(law, subject));
-                assert_eq!(asked, None, "{subject} gives a law nothing to judge: {why}");
+                for law in laws.split(", ").filter(|law| !has_nothing_for(law, subject)) {
+                    let wanted = ["erofs", "squashfs"].into_iter().find(|kind| law.starts_with(kind));
+                    match wanted {
+                        _ if is_rootless && ROOTS_SITUATIONS.contains(&law) => {}
+                        Some(wanted) => skip(wanted, line),
+                        None => panic!("{subject} gives {law} nothing to judge: {why}"),
+                    }
+                }
                 leave_out(&format!("{laws}: {why}"));
             }
             None if ROOTS.contains(&subject) && is_rootless => leave_out(&format!("{subject}: {why}")),
@@ -79,6 +89,8 @@ fn has_nothing_for(law: &str, subject: &str) -> bool {
     let is_whole = ["layerlab-vfs", "layerlab-btrfs"].contains(&subject);
     let has_tars = is_whole || subject == "layerlab-overlay2";
     let is_overlay = subject.contains("overlay");
+    let has_index = ["overlay-index", "overlay-redirect-index", "overlay-nfs-export"].contains(&subject);
+    let is_data_only = subject == "overlay-data-only";
     match law {
         "applying-a-diff-gives-the-tree"
         | "changes-are-the-models"
@@ -90,6 +102,23 @@ fn has_nothing_for(law: &str, subject: &str) -> bool {
         "copy-up-keeps-every-attribute" | "upper-holds-exactly-what-it-must" => !is_overlay,
         "remount-changes-nothing" => is_whole || subject == "plain",
         "lower-layers-never-change" | "deep-stacks-show-every-layer" => subject == "plain",
+        "a-full-disk-leaves-the-file-as-it-was" => !is_overlay,
+        "two-names-copied-up-at-once-are-one-file" => is_overlay && !has_index,
+        "an-upper-layer-is-not-mounted-twice" | "layers-of-another-stack-are-refused" => !has_index,
+        "private-attributes-are-well-formed"
+        | "private-attributes-of-an-inner-overlay-are-kept"
+        | "a-copied-copy-is-a-file-of-its-own" => !is_overlay || subject == "layerlab-overlay",
+        "without-an-upper-layer-nothing-is-written"
+        | "what-a-crash-left-in-the-work-directory-is-cleared"
+        | "layers-within-one-another-are-refused"
+        | "an-overlay-is-no-upper-layer"
+        | "an-overlay-lies-on-an-overlay"
+        | "a-file-system-has-an-identity-of-its-own"
+        | "files-with-one-number-in-two-layers-are-two"
+        | "erofs-images-are-lower-layers"
+        | "squashfs-images-are-lower-layers" => !is_overlay,
+        "a-name-added-to-a-lower-layer-does-no-harm" => !is_overlay || is_data_only,
+        "whiteouts-of-attributes-hide" => !is_overlay || is_data_only || subject == "layerlab-overlay",
         _ => false,
     }
 }

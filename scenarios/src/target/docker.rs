@@ -13,16 +13,22 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::{FindError, Installation, Target, TargetError, Unavailable, Wanted, install_as_docker};
 use crate::lab::furnish::Program;
 use crate::lab::machine::command;
 use crate::lab::root::RootPlan;
 use crate::lab::sandbox::{Annexe, Inside};
 
-const CLIENT: &str = "/lab/docker";
+/// The client, in the lab.
+pub const CLIENT: &str = "/lab/docker";
 const LOG: &str = "/var/log/dockerd.log";
 const DAEMON_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const ANSWER_SECONDS: u64 = 60;
+/// What dockerd may take to end its containers and itself.
+const END_SECONDS: u64 = 60;
 /// What dockerd starts by name, beside the daemon itself.
 const HELPERS: [&str; 5] = ["containerd", "containerd-shim-runc-v2", "runc", "docker-proxy", "iptables"];
 /// Directories beside PATH in which distributions put those.
@@ -118,6 +124,23 @@ impl Installation for InstalledDocker {
         let answered = self.wait_for_answer(&mut daemon);
         self.running = Some(daemon);
         answered
+    }
+
+    /// As `systemctl stop docker` does.
+    fn stop(&mut self) -> Result<(), TargetError> {
+        let Some(mut daemon) = self.running.take() else { return Ok(()) };
+        let program = self.daemon.display().to_string();
+        let failed = |source: io::Error| TargetError::Run { program: program.clone(), source };
+        kill(Pid::from_raw(daemon.id().cast_signed()), Signal::SIGTERM).map_err(|errno| failed(errno.into()))?;
+        let deadline = Instant::now() + Duration::from_secs(END_SECONDS);
+        while Instant::now() < deadline {
+            if daemon.try_wait().map_err(failed)?.is_some() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        self.running = Some(daemon);
+        Err(TargetError::Restless { program, seconds: END_SECONDS, log: self.engine_log() })
     }
 
     fn engine_log(&self) -> String {

@@ -15,7 +15,8 @@ use crate::page::DRIVERS;
 /// Names the engine to use; without it, `layerlab` beside the running program is taken.
 pub const ENGINE_VARIABLE: &str = "LAYERLAB_ENGINE";
 
-const ENGINE: &str = "/lab/layerlab";
+/// The engine, in the lab.
+pub const ENGINE: &str = "/lab/layerlab";
 
 pub struct Layerlab;
 

@@ -74,6 +74,11 @@ pub trait Installation {
     /// Inside: makes the installed engine answer.
     fn start(&mut self, inside: &Inside) -> Result<(), TargetError>;
 
+    /// Inside: ends what `start` started, and waits for its end; it may be started again.
+    fn stop(&mut self) -> Result<(), TargetError> {
+        Ok(())
+    }
+
     /// Inside: what the engine logged so far.
     fn engine_log(&self) -> String;
 }
@@ -110,6 +115,8 @@ pub enum TargetError {
     Run { program: String, source: io::Error },
     #[error("{program} failed ({status}); it said:\n{said}")]
     Failed { program: String, status: String, said: String },
+    #[error("{program} did not end within {seconds} seconds; its log ends:\n{log}")]
+    Restless { program: String, seconds: u64, log: String },
     #[error("{program} did not answer within {seconds} seconds; its log ends:\n{log}")]
     Silent { program: String, seconds: u64, log: String },
 }

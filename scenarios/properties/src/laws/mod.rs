@@ -43,11 +43,11 @@ pub enum Judged {
 }
 
 /// What [`Judged::Lacking`] names.
-const COPY_UP: &str = "copy-up";
+pub(crate) const COPY_UP: &str = "copy-up";
 const MOUNT: &str = "mount of its own";
-const LOWER_LAYERS: &str = "layers below the one that is written to";
+pub(crate) const LOWER_LAYERS: &str = "layers below the one that is written to";
 const TARS: &str = "diffs and tars of its layers";
-const UPPER_LAYER: &str = "upper layer in a directory of its own";
+pub(crate) const UPPER_LAYER: &str = "upper layer in a directory of its own";
 
 /// Something that must hold.
 pub trait Law: Sync {

@@ -1,16 +1,17 @@
 //! Carries a frozen layer to another file system, so that a stack lies on two.
 //!
-//! *Holds*: everything that is known of a file comes along: type, mode, owner, times, content, every extended attribute, and which names
+//! *Holds*: everything that is known of a file comes along: type, mode, owner, times, content and its holes, every extended attribute, and which names
 //! are one file.
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use layerlab_engine::layer::copy_data;
 use rustix::fs::{AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
 /// As long as a list of names or a value can be (xattr(7)).
@@ -39,7 +40,7 @@ fn one(from: &Path, to: &Path, carried: &mut HashMap<u64, PathBuf>) -> io::Resul
             }
         }
         FileType::Symlink => std::os::unix::fs::symlink(fs::read_link(from)?, to)?,
-        FileType::RegularFile => drop(fs::copy(from, to)?),
+        FileType::RegularFile => copy_data(&File::open(from)?, &File::create_new(to)?)?,
         _ => rustix::fs::mknodat(CWD, to, kind, Mode::empty(), meta.rdev())?,
     }
     std::os::unix::fs::lchown(to, Some(meta.uid()), Some(meta.gid()))?;

@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use layerlab_engine::layer::copy_data;
 use rustix::fs::{Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
@@ -29,7 +30,7 @@ pub fn move_contents(layer: &Path, data: &Path, prefix: &str) -> io::Result<()> 
                 open.push(path);
             } else if meta.is_file() && attribute(&path, METACOPY)?.is_none() && moved.insert(meta.ino()) {
                 let name = format!("{prefix}{}", moved.len());
-                fs::copy(&path, data.join(&name))?;
+                copy_data(&File::open(&path)?, &File::create_new(data.join(&name))?)?;
                 empty(&path, &name)?;
             }
         }

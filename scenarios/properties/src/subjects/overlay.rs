@@ -15,18 +15,18 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use layerlab_engine::sys::namespace;
 use layerlab_model::promises::Promises;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, move_mount, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, move_mount, unmount,
 };
 
 use super::carry::carry;
 use super::data_only::move_contents;
 use super::{Stack, Subject, SubjectError};
 use crate::machine::Host;
+use crate::overlayfs::{self, Layers};
 
 /// overlayfs with these options; every other feature is off.
 pub struct Overlay {
@@ -246,43 +246,16 @@ impl Mounted {
     }
 
     fn try_mount(&self) -> Result<OwnedFd, rustix::io::Errno> {
-        let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        let context = context.as_fd();
-        fsconfig_set_string(context, "source", "overlay")?;
-        let is_user_namespace = namespace::is_user_namespace();
-        if is_user_namespace {
-            fsconfig_set_flag(context, "userxattr")?;
-        }
-        // With `userxattr` the kernel takes a word about these for a contradiction, and they are off.
-        let is_fixed = |name: &str| is_user_namespace && ["metacopy", "redirect_dir", "userxattr"].contains(&name);
-        for (name, value) in self.options.iter().filter(|option| !is_fixed(option.0) && **option != DATA_ONLY) {
-            match *value {
-                "" => fsconfig_set_flag(context, *name)?,
-                value => fsconfig_set_string(context, *name, value)?,
-            }
-        }
         let upper = self.layers - 1;
+        // The empty one on another file system is below all.
+        let foreign = self.foreign.iter().map(|foreign| within(foreign).join("none"));
+        let mut lowers: Vec<PathBuf> = foreign.chain((0..upper).map(|lower| self.layer(lower))).collect();
         if upper == 0 {
-            let empty = self.place.join("none");
-            match rustix::fs::mkdir(&empty, Mode::from_raw_mode(0o755)) {
-                Err(rustix::io::Errno::EXIST) => {}
-                made => made?,
-            }
-            fsconfig_set_string(context, "lowerdir+", empty)?;
+            lowers.push(overlayfs::empty(&self.place, "none")?);
         }
-        for lower in (0..upper).rev() {
-            fsconfig_set_string(context, "lowerdir+", self.layer(lower))?;
-        }
-        for lower in (0..upper).rev().filter(|_| self.options.contains(&DATA_ONLY)) {
-            fsconfig_set_string(context, "datadir+", self.data(lower))?;
-        }
-        if let Some(foreign) = &self.foreign {
-            fsconfig_set_string(context, "lowerdir+", within(foreign).join("none"))?;
-        }
-        fsconfig_set_string(context, "upperdir", self.layer(upper))?;
-        fsconfig_set_string(context, "workdir", self.place.join("work"))?;
-        fsconfig_create(context)?;
-        fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        let data = (0..upper).filter(|_| self.options.contains(&DATA_ONLY)).map(|lower| self.data(lower)).collect();
+        let layers = Layers { lowers, data, upper: Some((self.layer(upper), self.place.join("work"))) };
+        overlayfs::mount(self.options.iter().copied().filter(|option| *option != DATA_ONLY), &layers)
     }
 }
 

@@ -1,0 +1,152 @@
+//! Copy-up of what is large, sparse, or more than there is room for.
+//!
+//! Checklist: CU-02, CU-10, CU-12, RD-06
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use rustix::io::Errno;
+
+use super::Stage;
+use super::stage::tmpfs_of;
+use crate::laws::{COPY_UP, Judged};
+
+const MIB: u64 = 1 << 20;
+
+fn write_at(file: &mut File, offset: u64, bytes: &[u8]) -> anyhow::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.write_all(bytes).with_context(|| format!("cannot write at {offset}"))
+}
+
+/// Where the data of a file begin and end (lseek(2), `SEEK_DATA`).
+fn data_of(path: &Path) -> anyhow::Result<Vec<(u64, u64)>> {
+    let file = File::open(path)?;
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    loop {
+        let from = match rustix::fs::seek(&file, rustix::fs::SeekFrom::Data(at)) {
+            Ok(from) => from,
+            Err(Errno::NXIO) => return Ok(ranges),
+            Err(errno) => return Err(errno).context("cannot look for data"),
+        };
+        at = rustix::fs::seek(&file, rustix::fs::SeekFrom::Hole(from))?;
+        ranges.push((from, at));
+    }
+}
+
+/// A file with holes has them where they were after its copy-up, takes no more room, and has its content.
+pub fn holes_stay_holes(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
+    let path = |stage: &Stage<'_>| stage.at("sparse");
+    let mut file = File::create(path(stage))?;
+    file.set_len(16 * MIB)?;
+    for (number, offset) in [2 * MIB, 9 * MIB].into_iter().enumerate() {
+        write_at(&mut file, offset, &vec![b'1' + number as u8; MIB as usize])?;
+    }
+    file.sync_all()?;
+    drop(file);
+    stage.commit()?;
+    let before = (data_of(&path(stage))?, fs::read(path(stage))?);
+    if before.0.len() < 2 {
+        bail!("the lower layer has no holes any more: data at {:?}", before.0);
+    }
+    fs::set_permissions(path(stage), Permissions::from_mode(0o600))?;
+    OpenOptions::new().append(true).open(path(stage))?;
+    stage.look();
+    let after = data_of(&path(stage))?;
+    ensure!(after == before.0, "the data were at {:?} and are at {after:?}", before.0);
+    let room = fs::metadata(path(stage))?.blocks() * 512;
+    ensure!(room < 4 * MIB, "a file with 2 MiB of data takes {room} bytes");
+    ensure!(fs::read(path(stage))? == before.1, "the content is another than before the copy-up");
+    Ok(Judged::Held)
+}
+
+/// A file of more than 4 GiB keeps its length and what is on both sides of that.
+pub fn four_gibibytes_are_copied_up(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
+    const LIMIT: u64 = 1 << 32;
+    let mut file = File::create(stage.at("large"))?;
+    for offset in [0, LIMIT - 4, LIMIT + MIB] {
+        write_at(&mut file, offset, b"landmark")?;
+    }
+    drop(file);
+    stage.commit()?;
+    fs::set_permissions(stage.at("large"), Permissions::from_mode(0o600))?;
+    // With metadata-only copies the content follows only now.
+    let mut file = OpenOptions::new().read(true).write(true).open(stage.at("large")).context("cannot open to write")?;
+    stage.look();
+    let length = file.metadata()?.len();
+    ensure!(length == LIMIT + MIB + 8, "its length is {length} after the copy-up");
+    for offset in [0, LIMIT - 4, LIMIT + MIB] {
+        let mut found = [0; 8];
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(&mut found)?;
+        ensure!(&found == b"landmark", "at {offset} there is {found:?} after the copy-up");
+    }
+    Ok(Judged::Held)
+}
+
+/// A copy-up for which there is no room is refused with `ENOSPC`, leaves the file as it was and no room taken, and succeeds when there is room
+/// again.
+pub fn a_full_disk_leaves_the_file_as_it_was(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
+    if !stage.promises.layers {
+        return Ok(Judged::Lacking(COPY_UP));
+    }
+    let place = stage.directory("small")?;
+    let small = tmpfs_of(16 * MIB, &place)?;
+    let mut stage = stage.again_in(small.path())?;
+    let content: Vec<u8> = (0..4 * MIB).map(|at| (at % 251) as u8).collect();
+    fs::write(stage.at("file"), &content)?;
+    stage.commit()?;
+    let ballast = small.path().join("ballast");
+    let fill = || -> anyhow::Result<u64> {
+        let mut file = File::create(&ballast)?;
+        let room = rustix::fs::statfs(small.path())?.f_bavail * 4096;
+        // Half of what the file takes is left.
+        for _ in 0..(room.saturating_sub(2 * MIB)) / 4096 {
+            file.write_all(&[0; 4096]).context("cannot fill it up")?;
+        }
+        Ok(rustix::fs::statfs(small.path())?.f_bfree)
+    };
+    let free = fill()?;
+    let refused = OpenOptions::new().append(true).open(stage.at("file")).map_err(|error| error.raw_os_error());
+    stage.look();
+    let full = Some(nix::libc::ENOSPC);
+    ensure!(refused.as_ref().err() == Some(&full), "to copy 4 MiB to where 2 MiB are free gives {refused:?}");
+    let left = rustix::fs::statfs(small.path())?.f_bfree;
+    ensure!(left == free, "{free} blocks were free before the copy-up that was refused, {left} are now");
+    ensure!(fs::read(stage.at("file"))? == content, "the file has another content after a copy-up that was refused");
+    fs::remove_file(&ballast)?;
+    OpenOptions::new().append(true).open(stage.at("file")).context("there is room again")?.write_all(b"more")?;
+    stage.remount()?;
+    let expected = [&content[..], b"more"].concat();
+    ensure!(fs::read(stage.at("file"))? == expected, "the file has not what was written when there was room again");
+    Ok(Judged::Held)
+}
+
+/// The link count of a directory is 1 always, or counts its subdirectories.
+pub fn links_of_directories_are_counted_or_constant(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
+    fs::create_dir_all(stage.at("below/one"))?;
+    stage.commit()?;
+    fs::create_dir_all(stage.at("above/one"))?;
+    for name in ["below", "above", "."] {
+        let counted = || -> anyhow::Result<(u64, u64)> {
+            let entries = fs::read_dir(stage.at(name))?.collect::<Result<Vec<_>, _>>()?;
+            Ok((entries.len() as u64, fs::metadata(stage.at(name))?.nlink()))
+        };
+        for step in ["at first", "with one more", "without it again"] {
+            let more = stage.at(name).join("more");
+            match step {
+                "with one more" => fs::create_dir(more)?,
+                "without it again" => fs::remove_dir(more)?,
+                _ => {}
+            }
+            stage.look();
+            let (directories, links) = counted()?;
+            let is_right = links == 1 || links == 2 + directories;
+            ensure!(is_right, "/{name} with {directories} subdirectories has {links} links {step}");
+        }
+    }
+    Ok(Judged::Held)
+}

@@ -1,0 +1,254 @@
+//! Interop: our engine and a real dockerd take turns on one data root, and nothing is lost, left over or changed.
+//!
+//! *Why*: "Docker's layout" is true only if Docker itself goes on with what we left, and we with what it left, whatever was
+//! done. *Holds*: acts are drawn from a seed and from a model of what must exist; what whoever had the turn saw at its end, the
+//! next one sees at its beginning, and both is what the model says; between turns the disk is read, and at the end, when all is
+//! removed, as much lies there as in the beginning. *Never*: an engine is asked whether it did well; both are a command line.
+//! *Proved by*: `engine/tests/in_lab/interop.rs`, which also plants the faults of [`spoil`].
+//!
+//! ```text
+//! verb.rs   what `layerlab-lab interop` takes        place.rs  a lab with both in it      player.rs  who has the turn
+//! files.rs  what containers change                   model.rs  what must exist            act.rs     what is done
+//! draw.rs   which act is next                        table.rs  who, model, commands       seen.rs    what is shown
+//! disk.rs   what lies there between turns            spoil.rs  faults to be planted
+//! ```
+
+mod act;
+mod disk;
+mod draw;
+mod files;
+mod model;
+mod place;
+mod player;
+mod seen;
+mod spoil;
+mod table;
+mod verb;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::Path;
+
+use act::Act;
+use disk::{Disk, Shelf, compared};
+use draw::Draw;
+use model::State;
+use player::{Players, Who, ask};
+use seen::Seen;
+use spoil::Spoil;
+use table::{Fault, Table};
+pub use verb::Interop;
+
+use crate::lab::machine::DATA_ROOT;
+use crate::target::TargetError;
+
+/// How many images are saved and compared byte for byte at each change of turns.
+const SAVED: usize = 2;
+/// How many faults are told at most.
+const TOLD: usize = 12;
+
+/// One campaign.
+#[derive(Debug, Clone, Copy)]
+struct Campaign {
+    seed: u64,
+    driver: &'static str,
+    turns: usize,
+    /// How much is done in each turn.
+    acts: usize,
+}
+
+/// What a campaign came to when it went well.
+#[derive(Debug, Clone, Copy)]
+struct Played {
+    acts: usize,
+    images: usize,
+}
+
+/// What went wrong, and how to see it again.
+struct Verdict {
+    campaign: Campaign,
+    turn: usize,
+    who: Who,
+    faults: Vec<Fault>,
+    told: Vec<String>,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Campaign { seed, driver, turns, acts } = self.campaign;
+        writeln!(f, "interop on {driver} went wrong in turn {} ({}), with seed {seed}", self.turn, self.who.name())?;
+        for fault in self.faults.iter().take(TOLD) {
+            write!(f, "{fault}")?;
+        }
+        if self.faults.len() > TOLD {
+            writeln!(f, "  … and {} more", self.faults.len() - TOLD)?;
+        }
+        writeln!(f, "the commands so far:")?;
+        for line in &self.told {
+            writeln!(f, "  {line}")?;
+        }
+        write!(f, "again: cargo xtask interop --driver {driver} --seed {seed} --turns {turns} --acts {acts}")
+    }
+}
+
+/// What the last turn left.
+#[derive(Default)]
+struct Left {
+    /// Unless containers still ran.
+    seen: Option<Seen>,
+    /// The images whose archives were looked at.
+    saved: Vec<String>,
+    shelf: Shelf,
+}
+
+struct Game<'a> {
+    campaign: Campaign,
+    players: &'a mut Players,
+    table: Table,
+    draw: Draw,
+    turn: usize,
+    acts: usize,
+}
+
+/// Plays a campaign inside a lab with an empty data root.
+fn play(campaign: Campaign, spoil: Option<&Spoil>, players: &mut Players) -> Result<Played, Box<Verdict>> {
+    let table = Table::new(place::WORKSHOP.into());
+    let mut game = Game { campaign, players, table, draw: Draw::new(campaign.seed), turn: 0, acts: 0 };
+    match game.turns(spoil) {
+        Ok(images) => Ok(Played { acts: game.acts, images }),
+        Err(faults) => {
+            let Game { turn, table, .. } = game;
+            Err(Box::new(Verdict { campaign, turn, who: table.who, faults, told: table.told }))
+        }
+    }
+}
+
+impl Game<'_> {
+    /// How many images there were at the end of the last turn.
+    fn turns(&mut self, spoil: Option<&Spoil>) -> Result<usize, Vec<Fault>> {
+        let empty = self.empty().map_err(one)?;
+        let mut left = Left::default();
+        if self.draw.once_in(2) {
+            self.table.who = Who::Docker;
+        }
+        for turn in 1..=self.campaign.turns {
+            self.turn = turn;
+            self.begin(&left)?;
+            for _ in 0..self.campaign.acts {
+                let act = self.draw.act(&self.table.model);
+                act.perform(&mut self.table).map_err(one)?;
+                self.acts += 1;
+            }
+            left = self.end(&left)?;
+            if let Some(spoil) = spoil.filter(|_| turn == self.campaign.turns) {
+                self.table.told.push(format!("(planted: {})", spoil.about));
+                spoil.plant(Path::new(DATA_ROOT), self.campaign.driver).map_err(one)?;
+            }
+            self.table.who = self.table.who.other();
+        }
+        let images = self.table.model.images.len();
+        self.turn += 1;
+        self.begin(&left)?;
+        self.remove_everything().map_err(one)?;
+        let left = self.end(&left)?;
+        self.table.who = self.table.who.other();
+        self.turn += 1;
+        self.begin(&left)?;
+        self.end(&left)?;
+        let paths = self.disk().map_err(one)?.paths();
+        compared("paths below the data root", &empty, &paths).map_or(Ok(images), |fault| Err(vec![fault]))
+    }
+
+    /// The paths of a data root on which both had a turn and did nothing.
+    fn empty(&mut self) -> Result<BTreeSet<String>, Fault> {
+        for who in [Who::Layerlab, Who::Docker] {
+            self.table.who = who;
+            self.players.begin(who).map_err(refused)?;
+            self.players.end(who).map_err(refused)?;
+        }
+        Ok(self.disk()?.paths())
+    }
+
+    fn disk(&self) -> Result<Disk, Fault> {
+        Disk::read(Path::new(DATA_ROOT), self.campaign.driver)
+    }
+
+    /// Gives the turn to whoever has it next, who must see what the other saw.
+    fn begin(&mut self, left: &Left) -> Result<(), Vec<Fault>> {
+        let who = self.table.who;
+        self.table.told.push(format!("(turn {}: {})", self.turn, who.name()));
+        self.players.begin(who).map_err(|error| one(refused(error)))?;
+        let seen = Seen::look(&self.table, &left.saved).map_err(one)?;
+        let faults = left.seen.as_ref().map_or_else(Vec::new, |before| before.disagreements(&seen));
+        let faults = faults.into_iter().chain(Seen::of(&self.table.model).differences(&seen));
+        none(faults.collect())
+    }
+
+    /// Takes the turn away. A dockerd may have to end its containers itself; ours run on, so that they are ended first.
+    fn end(&mut self, left: &Left) -> Result<Left, Vec<Fault>> {
+        let who = self.table.who;
+        let running: Vec<String> = self.table.model.running().into_iter().map(str::to_owned).collect();
+        let leave = who == Who::Docker && !running.is_empty() && self.draw.once_in(2);
+        let mut now = Left::default();
+        if leave {
+            running.iter().for_each(|name| self.table.container(name).state = State::Exited(act::KILLED));
+        } else {
+            for name in running {
+                Act::Stop(name).perform(&mut self.table).map_err(one)?;
+            }
+            now.saved = self.some_images();
+            let seen = Seen::look(&self.table, &now.saved).map_err(one)?;
+            none(Seen::of(&self.table.model).differences(&seen))?;
+            now.seen = Some(seen);
+        }
+        self.players.end(who).map_err(|error| one(refused(error)))?;
+        let disk = self.disk().map_err(one)?;
+        none(disk.faults(&self.table.model))?;
+        now.shelf = disk.shelf().map_err(one)?;
+        none(left.shelf.changes(&now.shelf))?;
+        self.check().map_err(one)?;
+        Ok(now)
+    }
+
+    fn some_images(&mut self) -> Vec<String> {
+        let names: Vec<String> = self.table.model.names.keys().cloned().collect();
+        let mut some: Vec<String> = (0..SAVED).filter_map(|_| self.draw.choose(&names)).collect();
+        some.sort();
+        some.dedup();
+        some
+    }
+
+    /// Our engine's `check` finds nothing, whoever had the turn.
+    fn check(&self) -> Result<(), Fault> {
+        let said = ask(Who::Layerlab, &["check"], &self.table.place, &[]).map_err(Fault::io("layerlab check"))?;
+        match said.code {
+            0 => Ok(()),
+            _ => Err(Fault::new("layerlab check", "no fault found", said.text() + &said.errors)),
+        }
+    }
+
+    fn remove_everything(&mut self) -> Result<(), Fault> {
+        let model = self.table.model.clone();
+        let containers = model.containers.keys().cloned().map(Act::Remove);
+        let images = model.names.keys().cloned().map(Act::RemoveName);
+        let volumes = model.volumes.keys().cloned().map(Act::RemoveVolume);
+        for act in containers.chain(images).chain([Act::PruneImages]).chain(volumes) {
+            act.perform(&mut self.table)?;
+        }
+        let left = self.table.model.images.keys().cloned().collect();
+        compared("images when all was removed", &BTreeSet::new(), &left).map_or(Ok(()), Err)
+    }
+}
+
+fn one(fault: Fault) -> Vec<Fault> {
+    vec![fault]
+}
+
+fn none(faults: Vec<Fault>) -> Result<(), Vec<Fault>> {
+    if faults.is_empty() { Ok(()) } else { Err(faults) }
+}
+
+/// Whoever should have the turn cannot take it, or does not give it away.
+fn refused(error: TargetError) -> Fault {
+    Fault::new("the change of turns", "goes well", error.to_string())
+}
