@@ -15,7 +15,7 @@ use layerlab_scenarios::lab::join;
 use layerlab_scenarios::lab::machine::{LabMachine, command, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, html_folder, prepare};
 use layerlab_scenarios::lab::sandbox::Outcome;
-use layerlab_scenarios::lab::user_map::UserMap;
+use layerlab_scenarios::lab::user_map::{UserMap, is_root_of_the_machine};
 use layerlab_scenarios::page::{self, Arrangement, DRIVERS, Differences, Page};
 use layerlab_scenarios::pages;
 use layerlab_scenarios::replay::{
@@ -248,6 +248,11 @@ impl Replay {
         if page.has_users && !UserMap::best().allows_groups() {
             let reason =
                 "it needs several users, and you have a single ID: install uidmap and get a range in /etc/subuid";
+            println!("skipped on {name}: the page {}: {reason}", page.name());
+            return Ok(PageOutcome::Skipped { reason: reason.to_owned() });
+        }
+        if page.needs_root && (self.place.rootless || !is_root_of_the_machine()) {
+            let reason = "it makes what only root of the machine may make";
             println!("skipped on {name}: the page {}: {reason}", page.name());
             return Ok(PageOutcome::Skipped { reason: reason.to_owned() });
         }

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use super::DriverError;
 use super::files::{exists_is_fine, failed, make_directory, remove_tree};
 use super::whole::Trees;
+use crate::layer::Kinship;
 use crate::sys::btrfs;
 
 /// Docker's name of this driver.
@@ -40,6 +41,7 @@ impl Btrfs {
 
 impl Trees for Btrfs {
     const NAME: &'static str = NAME;
+    const KINSHIP: Kinship<'static> = Kinship::Snapshot;
 
     fn home(&self) -> &Path {
         &self.home

@@ -24,7 +24,7 @@ use super::files::{self, exists_is_fine, failed, make_directory};
 use super::linked::Linked;
 use super::merged::{self, MERGED};
 use super::{Driver, DriverError, GraphData, View, whole};
-use crate::layer::{Change, OverlayXattr, Packed, Unpacked, changes};
+use crate::layer::{Change, Kinship, OverlayXattr, Packed, Unpacked, changes};
 use crate::sys::fuse::{self, Life, Served};
 
 /// Docker's name of this driver, and the program's.
@@ -173,12 +173,15 @@ impl Driver for FuseOverlayfs {
 
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
         let (old, new) = (self.view(parent)?, self.view(id)?);
-        Ok(changes(old.path(), new.path())?)
+        let upper = self.layers.diff(id);
+        Ok(changes(old.path(), new.path(), Kinship::Upper(&upper, self.marks()))?)
     }
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
         let (old, new) = (parent.map(|parent| self.view(parent)).transpose()?, self.view(id)?);
-        whole::pack_difference(old.as_ref().map(View::path), new.path(), self.layers.home(), out)
+        let upper = self.layers.diff(id);
+        let kinship = Kinship::Upper(&upper, self.marks());
+        whole::pack_difference(old.as_ref().map(View::path), new.path(), kinship, self.layers.home(), out)
     }
 
     fn own_files(&self, id: &str) -> PathBuf {
@@ -191,7 +194,9 @@ impl Driver for FuseOverlayfs {
             let diff = self.layers.diff(id);
             return files::size_below(&diff).map_err(failed("measure", &diff));
         }
-        whole::difference_bytes(self.view(&below)?.path(), self.view(id)?.path())
+        let upper = self.layers.diff(id);
+        let kinship = Kinship::Upper(&upper, self.marks());
+        whole::difference_bytes(self.view(&below)?.path(), self.view(id)?.path(), kinship)
     }
 
     /// dockerd measures the directory, as with `overlay2`.

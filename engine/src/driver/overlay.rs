@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::files::{self, exists_is_fine, failed, make_directory, write};
 use super::merged::{self, MERGED};
 use super::{Driver, DriverError, GraphData, View, whole};
-use crate::layer::{Change, Files, OverlayXattr, Packed, changes, copy_tree, lay_over};
+use crate::layer::{Change, Files, Kinship, OverlayXattr, Packed, changes, copy_tree, lay_over};
 use crate::sys::overlay::Overlay as Mount;
 
 /// Docker's name of this driver.
@@ -60,6 +60,11 @@ impl Overlay {
             Err(error) if error.kind() == io::ErrorKind::NotFound && self.root(id).is_dir() => Ok(None),
             Err(error) => Err(failed("open", &path)(error)),
         }
+    }
+
+    /// How a layer came of the one below it; one of an image has no `upper`, and shares the files that it left alone.
+    fn kinship<'a>(&self, upper: &'a Path) -> Kinship<'a> {
+        if upper.is_dir() { Kinship::Upper(upper, self.marks()) } else { Kinship::Unknown }
     }
 
     /// The overlay of a container's layer with its own directory writable.
@@ -158,12 +163,14 @@ impl Driver for Overlay {
 
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
         let (old, new) = (self.view(parent)?, self.view(id)?);
-        Ok(changes(old.path(), new.path())?)
+        let upper = self.layer(id).join("upper");
+        Ok(changes(old.path(), new.path(), self.kinship(&upper))?)
     }
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
         let (old, new) = (parent.map(|parent| self.view(parent)).transpose()?, self.view(id)?);
-        whole::pack_difference(old.as_ref().map(View::path), new.path(), &self.home, out)
+        let upper = self.layer(id).join("upper");
+        whole::pack_difference(old.as_ref().map(View::path), new.path(), self.kinship(&upper), &self.home, out)
     }
 
     fn own_files(&self, id: &str) -> PathBuf {
@@ -177,7 +184,8 @@ impl Driver for Overlay {
             return files::size_below(&own).map_err(failed("measure", &own));
         }
         // The upper directory has what the layer below had in its own.
-        whole::difference_bytes(self.view(&below)?.path(), self.view(id)?.path())
+        let upper = self.layer(id).join("upper");
+        whole::difference_bytes(self.view(&below)?.path(), self.view(id)?.path(), self.kinship(&upper))
     }
 
     fn remove(&self, id: &str) -> Result<(), DriverError> {

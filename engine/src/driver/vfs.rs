@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::DriverError;
 use super::files::{exists_is_fine, failed, make_directory};
 use super::whole::Trees;
-use crate::layer::{Files, copy_tree};
+use crate::layer::{Files, Kinship, copy_tree};
 
 /// Docker's name of this driver.
 pub const NAME: &str = "vfs";
@@ -36,6 +36,7 @@ impl Vfs {
 
 impl Trees for Vfs {
     const NAME: &'static str = NAME;
+    const KINSHIP: Kinship<'static> = Kinship::Unknown;
 
     fn home(&self) -> &Path {
         &self.home

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{self, failed, gone_is_fine};
 use super::{Driver, DriverError, GraphData, View, merged};
-use crate::layer::{Change, ChangeKind, OverlayXattr, Packed, changes, lay_over, pack_changes};
+use crate::layer::{Change, ChangeKind, Kinship, OverlayXattr, Packed, changes, lay_over, pack_changes};
 
 /// What the layer below a container's own is called, behind its name.
 const INIT: &str = "-init";
@@ -17,6 +17,9 @@ const INIT: &str = "-init";
 pub(super) trait Trees: Send + Sync {
     /// Docker's name of the driver.
     const NAME: &'static str;
+
+    /// How a tree came of the one that it was made of.
+    const KINSHIP: Kinship<'static>;
 
     /// The directory of the layers.
     fn home(&self) -> &Path;
@@ -50,7 +53,7 @@ impl<T: Trees> Driver for T {
     }
 
     fn marks(&self) -> OverlayXattr {
-        merged::marks()
+        OverlayXattr::None
     }
 
     fn attach(&self, id: &str) -> Result<PathBuf, DriverError> {
@@ -74,12 +77,12 @@ impl<T: Trees> Driver for T {
     }
 
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
-        Ok(changes(&self.home().join(parent), &self.home().join(id))?)
+        Ok(changes(&self.home().join(parent), &self.home().join(id), T::KINSHIP)?)
     }
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
         let below = parent.map(|parent| self.home().join(parent));
-        pack_difference(below.as_deref(), &self.home().join(id), self.home(), out)
+        pack_difference(below.as_deref(), &self.home().join(id), T::KINSHIP, self.home(), out)
     }
 
     fn own_files(&self, id: &str) -> PathBuf {
@@ -92,7 +95,7 @@ impl<T: Trees> Driver for T {
         if !below.is_dir() {
             return files::size_below(&layer).map_err(failed("measure", &layer));
         }
-        difference_bytes(&below, &layer)
+        difference_bytes(&below, &layer, T::KINSHIP)
     }
 
     fn remove(&self, id: &str) -> Result<(), DriverError> {
@@ -118,14 +121,15 @@ pub(super) fn init_of(id: &str) -> String {
 pub(super) fn pack_difference(
     below: Option<&Path>,
     tree: &Path,
+    kinship: Kinship<'_>,
     scratch: &Path,
     out: &mut dyn io::Write,
 ) -> Result<Packed, DriverError> {
     let found = match below {
-        Some(below) => changes(below, tree)?,
+        Some(below) => changes(below, tree, kinship)?,
         None => {
             let nothing = tempfile::tempdir_in(scratch).map_err(failed("create", scratch))?;
-            changes(nothing.path(), tree)?
+            changes(nothing.path(), tree, Kinship::Unknown)?
         }
     };
     merged::with_pack_options(|options| Ok(pack_changes(tree, &found, options, out)?))
@@ -133,10 +137,10 @@ pub(super) fn pack_difference(
 
 /// Bytes of all but directories that `tree` has otherwise than the tree `below`, each hard-linked file once; a symbolic link is
 /// as long as its target, as for dockerd (`archive.ChangesSize`).
-pub(super) fn difference_bytes(below: &Path, tree: &Path) -> Result<u64, DriverError> {
+pub(super) fn difference_bytes(below: &Path, tree: &Path, kinship: Kinship<'_>) -> Result<u64, DriverError> {
     let mut seen = std::collections::HashSet::new();
     let mut size_bytes = 0;
-    for change in changes(below, tree)?.iter().filter(|change| change.kind != ChangeKind::Deleted) {
+    for change in changes(below, tree, kinship)?.iter().filter(|change| change.kind != ChangeKind::Deleted) {
         let path = tree.join(change.path.strip_prefix("/").unwrap_or(&change.path));
         let meta = fs::symlink_metadata(&path).map_err(failed("look at", &path))?;
         let counts = !meta.is_dir() && (meta.nlink() == 1 || seen.insert(meta.ino()));

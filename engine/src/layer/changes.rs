@@ -1,24 +1,31 @@
-//! What `docker diff` shows: the difference of two mounted trees, found the way Docker finds it.
+//! What `docker diff` shows: the difference of two mounted trees, found the way Docker finds it, and what Docker misses.
 //!
-//! Only what `lstat` tells is compared, never contents; so a file rewritten with its size and mtime kept is not seen.
-//! The rules are those of Docker 20.10 for every storage driver (its "naive" comparison):
+//! The rules are those of Docker 20.10 for every storage driver (its "naive" comparison), which looks at what `lstat` tells:
 //!
 //! - a name is modified when mode, uid, gid or device number differ, or, unless it is a directory, size or mtime;
 //! - when the nanoseconds of either mtime are 0, as in every unpacked layer, seconds alone are compared;
-//! - a differing `security.capability` is a modification, other xattrs are not looked at;
-//! - every directory above a change is listed as modified, the root never;
+//! - a differing `security.capability` is a modification;
+//! - every directory above a change is listed as modified, the root never for that;
 //! - below a removed directory, and below one that became something else, nothing is listed.
+//!
+//! What changed without any of these is modified here, too: another content with the old size and mtime, other xattrs (those of security
+//! modules aside, which are the host's), another mode or owner of the root, and a directory that took the place of another, where
+//! [`Kinship`] tells it. The time of a directory is none, here as there: everything that comes and goes in it moves it.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::root;
+use super::whiteout::{self, OverlayXattr};
 use crate::sys::reason::reason;
 
 /// The letter in front of a path.
@@ -66,88 +73,217 @@ pub struct ChangesError {
     source: io::Error,
 }
 
+/// How a tree came of the one that it is compared with: what cannot have another content, and which directories are new ones.
+#[derive(Debug, Clone, Copy)]
+pub enum Kinship<'a> {
+    /// Nobody knows, as of a copy: contents are compared, and a directory is what it was when it looks so.
+    Unknown,
+    /// It began as a snapshot: whatever has its old inode number and time of change (ctime) was not touched.
+    Snapshot,
+    /// Whatever is not in this upper directory of an overlay was not touched; directories that are new have this mark there.
+    Upper(&'a Path, OverlayXattr),
+}
+
 /// What makes the tree at `new` out of the tree at `old`, sorted by path, so that parents come before children.
 ///
 /// Both are followed as they are mounted; a mount below `new` shows as what is mounted there.
-pub fn changes(old: &Path, new: &Path) -> Result<Vec<Change>, ChangesError> {
+pub fn changes(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Change>, ChangesError> {
     let open = |path: &Path| {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         fs::open(path, flags, Mode::empty()).map_err(|errno| error("open", path, errno))
     };
+    let traces = match kinship {
+        Kinship::Unknown => Traces::Unknown,
+        Kinship::Snapshot => Traces::Snapshot,
+        Kinship::Upper(upper, marks) => Traces::Upper(open(upper)?, marks),
+    };
+    let level = Level { old: Some(open(old)?), new: open(new)?, traces };
+    let root = Path::new("/");
     let mut found = Vec::new();
-    compare_directories(Some(&open(old)?), &open(new)?, Path::new("/"), &mut found)?;
+    if level.is_root_modified()? {
+        found.push(Change { kind: ChangeKind::Modified, path: root.to_owned() });
+    }
+    level.compare(root, &mut found)?;
     Ok(found)
 }
 
-/// Compares what is inside two directories; without an old one everything is added.
-fn compare_directories(
-    old: Option<&OwnedFd>,
-    new: &OwnedFd,
-    path: &Path,
-    found: &mut Vec<Change>,
-) -> Result<(), ChangesError> {
-    let list = |fd: &OwnedFd| root::sorted_names(fd.as_fd()).map_err(|errno| error("list", path, errno));
-    let new_names = list(new)?;
-    let mut names = old.map_or_else(|| Ok(Vec::new()), list)?;
-    names.extend_from_slice(&new_names);
-    names.sort();
-    names.dedup();
-    for name in names {
-        compare_name(old, new, &name, &path.join(&name), found)?;
-    }
-    Ok(())
+/// What [`Kinship`] says of one directory.
+enum Traces {
+    Unknown,
+    Snapshot,
+    /// It is in the upper directory too.
+    Upper(OwnedFd, OverlayXattr),
+    /// Nothing in it was touched.
+    None,
 }
 
-fn compare_name(
-    old: Option<&OwnedFd>,
-    new: &OwnedFd,
-    name: &OsStr,
-    path: &Path,
-    found: &mut Vec<Change>,
-) -> Result<(), ChangesError> {
-    let look = |fd: &OwnedFd| root::stat(fd.as_fd(), name).map_err(|errno| error("look at", path, errno));
-    let was = old.map_or(Ok(None), look)?;
-    let is = look(new)?;
-    let change = |kind| Change { kind, path: path.to_owned() };
-    let Some(is) = is else {
-        found.extend(was.map(|_| change(ChangeKind::Deleted)));
-        return Ok(());
-    };
-    let at = found.len();
-    let own = match (&was, old) {
-        (Some(was), Some(old)) => is_modified(old, was, new, &is, name, path)?.then_some(ChangeKind::Modified),
-        _ => Some(ChangeKind::Added),
-    };
-    found.extend(own.map(change));
-    if root::file_type(&is) == FileType::Directory {
+/// One directory of both trees.
+struct Level {
+    /// None where everything is added.
+    old: Option<OwnedFd>,
+    new: OwnedFd,
+    traces: Traces,
+}
+
+impl Level {
+    fn compare(&self, path: &Path, found: &mut Vec<Change>) -> Result<(), ChangesError> {
+        let list = |fd: &OwnedFd| root::sorted_names(fd.as_fd()).map_err(|errno| error("list", path, errno));
+        let mut names = self.old.as_ref().map_or_else(|| Ok(Vec::new()), list)?;
+        names.append(&mut list(&self.new)?);
+        names.sort();
+        names.dedup();
+        for name in names {
+            self.compare_name(&name, &path.join(&name), found)?;
+        }
+        Ok(())
+    }
+
+    fn compare_name(&self, name: &OsStr, path: &Path, found: &mut Vec<Change>) -> Result<(), ChangesError> {
+        let look = |fd: &OwnedFd| root::stat(fd.as_fd(), name).map_err(|errno| error("look at", path, errno));
+        let was = self.old.as_ref().map_or(Ok(None), look)?;
+        let is = look(&self.new)?;
+        let change = |kind| Change { kind, path: path.to_owned() };
+        let Some(is) = is else {
+            found.extend(was.map(|_| change(ChangeKind::Deleted)));
+            return Ok(());
+        };
+        let at = found.len();
+        let own = match (&was, &self.old) {
+            (Some(was), Some(old)) => self.is_modified(old, was, &is, name, path)?.then_some(ChangeKind::Modified),
+            _ => Some(ChangeKind::Added),
+        };
+        found.extend(own.map(change));
+        if root::file_type(&is) == FileType::Directory {
+            let was_directory = was.is_some_and(|was| root::file_type(&was) == FileType::Directory);
+            self.inside(name, was_directory, path)?.compare(path, found)?;
+            if own.is_none() && found.len() > at {
+                found.insert(at, change(ChangeKind::Modified));
+            }
+        }
+        Ok(())
+    }
+
+    /// The directory `name`.
+    fn inside(&self, name: &OsStr, was_directory: bool, path: &Path) -> Result<Level, ChangesError> {
         let open =
             |fd: &OwnedFd| root::open_real_directory(fd.as_fd(), name).map_err(|errno| error("open", path, errno));
-        let was_directory = was.is_some_and(|was| root::file_type(&was) == FileType::Directory);
-        let old = old.filter(|_| was_directory).map(open).transpose()?;
-        compare_directories(old.as_ref(), &open(new)?, path, found)?;
-        if own.is_none() && found.len() > at {
-            found.insert(at, change(ChangeKind::Modified));
+        let traces = match &self.traces {
+            Traces::Unknown => Traces::Unknown,
+            Traces::Snapshot => Traces::Snapshot,
+            Traces::None => Traces::None,
+            Traces::Upper(upper, marks) => match root::open_real_directory(upper.as_fd(), name) {
+                Ok(inside) => Traces::Upper(inside, *marks),
+                Err(Errno::NOENT | Errno::NOTDIR) => Traces::None,
+                Err(errno) => return Err(error("open the upper directory of", path, errno)),
+            },
+        };
+        let old = self.old.as_ref().filter(|_| was_directory).map(open).transpose()?;
+        Ok(Level { old, new: open(&self.new)?, traces })
+    }
+
+    fn is_modified(
+        &self,
+        old: &OwnedFd,
+        was: &Stat,
+        is: &Stat,
+        name: &OsStr,
+        path: &Path,
+    ) -> Result<bool, ChangesError> {
+        if stat_differs(was, is) || xattrs(old, name, path)? != xattrs(&self.new, name, path)? {
+            return Ok(true);
+        }
+        match root::file_type(is) {
+            FileType::RegularFile if self.may_be_another(was, is, name, path)? => {
+                let open = |fd: &OwnedFd| {
+                    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+                    fs::openat(fd, name, flags, Mode::empty()).map(File::from)
+                };
+                let differ = open(old).and_then(|old| Ok((old, open(&self.new)?))).map_err(io::Error::from);
+                let differ = differ.and_then(|(old, new)| contents_differ(&old, &new, is.st_size.unsigned_abs()));
+                differ.map_err(|source| ChangesError { operation: "read", path: path.to_owned(), source })
+            }
+            FileType::Directory => self.is_another_directory(was, is, name, path),
+            _ => Ok(false),
         }
     }
-    Ok(())
+
+    /// Whether a file may have another content, though all that lstat(2) tells is the same.
+    fn may_be_another(&self, was: &Stat, is: &Stat, name: &OsStr, path: &Path) -> Result<bool, ChangesError> {
+        let is_one_file = (was.st_dev, was.st_ino) == (is.st_dev, is.st_ino);
+        let changed = |stat: &Stat| (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec);
+        Ok(!is_one_file
+            && match &self.traces {
+                Traces::Unknown => true,
+                Traces::Snapshot => changed(was) != changed(is),
+                Traces::None => false,
+                Traces::Upper(upper, _) => {
+                    let found = root::stat(upper.as_fd(), name);
+                    found.map_err(|errno| error("look in the upper directory for", path, errno))?.is_some()
+                }
+            })
+    }
+
+    fn is_another_directory(&self, was: &Stat, is: &Stat, name: &OsStr, path: &Path) -> Result<bool, ChangesError> {
+        match &self.traces {
+            Traces::Unknown | Traces::None => Ok(false),
+            Traces::Snapshot => Ok(was.st_ino != is.st_ino),
+            Traces::Upper(upper, marks) => match marks.is_opaque(upper.as_fd(), name) {
+                Err(Errno::NOENT) => Ok(false),
+                is_opaque => is_opaque.map_err(|errno| error("look in the upper directory for", path, errno)),
+            },
+        }
+    }
+
+    /// The root has no name that could be compared, and no time that counts.
+    fn is_root_modified(&self) -> Result<bool, ChangesError> {
+        let (path, here) = (Path::new("/"), OsStr::new("."));
+        let Some(old) = &self.old else { return Ok(false) };
+        let stat = |fd: &OwnedFd| fs::fstat(fd).map_err(|errno| error("look at", path, errno));
+        Ok(stat_differs(&stat(old)?, &stat(&self.new)?) || xattrs(old, here, path)? != xattrs(&self.new, here, path)?)
+    }
 }
 
-fn is_modified(
-    old: &OwnedFd,
-    was: &Stat,
-    new: &OwnedFd,
-    is: &Stat,
-    name: &OsStr,
-    path: &Path,
-) -> Result<bool, ChangesError> {
-    if stat_differs(was, is) {
-        return Ok(true);
+/// The xattrs that count: an overlay's own are none of the tree's, and of those that security modules of the host give, only capabilities
+/// are somebody's wish.
+fn xattrs(directory: &OwnedFd, name: &OsStr, path: &Path) -> Result<BTreeMap<String, Vec<u8>>, ChangesError> {
+    let fail = |errno| error("read the xattrs of", path, errno);
+    let mut found = BTreeMap::new();
+    for xattr in root::xattr_names(directory.as_fd(), name).map_err(fail)? {
+        let is_the_hosts = xattr.starts_with("security.") && xattr != "security.capability";
+        if !is_the_hosts && !whiteout::is_overlay_private(xattr.as_bytes()) {
+            let value = root::xattr(directory.as_fd(), name, &xattr).map_err(fail)?;
+            found.extend(value.map(|value| (xattr, value)));
+        }
     }
-    let capability = |fd: &OwnedFd| {
-        root::xattr(fd.as_fd(), name, "security.capability")
-            .map_err(|errno| error("read the capability of", path, errno))
+    Ok(found)
+}
+
+/// Compares two files of `size_bytes` bytes, but for what is a hole in both.
+fn contents_differ(old: &File, new: &File, size_bytes: u64) -> io::Result<bool> {
+    let data = |file: &File, at: u64| match fs::seek(file, fs::SeekFrom::Data(at)) {
+        Ok(data) => data,
+        Err(Errno::NXIO) => size_bytes,
+        Err(_) => at,
     };
-    Ok(capability(old)? != capability(new)?)
+    let (mut buffers, mut at) = ([vec![0; 64 << 10], vec![0; 64 << 10]], 0);
+    loop {
+        at = data(old, at).min(data(new, at));
+        let length = usize::try_from(size_bytes.saturating_sub(at)).unwrap_or(usize::MAX).min(buffers[0].len());
+        if length == 0 {
+            return Ok(false);
+        }
+        for (file, buffer) in [old, new].into_iter().zip(&mut buffers) {
+            match file.read_exact_at(&mut buffer[..length], at) {
+                // Somebody makes it shorter just now.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(true),
+                read => read?,
+            }
+        }
+        if buffers[0][..length] != buffers[1][..length] {
+            return Ok(true);
+        }
+        at += length as u64;
+    }
 }
 
 fn stat_differs(was: &Stat, is: &Stat) -> bool {

@@ -3,7 +3,7 @@
 //! Depth first in name order, no entry for the root, directories end in `/`, times are whole seconds, modes carry the
 //! file type bits. A whiteout device becomes `.wh.NAME` with mode 0600; since overlayfs hard-links its whiteouts, the
 //! second and later ones keep a link name although they are files, as Docker writes them. An opaque directory is
-//! followed by `.wh..wh..opq`. Of xattrs only `security.capability` travels. Sockets are left out.
+//! followed by `.wh..wh..opq`; in a list of changes a device is a device. Of xattrs only `security.capability` travels. Sockets are left out.
 //!
 //! *Proved by*: `engine/tests/layer/recorded_layers.rs`, which rebuilds recorded uppers and compares headers and diff IDs.
 
@@ -67,7 +67,7 @@ pub enum PackError {
 pub fn pack(upper: &Path, options: &PackOptions<'_>, out: impl Write) -> Result<Packed, PackError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = fs::open(upper, flags, Mode::empty()).map_err(|errno| io_error("open", upper, errno))?;
-    let mut packer = Packer::new(options, out);
+    let mut packer = Packer::new(options, options.overlay, out);
     packer.directory(root.as_fd(), Path::new(""))?;
     packer.finish()
 }
@@ -84,7 +84,7 @@ pub fn pack_changes(
     out: impl Write,
 ) -> Result<Packed, PackError> {
     let root = Root::open(tree).map_err(|errno| io_error("open", tree, errno))?;
-    let mut packer = Packer::new(options, out);
+    let mut packer = Packer::new(options, OverlayXattr::None, out);
     let mut sorted: Vec<&Change> = changes.iter().collect();
     sorted.sort_by(|a, b| a.path.as_os_str().as_bytes().cmp(b.path.as_os_str().as_bytes()));
     for change in sorted {
@@ -106,6 +106,8 @@ pub fn pack_changes(
 
 struct Packer<'a, W> {
     options: &'a PackOptions<'a>,
+    /// How deletions are marked where an entry is read; not at all, in a tree that is no layer's.
+    marks: OverlayXattr,
     out: Hashed<W>,
     /// The name under which an inode with several names went first.
     first_names: HashMap<(u64, u64), Vec<u8>>,
@@ -134,9 +136,10 @@ impl<W: Write> Hashed<W> {
 }
 
 impl<'a, W: Write> Packer<'a, W> {
-    fn new(options: &'a PackOptions<'a>, out: W) -> Self {
+    fn new(options: &'a PackOptions<'a>, marks: OverlayXattr, out: W) -> Self {
         Packer {
             options,
+            marks,
             out: Hashed { out, hasher: Sha256::new(), length_bytes: 0 },
             first_names: HashMap::new(),
             names: OwnerNames::default(),
@@ -173,14 +176,12 @@ impl<'a, W: Write> Packer<'a, W> {
             FileType::Directory => {
                 let opened = root::open_real_directory(directory, name).map_err(error("open"))?;
                 self.write_header(&header, path)?;
-                let mark = self.options.overlay.opaque();
-                let opaque = mark.map(|mark| root::xattr(directory, name, mark)).transpose().map_err(error("read"))?;
-                if opaque.flatten().as_deref() == Some(b"y") {
+                if self.marks != OverlayXattr::None && self.marks.is_opaque(directory, name).map_err(error("read"))? {
                     self.write_header(&opaque_header(&header), path)?;
                 }
                 return Ok(Some(opened));
             }
-            FileType::CharacterDevice if stat.st_rdev == 0 => {
+            FileType::CharacterDevice if stat.st_rdev == 0 && self.marks != OverlayXattr::None => {
                 turn_into_whiteout(&mut header, path);
                 self.write_header(&header, path)?;
             }

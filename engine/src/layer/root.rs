@@ -119,6 +119,12 @@ pub(super) fn remove(directory: BorrowedFd<'_>, name: &OsStr, removed: &mut dyn 
     fs::unlinkat(directory, name, AtFlags::empty())
 }
 
+/// Access control lists (acl(5)): that of a file, and the one that what is made in a directory gets.
+pub(super) const ACLS: [&str; 2] = ["system.posix_acl_access", DEFAULT_ACL];
+
+/// The list that a directory hands down.
+pub(super) const DEFAULT_ACL: &str = "system.posix_acl_default";
+
 /// A path for the calls that know no descriptor (the xattr calls): `name` in `directory`, with nothing else to follow.
 fn through_proc(directory: BorrowedFd<'_>, name: &OsStr) -> PathBuf {
     Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string()).join(name)

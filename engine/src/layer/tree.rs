@@ -15,7 +15,7 @@ use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Tim
 use rustix::io::Errno;
 
 use super::root;
-use super::whiteout::{self, OverlayXattr};
+use super::whiteout::{self, Hides, OverlayXattr};
 use crate::sys::reason::reason;
 
 /// A tree that could not be copied or changed. Paths are relative to it.
@@ -48,8 +48,7 @@ pub fn copy_tree(from: &Path, to: &Path, files: Files) -> Result<(), TreeError> 
 }
 
 /// Moves what was unpacked at `content` into the whole tree `tree`: whiteouts and opaque directories, marked as `marks`
-/// says (which is never by names alone), remove what they hide, and other entries replace what has their name; no mark is left. `content`
-/// is used up.
+/// says, remove what they hide, and other entries replace what has their name; no mark is left. `content` is used up.
 pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), TreeError> {
     let mut copy = Copy { files: Files::Copied, first_names: HashMap::new(), to: open_root(tree)? };
     let (content, tree) = (open_root(content)?, open_root(tree)?);
@@ -79,7 +78,7 @@ fn lay_directory_over(
     empty_if_opaque(content, tree, path, marks)?;
     for name in root::sorted_names(content).map_err(error("list", path))? {
         let path = path.join(&name);
-        let Some(stat) = lay_entry_over(content, tree, &name, &path, copy)? else { continue };
+        let Some(stat) = lay_entry_over(content, tree, &name, &path, marks, copy)? else { continue };
         let open = |parent| root::open_real_directory(parent, &name).map_err(error("open", &path));
         lay_directory_over(open(content)?.as_fd(), open(tree)?.as_fd(), &path, marks, copy)?;
         finish_directory(&stat, content, tree, &name, &path)?;
@@ -94,9 +93,7 @@ fn empty_if_opaque(
     path: &Path,
     marks: OverlayXattr,
 ) -> Result<(), TreeError> {
-    let mark = marks.opaque().map(|mark| root::xattr(content, OsStr::new("."), mark));
-    let opaque = mark.transpose().map_err(error("read the marks of", path))?.flatten();
-    if opaque.as_deref() == Some(b"y") {
+    if marks.is_opaque(content, OsStr::new(".")).map_err(error("read the marks of", path))? {
         for name in root::sorted_names(tree).map_err(error("list", path))? {
             root::remove(tree, &name, &mut |_| {}).map_err(error("remove", &path.join(&name)))?;
         }
@@ -112,9 +109,18 @@ fn lay_entry_over(
     tree: BorrowedFd<'_>,
     name: &OsStr,
     path: &Path,
+    marks: OverlayXattr,
     copy: &mut Copy,
 ) -> Result<Option<Stat>, TreeError> {
     let Some(stat) = root::stat(content, name).map_err(error("look at", path))? else { return Ok(None) };
+    match marks.hides(name, &stat) {
+        Some(Hides::Name(hidden)) => {
+            root::remove(tree, hidden, &mut |_| {}).map_err(error("remove what is hidden by", path))?;
+            return Ok(None);
+        }
+        Some(Hides::Below) => return Ok(None),
+        None => {}
+    }
     let below = root::stat(tree, name).map_err(error("look at", path))?;
     let is_directory = root::file_type(&stat) == FileType::Directory;
     let stays = is_directory && below.is_some_and(|below| root::file_type(&below) == FileType::Directory);
@@ -124,7 +130,6 @@ fn lay_entry_over(
     match is_directory {
         true if stays => {}
         true => fs::mkdirat(tree, name, Mode::RWXU).map_err(error("make the directory", path))?,
-        false if whiteout::is_device(&stat) => {}
         // Between subvolumes of one file system nothing is moved.
         false => match fs::renameat(content, name, tree, name) {
             Err(Errno::XDEV) => copy.entry(&stat, content, tree, name, path)?,
@@ -255,7 +260,15 @@ fn give_attributes(
 ) -> Result<(), TreeError> {
     let (uid, gid) = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
     fs::chownat(to, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(error("set the owner of", path))?;
-    for xattr in root::xattr_names(from, name).map_err(error("list the xattrs of", path))? {
+    let wanted = root::xattr_names(from, name).map_err(error("list the xattrs of", path))?;
+    // What is made in a directory with a default access control list has one from there (acl(5)).
+    for inherited in root::ACLS.iter().filter(|acl| !wanted.iter().any(|wanted| wanted == *acl)) {
+        match root::remove_xattr(to, name, inherited) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::PERM) => {}
+            Err(errno) => return Err(error("remove an xattr of", path)(errno)),
+        }
+    }
+    for xattr in wanted {
         let is_wanted = marks == Marks::Kept && whiteout::is_opaque_mark(&xattr);
         if whiteout::is_overlay_private(xattr.as_bytes()) && !is_wanted {
             continue;
@@ -267,7 +280,7 @@ fn give_attributes(
             Err(errno) => return Err(error("set an xattr of", path)(errno)),
         }
     }
-    if root::file_type(stat) != FileType::Symlink && !whiteout::is_device(stat) {
+    if root::file_type(stat) != FileType::Symlink {
         let mode = Mode::from_raw_mode(stat.st_mode);
         fs::chmodat(to, name, mode, AtFlags::empty()).map_err(error("set the mode of", path))?;
     }

@@ -126,11 +126,13 @@ struct Layer {
 
 type Inode = (u64, u64);
 
-/// What a directory gets when all its contents are there: a mode may forbid writing, and each write moves the mtime.
+/// What a directory gets when all its contents are there: a mode may forbid writing, each write moves the mtime, and a default access
+/// control list would be handed down to what is made in it.
 struct LateAttributes {
     path: PathBuf,
     mode: u32,
     mtime: Time,
+    default_acl: Option<Vec<u8>>,
 }
 
 /// Where an entry goes: a name in an open directory. The root itself is `.` in itself.
@@ -366,11 +368,13 @@ impl Layer {
         let Some(stat) = stat else { return Err(place.error("look at")(Errno::NOENT)) };
         let file_type = root::file_type(&stat);
         if file_type == FileType::Directory {
-            let late = LateAttributes { path: place.path.to_owned(), mode: entry.mode, mtime: entry.mtime };
+            let default_acl = entry.xattrs.get(root::DEFAULT_ACL.as_bytes()).cloned();
+            let late =
+                LateAttributes { path: place.path.to_owned(), mode: entry.mode, mtime: entry.mtime, default_acl };
             self.directories.insert(inode(&stat), late);
             return Ok(());
         }
-        if file_type != FileType::Symlink && !whiteout::is_device(&stat) {
+        if file_type != FileType::Symlink {
             fs::chmodat(place.fd(), place.name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
                 .map_err(place.error("set the mode of"))?;
         }
@@ -409,7 +413,9 @@ impl Layer {
     }
 
     fn give_xattrs(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        for (xattr, value) in entry.xattrs.iter().filter(|(xattr, _)| !self.options.overlay.is_private(xattr)) {
+        let is_late = |xattr: &[u8]| entry.kind == Kind::Directory && xattr == root::DEFAULT_ACL.as_bytes();
+        let is_taken = |xattr: &[u8]| !self.options.overlay.is_private(xattr) && !is_late(xattr);
+        for (xattr, value) in entry.xattrs.iter().filter(|(xattr, _)| is_taken(xattr)) {
             match root::set_xattr(place.fd(), place.name, xattr, value) {
                 Ok(()) => {}
                 Err(Errno::OPNOTSUPP | Errno::PERM) => self.done.xattrs_lost += 1,
@@ -424,7 +430,7 @@ impl Layer {
         let mut directories: Vec<(Inode, LateAttributes)> = self.directories.drain().collect();
         directories.sort_by(|a, b| b.1.path.cmp(&a.1.path));
         for (expected, late) in directories {
-            let LateAttributes { path, mode, mtime } = late;
+            let LateAttributes { path, mode, mtime, default_acl } = late;
             let moved = || UnpackError::DirectoryMoved { path: path.clone() };
             let error = |errno| io_error("finish the directory", &path, errno);
             let directory = match self.root.open_directory(&path) {
@@ -433,6 +439,13 @@ impl Layer {
             };
             if inode(&fs::fstat(&directory).map_err(error)?) != expected {
                 return Err(moved());
+            }
+            if let Some(acl) = default_acl {
+                match root::set_xattr(directory.as_fd(), OsStr::new("."), root::DEFAULT_ACL.as_bytes(), &acl) {
+                    Ok(()) => {}
+                    Err(Errno::OPNOTSUPP | Errno::PERM) => self.done.xattrs_lost += 1,
+                    Err(errno) => return Err(error(errno)),
+                }
             }
             fs::fchmod(&directory, Mode::from_raw_mode(mode)).map_err(error)?;
             fs::futimens(&directory, &timestamps(mtime)).map_err(error)?;

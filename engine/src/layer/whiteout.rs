@@ -1,9 +1,11 @@
 //! Deletions: how a layer says "this name is gone", in a tar and in an overlayfs directory.
 
 use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::{FileType, Stat};
+use rustix::io::Errno;
 
 use super::root;
 
@@ -24,7 +26,7 @@ pub(super) fn file_name(name: &OsStr) -> Option<OsString> {
 pub const OPAQUE: &str = ".wh..wh..opq";
 
 /// The xattr namespace in which overlayfs keeps its marks: `User` for mounts with `userxattr`, `Trusted` otherwise. With `None` deletions
-/// are files that have the names they have in a tar, which fuse-overlayfs reads for root and ordinary users alike.
+/// are files that have the names they have in a tar, which fuse-overlayfs reads for root and ordinary users alike, and which whole trees are made of: there a device 0:0 is one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverlayXattr {
     Trusted,
@@ -43,10 +45,42 @@ impl OverlayXattr {
         }
     }
 
+    /// Whether the directory `name` in `directory` hides what lies below it.
+    pub(super) fn is_opaque(self, directory: BorrowedFd<'_>, name: &OsStr) -> Result<bool, Errno> {
+        match self.opaque() {
+            Some(mark) => Ok(root::xattr(directory, name, mark)?.as_deref() == Some(b"y")),
+            None => {
+                let inside = root::open_real_directory(directory, name)?;
+                Ok(root::stat(inside.as_fd(), OsStr::new(OPAQUE))?.is_some())
+            }
+        }
+    }
+
+    /// What the entry `name` of an unpacked layer hides, if it is no entry itself. Where deletions are files, a device is one only
+    /// if the name that is gone is too long for a file to say so.
+    pub(super) fn hides<'a>(self, name: &'a OsStr, stat: &Stat) -> Option<Hides<'a>> {
+        let is_whiteout = is_device(stat) && (self != OverlayXattr::None || file_name(name).is_none());
+        match meaning(name) {
+            _ if is_whiteout => Some(Hides::Name(name)),
+            Meaning::Whiteout(hidden) if self == OverlayXattr::None => Some(Hides::Name(hidden)),
+            Meaning::Opaque if self == OverlayXattr::None => Some(Hides::Below),
+            _ => None,
+        }
+    }
+
     /// Whether an xattr would be taken for a mark, and so is nothing to unpack.
     pub(super) fn is_private(self, xattr: &[u8]) -> bool {
         is_overlay_private(xattr) || (self == OverlayXattr::None && xattr.starts_with(b"user.fuseoverlayfs."))
     }
+}
+
+/// What a mark in an unpacked layer hides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hides<'a> {
+    /// What lower layers have under this name.
+    Name(&'a OsStr),
+    /// What lower layers have in the directory that the mark is in.
+    Below,
 }
 
 /// Whether an xattr is the mark of an opaque directory, of either namespace.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use super::scene::{Scene, change_everything, tree};
+use super::scene::{Scene, change_everything, pin_times, tree};
 
 /// One promise.
 pub struct Promise {
@@ -29,6 +29,7 @@ pub const ALL: &[Promise] = promises![
     what_is_adopted_hides_and_replaces_what_lies_below,
     changes_are_told_by_kind_and_path,
     a_diff_is_the_same_each_time_and_gives_the_tree_elsewhere,
+    the_same_change_makes_the_same_layer,
     a_layer_without_changes_has_an_empty_diff,
     the_size_is_that_of_a_layers_own_files,
     own_files_lie_under_the_names_of_the_tar,
@@ -211,6 +212,27 @@ fn a_diff_is_the_same_each_time_and_gives_the_tree_elsewhere(scene: &Scene) {
     elsewhere.apply("top", Some("base"), &top);
     assert_eq!(elsewhere.tree("base"), scene.tree("base"));
     assert_eq!(elsewhere.tree("top"), scene.tree("c"));
+}
+
+/// What two trees differ in has the same bytes on every driver, and so the same diff ID; it is the layer that is committed, too, but of
+/// `overlay2`, whose layer is its upper directory, as with Docker.
+fn the_same_change_makes_the_same_layer(scene: &Scene) {
+    let made = |scene: &Scene| {
+        scene.base();
+        scene.container("c", "base");
+        scene.edit("c", |root| {
+            change_everything(root);
+            pin_times(root);
+        });
+        (scene.walked("c", "c-init"), scene.tar("c", Some("c-init")))
+    };
+    let (walked, own) = made(scene);
+    let (copied, own_copied) = made(&Scene::begin("vfs", scene.root.path().parent().unwrap()));
+    assert_eq!(copied, own_copied);
+    assert_eq!(walked, copied, "the same change is another on a copy");
+    if scene.name != "overlay2" {
+        assert_eq!(own, walked, "the committed layer is not what the trees differ in");
+    }
 }
 
 fn a_layer_without_changes_has_an_empty_diff(scene: &Scene) {

@@ -6,7 +6,11 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use layerlab_engine::driver::{self, Driver};
-use layerlab_engine::layer::{Contents, Owners, UnpackOptions, unpack};
+use layerlab_engine::layer::{
+    Contents, Kinship, OverlayXattr, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack,
+};
+use layerlab_engine::sys::owners::{group_name, user_name};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 /// The driver and where it lies.
 pub struct Scene {
@@ -83,6 +87,16 @@ impl Scene {
         tar
     }
 
+    /// The layer tar of what the trees of `id` and `parent` differ in, whatever the driver keeps of it.
+    pub fn walked(&self, id: &str, parent: &str) -> Vec<u8> {
+        let (old, new) = (self.driver.view(parent).unwrap(), self.driver.view(id).unwrap());
+        let found = changes(old.path(), new.path(), Kinship::Unknown).unwrap();
+        let options = PackOptions { overlay: OverlayXattr::None, user_name: &user_name, group_name: &group_name };
+        let mut tar = Vec::new();
+        pack_changes(new.path(), &found, &options, &mut tar).unwrap();
+        tar
+    }
+
     /// Makes the layer `id` on `parent` of a tar.
     pub fn apply(&self, id: &str, parent: Option<&str>, tar: &[u8]) {
         let content = tempfile::tempdir_in(self.root.path()).unwrap();
@@ -104,6 +118,15 @@ pub fn change_everything(root: &Path) {
     fs::write(root.join("new/file"), "12345").unwrap();
     fs::hard_link(root.join("new/file"), root.join("new/same")).unwrap();
     symlink("file", root.join("new/link")).unwrap();
+}
+
+/// Gives everything below `root` one time, what is in a directory first.
+pub fn pin_times(root: &Path) {
+    let time = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+    let times = Timestamps { last_access: time, last_modification: time };
+    for path in tree(root).keys().rev() {
+        utimensat(CWD, root.join(path), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+    }
 }
 
 /// What is below `root`. A file has the names that it has there: a driver may keep it under others, too.

@@ -1,14 +1,15 @@
-//! `docker diff` as Docker's own comparison gives it, rule by rule.
+//! `docker diff` as Docker's own comparison gives it, rule by rule, and what Docker misses.
 //!
 //! Checklist: DF-01
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 
-use layerlab_engine::layer::changes;
+use layerlab_engine::layer::{Kinship, OverlayXattr, changes};
 use rustix::fs::FileType;
 
-use crate::scene::{Tree, directory, root_is_here};
+use crate::scene::{Tree, directory, options, root_is_here};
 
 fn base(tree: &Tree<'_>) {
     tree.dir("t").dir("t/dir").file("t/dir/a", "a\n", 0o644).dir("t/dir/sub").file("t/dir/sub/c", "c\n", 0o644);
@@ -22,7 +23,7 @@ fn diff(edit: impl FnOnce(&Tree<'_>)) -> Vec<String> {
     base(&Tree(old.path()));
     base(&Tree(new.path()));
     edit(&Tree(new.path()));
-    let found = changes(old.path(), new.path()).unwrap();
+    let found = changes(old.path(), new.path(), Kinship::Unknown).unwrap();
     found.iter().map(|change| format!("{} {}", change.kind.letter(), change.path.display())).collect()
 }
 
@@ -103,33 +104,91 @@ fn modes_sizes_times_and_link_targets_count() {
 }
 
 #[test]
-fn what_docker_does_not_see_is_not_seen() {
-    assert!(
+fn the_time_of_a_directory_is_no_change() {
+    assert_eq!(
         diff(|tree| {
             tree.time("t/dir", 5, 0);
-        })
-        .is_empty(),
-        "the time of a directory"
+        }),
+        [""; 0]
     );
-    assert!(
-        diff(|tree| {
-            tree.xattr("t/one", "user.foo", b"bar");
-        })
-        .is_empty(),
-        "a user xattr"
-    );
-    assert!(
-        diff(|tree| {
-            tree.mode("", 0o711);
-        })
-        .is_empty(),
-        "the root itself"
-    );
+}
+
+#[test]
+fn what_docker_misses_is_told() {
     let rewritten = diff(|tree| {
         std::fs::write(tree.0.join("t/two"), "TWO\n").unwrap();
         tree.time("t/two", 1_000_000_000, 0);
     });
-    assert!(rewritten.is_empty(), "new contents with the old size and time");
+    assert_eq!(rewritten, ["C /t", "C /t/two"], "new contents with the old size and time");
+    assert_eq!(
+        diff(|tree| {
+            tree.xattr("t/one", "user.foo", b"bar");
+        }),
+        ["C /t", "C /t/one"]
+    );
+    assert_eq!(
+        diff(|tree| {
+            tree.mode("", 0o711);
+        }),
+        ["C /"],
+        "the root itself"
+    );
+}
+
+/// The tree that `edit` makes of an old one, compared with that with the help of an upper directory.
+fn compared(marks: OverlayXattr, edit: impl FnOnce(&Tree<'_>, &Tree<'_>)) -> Vec<String> {
+    let (old, new, upper) = (directory(), directory(), directory());
+    base(&Tree(old.path()));
+    base(&Tree(new.path()));
+    edit(&Tree(new.path()), &Tree(upper.path()));
+    let found = changes(old.path(), new.path(), Kinship::Upper(upper.path(), marks)).unwrap();
+    found.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn only_what_is_in_an_upper_directory_can_have_another_content() {
+    let marks = options().overlay;
+    let rewrite = |tree: &Tree<'_>| {
+        std::fs::write(tree.0.join("t/two"), "TWO\n").unwrap();
+        tree.time("t/two", 1_000_000_000, 0);
+    };
+    assert_eq!(compared(marks, |tree, _| rewrite(tree)), [""; 0], "nobody can have written to it");
+    let lines = compared(marks, |tree, upper| {
+        rewrite(tree);
+        upper.dir("t").file("t/two", "TWO\n", 0o640);
+    });
+    assert_eq!(lines, ["C /t", "C /t/two"]);
+}
+
+#[test]
+fn a_directory_that_replaced_an_equal_one_is_told_by_its_mark() {
+    let marks = options().overlay;
+    let replaced = compared(marks, |_, upper| {
+        upper.dir("t").opaque_dir("t/empty").dir("t/dir").dir("new").opaque_dir("new/one");
+    });
+    assert_eq!(replaced, ["C /t", "C /t/empty"]);
+    let files = compared(OverlayXattr::None, |_, upper| {
+        upper.dir("t").dir("t/empty").file("t/empty/.wh..wh..opq", "", 0o644);
+    });
+    assert_eq!(files, ["C /t", "C /t/empty"]);
+}
+
+#[test]
+fn a_hole_is_as_good_as_zeros() {
+    let (old, new) = (directory(), directory());
+    for (tree, holes) in [(Tree(old.path()), true), (Tree(new.path()), false)] {
+        let file = std::fs::File::create_new(tree.0.join("f")).unwrap();
+        file.set_len(300_000).unwrap();
+        if !holes {
+            file.write_all_at(&vec![0; 300_000], 0).unwrap();
+        }
+        tree.time("f", 1_000_000_000, 0);
+    }
+    let found = || changes(old.path(), new.path(), Kinship::Unknown).unwrap().len();
+    assert_eq!(found(), 0);
+    std::fs::File::options().write(true).open(new.path().join("f")).unwrap().write_all_at(b"x", 299_999).unwrap();
+    Tree(new.path()).time("f", 1_000_000_000, 0);
+    assert_eq!(found(), 1);
 }
 
 /// Checklist: DF-04
@@ -141,7 +200,7 @@ fn nanoseconds_count_only_when_both_sides_have_them() {
             tree.file(name, "", 0o644).time(name, 1_000_000_000, nanoseconds);
         }
     }
-    let found = changes(old.path(), new.path()).unwrap();
+    let found = changes(old.path(), new.path(), Kinship::Unknown).unwrap();
     assert_eq!(found.iter().map(|change| change.path.to_str().unwrap()).collect::<Vec<_>>(), ["/b"]);
 }
 
@@ -168,7 +227,7 @@ fn owners_devices_and_capabilities_count() {
         tree.node("chr", FileType::CharacterDevice, (1, minor), 0o644).time("chr", 1, 0);
         tree.node("blk", FileType::BlockDevice, (7, 0), 0o644).time("blk", time, 0);
     }
-    let found = changes(old.path(), new.path()).unwrap();
+    let found = changes(old.path(), new.path(), Kinship::Unknown).unwrap();
     let lines: Vec<_> = found.iter().map(|change| change.path.to_str().unwrap()).collect();
     assert_eq!(lines, ["/chr"], "Docker takes a block device for a directory and ignores its time");
 }
@@ -177,13 +236,13 @@ fn owners_devices_and_capabilities_count() {
 fn names_that_are_not_utf8_survive() {
     let (old, new) = (directory(), directory());
     std::fs::write(new.path().join(OsStr::from_bytes(b"\xff\xfe")), "").unwrap();
-    let found = changes(old.path(), new.path()).unwrap();
+    let found = changes(old.path(), new.path(), Kinship::Unknown).unwrap();
     assert_eq!(found[0].path.as_os_str().as_bytes(), b"/\xff\xfe");
 }
 
 #[test]
 fn a_missing_tree_is_named_in_the_error() {
     let place = directory();
-    let error = changes(&place.path().join("nowhere"), place.path()).unwrap_err();
+    let error = changes(&place.path().join("nowhere"), place.path(), Kinship::Unknown).unwrap_err();
     assert!(error.to_string().contains("nowhere"), "{error}");
 }

@@ -229,3 +229,19 @@ fn copies_replace_neither_a_directory_nor_something_else_by_one() {
     assert!(place.path().join("d/kept").is_dir() && place.path().join("d/new").is_file());
     assert_eq!(fs::read_to_string(place.path().join("f")).unwrap(), "new");
 }
+
+/// As dockerd makes it, where a tar has only what is in it; a tar that has the directory itself says by it that a name is gone.
+///
+/// Checklist: WH-13
+#[test]
+fn a_directory_whose_name_begins_with_wh_is_made_for_what_is_in_it() {
+    let place = directory();
+    unpacked(&Tar::new().file("d/.wh.sub/file", "x").file("d/keep", "k").end(), place.path()).unwrap();
+    assert_eq!(fs::read_to_string(place.path().join("d/.wh.sub/file")).unwrap(), "x");
+    assert_eq!(fs::read_to_string(place.path().join("d/keep")).unwrap(), "k");
+    if root_is_here("a directory that is a whiteout") {
+        let place = directory();
+        unpacked(&Tar::new().dir("d/", 0o755).dir("d/.wh.gone/", 0o755).end(), place.path()).unwrap();
+        assert!(is_whiteout(&place.path().join("d/gone")));
+    }
+}

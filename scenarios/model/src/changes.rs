@@ -176,11 +176,29 @@ pub fn letters(diff: &Diff, below: &Flat) -> Vec<(Letter, Names)> {
 /// above something that changed is changed; below what is gone, and below what is no directory any more, nothing is said. Sorted,
 /// without the root.
 pub fn compared(before: &Flat, after: &Flat) -> Vec<(Letter, Names)> {
+    found(before, after, |names, old, leaf| !names.is_empty() && lstat_tells(old, leaf))
+}
+
+/// What comparing two trees finds if nothing is missed but the times of directories and which names are one file: what [`compared`]
+/// finds, another content or other extended attributes, another mode or owner of the root, and the directories `replaced`.
+pub fn seen(before: &Flat, after: &Flat, replaced: impl Fn(&[Text]) -> bool) -> Vec<(Letter, Names)> {
+    let owner = |leaf: &Leaf| (leaf.meta.mode, leaf.meta.uid, leaf.meta.gid);
+    found(before, after, |names, old, leaf| {
+        let is_replaced = || old.content == Content::Directory && leaf.content == Content::Directory && replaced(names);
+        old.meta.xattrs != leaf.meta.xattrs
+            || owner(old) != owner(leaf)
+            || !names.is_empty() && (old.content != leaf.content || lstat_tells(old, leaf) || is_replaced())
+    })
+}
+
+/// The letters of two trees; `is_changed` says it of a name that both have.
+fn found(before: &Flat, after: &Flat, is_changed: impl Fn(&[Text], &Leaf, &Leaf) -> bool) -> Vec<(Letter, Names)> {
     let mut found: BTreeMap<&[Text], Letter> = BTreeMap::new();
     for (names, leaf) in after {
         match before.get(names) {
-            Some(old) if lstat_tells(old, leaf) => drop(found.insert(names, Letter::C)),
+            Some(old) if is_changed(names, old, leaf) => drop(found.insert(names, Letter::C)),
             Some(_) => {}
+            None if names.is_empty() => {}
             None => drop(found.insert(names, Letter::A)),
         }
     }
@@ -192,7 +210,6 @@ pub fn compared(before: &Flat, after: &Flat) -> Vec<(Letter, Names)> {
             found.entry(&names[..depth]).or_insert(Letter::C);
         }
     }
-    found.remove(&[][..]);
     found.into_iter().map(|(names, letter)| (letter, names.to_vec())).collect()
 }
 

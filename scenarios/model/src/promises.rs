@@ -89,10 +89,13 @@ pub struct Promises {
     /// A further name of a file that was copied up is listed with its inode number (`d_ino`); not where overlayfs keeps its list of a
     /// directory of the upper layer, which a new link does not renew (`ovl_instantiate` of `fs/overlayfs/dir.c`).
     pub further_names_are_listed_with_their_inode: bool,
-    /// A diff sees every change; else it compares what lstat(2) tells, by name, as Docker's drivers without an upper layer do
-    /// (`changesDiff` of moby's archive package): content of the same size and time, the time of a directory and which names are one file
-    /// stay unseen.
+    /// A diff sees every change; else it compares two trees by name, as Docker's drivers without an upper layer do (`changesDiff` of
+    /// moby's archive package): the time of a directory and which names are one file stay unseen. (Docker's own misses more, content of
+    /// the same size and time above all, since it looks at what lstat(2) tells.)
     pub diffs_see_everything: bool,
+    /// A directory that took the place of another and looks the same is told by `docker diff`: an overlay marks it as opaque, a snapshot
+    /// keeps inode numbers. Docker never tells it, and of a copy nobody can.
+    pub replaced_directories_are_told: bool,
     /// The machine's settings.
     pub protected: Protected,
 }
@@ -128,6 +131,7 @@ impl Promises {
         whiteouts_are_refused: true,
         further_names_are_listed_with_their_inode: true,
         diffs_see_everything: true,
+        replaced_directories_are_told: true,
         protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },
     };
 }

@@ -263,6 +263,12 @@ fn changed(text: &mut String, layer: usize, said: &Said) {
         return;
     }
     let changes = changes::compared(&said.below, &said.tree);
+    // Where Docker misses what this engine tells, or may miss it, a page for both has nothing to say.
+    let is_another =
+        |names: &[Text]| said.below.get(names).map(|old| old.file) != said.tree.get(names).map(|new| new.file);
+    if changes::seen(&said.below, &said.tree, is_another) != changes {
+        return;
+    }
     let mut told: Vec<String> = changes.iter().map(|(letter, names)| format!("{letter:?} {}", path(names))).collect();
     let roots = [&said.below, &said.tree].map(|tree| tree.get(&Names::new()));
     let is_root_changed = matches!(roots, [Some(old), Some(new)] if changes::lstat_tells(old, new));

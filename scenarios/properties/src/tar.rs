@@ -87,21 +87,18 @@ pub fn carried(tree: &Tree, told: &Tree) -> Tree {
 pub enum Sight {
     /// It saw every change.
     Everything,
-    /// It compared what lstat(2) tells (`Promises::diffs_see_everything`).
-    Lstat,
+    /// It compared two trees by name (`Promises::diffs_see_everything`).
+    ByName,
 }
 
-/// What is not as it should be in the tree that came of tars; `trees` are those that the layers showed, the lowest first. How many
-/// names a file has may count those of other layers (Docker's legacy driver links them); which are one file is compared.
-pub fn differences(trees: &[&Tree], applied: &Tree, sight: Sight) -> Vec<Difference> {
-    let Some(tree) = trees.last() else { return Vec::new() };
+/// What is not as it should be in the tree that came of tars, where `tree` is what the topmost layer showed. How many names a file has
+/// may count those of other layers (Docker's legacy driver links them); which are one file is compared.
+pub fn differences(tree: &Tree, applied: &Tree, sight: Sight) -> Vec<Difference> {
     let (mut expected, mut actual) = (carried(tree, tree), carried(applied, tree));
-    let is_unseen = |path: &Text| trees.windows(2).any(|pair| is_unseen(path, pair[0], pair[1]));
     for tree in [&mut expected, &mut actual] {
-        tree.retain(|path, _| sight == Sight::Everything || !is_unseen(path));
         for facts in tree.values_mut() {
             facts.links = 0;
-            if sight == Sight::Lstat && passes_for_directory(facts.kind) {
+            if sight == Sight::ByName && passes_for_directory(facts.kind) {
                 facts.mtime = When::Time(EPOCH);
             }
         }
@@ -123,17 +120,4 @@ const EPOCH: layerlab_model::inode::Time = layerlab_model::inode::Time { seconds
 /// Docker asks for one bit of the type, which block devices and sockets have too.
 fn passes_for_directory(kind: char) -> bool {
     matches!(kind, 'd' | 'b' | 's')
-}
-
-/// Whether lstat(2) tells the same of `path` in both trees, though its content is another.
-fn is_unseen(path: &Text, below: &Tree, tree: &Tree) -> bool {
-    let (Some(was), Some(is)) = (below.get(path), tree.get(path)) else { return false };
-    let is_same_time = match (was.mtime, is.mtime) {
-        (When::Time(was), When::Time(is)) => {
-            let has_none = was.nanoseconds == 0 || is.nanoseconds == 0;
-            was.seconds == is.seconds && (has_none || was.nanoseconds == is.nanoseconds)
-        }
-        (was, is) => was == is,
-    };
-    was.kind == is.kind && was.content.len() == is.content.len() && is_same_time && was.content != is.content
 }

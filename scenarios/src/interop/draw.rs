@@ -69,7 +69,9 @@ impl Draw {
     }
 
     fn pull(&mut self, model: &Model) -> Act {
-        let missing: Vec<&str> = IMAGES.into_iter().filter(|name| !model.names.contains_key(*name)).collect();
+        let pushed = model.served.keys().map(String::as_str).filter(|name| !IMAGES.contains(name));
+        let missing = IMAGES.into_iter().chain(pushed).filter(|name| !model.names.contains_key(*name));
+        let missing: Vec<&str> = missing.collect();
         Act::Pull(self.choose(&missing).unwrap_or(IMAGES[0]).to_owned())
     }
 
@@ -88,8 +90,9 @@ impl Draw {
         let all: Vec<&str> = model.containers_in(|_| true);
         let (still, running) = (model.containers_in(|state| state != State::Running), model.running());
         let owned = |name: &str| name.to_owned();
-        Some(match self.rng.usize(..32) {
-            0 => self.pull(model),
+        Some(match self.rng.usize(..34) {
+            0 | 33 => self.pull(model),
+            32 => Act::Push { name: self.name_of(model)?, to: self.fresh("127.0.0.1:5000/pushed") + ":1" },
             1..=2 => Act::Create(self.plan(model)?),
             3..=6 => Act::Run(self.plan(model)?),
             7..=8 => Act::RunDetached(self.plan(model)?),
@@ -139,7 +142,8 @@ impl Draw {
                 let path = owned(self.choose(&model.containers[&container].files.written())?);
                 Act::CopyOut { container, path }
             }
-            _ => self.removing(model)?,
+            31 => self.removing(model)?,
+            _ => return None,
         })
     }
 

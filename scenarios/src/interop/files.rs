@@ -170,8 +170,12 @@ impl Files {
             lines.insert(path, if before.get(path).is_some() { 'C' } else { 'A' });
         }
         let is_gone = |path: &str| before.get(path).is_some() && self.get(path).is_none();
-        // Of a tree that is gone only the top is listed.
-        let gone = before.iter().filter(|(path, _)| is_gone(path) && !above(path).is_some_and(is_gone));
+        // Of a tree that is gone only the top is listed, and nothing of one in whose place there is a file.
+        let is_below_gone = |path: &str| {
+            let directory = above(path).filter(|directory| before.get(directory).is_some());
+            directory.is_some_and(|directory| self.get(directory) != Some(&Node::Directory))
+        };
+        let gone = before.iter().filter(|(path, _)| is_gone(path) && !is_below_gone(path));
         lines.extend(gone.map(|(path, _)| (path, 'D')));
         let mut parents: BTreeSet<&str> = BTreeSet::new();
         for path in lines.keys() {
@@ -241,6 +245,14 @@ mod tests {
         after.apply(&[write("/w/d/new", "4"), Change::Remove("/w/e".into()), Change::Remove("/etc/os-release".into())]);
         let lines = ["C /etc", "D /etc/os-release", "C /w", "C /w/d", "A /w/d/new", "D /w/e"];
         assert_eq!(after.diff(&before), Diff { lines: lines.map(str::to_owned).to_vec(), or: BTreeSet::new() });
+    }
+
+    #[test]
+    fn of_a_directory_that_became_a_file_nothing_more_is_listed() {
+        let before = with(&[write("/w/d/f", "1")]);
+        let mut after = before.clone();
+        after.apply(&[write("/w/d", "2")]);
+        assert_eq!(after.diff(&before).lines, ["C /w", "C /w/d"]);
     }
 
     #[test]

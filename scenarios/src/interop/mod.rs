@@ -7,10 +7,11 @@
 //! *Proved by*: `engine/tests/in_lab/interop.rs`, which also plants the faults of [`spoil`].
 //!
 //! ```text
-//! verb.rs   what `layerlab-lab interop` takes        place.rs  a lab with both in it      player.rs  who has the turn
-//! files.rs  what containers change                   model.rs  what must exist            act.rs     what is done
-//! draw.rs   which act is next                        table.rs  who, model, commands       seen.rs    what is shown
-//! disk.rs   what lies there between turns            spoil.rs  faults to be planted
+//! verb.rs   what `layerlab-lab interop` takes     place.rs    a lab with both in it     player.rs  who has the turn
+//! files.rs  what containers change                model.rs    what must exist           table.rs   who, model, commands
+//! act.rs    what can be done                      perform.rs  does it                   draw.rs    which act is next
+//! seen.rs   what is shown                         disk.rs     what lies there between turns
+//! spoil.rs  faults to be planted
 //! ```
 
 mod act;
@@ -18,6 +19,7 @@ mod disk;
 mod draw;
 mod files;
 mod model;
+mod perform;
 mod place;
 mod player;
 mod seen;
@@ -25,7 +27,7 @@ mod spoil;
 mod table;
 mod verb;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
@@ -58,10 +60,12 @@ struct Campaign {
 }
 
 /// What a campaign came to when it went well.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Played {
     acts: usize,
     images: usize,
+    /// How often each word of Docker's was used.
+    words: BTreeMap<String, usize>,
 }
 
 /// What went wrong, and how to see it again.
@@ -115,7 +119,13 @@ fn play(campaign: Campaign, spoil: Option<&Spoil>, players: &mut Players) -> Res
     let table = Table::new(place::WORKSHOP.into());
     let mut game = Game { campaign, players, table, draw: Draw::new(campaign.seed), turn: 0, acts: 0 };
     match game.turns(spoil) {
-        Ok(images) => Ok(Played { acts: game.acts, images }),
+        Ok(images) => {
+            let mut words: BTreeMap<String, usize> = BTreeMap::new();
+            for word in game.table.told.iter().filter_map(|line| line.strip_prefix("docker ")?.split(' ').next()) {
+                *words.entry(word.to_owned()).or_default() += 1;
+            }
+            Ok(Played { acts: game.acts, images, words })
+        }
         Err(faults) => {
             let Game { turn, table, .. } = game;
             Err(Box::new(Verdict { campaign, turn, who: table.who, faults, told: table.told }))
@@ -221,8 +231,11 @@ impl Game<'_> {
     /// Our engine's `check` finds nothing, whoever had the turn.
     fn check(&self) -> Result<(), Fault> {
         let said = ask(Who::Layerlab, &["check"], &self.table.place, &[]).map_err(Fault::io("layerlab check"))?;
+        // What `check` says of a driver whose directories it cannot read; the others' it must.
+        let is_unknown = self.campaign.driver == "btrfs" && said.errors.contains("cannot be checked");
         match said.code {
             0 => Ok(()),
+            _ if is_unknown => Ok(()),
             _ => Err(Fault::new("layerlab check", "no fault found", said.text() + &said.errors)),
         }
     }

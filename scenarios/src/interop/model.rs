@@ -23,8 +23,8 @@ pub struct Model {
     pub archives: BTreeMap<String, Vec<Saved>>,
     /// What was built, so that it can be built again.
     pub builds: Vec<Build>,
-    /// Images that a registry serves, as far as they were pulled once.
-    pub served: BTreeMap<String, ImageId>,
+    /// Images that a registry serves, as far as they were pulled once or pushed.
+    pub served: BTreeMap<String, (ImageId, Files)>,
     /// How many images were made.
     made: usize,
 }

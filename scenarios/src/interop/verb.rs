@@ -15,7 +15,7 @@ use crate::target::FindError;
 const FAILED: u8 = 1;
 /// As automake and others have it: not run, because this host cannot.
 const SKIPPED: u8 = 77;
-/// The drivers that our engine and dockerd both have, but btrfs, which wants a file system of its own.
+/// The drivers that our engine and dockerd both have, but btrfs (`--driver btrfs`), which wants a file system of its own.
 const DRIVERS: &str = "overlay2,overlay,vfs";
 
 /// Our engine and a dockerd take turns on one data root.
@@ -105,14 +105,14 @@ impl Interop {
             let begun = Instant::now();
             match play(campaign, self.plant, players) {
                 Ok(played) => {
+                    let Campaign { seed, turns, .. } = campaign;
+                    let (seconds, images) = (begun.elapsed().as_secs(), played.images);
+                    let words = played.words.iter().map(|(word, count)| format!("{word} {count}"));
                     println!(
-                        "{driver}: seed {}: {} turns, {} acts, at last {} images: nothing is lost, left over or changed \
-                         ({:.0} s)",
-                        campaign.seed,
-                        campaign.turns,
+                        "{driver}: seed {seed}: {turns} turns, {} acts, at last {images} images: nothing is lost, left over \
+                         or changed ({seconds} s)\n  {}",
                         played.acts,
-                        played.images,
-                        begun.elapsed().as_secs_f32()
+                        words.collect::<Vec<_>>().join(", "),
                     );
                     0
                 }

@@ -26,6 +26,12 @@ pub enum UserMap {
     Single,
 }
 
+/// Whether the caller is root, and of no user namespace but the first.
+pub fn is_root_of_the_machine() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    nix::unistd::geteuid().is_root() && map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 impl UserMap {
     /// The widest map this host grants the caller.
     pub fn best() -> UserMap {

@@ -24,6 +24,8 @@ pub(super) struct Front {
     pub(super) targets: Vec<String>,
     /// The page gives files or processes to other users than root.
     pub(super) has_users: bool,
+    /// The page does what only root of the machine may.
+    pub(super) needs_root: bool,
     pub(super) drivers: Vec<&'static str>,
     pub(super) origin: BTreeMap<&'static str, String>,
 }
@@ -34,6 +36,7 @@ impl Default for Front {
             source: None,
             targets: TARGETS.map(str::to_owned).to_vec(),
             has_users: false,
+            needs_root: false,
             drivers: Vec::new(),
             origin: BTreeMap::new(),
         }
@@ -52,14 +55,14 @@ impl Front {
                 "targets" => self.targets = targets(value).map_err(|what| Complaint::new(line, what))?,
                 "driver" => self.drivers = drivers(value).map_err(|what| Complaint::new(line, what))?,
                 "users" if value.trim() == "several" => self.has_users = true,
+                "users" if value.trim() == "root" => self.needs_root = true,
                 other if let Some(key) = ORIGIN.iter().find(|key| **key == other) => {
                     self.origin.insert(key, value.trim().to_owned());
                 }
                 // For `cargo xtask checklist`, which reads it itself.
                 "checklist" => {}
                 other => {
-                    let known =
-                        "there are source, targets, driver, checklist, `users: several`, law, subject, seed and kernel";
+                    let known = "there are source, targets, driver, checklist, `users: several`, `users: root`, law, subject, seed and kernel";
                     return Err(Complaint::new(line, format!("no key '{other}' with this value; {known}")));
                 }
             }

@@ -8,7 +8,7 @@
 //! # The format
 //! A page may open with a front matter between `---` lines (`source:`, `targets:` and `driver:`, lists separated
 //! by commas (the first driver is the default, and without any it is overlay2), `users: several` where other users than root own something,
-//! `checklist:`, which behaviours of `scenarios/checklist.toml` it checks, and `law:`, `subject:`, `seed:`, `kernel:` where the laws wrote it), then
+//! `users: root` where only root of the machine may do it, `checklist:`, which behaviours of `scenarios/checklist.toml` it checks, and `law:`, `subject:`, `seed:`, `kernel:` where the laws wrote it), then
 //! comes `# Title`. Fenced blocks are `console` (commands and output), `lab` (directives to the machine, one a line: [`Arrangement`]),
 //! `steps` (what the laws replay on a storage driver, the simulator on its model) and `text` (prose); an indented block, a fence inside HTML and a block without an end are refused. In a console block:
 //!
@@ -67,6 +67,8 @@ pub struct Page {
     pub targets: Vec<String>,
     /// Whether the page gives files or processes to other users than root, which a lab with a single ID cannot.
     pub has_users: bool,
+    /// Whether the page does what only root of the machine may, such as making device files.
+    pub needs_root: bool,
     /// The storage drivers the page is about, the default first; empty when it is about none in particular.
     pub drivers: Vec<&'static str>,
     /// Where a page comes from that laws wrote: its `law`, `subject`, `seed` and `kernel`.

@@ -25,6 +25,7 @@ pub(super) fn page(path: PathBuf, text: &str) -> Result<Page, PageError> {
             source: front.source,
             targets: front.targets,
             has_users: front.has_users,
+            needs_root: front.needs_root,
             drivers: front.drivers,
             origin: front.origin,
             items,

@@ -9,7 +9,6 @@ use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::Diff;
 use crate::tar;
-use crate::tree::Tree;
 
 pub static LAW: Applying = Applying;
 
@@ -25,24 +24,20 @@ impl Law for Applying {
     }
 
     fn watch(&self) -> Box<dyn Watch> {
-        Box::new(Watching::default())
+        Box::new(Watching)
     }
 }
 
-#[derive(Default)]
-struct Watching {
-    below: Tree,
-}
+struct Watching;
 
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if moment.step.operation != Operation::Commit {
             return Ok(Judged::NotAsked);
         }
-        let (tree, below) = (&moment.before.merged, std::mem::replace(&mut self.below, moment.before.merged.clone()));
         let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         let applied = frozen.applied(&frozen.newest_tar(Diff::Own)?)?;
-        let found = tar::differences(&[&below, tree], &applied, sight(moment));
+        let found = tar::differences(&moment.before.merged, &applied, sight(moment));
         verdict(found.iter().map(|difference| format!("applied: {difference}")))
     }
 }

@@ -5,9 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use layerlab_model::changes::{self, Flat, Letter, Names};
+use layerlab_model::changes::{self, Flat, Letter, Names, Said};
 use layerlab_model::inode::Stamp;
 use layerlab_model::operation::Operation;
+use layerlab_model::text::Text;
 
 use super::{Judged, Law, Verdict, Watch, verdict, without_tars};
 use crate::case::Moment;
@@ -48,10 +49,21 @@ impl Watch for Watching {
                 leaf.meta.mtime = Stamp::Set(time);
             }
         }
+        let (union, promises) = (moment.model.union(), moment.model.promises());
+        let marked = changes::diff_of(union, union.depth().saturating_sub(1));
+        // The root that shows now may be that of the new layer.
+        if let Some(Said::Is { leaf, .. }) = marked.get(&Names::new()).filter(|_| promises.layers) {
+            tree.insert(Names::new(), leaf.clone());
+        }
         let below = std::mem::replace(&mut self.below, tree);
         let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         let line = |(letter, names): &(Letter, Names)| format!("{letter:?} /{}", tree::path(names));
-        let expected: BTreeSet<String> = changes::compared(&below, &self.below).iter().map(line).collect();
+        let replaced = |names: &[Text]| match (promises.replaced_directories_are_told, promises.layers) {
+            (false, _) => false,
+            (true, true) => matches!(marked.get(names), Some(Said::Is { is_opaque: true, .. })),
+            (true, false) => below.get(names).map(|leaf| leaf.file) != self.below.get(names).map(|leaf| leaf.file),
+        };
+        let expected: BTreeSet<String> = changes::seen(&below, &self.below, replaced).iter().map(line).collect();
         let actual = frozen.ask(|frozen| Ok(frozen.changes()?))?;
         let actual: BTreeSet<String> = actual.into_iter().map(|(letter, path)| format!("{letter} {path}")).collect();
         let missing = expected.difference(&actual).map(|line| format!("the diff should say {line}"));

@@ -45,14 +45,11 @@ impl Watch for Watching {
         if moment.step.operation == Operation::Commit {
             self.trees.push(moment.before.merged.clone());
         }
-        if !moment.is_last || self.trees.is_empty() {
-            return Ok(Judged::NotAsked);
-        }
+        let Some(tree) = self.trees.last().filter(|_| moment.is_last) else { return Ok(Judged::NotAsked) };
         let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         if self.trees.iter().any(tar::has_sockets) {
             return Ok(Judged::NotAsked);
         }
-        let trees: Vec<&Tree> = self.trees.iter().collect();
         let applied = frozen.ask(|frozen| {
             let own: Vec<Tar> =
                 (0..frozen.depth()).map(|number| frozen.tar(number, Diff::Own)).collect::<Result<_, _>>()?;
@@ -67,7 +64,7 @@ impl Watch for Watching {
         })?;
         let sight = sight(moment);
         let found = applied.iter().flat_map(|(how, applied)| {
-            let found = tar::differences(&trees, applied, sight);
+            let found = tar::differences(tree, applied, sight);
             found.into_iter().map(move |difference| format!("applied on {how}: {difference}"))
         });
         verdict(found)

@@ -121,6 +121,6 @@ fn without_tars(moment: &Moment<'_>) -> Verdict {
 fn sight(moment: &Moment<'_>) -> Sight {
     match moment.model.promises().diffs_see_everything {
         true => Sight::Everything,
-        false => Sight::Lstat,
+        false => Sight::ByName,
     }
 }

@@ -1,5 +1,5 @@
 //! `apply(upper's diff) = apply(walking diff)`: reading the upper directory and comparing the two whole trees tell the same change,
-//! as far as lstat(2) tells it.
+//! but for the times of directories and which names are one file.
 //!
 //! Checklist: DF-08~, N-08~
 
@@ -10,7 +10,6 @@ use crate::case::Moment;
 use crate::generate::Weights;
 use crate::subjects::Diff;
 use crate::tar::{self, Sight};
-use crate::tree::Tree;
 
 pub static LAW: Walking = Walking;
 
@@ -30,24 +29,20 @@ impl Law for Walking {
     }
 
     fn watch(&self) -> Box<dyn Watch> {
-        Box::new(Watching::default())
+        Box::new(Watching)
     }
 }
 
-#[derive(Default)]
-struct Watching {
-    below: Tree,
-}
+struct Watching;
 
 impl Watch for Watching {
     fn after(&mut self, moment: &Moment<'_>) -> Verdict {
         if moment.step.operation != Operation::Commit {
             return Ok(Judged::NotAsked);
         }
-        let (tree, below) = (&moment.before.merged, std::mem::replace(&mut self.below, moment.before.merged.clone()));
         let Some(frozen) = &moment.frozen else { return without_tars(moment) };
         let applied = frozen.applied(&frozen.newest_tar(Diff::Walking)?)?;
-        let found = tar::differences(&[&below, tree], &applied, Sight::Lstat);
+        let found = tar::differences(&moment.before.merged, &applied, Sight::ByName);
         verdict(found.iter().map(|difference| format!("applied, from a comparison of the trees: {difference}")))
     }
 }

@@ -89,9 +89,7 @@ impl Shop for EngineShop {
     }
 
     fn promises(&self) -> Promises {
-        let is_overlay2 = self.driver == "overlay2";
         Promises {
-            diffs_see_everything: is_overlay2,
             layers_are_whole_trees: matches!(self.driver, "vfs" | "btrfs"),
             sizes_are_measured: matches!(self.driver, "overlay2" | "fuse-overlayfs"),
         }

@@ -120,9 +120,6 @@ impl Act {
 /// In what stores differ for good reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Promises {
-    /// A commit sees every change, as `Promises::diffs_see_everything` of the model has it. Docker's drivers but `overlay2` compare two
-    /// trees (`NewNaiveDiffDriver` of moby's `daemon/graphdriver`).
-    pub diffs_see_everything: bool,
     /// A layer's directory holds the whole tree, of files of its own; else what it changes, or names of the files below (`vfs` of
     /// moby's `daemon/graphdriver` copies).
     pub layers_are_whole_trees: bool,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Driver, KNOWN, View, fuse_overlayfs};
-use layerlab_engine::layer::{Contents, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack};
+use layerlab_engine::layer::{Contents, Kinship, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack};
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
@@ -63,6 +63,7 @@ impl Subject for EngineDriver {
             removed_directories_stay_removed: is_copy,
             further_names_are_listed_with_their_inode: is_copy,
             diffs_see_everything: !is_copy,
+            replaced_directories_are_told: self.name != "vfs",
             ..host.promises()
         }
     }
@@ -184,7 +185,7 @@ impl Frozen for Layers {
                     below.map(|below| self.driver.view(below)).transpose().map_err(self.failed("pack a layer in"))?;
                 let new = self.driver.view(id).map_err(self.failed("pack a layer in"))?;
                 let old = old.as_ref().map_or(nothing.path(), |old| old.path());
-                let found = changes(old, new.path()).map_err(self.failed("pack a layer in"))?;
+                let found = changes(old, new.path(), Kinship::Unknown).map_err(self.failed("pack a layer in"))?;
                 let options = PackOptions { overlay: self.driver.marks(), user_name: &|_| None, group_name: &|_| None };
                 pack_changes(new.path(), &found, &options, &mut bytes).map_err(self.failed("pack a layer in"))?
             }
@@ -201,11 +202,12 @@ impl Frozen for Layers {
                 .map_err(self.failed("compare the layers in"))?,
             None => {
                 let nothing = tempfile::tempdir_in(&self.place).map_err(self.failed("compare the layers in"))?;
-                changes(
-                    nothing.path(),
-                    self.driver.view(&self.ids[number]).map_err(self.failed("compare the layers in"))?.path(),
-                )
-                .map_err(self.failed("compare the layers in"))?
+                let view = self.driver.view(&self.ids[number]).map_err(self.failed("compare the layers in"))?;
+                let found = changes(nothing.path(), view.path(), Kinship::Unknown);
+                let mut found = found.map_err(self.failed("compare the layers in"))?;
+                // The root of nothing is none of the case's.
+                found.retain(|change| change.path != Path::new("/"));
+                found
             }
         };
         Ok(found.iter().map(|change| (change.kind.letter(), Text::from(change.path.as_os_str().as_bytes()))).collect())

@@ -38,15 +38,7 @@ impl Watch for Watching {
         let lost = lost.map(|content| format!("{} of the image below is gone, or another", content.path));
         let came = after.iter().filter(is_compared).filter(|content| !before.contains(content));
         let came = came.map(|content| format!("{} was in no image below", content.path));
-        let given = made.new.as_ref().map(|given| {
-            let is_unseen = |old: &&Content| {
-                let is_alike = |new: &Content| is_new(new) && new.attributes == old.attributes;
-                is_new(old) && old.bytes.len() == given.len() && after.iter().any(is_alike)
-            };
-            let old = before.iter().find(is_unseen).filter(|_| !moment.promises.diffs_see_everything);
-            old.map_or(given, |old| &old.bytes)
-        });
-        let given = given.filter(|given| !after.iter().any(|one| is_new(one) && one.bytes == **given));
+        let given = made.new.as_ref().filter(|given| !after.iter().any(|one| is_new(one) && one.bytes == **given));
         let missed = given.map(|_| "the file that was given is not there as it was given".to_owned());
         verdict(lost.chain(came).chain(missed))
     }
