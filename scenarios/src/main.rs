@@ -12,7 +12,7 @@ use layerlab_scenarios::html::{self, Folder, HtmlError, Telling};
 use layerlab_scenarios::interop::Interop;
 use layerlab_scenarios::lab::enter::{EnterError, LabOptions, enter};
 use layerlab_scenarios::lab::join;
-use layerlab_scenarios::lab::machine::{LabMachine, data_root_from_outside};
+use layerlab_scenarios::lab::machine::{LabMachine, command, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, html_folder, prepare};
 use layerlab_scenarios::lab::sandbox::Outcome;
 use layerlab_scenarios::lab::user_map::{UserMap, is_root_of_the_machine};
@@ -84,6 +84,9 @@ struct Replay {
     /// Show only pages that fail, and the table at the end
     #[arg(long, short)]
     quiet: bool,
+    /// When a page is done, check what our engine has on disk, and fail on a fault
+    #[arg(long)]
+    check: bool,
     /// Leave the lab of the page for looking around, and say where it is
     #[arg(long)]
     keep: bool,
@@ -107,6 +110,9 @@ struct Shell {
     /// Enter a kept lab instead of a fresh one
     #[arg(long, value_name = "PID")]
     join: Option<i32>,
+    /// A target whose program is in the lab too, under its own name
+    #[arg(long, value_name = "TARGET", value_parser = target)]
+    beside: Option<&'static dyn Target>,
     #[arg(trailing_var_arg = true)]
     command: Vec<String>,
 }
@@ -137,7 +143,7 @@ fn main() -> ExitCode {
 
 impl Where {
     fn lab(&self, on: &'static dyn Target, driver: &'static str, keep: bool, interactive: bool) -> LabOptions {
-        LabOptions { on, rootless: self.rootless, driver, keep, second_host: false, interactive }
+        LabOptions { on, beside: None, rootless: self.rootless, driver, keep, second_host: false, interactive }
     }
 
     /// Enters a lab; the inner error is why this host cannot have the target, when it may go without.
@@ -294,6 +300,7 @@ impl Replay {
             });
         match outcome {
             Ok(report) if report.stopped.is_some() => STOPPED,
+            Ok(report) if report.is_passed() && self.check && on.name() == TARGETS[0].name() => checked(page),
             Ok(report) if report.is_passed() => 0,
             Ok(_) => FAILED,
             Err(error) => {
@@ -320,6 +327,23 @@ impl Replay {
             command += " --rootless";
         }
         command
+    }
+}
+
+/// Has what a page left on disk checked by the engine, and tells what it says of faults.
+fn checked(page: &Page) -> u8 {
+    let output = command("/usr/local/bin/layerlab").arg("check").output();
+    match output {
+        Ok(output) if output.status.success() => 0,
+        Ok(output) => {
+            println!("{} left a store with faults:", page.name());
+            print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            FAILED
+        }
+        Err(error) => {
+            eprintln!("layerlab-lab: cannot run layerlab check: {error}");
+            FAILED
+        }
     }
 }
 
@@ -376,6 +400,7 @@ impl Shell {
         let prepared = prepare()?;
         let [on] = self.place.on[..] else { bail!("a shell is in one lab: give one --on") };
         let lab = self.place.lab(on, self.place.driver.unwrap_or(DRIVERS[0]), false, true);
+        let lab = LabOptions { beside: self.beside, ..lab };
         let outcome = self.place.enter(lab, &prepared, |machine| self.inside(machine))?;
         Ok(outcome.map_or(SKIPPED, conclude))
     }

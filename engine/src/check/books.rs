@@ -5,15 +5,18 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::Pid;
 use serde::Deserialize;
 
 use super::finding::{Fault, Findings, Remedy};
+use super::names::{self, Names};
 use super::place::{Place, names_in};
 use super::{CheckError, Known, KnownLayers, Scope, content};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::chain_ids;
-use crate::store::failed;
+use crate::store::{daemon, failed};
 use crate::sys::presence::Presence;
+use crate::sys::process::Process;
 use crate::sys::reason::reason;
 
 /// The record of a layer, as far as it can be read.
@@ -40,18 +43,26 @@ pub(super) struct ContainerRecord {
     pub image: String,
     pub driver: String,
     pub name: String,
+    pub created: String,
     pub state: State,
+    pub config: Given,
+}
+
+/// With what a container was made.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct Given {
+    /// What its image was called.
+    pub image: String,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct State {
     pub running: bool,
+    pub pid: i32,
     pub removal_in_progress: bool,
 }
-
-/// Names in `repositories.json`: repository, name, image.
-pub(super) type Names = BTreeMap<String, BTreeMap<String, String>>;
 
 /// All books of one driver.
 #[derive(Default)]
@@ -70,6 +81,8 @@ pub(super) struct Books {
     pub containers: BTreeMap<String, Option<ContainerRecord>>,
     /// The driver's directories.
     pub directories: BTreeSet<String>,
+    /// Whether a dockerd works there now, and watches the containers that run.
+    pub is_dockerds: bool,
 }
 
 /// A file of the books.
@@ -110,8 +123,14 @@ impl Text {
 impl Books {
     /// Reads everything; what is wrong with a single configuration or `repositories.json` is found here.
     pub(super) fn read(place: &Place, findings: &mut Findings) -> Result<Books, CheckError> {
-        let mut books = Books::default();
-        books.read_names(place, findings);
+        let mut books = Books { is_dockerds: daemon::is_dockerd_at_work(&place.data_root), ..Books::default() };
+        let damage = match names::read(&place.repositories()) {
+            Ok(names) => {
+                books.names = names;
+                None
+            }
+            Err(damage) => Some(damage),
+        };
         for id in digests_in(&place.configurations())? {
             books.read_image(place, id, findings);
         }
@@ -154,6 +173,9 @@ impl Books {
             }
         }
         books.directories = listed(&place.home())?.into_iter().filter(|name| name != "l").collect();
+        if let Some(damage) = damage {
+            names::report(place, &books, damage, findings);
+        }
         Ok(books)
     }
 
@@ -195,31 +217,6 @@ impl Books {
         };
         findings.image(&id, Fault::ImageConfig, &path, what, self.fetch_config(&id));
         self.broken_images.insert(id);
-    }
-
-    fn read_names(&mut self, place: &Place, findings: &mut Findings) {
-        #[derive(Deserialize)]
-        struct File {
-            #[serde(rename = "Repositories")]
-            repositories: Names,
-        }
-        let path = place.repositories();
-        let empty = Remedy::Write { content: br#"{"Repositories":{}}"#.to_vec(), mode: 0o600 };
-        match Text::read(&path) {
-            Text::Is(text) => match serde_json::from_str::<File>(&text) {
-                Ok(file) => self.names = file.repositories,
-                Err(error) => {
-                    findings.add(Fault::Names, &path, format!("repositories.json is no list of names: {error}"), empty);
-                }
-            },
-            Text::Missing => findings.add(Fault::Names, &path, "repositories.json is missing", empty),
-            Text::Unreadable(why) => findings.add(
-                Fault::Names,
-                &path,
-                format!("repositories.json cannot be read: {why}"),
-                Remedy::Advice("let root read it".to_owned()),
-            ),
-        }
     }
 
     /// The images that `names` mean, with their layers.
@@ -329,9 +326,21 @@ impl Books {
         })
     }
 
-    /// Whether a container's monitor lives.
-    pub(super) fn is_watched(place: &Place, container: &str) -> bool {
-        Presence::of(&monitor_file(place, container)).is_some()
+    fn counts_as_running(&self, container: &str) -> Option<&State> {
+        let record = self.containers.get(container)?.as_ref()?;
+        Some(&record.state).filter(|state| state.running)
+    }
+
+    /// Whether a container's monitor lives, or the dockerd that runs it.
+    pub(super) fn is_watched(&self, place: &Place, container: &str) -> bool {
+        let is_dockerds = self.is_dockerds && self.counts_as_running(container).is_some();
+        is_dockerds || Presence::of(&monitor_file(place, container)).is_some()
+    }
+
+    /// The first process of a container that counts as running, if it lives.
+    pub(super) fn survivor(&self, container: &str) -> Option<i32> {
+        let pid = self.counts_as_running(container)?.pid;
+        Process::first_of_namespace(Pid::from_raw(pid)).map(|_| pid)
     }
 }
 

@@ -200,8 +200,17 @@ fn check_record(place: &Place, books: &Books, id: &str, record: &ContainerRecord
             "pull or load the image again, or remove the container; an image that was removed by force leaves this";
         findings.add(Fault::ContainerImage, &directory.join("config.v2.json"), what, Remedy::Advice(advice.to_owned()));
     }
-    if record.state.running && !Books::is_watched(place, id) {
-        let what = format!("{} counts as running, and its monitor is gone", shown(books, id));
-        findings.add(Fault::Unwatched, &directory.join("config.v2.json"), what, Remedy::Recover);
+    if record.state.running && !books.is_watched(place, id) {
+        let (left, remedy) = match books.survivor(id) {
+            None => (String::new(), Remedy::Recover),
+            Some(pid) => (
+                format!(", while its process {pid} goes on"),
+                Remedy::Advice(format!(
+                    "start the dockerd that ran it, or end it with `kill -9 {pid}`; the next command of this engine ends it, too"
+                )),
+            ),
+        };
+        let what = format!("{} counts as running, and who watched it is gone{left}", shown(books, id));
+        findings.add(Fault::Unwatched, &directory.join("config.v2.json"), what, remedy);
     }
 }

@@ -1,43 +1,26 @@
-//! The bytes of layers: each layer's tar is put together again from its files, and what lies beside them is compared with it.
+//! The bytes of layers: each layer's tar is put together again from its files, and its digest and size are compared.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::collections::BTreeSet;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::books::{Books, Text};
+use super::compare::{Below, Layer, check_tree, hiding, walk};
 use super::finding::{Fault, Findings, Remedy};
-use super::place::{Layout, Place};
-use super::tree::{Node, Tree};
+use super::place::Place;
+use super::tree::Tree;
 use super::{Scope, directories};
 use crate::image::Digest;
 use crate::image::digest::DigestWriter;
 use crate::layer::TarSplitError;
-use crate::layer::archive::{Archive, Entry, Kind};
+use crate::layer::archive::{Archive, Entry};
 use crate::layer::tar_split::{self, assemble};
-use crate::sys::namespace;
 use crate::sys::reason::reason;
 
 const BUFFER_BYTES: usize = 64 << 10;
-
-/// A layer that is looked at: its names, and where its files and those of the layer below are.
-struct Layer<'a> {
-    chain: &'a Digest,
-    files: PathBuf,
-    below: Below,
-}
-
-/// The files of the layer below.
-enum Below {
-    /// It is a base layer.
-    Nothing,
-    At(PathBuf),
-    /// They are lost or wrong, which is found there.
-    Unknown,
-}
 
 pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut Findings) {
     // The base first: what a whole tree has from below is compared with what is known to be right.
@@ -64,11 +47,11 @@ pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut 
             continue;
         };
         let told_bytes = Tree::told_bytes(&entries);
-        let tree = Tree::of(entries);
-        let size_bytes = match (place.layout(), &tree) {
-            (Layout::Overlay | Layout::Vfs, _) => Some(told_bytes),
-            (Layout::Overlay2, Some(tree)) => Some(tree.size_bytes()),
-            (Layout::Overlay2, None) => measured(&layer.files).ok(),
+        let tree = Tree::of(entries, hiding(place));
+        let size_bytes = match &tree {
+            _ if place.has_whole_trees() => Some(told_bytes),
+            Some(tree) => Some(tree.size_bytes()),
+            None => measured(&layer.files).ok(),
         };
         check_size(place, books, chain, size_bytes, findings);
         // Without a tree only its bytes are known to be right, and those are.
@@ -99,9 +82,13 @@ fn check_bytes(place: &Place, books: &Books, layer: &Layer<'_>, findings: &mut F
             // That it is not known is found elsewhere.
             None => Some(entries),
             Some(wanted) if wanted == found => Some(entries),
+            // Each file was compared with its checksum: what is wrong is how they were put together.
             Some(wanted) => {
-                let what = format!("the tar of the layer {} has the digest {found}, and not {wanted}", chain.short());
-                findings.layer(chain, Fault::Content, &layer.files, what, books.fetch_layer(chain));
+                let what = format!(
+                    "tar-split.json.gz of the layer {} makes a tar with the digest {found}, and not {wanted}, of files that are right",
+                    chain.short()
+                );
+                findings.layer(chain, Fault::TarSplit, &path, what, books.fetch_layer(chain));
                 None
             }
         },
@@ -187,153 +174,4 @@ fn measured(directory: &Path) -> io::Result<u64> {
     let found = walk(directory)?;
     let lengths = found.values().filter(|meta| !meta.is_dir() && (meta.nlink() == 1 || seen.insert(meta.ino())));
     Ok(lengths.map(Metadata::len).sum())
-}
-
-/// All that is in a directory, by its path below it.
-fn walk(directory: &Path) -> io::Result<BTreeMap<PathBuf, Metadata>> {
-    let mut found = BTreeMap::new();
-    let mut pending = vec![PathBuf::new()];
-    while let Some(below) = pending.pop() {
-        for entry in fs::read_dir(directory.join(&below))? {
-            let entry = entry?;
-            let (path, meta) = (below.join(entry.file_name()), entry.metadata()?);
-            if meta.is_dir() {
-                pending.push(path.clone());
-            }
-            found.insert(path, meta);
-        }
-    }
-    Ok(found)
-}
-
-/// Compares what lies in the directory of a layer with what its tar, and the layer below, have. Says whether all of it is right.
-fn check_tree(place: &Place, books: &Books, layer: &Layer<'_>, tree: &Tree, findings: &mut Findings) -> bool {
-    let chain = layer.chain;
-    let before = findings.count();
-    let mut report = |path: &Path, what: String| {
-        let what = format!("the layer {}: {what}", chain.short());
-        findings.layer(chain, Fault::Content, &layer.files.join(path), what, books.fetch_layer(chain));
-    };
-    let here = match walk(&layer.files) {
-        Ok(here) => here,
-        Err(error) => {
-            report(Path::new(""), format!("its files cannot be listed: {}", reason(&error)));
-            return false;
-        }
-    };
-    for (path, node) in &tree.nodes {
-        let is_whole = place.has_whole_trees();
-        match (node, here.get(path)) {
-            (Node::Whiteout, None) if is_whole => {}
-            (Node::Whiteout, Some(meta)) if !is_whole && meta.file_type().is_char_device() && meta.rdev() == 0 => {}
-            (Node::Whiteout, _) => report(path, format!("/{} is not hidden", path.display())),
-            (_, None) => report(path, format!("/{} is missing", path.display())),
-            (Node::Implied, Some(meta)) if !meta.is_dir() => {
-                report(path, format!("/{} is no directory any more", path.display()));
-            }
-            (Node::Implied, Some(_)) => {}
-            (Node::Own(entry), Some(meta)) => {
-                if let Some(wrong) = difference(entry, meta, layer, path, tree.linked.contains(path)) {
-                    report(path, format!("/{} {wrong}", path.display()));
-                }
-            }
-        }
-    }
-    let (below, directory) = match (place.has_whole_trees(), &layer.below) {
-        // What is from below and what is nobody's cannot be told apart.
-        (true, Below::Unknown) => return false,
-        (true, Below::At(directory)) => (walk(directory).unwrap_or_default(), &**directory),
-        _ => (BTreeMap::new(), Path::new("")),
-    };
-    let mut added: Vec<&PathBuf> = Vec::new();
-    for (path, meta) in here.iter().filter(|(path, _)| !tree.nodes.contains_key(*path)) {
-        if let Some(lower) = below.get(path).filter(|_| tree.shows(path)) {
-            if let Some(wrong) = inherited(meta, lower, &layer.files.join(path), &directory.join(path)) {
-                report(path, format!("/{}, which is the layer's below, {wrong}", path.display()));
-            }
-        } else if !added.iter().any(|above| path.starts_with(above)) {
-            // What is below an added directory goes with it.
-            added.push(path);
-        }
-    }
-    for path in below.keys().filter(|path| tree.shows(path) && !here.contains_key(*path)) {
-        report(path, format!("/{}, which is the layer's below, is missing", path.display()));
-    }
-    for path in added {
-        let what = format!("the layer {} did not come with /{}", chain.short(), path.display());
-        findings.layer(chain, Fault::AddedFile, &layer.files.join(path), what, Remedy::Remove);
-    }
-    findings.count() == before
-}
-
-/// In what a file differs from its entry in the tar. Contents were compared before; times are not.
-fn difference(entry: &Entry, meta: &Metadata, layer: &Layer<'_>, path: &Path, is_linked: bool) -> Option<String> {
-    let kind = meta.file_type();
-    let is_kind = match entry.kind {
-        Kind::File => kind.is_file(),
-        Kind::Directory => kind.is_dir(),
-        Kind::Symlink => kind.is_symlink(),
-        Kind::Fifo => kind.is_fifo(),
-        Kind::HardLink => !kind.is_dir(),
-        Kind::CharDevice { .. } => kind.is_char_device(),
-        Kind::BlockDevice { .. } => kind.is_block_device(),
-    };
-    if !is_kind {
-        return Some("is something else than it was".to_owned());
-    }
-    if entry.kind == Kind::Symlink {
-        let target = fs::read_link(layer.files.join(path)).ok();
-        let is_same = target.is_some_and(|target| target.as_os_str().as_bytes() == entry.link_name);
-        return (!is_same).then(|| "leads elsewhere".to_owned());
-    }
-    if let Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } = entry.kind
-        && rustix::fs::makedev(major, minor) != meta.rdev()
-    {
-        return Some("is another device".to_owned());
-    }
-    if entry.kind == Kind::File && meta.len() != entry.size_bytes {
-        return Some(format!("has {} bytes, and not {}", meta.len(), entry.size_bytes));
-    }
-    if is_linked || entry.kind == Kind::HardLink {
-        return None;
-    }
-    if meta.mode() & 0o7777 != entry.mode & 0o7777 {
-        return Some(format!("has the mode {:04o}, and not {:04o}", meta.mode() & 0o7777, entry.mode & 0o7777));
-    }
-    // An ordinary user may have given owners up, and sees others than were given once.
-    let is_owner = (meta.uid(), meta.gid()) == (entry.uid, entry.gid) || namespace::is_user_namespace();
-    (!is_owner).then(|| format!("belongs to {}:{}, and not to {}:{}", meta.uid(), meta.gid(), entry.uid, entry.gid))
-}
-
-/// In what a file that a whole tree has from the layer below differs from that layer's.
-fn inherited(meta: &Metadata, lower: &Metadata, path: &Path, below: &Path) -> Option<String> {
-    if (meta.dev(), meta.ino()) == (lower.dev(), lower.ino()) {
-        return None;
-    }
-    if meta.file_type() != lower.file_type() {
-        return Some("is something else there".to_owned());
-    }
-    if meta.file_type().is_symlink() {
-        return (fs::read_link(path).ok() != fs::read_link(below).ok()).then(|| "leads elsewhere there".to_owned());
-    }
-    let is_same = meta.mode() == lower.mode() && (meta.uid(), meta.gid()) == (lower.uid(), lower.gid());
-    if !meta.is_dir() && (!is_same || meta.rdev() != lower.rdev()) {
-        return Some("has another owner or mode there".to_owned());
-    }
-    let is_equal = !meta.is_file() || (meta.len() == lower.len() && same_bytes(path, below).unwrap_or(false));
-    (!is_equal).then(|| "has other bytes there".to_owned())
-}
-
-fn same_bytes(one: &Path, other: &Path) -> io::Result<bool> {
-    let (mut one, mut other) = (io::BufReader::new(File::open(one)?), io::BufReader::new(File::open(other)?));
-    let (mut left, mut right) = (vec![0; BUFFER_BYTES], vec![0; BUFFER_BYTES]);
-    loop {
-        let count = one.read(&mut left)?;
-        if count == 0 {
-            return Ok(other.read(&mut right[..1])? == 0);
-        }
-        if other.read_exact(&mut right[..count]).is_err() || left[..count] != right[..count] {
-            return Ok(false);
-        }
-    }
 }

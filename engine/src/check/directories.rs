@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::books::Books;
 use super::finding::{Fault, Findings, Remedy};
-use super::overlay2;
 use super::place::{Layout, Place};
-use super::{Scope, content};
+use super::{Scope, btrfs, content, linked};
+use crate::sys;
 
 pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut Findings) {
     for chain in books.layers.keys().filter(|chain| scope.has_layer(chain)) {
@@ -27,8 +27,11 @@ pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut 
             }
         }
     }
-    if place.layout() == Layout::Overlay2 {
-        overlay2::check(place, books, findings);
+    if place.has_short_names() {
+        linked::check(place, books, findings);
+    }
+    if place.layout() == Layout::Btrfs {
+        btrfs::check(place, books, scope, findings);
     }
     if scope.is_all() {
         check_orphans(place, books, findings);
@@ -55,7 +58,11 @@ fn check_orphans(place: &Place, books: &Books, findings: &mut Findings) {
 }
 
 fn kind_of(path: &Path) -> &'static str {
-    if path.is_dir() { "directory" } else { "file" }
+    match path.is_dir() {
+        true if sys::btrfs::is_subvolume(path) => "subvolume",
+        true => "directory",
+        false => "file",
+    }
 }
 
 /// The directories that records name.

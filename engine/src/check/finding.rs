@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Scope;
+use super::attributes::Attributes;
 use crate::image::Digest;
 
 /// The kinds of things that can be wrong.
@@ -30,6 +31,8 @@ pub enum Fault {
     TarSplit,
     /// The files of a layer are not those that it came with.
     Content,
+    /// A file of a layer has another mode, owner or time, or other xattrs, than it came with.
+    Attributes,
     /// A file in a layer with which it did not come.
     AddedFile,
     /// The driver's directory of a layer is lost, or a part of it.
@@ -38,6 +41,8 @@ pub enum Fault {
     OrphanDirectory,
     /// The short name of a layer of overlay2, or a link to it.
     Link,
+    /// A directory where btrfs must have a subvolume.
+    Subvolume,
     /// What a layer says it lies on.
     Lower,
     /// A container's record.
@@ -71,10 +76,12 @@ impl Fault {
             Fault::UnusedLayer => "unused-layer",
             Fault::TarSplit => "tar-split",
             Fault::Content => "content",
+            Fault::Attributes => "attributes",
             Fault::AddedFile => "added-file",
             Fault::Directory => "directory",
             Fault::OrphanDirectory => "orphan-directory",
             Fault::Link => "link",
+            Fault::Subvolume => "subvolume",
             Fault::Lower => "lower",
             Fault::ContainerRecord => "container-record",
             Fault::MountRecord => "mount-record",
@@ -100,10 +107,14 @@ impl Fault {
             Fault::UnusedLayer => "it takes space, and no command removes it",
             Fault::TarSplit => "containers run, but the images with this layer can neither be saved nor pushed",
             Fault::Content => "containers see other files than the image has, and it can neither be saved nor pushed",
+            Fault::Attributes => {
+                "containers see the file otherwise than the image has it, which is saved and pushed as it was"
+            }
             Fault::AddedFile => "containers see a file that the image has not",
             Fault::Directory => "no container with this layer can be started, nor the image saved",
             Fault::OrphanDirectory => "it takes space, and no command removes it",
             Fault::Link => "containers with this layer, or some above it, cannot be started",
+            Fault::Subvolume => "nothing can be made on the layer, no container and no other layer",
             Fault::Lower => "containers with this layer see too few files or others, or cannot be started",
             Fault::ContainerRecord => "the container is not listed, or has forgotten its settings",
             Fault::MountRecord => "the container is not listed by dockerd and cannot be started",
@@ -123,12 +134,18 @@ pub enum Remedy {
     Advice(String),
     /// The file gets this content and mode.
     Write { content: Vec<u8>, mode: u32 },
+    /// `repositories.json` is written anew, with the names that are still told; of some images none is.
+    WriteNames { content: Vec<u8>, names: Vec<String>, nameless: Vec<String> },
     /// The file or directory goes.
     Remove,
     /// The directory is made.
     MakeDirectory { mode: u32 },
     /// The symbolic link is made, or made anew.
     Link { target: PathBuf },
+    /// The file is given the attributes of its header.
+    GiveAttributes(Box<Attributes>),
+    /// The directory becomes a subvolume with the same content.
+    MakeSubvolume,
     /// It is unmounted.
     Unmount,
     /// The name is forgotten.
@@ -158,9 +175,12 @@ impl Remedy {
                 Ok(text) if text.len() < 100 => format!("it is written anew: {text}"),
                 _ => "it is written anew".to_owned(),
             },
+            Remedy::WriteNames { names, nameless, .. } => super::names::words(names, nameless),
             Remedy::Remove => "it is removed".to_owned(),
             Remedy::MakeDirectory { .. } => "it is made anew".to_owned(),
             Remedy::Link { target } => format!("it is linked to {}", target.display()),
+            Remedy::GiveAttributes(_) => "it is given what it came with".to_owned(),
+            Remedy::MakeSubvolume => "it is copied into a subvolume, which takes its place".to_owned(),
             Remedy::Unmount => "it is unmounted".to_owned(),
             Remedy::ForgetName { name, .. } => format!("the name {name} is forgotten"),
             Remedy::FetchLayer(_) => "the layer is pulled again by its digest".to_owned(),
@@ -223,6 +243,11 @@ impl Findings {
     /// Whether something of a kind was found of anything.
     pub(super) fn has_any(&self, faults: &[Fault]) -> bool {
         self.found.iter().any(|finding| faults.contains(&finding.fault))
+    }
+
+    /// Forgets what was found of some kinds.
+    pub(super) fn drop_all(&mut self, faults: &[Fault]) {
+        self.found.retain(|finding| !faults.contains(&finding.fault));
     }
 
     pub(super) fn all(self) -> Vec<Finding> {

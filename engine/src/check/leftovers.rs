@@ -59,7 +59,8 @@ fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
 /// Mounts on the driver's directories, but for those of containers that run or that somebody reads.
 fn check_mounts(place: &Place, books: &Books, findings: &mut Findings) {
     let is_used = |container: &str| {
-        Books::is_watched(place, container)
+        books.is_watched(place, container)
+            || books.survivor(container).is_some()
             || matches!(Lock::ask(&place.mounts().join(container), Hold::AloneNow), Ok(Asked::Busy))
     };
     let used: BTreeSet<&String> =

@@ -13,9 +13,12 @@
 //!
 //! ```text
 //! books.rs        what the files of `image/<driver>` and `containers` say, and those that say nothing that can be read
-//! images.rs       configurations, their digests, names                     layers.rs      records, chain IDs, parents, sizes
-//! content.rs      the bytes of layers, and what lies there beside them     tree.rs        what a layer's tar makes of a tree
-//! directories.rs  the driver's directories: missing, of nobody, linked     containers.rs  mounts, records, layers of containers
+//! images.rs       configurations, their digests, facts                     layers.rs      records, chain IDs, parents, sizes
+//! names.rs        repositories.json, and what else tells names
+//! content.rs      the bytes of layers and their sizes                      tree.rs        what a layer's tar makes of a tree
+//! compare.rs      what lies on disk against that tree                      attributes.rs  modes, owners, times, xattrs
+//! directories.rs  the driver's directories: missing, of nobody             linked.rs      short names, lower, scratch directories
+//! btrfs.rs        subvolumes                                               containers.rs  mounts, records, layers of containers
 //! repair.rs       mends findings                                           fetch.rs       layers from registries, again
 //! leftovers.rs    notes, staging places, mounts of commands that are gone
 //! ```
@@ -26,7 +29,10 @@ use std::path::PathBuf;
 use crate::image::Digest;
 use crate::store::{Lock, StoreError};
 
+mod attributes;
 mod books;
+mod btrfs;
+mod compare;
 mod containers;
 mod content;
 mod directories;
@@ -35,11 +41,13 @@ mod finding;
 mod images;
 mod layers;
 mod leftovers;
-mod overlay2;
+mod linked;
+mod names;
 mod place;
 pub mod repair;
 mod tree;
 
+pub use attributes::Attributes;
 pub use finding::{About, Fault, Finding, Remedy};
 pub use place::Place;
 pub use repair::{Means, RepairError, repair};
@@ -60,8 +68,16 @@ pub enum CheckError {
     #[error("{} has layers of several storage drivers ({drivers}): choose one with --storage-driver", data_root.display())]
     SeveralDrivers { data_root: PathBuf, drivers: String },
     /// A driver whose directories are not known here.
-    #[error("the layers of the storage driver {0} cannot be checked: overlay2, overlay and vfs can")]
-    UnknownDriver(String),
+    #[error(
+        "the layers of the storage driver {name} cannot be checked: {reason}; those of overlay2, overlay, vfs, btrfs and \
+         fuse-overlayfs can"
+    )]
+    UnknownDriver { name: String, reason: String },
+    /// A dockerd works there, which keeps its books in memory.
+    #[error(
+        "a dockerd works on {}: it would write its books over what a repair has mended; stop it first", .0.display()
+    )]
+    Dockerd(PathBuf),
     /// No image is called so.
     #[error("No such image: {0}")]
     NoSuchImage(String),
@@ -79,6 +95,8 @@ pub struct Report {
     pub images: usize,
     pub layers: usize,
     pub containers: usize,
+    /// Whether a dockerd works there: what it is making just now looks like what nobody needs, so that such is not looked for.
+    pub is_dockerds: bool,
     /// All that is wrong, in the order in which it matters: books of images first, leftovers last.
     pub findings: Vec<Finding>,
 }
@@ -118,6 +136,7 @@ pub fn check(place: &Place, names: &[String]) -> Result<Report, CheckError> {
         images: counted(books.images.len(), &scope.images),
         layers: counted(books.layers.len(), &scope.layers),
         containers: if scope.is_all() { books.containers.len() } else { 0 },
+        is_dockerds: books.is_dockerds,
         findings: findings.in_scope(&scope),
     })
 }
@@ -133,6 +152,9 @@ fn find(place: &Place, names: &[String]) -> Result<(Findings, Books, Scope), Che
     if scope.is_all() {
         containers::check(place, &books, &mut findings);
         leftovers::check(place, &books, &mut findings)?;
+    }
+    if books.is_dockerds {
+        findings.drop_all(&[Fault::UnusedLayer, Fault::OrphanDirectory, Fault::HalfMade, Fault::LeftoverMount]);
     }
     Ok((findings, books, scope))
 }

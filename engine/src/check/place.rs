@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::CheckError;
-use crate::driver::{KNOWN, overlay, overlay2, vfs};
+use crate::driver::{self, KNOWN, btrfs, fuse_overlayfs, overlay, overlay2, vfs};
 
 /// A data root, and the driver whose layers are to be checked.
 #[derive(Debug, Clone)]
@@ -22,14 +22,16 @@ pub(super) enum Layout {
     Overlay2,
     Overlay,
     Vfs,
+    Btrfs,
+    FuseOverlayfs,
 }
 
 impl Place {
     /// The data root, with the driver that is named or that was used there. Makes nothing.
     pub fn find(data_root: &Path, exec_root: &Path, driver: Option<&str>) -> Result<Place, CheckError> {
         let layout = match driver {
-            Some(name) => layout(name)?,
-            None => layout(used(data_root)?)?,
+            Some(name) => layout(name, data_root)?,
+            None => layout(used(data_root)?, data_root)?,
         };
         let place = Place { data_root: data_root.to_owned(), exec_root: exec_root.to_owned(), layout };
         let is_there = place.image().is_dir() || place.home().is_dir();
@@ -42,6 +44,8 @@ impl Place {
             Layout::Overlay2 => overlay2::NAME,
             Layout::Overlay => overlay::NAME,
             Layout::Vfs => vfs::NAME,
+            Layout::Btrfs => btrfs::NAME,
+            Layout::FuseOverlayfs => fuse_overlayfs::NAME,
         }
     }
 
@@ -81,7 +85,11 @@ impl Place {
     /// Where the driver has its layers.
     pub(super) fn home(&self) -> PathBuf {
         let place = self.data_root.join(self.driver());
-        if self.layout == Layout::Vfs { place.join("dir") } else { place }
+        match self.layout {
+            Layout::Vfs => place.join("dir"),
+            Layout::Btrfs => place.join("subvolumes"),
+            _ => place,
+        }
     }
 
     /// The driver's directory of one layer.
@@ -92,9 +100,9 @@ impl Place {
     /// Where the files of an image's layer lie.
     pub(super) fn files(&self, cache_id: &str) -> PathBuf {
         match self.layout {
-            Layout::Overlay2 => self.directory(cache_id).join("diff"),
+            Layout::Overlay2 | Layout::FuseOverlayfs => self.directory(cache_id).join("diff"),
             Layout::Overlay => self.directory(cache_id).join("root"),
-            Layout::Vfs => self.directory(cache_id),
+            Layout::Vfs | Layout::Btrfs => self.directory(cache_id),
         }
     }
 
@@ -108,16 +116,26 @@ impl Place {
 
     /// Whether each layer's directory also has the files of the layers below.
     pub(super) fn has_whole_trees(&self) -> bool {
-        self.layout != Layout::Overlay2
+        !self.has_short_names()
+    }
+
+    /// Whether layers have short names by which others say that they lie on them.
+    pub(super) fn has_short_names(&self) -> bool {
+        matches!(self.layout, Layout::Overlay2 | Layout::FuseOverlayfs)
     }
 }
 
-fn layout(name: &str) -> Result<Layout, CheckError> {
+fn layout(name: &str, data_root: &Path) -> Result<Layout, CheckError> {
     match name {
         overlay2::NAME => Ok(Layout::Overlay2),
         overlay::NAME => Ok(Layout::Overlay),
         vfs::NAME => Ok(Layout::Vfs),
-        other => Err(CheckError::UnknownDriver(other.to_owned())),
+        btrfs::NAME => Ok(Layout::Btrfs),
+        fuse_overlayfs::NAME => Ok(Layout::FuseOverlayfs),
+        other => {
+            let reason = driver::refusal(other, data_root).unwrap_or_else(|| "there is no such driver".to_owned());
+            Err(CheckError::UnknownDriver { name: other.to_owned(), reason })
+        }
     }
 }
 

@@ -12,13 +12,13 @@ use std::path::Path;
 
 use super::books::{Books, Text};
 use super::fetch::{Fetched, Fetcher};
-use super::finding::{Fault, Finding, Findings, Remedy};
+use super::finding::{About, Fault, Finding, Findings, Remedy};
 use super::place::Place;
-use super::{CheckError, Report, check, find};
+use super::{CheckError, Report, btrfs, check, find};
 use crate::driver::{self, Driver, DriverError};
 use crate::image::Digest;
 use crate::registry::{PullError, RegistrySettings};
-use crate::store::{Lock, StoreError, atomic, failed};
+use crate::store::{Lock, StoreError, atomic, daemon, failed};
 use crate::sys::mount;
 
 /// More rounds than mending ever needs: a name, then what is below, then what was of nobody.
@@ -60,6 +60,9 @@ pub struct Means<'a> {
 
 /// Mends what can be mended, of all or of some images, and says what is wrong after that.
 pub fn repair(place: &Place, names: &[String], means: &Means<'_>) -> Result<Report, CheckError> {
+    if daemon::is_dockerd_at_work(&place.data_root) {
+        return Err(CheckError::Dockerd(place.data_root.clone()));
+    }
     let mut given_up = Vec::new();
     for _ in 0..ROUNDS_MAX {
         let mut findings = check(place, names)?.findings;
@@ -90,7 +93,8 @@ fn mend_all(place: &Place, names: &[String], means: &Means<'_>, found: &[Finding
         let (still, books, _) = find(place, names)?;
         let still = still.all();
         for finding in found.iter().filter(|finding| !is_fetched(finding) && finding.remedy != Remedy::Recover) {
-            let is_of_content = matches!(finding.fault, Fault::AddedFile | Fault::LayerSize | Fault::LayerRecord);
+            let is_of_content =
+                matches!(finding.fault, Fault::AddedFile | Fault::Attributes | Fault::LayerSize | Fault::LayerRecord);
             let outcome = match still.contains(finding) || is_of_content || is_renamed(finding) {
                 true => mend(place, &books, finding),
                 false => Err(RepairError::Changed),
@@ -121,6 +125,10 @@ fn mend(place: &Place, books: &Books, finding: &Finding) -> Result<(), RepairErr
             make_parent(path)?;
             Ok(atomic::write(path, content, *mode)?)
         }
+        Remedy::WriteNames { content, .. } => {
+            make_parent(path)?;
+            Ok(atomic::write(path, content, 0o600)?)
+        }
         Remedy::Remove => remove(place, path),
         Remedy::MakeDirectory { mode } => {
             make_parent(path)?;
@@ -132,6 +140,13 @@ fn mend(place: &Place, books: &Books, finding: &Finding) -> Result<(), RepairErr
             removed.or_else(gone_is_fine).and_then(|()| symlink(target, path)).map_err(failed("link", path))?;
             Ok(())
         }
+        Remedy::GiveAttributes(wanted) => {
+            match layer_of_finding(finding).and_then(|chain| users(place, books, chain).pop()) {
+                Some(container) => Err(RepairError::InUse(container)),
+                None => Ok(wanted.give(path).map_err(failed("give its attributes to", path))?),
+            }
+        }
+        Remedy::MakeSubvolume => btrfs::convert(place, &*driver(place)?, path),
         Remedy::Unmount => Ok(mount::unmount(path).map_err(failed("unmount", path))?),
         Remedy::ForgetName { repository, name } => forget(place, repository, name),
         Remedy::DropLayer(chain) => {
@@ -251,6 +266,13 @@ fn fetch(place: &Place, means: &Means<'_>, wanted: &[&Finding]) -> Result<Vec<Ou
     Ok(outcomes)
 }
 
+fn layer_of_finding(finding: &Finding) -> Option<&Digest> {
+    match &finding.about {
+        Some(About::Layer(chain)) => Some(chain),
+        _ => None,
+    }
+}
+
 fn layer_of(finding: &Finding) -> Option<&Digest> {
     match &finding.remedy {
         Remedy::FetchLayer(chain) => Some(chain),
@@ -303,7 +325,12 @@ fn fetch_layers(
 /// The containers that run on a layer.
 fn users(place: &Place, books: &Books, chain: &Digest) -> Vec<String> {
     let has = |id: &String| books.top_of_container(id).is_some_and(|top| top == *chain || is_above(books, &top, chain));
-    books.mounts.keys().filter(|id| Books::is_watched(place, id) && has(id)).cloned().collect()
+    books
+        .mounts
+        .keys()
+        .filter(|id| (books.is_watched(place, id) || books.survivor(id).is_some()) && has(id))
+        .cloned()
+        .collect()
 }
 
 fn is_above(books: &Books, top: &Digest, chain: &Digest) -> bool {

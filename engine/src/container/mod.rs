@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use crate::driver::{self, Driver};
 use crate::registry::RegistrySettings;
-use crate::store::Store;
+use crate::store::{Store, daemon};
 use crate::sys::random::{KernelEntropy, SystemClock};
 use crate::world::{Clock, Entropy};
 
@@ -115,6 +115,9 @@ impl Engine {
     pub fn open(settings: Settings) -> Result<Engine, EngineError> {
         // The driver is asked first: one that does not exist must not leave directories behind.
         std::fs::create_dir_all(&settings.data_root).map_err(error::failed("create", &settings.data_root))?;
+        if daemon::is_dockerd_at_work(&settings.data_root) {
+            return Err(EngineError::Dockerd(settings.data_root));
+        }
         let driver = driver::open(settings.storage_driver.as_deref(), &settings.data_root)?;
         let store = Store::open(&settings.data_root, driver.name())?;
         // The monitors of containers get the same one.

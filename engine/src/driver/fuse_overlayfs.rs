@@ -31,7 +31,7 @@ use crate::sys::fuse::{self, Life, Served};
 pub const NAME: &str = "fuse-overlayfs";
 
 /// The mode of a layer's `work`.
-const WORK_MODE: u32 = 0o710;
+pub(crate) const WORK_MODE: u32 = 0o710;
 
 /// How long a mount waits for the program that had the layer before: it has lost its mount, and needs a moment to notice.
 const HAND_OVER_LIMIT: Duration = Duration::from_secs(10);

@@ -36,7 +36,7 @@ pub const NAME: &str = "overlay2";
 const LAYERS_MAX: usize = 498;
 
 /// The mode of a layer's `work`.
-const WORK_MODE: u32 = 0o700;
+pub(crate) const WORK_MODE: u32 = 0o700;
 
 /// Layers as directories below `<data root>/overlay2`.
 pub struct Overlay2 {

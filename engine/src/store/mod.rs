@@ -22,6 +22,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub mod atomic;
+pub mod daemon;
 pub mod distribution;
 pub mod images;
 pub mod layers;

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -29,6 +30,12 @@ nix::ioctl_write_ptr!(subvolume_destroy, 0x94, 15, Arguments);
 /// Whether `path` lies on btrfs.
 pub fn is_below(path: &Path) -> bool {
     rustix::fs::statfs(path).is_ok_and(|found| found.f_type.cast_unsigned() == MAGIC)
+}
+
+/// Whether `path` is a subvolume, and no directory in one (`BTRFS_FIRST_FREE_OBJECTID`: the number of every subvolume's root).
+pub fn is_subvolume(path: &Path) -> bool {
+    let is_root = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_dir() && meta.ino() == 256);
+    is_root && is_below(path)
 }
 
 /// Makes the empty subvolume `path`.

@@ -6,12 +6,51 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use layerlab_engine::driver::refusal;
 use layerlab_engine::image::Digest;
+use layerlab_properties::backing::{Backing, Place};
+use layerlab_properties::enter::own_mounts;
 use layerlab_scenarios::image::Layout;
 use layerlab_scenarios::registry::{Registry, RegistryHandle, RegistryOptions};
+use layerlab_scenarios::skip::skip;
 use serde_json::Value;
 
-pub const DRIVERS: [&str; 3] = ["overlay2", "overlay", "vfs"];
+/// Where a driver can be, here.
+pub struct Ground {
+    pub driver: &'static str,
+    place: Option<Place>,
+}
+
+impl Ground {
+    /// Nothing when this host cannot have the driver, which is said and counted.
+    pub fn of(driver: &'static str) -> Option<Ground> {
+        if driver == "btrfs" {
+            return Ground::on_btrfs();
+        }
+        match refusal(driver, &std::env::temp_dir()) {
+            Some(why) => {
+                skip(driver, &format!("checks with {driver}: {why}"));
+                None
+            }
+            None => Some(Ground { driver, place: None }),
+        }
+    }
+
+    /// The thread gets mounts of its own, which end with it.
+    fn on_btrfs() -> Option<Ground> {
+        let place = match own_mounts() {
+            Ok(()) => Backing::Loop("btrfs").make().map_err(|error| ("btrfs", error.to_string())),
+            Err(error) => Err(("root", format!("{error:#}"))),
+        };
+        match place {
+            Ok(place) => Some(Ground { driver: "btrfs", place: Some(place) }),
+            Err((wanting, why)) => {
+                skip(wanting, &format!("checks with btrfs: {why}"));
+                None
+            }
+        }
+    }
+}
 
 /// A data root, and the command that works on it.
 pub struct House {
@@ -22,22 +61,26 @@ pub struct House {
 
 impl House {
     /// A data root on which nothing was done yet.
-    pub fn empty(driver: &'static str) -> House {
-        House { driver, place: tempfile::tempdir().unwrap(), registry: None }
+    pub fn empty(ground: &Ground) -> House {
+        let place = match &ground.place {
+            Some(place) => tempfile::tempdir_in(place.path()),
+            None => tempfile::tempdir(),
+        };
+        House { driver: ground.driver, place: place.unwrap(), registry: None }
     }
 
     /// One with the image `top`, whose three layers are a base with all kinds of files and two with changes, and the container `cc`
     /// in which a file was written.
-    pub fn new(driver: &'static str) -> House {
-        let house = House::empty(driver);
+    pub fn new(ground: &Ground) -> House {
+        let house = House::empty(ground);
         house.make_images();
         house.make_container();
         house
     }
 
     /// The same, but the image came from a registry, from which it can come again.
-    pub fn pulled(driver: &'static str) -> House {
-        let mut house = House::empty(driver);
+    pub fn pulled(ground: &Ground) -> House {
+        let mut house = House::empty(ground);
         let store = house.place.path().join("none");
         Layout::create(&store).unwrap().write_index(&[], None).unwrap();
         let pushed = Some(house.place.path().join("registry"));
@@ -87,9 +130,19 @@ impl House {
         self.data().join("image").join(self.driver)
     }
 
-    pub fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
+    fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab"));
         command.arg("--data-root").arg(self.data()).arg("--exec-root").arg(self.place.path().join("exec"));
+        command
+    }
+
+    /// Leaves it to the command which driver that is.
+    pub fn run_with_any_driver(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).output().unwrap()
+    }
+
+    pub fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
+        let mut command = self.command();
         command.args(["--storage-driver", self.driver, "--squash-owners"]).args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -135,7 +188,11 @@ impl House {
 
     pub fn home(&self) -> PathBuf {
         let home = self.data().join(self.driver);
-        if self.driver == "vfs" { home.join("dir") } else { home }
+        match self.driver {
+            "vfs" => home.join("dir"),
+            "btrfs" => home.join("subvolumes"),
+            _ => home,
+        }
     }
 
     /// The driver's directories of the layers, the base first.
@@ -147,7 +204,7 @@ impl House {
     /// Where the files of the layer at `directory` are.
     pub fn files(&self, directory: &Path) -> PathBuf {
         match self.driver {
-            "overlay2" => directory.join("diff"),
+            "overlay2" | "fuse-overlayfs" => directory.join("diff"),
             "overlay" => directory.join("root"),
             _ => directory.to_owned(),
         }
@@ -215,15 +272,22 @@ fn link(tar: &mut tar::Builder<Vec<u8>>, name: &str, target: &str, kind: tar::En
     tar.append_link(&mut header(kind, 0, 0o777), name, target).unwrap();
 }
 
-/// A base with a file, an empty one, an executable that is setuid, links of both kinds, a directory without an entry of its own.
+/// A base with a file, an empty one, an executable that is setuid, links of both kinds, a directory without an entry of its own, a
+/// time to the nanosecond, an xattr, and a directory in which nothing from below shows.
 fn base() -> Vec<u8> {
     archive(|tar| {
         tar.append_data(&mut header(tar::EntryType::Directory, 0, 0o755), "etc/", &b""[..]).unwrap();
         file(tar, "etc/passwd", b"root:x:0:0::/:/bin/sh\n", 0o644);
         file(tar, "etc/empty", b"", 0o600);
         file(tar, "bin/su", &[b'x'; 5000], 0o4755);
+        let records = [("mtime", &b"1234567890.123456789"[..]), ("SCHILY.xattr.user.origin", b"here")];
+        tar.append_pax_extensions(records).unwrap();
         file(tar, "etc/group", b"root:x:0:\n", 0o644);
-        link(tar, "etc/group-", "etc/group", tar::EntryType::Link);
+        let mut again = header(tar::EntryType::Link, 0, 0o644);
+        tar.append_pax_extensions(records).unwrap();
+        tar.append_link(&mut again, "etc/group-", "etc/group").unwrap();
+        tar.append_data(&mut header(tar::EntryType::Directory, 0, 0o755), "opt/", &b""[..]).unwrap();
+        file(tar, "opt/.wh..wh..opq", b"", 0o644);
         link(tar, "etc/mtab", "/proc/mounts", tar::EntryType::Symlink);
         link(tar, "sbin", "bin", tar::EntryType::Symlink);
     })

@@ -6,6 +6,7 @@
 
 mod at_once;
 mod checked;
+mod dockerds;
 mod interop;
 mod killed;
 mod pages;

@@ -27,8 +27,8 @@ fn walkthroughs() -> Vec<String> {
 }
 
 #[test]
-fn every_page_replays() {
-    replay(&ALL, "user");
+fn every_page_replays_and_leaves_a_sound_store() {
+    replay(&[&ALL[..], &["--check"]].concat(), "user");
 }
 
 /// Checklist: N-25~
@@ -65,13 +65,13 @@ fn every_walkthrough_leaves_what_it_left_before() {
 
 #[test]
 fn every_page_replays_for_an_ordinary_user() {
-    replay(&[&ALL[..], &["--rootless"]].concat(), "user");
+    replay(&[&ALL[..], &["--rootless", "--check"]].concat(), "user");
 }
 
 #[test]
 fn every_case_replays_with_the_other_drivers() {
     for driver in ["overlay", "vfs"] {
-        replay(&["cases", "--driver", driver], "user");
+        replay(&["cases", "--check", "--driver", driver], "user");
     }
 }
 

@@ -28,6 +28,8 @@ pub enum EnterError {
 #[derive(Clone, Copy)]
 pub struct LabOptions {
     pub on: &'static dyn Target,
+    /// A target whose program is there too, under its own name.
+    pub beside: Option<&'static dyn Target>,
     /// As an ordinary user would have it, even for root.
     pub rootless: bool,
     /// The storage driver, one of [`crate::page::DRIVERS`].
@@ -53,11 +55,12 @@ pub fn enter(
         return Err(FindError::Unavailable(Unavailable { lacks, remedy }).into());
     }
     let installation = options.on.find(wanted)?;
+    let beside = options.beside.map(|target| target.find(wanted)).transpose()?;
     let second = options.second_host.then(|| options.on.find(wanted)).transpose()?;
     let certificate = Certificate::make(INDEX_HOST)?;
     let furnishing = Furnishing {
         tools: Some(prepared.tools.clone()),
-        programs: installation.programs(),
+        programs: [&installation].into_iter().chain(&beside).flat_map(|found| found.programs()).collect(),
         directories: installation.directories(),
         images: Some(prepared.images.clone()),
         authority_pem: Some(certificate.authority_pem().to_owned()),
@@ -78,6 +81,7 @@ pub fn enter(
     let hub = Hub { index: prepared.index.clone(), certificate };
     let outcome = sandbox.run(|inside| match machine(name, installation, inside, second, hub) {
         Ok(mut machine) => {
+            machine.has_beside(beside);
             let status = body(&mut machine);
             if options.keep {
                 machine.leave_registry();

@@ -41,6 +41,8 @@ pub enum ArrangeError {
 pub struct LabMachine {
     name: &'static str,
     installation: Box<dyn Installation>,
+    /// An engine that is installed with it, and not started.
+    beside: Option<Box<dyn Installation>>,
     inside: Inside,
     registry: Option<RegistryHandle>,
     second: Option<SecondHost>,
@@ -70,7 +72,22 @@ impl LabMachine {
         if let Err(error) = command("/usr/bin/updatedb").status() {
             eprintln!("layerlab-lab: no database for locate: {error}");
         }
-        Ok(LabMachine { name, installation, inside, registry, guarded: None, _hub: hub, second, here: Host::First })
+        Ok(LabMachine {
+            name,
+            installation,
+            beside: None,
+            inside,
+            registry,
+            guarded: None,
+            _hub: hub,
+            second,
+            here: Host::First,
+        })
+    }
+
+    /// Installs another engine together with the first.
+    pub fn has_beside(&mut self, beside: Option<Box<dyn Installation>>) {
+        self.beside = beside;
     }
 
     /// Lets the registries answer for as long as the process lives.
@@ -93,7 +110,10 @@ impl LabMachine {
 
     fn fulfil(&mut self, arrangement: Arrangement) -> Result<(), ArrangeError> {
         match arrangement {
-            Arrangement::InstallDocker => self.installation.install()?,
+            Arrangement::InstallDocker => {
+                self.installation.install()?;
+                self.beside.as_mut().map_or(Ok(()), |beside| beside.install())?;
+            }
             Arrangement::StartDocker => self.installation.start(&self.inside)?,
             Arrangement::Host(host) => self.here = host,
             Arrangement::Guarded(guard) => {

@@ -131,6 +131,9 @@ fn text(place: &Place, report: &Report) -> String {
     };
     let seen = [(report.images, "image"), (report.layers, "layer"), (report.containers, "container")];
     let seen: Vec<String> = seen.map(|(count, word)| counted(count, word)).to_vec();
+    if report.is_dockerds {
+        text += "a dockerd works here: what it makes just now looks like what is left over, so that leftovers were not looked for\n";
+    }
     text + &format!("{} ({}): {}: {found}\n", place.data_root.display(), report.driver, seen.join(", "))
 }
 

@@ -1,4 +1,4 @@
-//! What overlay2 keeps beside the files of a layer: its short name, what it lies on, its scratch directory, its mark.
+//! What overlay2 and fuse-overlayfs keep beside the files of a layer: its short name, what it lies on, its scratch directory, its mark.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use super::books::{Books, Text, short};
 use super::directories::referred_to;
 use super::finding::{Fault, Findings, Remedy};
-use super::place::{Place, names_in};
+use super::place::{Layout, Place, names_in};
+use crate::driver::{fuse_overlayfs, overlay2};
 use crate::image::Digest;
 use crate::sys::random::KernelEntropy;
 use crate::world::Entropy;
@@ -25,7 +26,7 @@ struct Stacked {
 pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
     let links = place.home().join("l");
     if !links.is_dir() {
-        let what = "the directory overlay2/l with the short names of layers is missing";
+        let what = format!("the directory {}/l with the short names of layers is missing", place.driver());
         findings.add(Fault::Link, &links, what, Remedy::MakeDirectory { mode: 0o700 });
     }
     let stack = stack(place, books);
@@ -44,7 +45,7 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
         let work = directory.join("work");
         if layer.below.is_some() && !work.is_dir() {
             let what = format!("the scratch directory work of {} is missing", short(&layer.id));
-            add(findings, layer, Fault::Directory, &work, what, Remedy::MakeDirectory { mode: 0o700 });
+            add(findings, layer, Fault::Directory, &work, what, Remedy::MakeDirectory { mode: work_mode(place) });
         }
         let committed = directory.join("committed");
         let is_below = stack.iter().any(|other| other.below.as_ref() == Some(&layer.id));
@@ -55,6 +56,11 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
         }
     }
     check_stale(place, books, &names, findings);
+}
+
+/// The mode of a layer's scratch directory.
+fn work_mode(place: &Place) -> u32 {
+    if place.layout() == Layout::FuseOverlayfs { fuse_overlayfs::WORK_MODE } else { overlay2::WORK_MODE }
 }
 
 /// All directories that are there and belong to something, with what they lie on.
