@@ -7,6 +7,7 @@
 mod at_once;
 mod checked;
 mod interop;
+mod journey;
 mod killed;
 mod pages;
 
