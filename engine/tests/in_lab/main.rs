@@ -8,6 +8,7 @@ mod at_once;
 mod checked;
 mod dockerds;
 mod interop;
+mod journey;
 mod killed;
 mod pages;
 
