@@ -5,8 +5,9 @@ use layerlab_scenarios::skip::skip;
 
 use super::{SKIPPED, lab, text};
 
-/// How many names a file has is not asked (the driver `overlay` links those of other layers), but which are one. The tree is listed by stat(1) and sha256sum(1) inside, in the container that made it and in that of the loaded image; a further
-/// container changes something else before the second journey.
+/// The tree is listed by stat(1) and sha256sum(1), in the container that made it and in one of the image that was loaded. A further container
+/// changes something else before the second journey. How many names a file has is not asked (the driver `overlay` links those of other
+/// layers), but which names are one file.
 const JOURNEY: &str = r#"
 docker pull -q centos >/dev/null
 docker run --name maker --network none centos sh -c '
