@@ -40,8 +40,10 @@ pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut 
 
 fn check_orphans(place: &Place, books: &Books, findings: &mut Findings) {
     let used = referred_to(books);
-    let is_certain = books.broken_images.is_empty()
-        && !findings.has_any(&[Fault::ImageConfig])
+    // Without any image it may be that the books are away.
+    let is_certain = !books.images.is_empty()
+        && books.broken_images.is_empty()
+        && !findings.has_any(&[Fault::ImageConfig, Fault::DanglingName, Fault::Names])
         && is_every_layer_here(books)
         && books.layers.keys().all(|chain| books.cache_id(chain).is_some_and(|id| place.files(id).is_dir()))
         && books.mounts.values().all(|mount| mount.mount_id.as_ref().is_some_and(|id| place.directory(id).is_dir()))

@@ -21,7 +21,15 @@ pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut 
             } else {
                 Fault::LayerRecord
             };
-            findings.add(fault, &path, what, Remedy::MakeDirectory { mode });
+            // An empty one would make all layers nobody's.
+            let remedy = match fault == Fault::ImageConfig && !(books.layers.is_empty() && books.directories.is_empty())
+            {
+                true => Remedy::Advice(
+                    "put it back, or mount what lies there: without it no layer is known to be needed".to_owned(),
+                ),
+                false => Remedy::MakeDirectory { mode },
+            };
+            findings.add(fault, &path, what, remedy);
         }
     }
     check_names(place, books, findings);

@@ -95,8 +95,10 @@ fn check_use(place: &Place, books: &Books, findings: &mut Findings) {
     for top in users.iter().filter_map(|id| books.top_of_container(id)) {
         needed.extend(books.chain(&top));
     }
-    let is_certain = books.broken_images.is_empty()
-        && !findings.has_any(&[Fault::ImageConfig])
+    // Without any image it may be that the books are away.
+    let is_certain = !books.images.is_empty()
+        && books.broken_images.is_empty()
+        && !findings.has_any(&[Fault::ImageConfig, Fault::DanglingName, Fault::Names])
         && users.iter().all(|id| books.mounts.get(*id).is_some_and(|mount| mount.mount_id.is_some()))
         && directories::is_every_layer_here(books);
     for chain in books.layers.keys().filter(|chain| !needed.contains(chain)) {

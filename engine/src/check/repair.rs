@@ -58,14 +58,23 @@ pub struct Means<'a> {
     pub tell: &'a dyn Fn(&Finding, Option<&RepairError>),
 }
 
+/// What is wrong with images themselves.
+const OF_IMAGES: [Fault; 3] = [Fault::ImageConfig, Fault::DanglingName, Fault::Names];
+/// What no image and no container asks for: it is left where it is while one of those is in doubt.
+const OF_NOBODY: [Fault; 2] = [Fault::UnusedLayer, Fault::OrphanDirectory];
+
 /// Mends what can be mended, of all or of some images, and says what is wrong after that.
 pub fn repair(place: &Place, names: &[String], means: &Means<'_>) -> Result<Report, CheckError> {
     if daemon::is_dockerd_at_work(&place.data_root) {
         return Err(CheckError::Dockerd(place.data_root.clone()));
     }
     let mut given_up = Vec::new();
+    let mut is_doubtful = false;
     for _ in 0..ROUNDS_MAX {
         let mut findings = check(place, names)?.findings;
+        // What an image has lost may have been the only word for its layers, and be forgotten by the next round.
+        is_doubtful |= findings.iter().any(|finding| OF_IMAGES.contains(&finding.fault));
+        findings.retain(|finding| !(is_doubtful && OF_NOBODY.contains(&finding.fault)));
         findings.retain(|finding| finding.remedy.is_mending() && !given_up.contains(finding));
         if findings.is_empty() {
             break;

@@ -72,8 +72,11 @@ impl Engine {
             }
         }
         self.store.layers.sweep()?;
-        for (container, mount) in self.store.layers.mounts()? {
-            if !self.record_directory(&container).join("config.v2.json").exists() {
+        // Where the records of all are away they are not gone one by one: something is not mounted, or was moved.
+        let has_records = self.store.data_root().join("containers").is_dir();
+        for (container, mount) in self.store.layers.mounts()?.into_iter().filter(|_| has_records) {
+            let record = self.record_directory(&container).join("config.v2.json");
+            if !fs::exists(&record).map_err(failed("look for", &record))? {
                 tracing::warn!(container, "a mount without a container is removed");
                 self.driver.remove(&mount.mount_id)?;
                 self.driver.remove(&mount.init_id)?;

@@ -152,6 +152,11 @@ impl Engine {
         let pid = held.container.config.state.pid;
         if let Some(survivor) = Process::first_of_namespace(Pid::from_raw(pid)) {
             let directory = self.run_directory(id);
+            if !directory.exists() {
+                // No monitor of ours ever had it: a dockerd made it, and may come back to it.
+                tracing::warn!(id, "this container runs, and is not this engine's");
+                return Ok(());
+            }
             survivor.signal(libc::SIGKILL).map_err(failed("kill what is left of", &directory))?;
             survivor.wait_for_end(None).map_err(failed("wait for", &directory))?;
         }
