@@ -211,11 +211,7 @@ impl Tree {
 
     /// Docker's size of the layer, as drivers that do not measure have it: the lengths that the headers tell.
     pub(super) fn told_bytes(entries: &[Entry]) -> u64 {
-        entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::File && is_content(&entry.name))
-            .map(|entry| entry.size_bytes)
-            .sum()
+        entries.iter().filter(|entry| entry.kind == Kind::File).map(|entry| entry.size_bytes).sum()
     }
 }
 
@@ -241,11 +237,6 @@ fn linked(file: &Entry, link: Entry) -> Entry {
 
 fn is_metadata(directory: &Path) -> bool {
     directory.components().any(|part| meaning(part.as_os_str()) == Meaning::AufsMetadata)
-}
-
-fn is_content(name: &[u8]) -> bool {
-    let path = cleaned(name);
-    path.components().all(|part| meaning(part.as_os_str()) == Meaning::Content)
 }
 
 /// A name without `.`, `..` and slashes at its ends.

@@ -67,7 +67,7 @@ pub struct UnpackOptions {
 pub struct Unpacked {
     /// Docker's layer size: the lengths of files (hard links once) and of symlink targets.
     pub size_bytes: u64,
-    /// The lengths that the headers tell: of files alone, those that a later entry replaced included.
+    /// The lengths that the headers tell: of files alone, those that a later entry replaced and whiteouts with something in them included.
     pub told_bytes: u64,
     /// Entries in the tar, whiteouts included.
     pub entries: u64,
@@ -156,6 +156,9 @@ impl Place<'_> {
 impl Layer {
     fn apply(&mut self, entry: &Entry, archive: &mut Archive<'_, impl Read>) -> Result<(), UnpackError> {
         self.done.entries += 1;
+        if entry.kind == Kind::File {
+            self.done.told_bytes += entry.size_bytes;
+        }
         let path = clean(&entry.name).ok_or_else(|| UnpackError::Escapes { name: lossy(&entry.name) })?;
         let Some(name) = path.file_name() else { return self.apply_root(entry, &path) };
         if self.options.contents != Contents::Layer {
@@ -273,7 +276,6 @@ impl Layer {
             Kind::File => {
                 write_file(entry, place, archive)?;
                 self.done.size_bytes += entry.size_bytes;
-                self.done.told_bytes += entry.size_bytes;
             }
             Kind::Symlink => {
                 fs::symlinkat(OsStr::from_bytes(&entry.link_name), place.fd(), place.name)
