@@ -48,6 +48,8 @@ impl KernelLog {
         let mut record = vec![0; 8192];
         loop {
             match self.file.read(&mut record) {
+                // It is something else by that name, which ends.
+                Ok(0) => return found,
                 Ok(length) => found.extend(complaint(&String::from_utf8_lossy(&record[..length]))),
                 // Records were overwritten before they were read; the next is there.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}

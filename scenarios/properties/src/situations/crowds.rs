@@ -53,12 +53,13 @@ pub fn files_are_copied_up_whole_while_others_read(stage: &mut Stage<'_>) -> any
     let mut tasks: Vec<Task<'_>> = Vec::new();
     for writer in 0..WRITERS {
         tasks.push(Box::new(move || {
-            for number in order(writer) {
+            let append = |number: usize| -> anyhow::Result<()> {
                 let mut file = OpenOptions::new().append(true).open(root.join(number.to_string()))?;
-                file.write_all(&[b'0' + writer]).context("cannot append")?;
-            }
+                file.write_all(&[b'0' + writer]).context("cannot append")
+            };
+            let appended = order(writer).try_for_each(append);
             is_over.store(true, Ordering::Relaxed);
-            Ok(())
+            appended
         }));
     }
     for reader in 0..2 {
