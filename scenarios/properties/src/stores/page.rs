@@ -37,7 +37,7 @@ impl Counterexample {
             text += "```\n";
         }
         text += "\n```console\n";
-        let mut trees = Trees { held: Holdings::default(), known: BTreeMap::new(), sees: driver == "overlay2" };
+        let mut trees = Trees { held: Holdings::default(), known: BTreeMap::new() };
         let mut lines = String::new();
         for (said, is_refused) in &told {
             trees.learn(said)?;
@@ -203,8 +203,6 @@ const CARRIED: &str = r##"
 struct Trees {
     held: Holdings,
     known: BTreeMap<String, Flat>,
-    /// Whether a commit sees every change.
-    sees: bool,
 }
 
 impl Trees {
@@ -221,11 +219,8 @@ impl Trees {
             }
             Said::Commit { image, letter: Some(letter), new } => {
                 let below = of(&self.known, image);
-                let given = [Text::from(&b"new"[..])].to_vec();
                 let layer = holdings::layer(&archive::layer(&[("new", &letter.to_string())])?, usize::MAX)?;
-                // Of one length and one time: who compares by lstat(2) does not see it.
-                let is_unseen = !self.sees && below.contains_key(&given);
-                (new, if is_unseen { below } else { changes::apply(&layer, &below) })
+                (new, changes::apply(&layer, &below))
             }
             Said::Commit { image, letter: None, new } | Said::Flatten { image, new } => (new, of(&self.known, image)),
             Said::Tag { image, over } => (over, of(&self.known, image)),
