@@ -40,7 +40,8 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     let is_root = fs::metadata("/proc/self")?.uid() == 0;
     check("fmt", || (fmt::VERB.run)(&["--check".into()]))?;
     check("lint", || (lint::VERB.run)(&[]))?;
-    check("test", || test::with(&[], &requirements(is_root)))?;
+    // All that is red is seen in one run.
+    check("test", || test::with(&["--no-fail-fast".into()], &requirements(is_root)))?;
     // The tests replayed all pages as whoever calls this, in a user namespace, and on docker.
     call::build()?;
     if !is_root {

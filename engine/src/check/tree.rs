@@ -289,7 +289,13 @@ mod tests {
             assert_eq!(tree.shows(Path::new(path)), shows, "{path}");
         }
         assert!(matches!(tree.nodes[Path::new("d/gone")], Node::Whiteout));
-        assert_eq!(Tree::told_bytes(&[entry("a", Kind::File), entry(".wh.b", Kind::File)]), 1);
+    }
+
+    #[test]
+    fn a_whiteout_with_something_in_it_counts_only_where_headers_are_added_up() {
+        let entries = vec![entry("a", Kind::File), entry(".wh.b", Kind::File), entry("d", Kind::Directory)];
+        assert_eq!(Tree::told_bytes(&entries), 2);
+        assert_eq!(Tree::of(entries, Hiding::Marks).unwrap().size_bytes(), 1);
     }
 
     #[test]
