@@ -7,4 +7,5 @@
 mod faults;
 mod healthy;
 mod house;
+mod power;
 mod repairs;
