@@ -77,7 +77,8 @@ impl Subject for EngineDriver {
     }
 
     fn mount_options(&self) -> Option<String> {
-        matches!(self.name, "overlay2" | "overlay").then(|| "index=off,metacopy=off,redirect_dir=off".to_owned())
+        matches!(self.name, "overlay2" | "overlay")
+            .then(|| "metacopy=off,redirect_dir=follow,index=off,nfs_export=off,xino=off".to_owned())
     }
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
