@@ -69,6 +69,8 @@ pub enum Act {
         container: String,
         path: String,
         content: String,
+        /// As a tar, which tells of a capability of the file.
+        capable: bool,
     },
     CopyOut {
         container: String,

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use super::act::{Act, Plan};
-use super::files::{Change, Files, Node, PULLED_FILE};
+use super::files::{Change, Files, Node, PULLED_FILE, TIMES_END};
 use super::model::{Model, State, VolumeFile};
 
 /// The images of the lab's registry that a campaign pulls.
@@ -135,7 +135,7 @@ impl Draw {
                 let directories: Vec<&str> =
                     directories.map(|(path, _)| path).filter(|path| *path != "/data").collect();
                 let path = format!("{}/{}", self.choose(&directories)?, self.fresh("copied"));
-                Act::CopyIn { container, path, content: self.content() }
+                Act::CopyIn { container, path, content: self.content(), capable: self.once_in(2) }
             }
             30 => {
                 let container = owned(self.choose(&all)?);
@@ -182,15 +182,25 @@ impl Draw {
             };
             format!("{place}/f{}", draw.rng.usize(..3))
         };
-        match self.rng.usize(..12) {
+        match self.rng.usize(..13) {
             0..=4 => {
                 let path = if self.once_in(10) { PULLED_FILE.to_owned() } else { file(self) };
                 let mode = self.choose(&[0o644, 0o600, 0o755, 0o4711, 0o1666]).unwrap_or(0o644);
                 let owner = self.choose(&[0, 0, 0, 12]).unwrap_or(0);
-                Change::Write { path, content: self.content(), mode, owner }
+                let time = self.once_in(3).then(|| {
+                    self.count += 1;
+                    TIMES_END / 2 + self.count as u64
+                });
+                // Of the same length each time: what tells it apart is its time.
+                let content = time.map_or_else(|| self.content(), |time| time.to_string());
+                Change::Write { path, content, mode, owner, time }
             }
             // A file where a directory was.
-            5 => Change::Write { path: directory(self), content: self.content(), mode: 0o640, owner: 0 },
+            5 => Change::Write { path: directory(self), content: self.content(), mode: 0o640, owner: 0, time: None },
+            12 => {
+                let what = self.choose(&["c 1 3", "c 4095 1048575", "p"]).unwrap_or("p");
+                Change::Special { path: file(self), what }
+            }
             6 => Change::MakeDirectory(directory(self)),
             7..=9 => {
                 let there: Vec<&str> = files.iter().map(|(path, _)| path).filter(|path| *path != "/data").collect();

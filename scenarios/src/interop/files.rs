@@ -1,7 +1,7 @@
 //! The files that a campaign changes: what a container or an image must hold of them, and what `docker diff` must list.
 //!
 //! Below `/w` all is the campaign's; of what came with an image only a file and two empty directories are touched. What is written differs
-//! in length from all that was written before, since `docker diff` compares lengths and times only.
+//! in length or in a time that is told from all that was written before, since `docker diff` compares lengths and times only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,8 +20,14 @@ pub enum Node {
         content: String,
         mode: u32,
         owner: u32,
+        /// Of its last change, in seconds, where it is the campaign's wish.
+        time: Option<u64>,
+        /// Whoever runs it has a capability.
+        capable: bool,
     },
     Symlink(String),
+    /// What is neither, as `mknod` takes it: `c 1 3`, `p`.
+    Special(&'static str),
 }
 
 /// One change, which may be made again at any time and then gives the same.
@@ -33,6 +39,12 @@ pub enum Change {
         content: String,
         mode: u32,
         owner: u32,
+        time: Option<u64>,
+    },
+    /// A device or a pipe in the place of whatever is there.
+    Special {
+        path: String,
+        what: &'static str,
     },
     /// With the directories above it.
     MakeDirectory(String),
@@ -104,10 +116,11 @@ impl Files {
 
     fn change(&mut self, change: &Change) {
         match change {
-            Change::Write { path, content, mode, owner } => {
-                let file = Node::File { content: content.clone(), mode: *mode, owner: *owner };
-                self.put(path, file);
+            Change::Write { path, content, mode, owner, time } => {
+                let (content, mode, owner, time) = (content.clone(), *mode, *owner, *time);
+                self.put(path, Node::File { content, mode, owner, time, capable: false });
             }
+            Change::Special { path, what } => self.put(path, Node::Special(what)),
             Change::MakeDirectory(path) => self.directory(path),
             Change::Remove(path) => self.remove(path),
             Change::Link { of, path } => {
@@ -130,7 +143,7 @@ impl Files {
         }
     }
 
-    fn put(&mut self, path: &str, node: Node) {
+    pub fn put(&mut self, path: &str, node: Node) {
         if let Some(directory) = above(path) {
             self.directory(directory);
         }
@@ -151,8 +164,11 @@ impl Files {
         let line = |(path, node): (&str, &Node)| match node {
             Node::Pulled => format!("{path} as pulled"),
             Node::Directory => format!("{path} directory"),
-            Node::File { content, mode, owner } => format!("{path} {mode:04o} {owner} {content}"),
+            Node::File { content, mode, owner, time, capable } => {
+                file_line(path, *mode, (*owner).into(), *time, *capable, content)
+            }
             Node::Symlink(to) => format!("{path} -> {to}"),
+            Node::Special(what) => format!("{path} {what}"),
         };
         self.iter().map(line).collect()
     }
@@ -196,6 +212,15 @@ impl Files {
     }
 }
 
+/// Times of the campaign's are before this one, all others are of today.
+pub const TIMES_END: u64 = 1_000_000_000;
+
+/// The line of a file; a time that is nobody's wish is left out.
+pub fn file_line(path: &str, mode: u32, owner: u64, time: Option<u64>, capable: bool, content: &str) -> String {
+    let time = time.filter(|time| *time < TIMES_END).map(|time| format!(" @{time}")).unwrap_or_default();
+    format!("{path} {mode:04o} {owner}{time}{} {content}", if capable { " capable" } else { "" })
+}
+
 /// The shell's words for changes; the script ends with success whatever was there before.
 pub fn script(changes: &[Change]) -> String {
     changes.iter().map(words).collect::<Vec<_>>().join("; ")
@@ -203,10 +228,12 @@ pub fn script(changes: &[Change]) -> String {
 
 fn words(change: &Change) -> String {
     match change {
-        Change::Write { path, content, mode, owner } => {
+        Change::Write { path, content, mode, owner, time } => {
             let own = if *owner == 0 { String::new() } else { format!("; chown {owner}:{owner} {path}") };
-            format!("{}rm -rf {path}; printf {content} > {path}{own}; chmod {mode:o} {path}", room(path))
+            let at = time.map(|time| format!("; touch -d @{time} {path}")).unwrap_or_default();
+            format!("{}rm -rf {path}; printf {content} > {path}{own}; chmod {mode:o} {path}{at}", room(path))
         }
+        Change::Special { path, what } => format!("{}rm -rf {path}; mknod {path} {what}", room(path)),
         Change::MakeDirectory(path) => made(path),
         Change::Remove(path) => format!("rm -rf {path}"),
         Change::Link { of, path } => format!("if [ -f {of} ]; then {}rm -rf {path}; ln {of} {path}; fi", room(path)),
@@ -229,7 +256,7 @@ mod tests {
     use super::*;
 
     fn write(path: &str, content: &str) -> Change {
-        Change::Write { path: path.into(), content: content.into(), mode: 0o644, owner: 0 }
+        Change::Write { path: path.into(), content: content.into(), mode: 0o644, owner: 0, time: None }
     }
 
     fn with(changes: &[Change]) -> Files {

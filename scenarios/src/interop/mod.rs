@@ -11,13 +11,14 @@
 //! files.rs  what containers change                model.rs    what must exist           table.rs   who, model, commands
 //! act.rs    what can be done                      perform.rs  does it                   draw.rs    which act is next
 //! seen.rs   what is shown                         disk.rs     what lies there between turns
-//! spoil.rs  faults to be planted
+//! leftovers.rs what of the machine is left         spoil.rs    faults to be planted
 //! ```
 
 mod act;
 mod disk;
 mod draw;
 mod files;
+mod leftovers;
 mod model;
 mod perform;
 mod place;
@@ -34,6 +35,7 @@ use std::path::Path;
 use act::Act;
 use disk::{Disk, Shelf, compared};
 use draw::Draw;
+use leftovers::Before;
 use model::State;
 use player::{Players, Who, ask};
 use seen::Seen;
@@ -112,12 +114,14 @@ struct Game<'a> {
     draw: Draw,
     turn: usize,
     acts: usize,
+    before: Before,
 }
 
 /// Plays a campaign inside a lab with an empty data root.
 fn play(campaign: Campaign, spoil: Option<&Spoil>, players: &mut Players) -> Result<Played, Box<Verdict>> {
     let table = Table::new(place::WORKSHOP.into());
-    let mut game = Game { campaign, players, table, draw: Draw::new(campaign.seed), turn: 0, acts: 0 };
+    let mut game =
+        Game { campaign, players, table, draw: Draw::new(campaign.seed), turn: 0, acts: 0, before: Before::look() };
     match game.turns(spoil) {
         Ok(images) => {
             let mut words: BTreeMap<String, usize> = BTreeMap::new();
@@ -216,6 +220,7 @@ impl Game<'_> {
         none(disk.faults(&self.table.model))?;
         now.shelf = disk.shelf().map_err(one)?;
         none(left.shelf.changes(&now.shelf))?;
+        none(self.before.left_over())?;
         self.check().map_err(one)?;
         Ok(now)
     }

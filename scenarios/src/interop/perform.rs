@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::act::{Act, KILLED, Plan};
-use super::files::{Change, Files, Node, script};
+use super::files::{Change, Files, Node, TIMES_END, script};
 use super::model::{Build, Container, Removal, Saved, State, VolumeFile};
 use super::table::{Fault, Table};
 
@@ -97,12 +97,19 @@ impl Act {
                 table.model.prune_images();
                 Ok(())
             }
-            Act::CopyIn { container, path, content } => {
-                fs::write(table.place.join("copied"), content).map_err(Fault::io("copied"))?;
-                table.succeeds(&["cp", "copied", &format!("{container}:{path}")])?;
+            Act::CopyIn { container, path, content, capable } => {
+                if *capable {
+                    let tar = capable_file(&file_name(path), content);
+                    let directory = path.rsplit_once('/').map_or("/", |(directory, _)| directory);
+                    table.takes(&["cp", "-", &format!("{container}:{directory}")], &tar)?;
+                } else {
+                    fs::write(table.place.join("copied"), content).map_err(Fault::io("copied"))?;
+                    table.succeeds(&["cp", "copied", &format!("{container}:{path}")])?;
+                }
                 has_place_for_volume(table, container);
-                let write = Change::Write { path: path.clone(), content: content.clone(), mode: 0o644, owner: 0 };
-                table.container(container).files.apply(&[write]);
+                let content = content.clone();
+                let file = Node::File { content, mode: 0o644, owner: 0, time: None, capable: *capable };
+                table.container(container).files.put(path, file);
                 Ok(())
             }
             Act::CopyOut { container, path } => copy_out(table, container, path),
@@ -203,7 +210,7 @@ fn build(
     let id = table.succeeds(&["build", "--quiet", "--network", "none", "--tag", name, context])?;
     let mut files = table.model.files_of(base);
     let path = format!("/w/{context}");
-    files.apply(&[Change::Write { path, content: copied.to_owned(), mode: 0o644, owner: 0 }]);
+    files.apply(&[Change::Write { path, content: copied.to_owned(), mode: 0o644, owner: 0, time: None }]);
     files.apply(changes);
     learn_built(table, name, &id, &files)?;
     let (context, base) = (context.to_owned(), base.to_owned());
@@ -303,6 +310,23 @@ fn copy_out(table: &mut Table, container: &str, path: &str) -> Result<(), Fault>
         Some(Node::File { content, .. }) => table.equal("what was copied", &content, &copied),
         _ => Ok(()),
     }
+}
+
+/// `cap_net_raw+ep` of revision 2 (linux/capability.h, `struct vfs_cap_data`).
+const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// The tar of a file of today's that has a capability.
+fn capable_file(name: &str, content: &str) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_ustar();
+    header.set_size(content.len() as u64);
+    header.set_mode(0o644);
+    header.set_mtime(TIMES_END);
+    let written = tar
+        .append_pax_extensions([("SCHILY.xattr.security.capability", &CAPABILITY[..])])
+        .and_then(|()| tar.append_data(&mut header, name, content.as_bytes()))
+        .and_then(|()| tar.into_inner());
+    written.unwrap_or_else(|error| panic!("a tar in memory: {error}"))
 }
 
 fn file_name(path: &str) -> String {

@@ -9,7 +9,7 @@ use std::io::Read;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::files::Files;
+use super::files::{Files, file_line};
 use super::model::{Model, State};
 use super::table::{Fault, Table};
 
@@ -193,12 +193,19 @@ impl Seen {
                 continue;
             }
             let target = entry.link_name().map_err(&broken)?.unwrap_or_default().display().to_string();
+            let records = entry.pax_extensions().map_err(&broken)?.into_iter().flatten().flatten();
+            let capable = records.into_iter().any(|record| record.key() == Ok("SCHILY.xattr.security.capability"));
             let header = entry.header().clone();
             // Docker writes the type of a file into its mode, as Go did until 1.9.
             let (mode, owner) = (header.mode().map_err(&broken)? & 0o7777, header.uid().map_err(&broken)?);
             let line = match header.entry_type() {
                 tar::EntryType::Directory => format!("{path} directory"),
                 tar::EntryType::Symlink => format!("{path} -> {target}"),
+                tar::EntryType::Fifo => format!("{path} p"),
+                tar::EntryType::Char => {
+                    let number = |number: std::io::Result<Option<u32>>| number.ok().flatten().unwrap_or_default();
+                    format!("{path} c {} {}", number(header.device_major()), number(header.device_minor()))
+                }
                 kind => {
                     let mut content = contents.get(&format!("/{target}")).cloned().unwrap_or_default();
                     if kind.is_file() {
@@ -206,7 +213,11 @@ impl Seen {
                     }
                     contents.insert(path.clone(), content.clone());
                     let is_pulled = content.contains("layerlab userland");
-                    if is_pulled { format!("{path} as pulled") } else { format!("{path} {mode:04o} {owner} {content}") }
+                    let time = header.mtime().ok();
+                    match is_pulled {
+                        true => format!("{path} as pulled"),
+                        false => file_line(&path, mode, owner, time, capable, &content),
+                    }
                 }
             };
             files.insert(path, line);

@@ -87,6 +87,17 @@ impl Table {
         Ok(String::from_utf8_lossy(&said.output).into_owned())
     }
 
+    /// A command that must succeed with this standard input.
+    pub fn takes(&mut self, words: &[&str], input: &[u8]) -> Result<(), Fault> {
+        self.told.push(format!("{} < ({} bytes)", line(words), input.len()));
+        let said =
+            ask(self.who, words, &self.place, input).map_err(|error: io::Error| Fault::io(line(words))(error))?;
+        match said.code {
+            0 => Ok(()),
+            code => Err(Fault::new(line(words), "exit code 0", format!("exit code {code}\n{}", said.errors))),
+        }
+    }
+
     /// A command that must succeed; its standard output without blanks at its ends.
     pub fn succeeds<W: AsRef<str>>(&mut self, words: &[W]) -> Result<String, Fault> {
         Ok(self.exits(words, 0)?.trim().to_owned())
