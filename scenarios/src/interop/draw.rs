@@ -68,6 +68,19 @@ impl Draw {
         }
     }
 
+    /// An act that gives names to images and does nothing else.
+    pub fn naming(&mut self, model: &Model) -> Act {
+        let archives: Vec<String> = model.archives.keys().cloned().collect();
+        let containers: Vec<String> = model.containers.keys().cloned().collect();
+        let acts = [
+            self.choose(&archives).map(Act::Load),
+            self.choose(&containers).map(|container| Act::Commit { container, name: self.fresh("made:") }),
+            Some(self.pull(model)),
+        ];
+        let possible: Vec<Act> = acts.into_iter().flatten().collect();
+        self.choose(&possible).unwrap_or_else(|| self.pull(model))
+    }
+
     fn pull(&mut self, model: &Model) -> Act {
         let pushed = model.served.keys().map(String::as_str).filter(|name| !IMAGES.contains(name));
         let missing = IMAGES.into_iter().chain(pushed).filter(|name| !model.names.contains_key(*name));

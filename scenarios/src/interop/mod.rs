@@ -11,10 +11,12 @@
 //! files.rs  what containers change                model.rs    what must exist           table.rs   who, model, commands
 //! act.rs    what can be done                      perform.rs  does it                   draw.rs    which act is next
 //! seen.rs   what is shown                         disk.rs     what lies there between turns
+//! cut.rs    kills whoever has the turn
 //! leftovers.rs what of the machine is left         spoil.rs    faults to be planted
 //! ```
 
 mod act;
+mod cut;
 mod disk;
 mod draw;
 mod files;
@@ -33,6 +35,7 @@ use std::fmt;
 use std::path::Path;
 
 use act::Act;
+use cut::Cut;
 use disk::{Disk, Shelf, compared};
 use draw::Draw;
 use leftovers::Before;
@@ -48,6 +51,8 @@ use crate::target::TargetError;
 
 /// How many images are saved and compared byte for byte at each change of turns.
 const SAVED: usize = 2;
+/// How often a turn ends with the death of whoever has it.
+const CUT_ONCE_IN: usize = 4;
 /// How many faults are told at most.
 const TOLD: usize = 12;
 
@@ -65,6 +70,8 @@ struct Campaign {
 #[derive(Debug, Clone)]
 struct Played {
     acts: usize,
+    /// How often one was killed.
+    cuts: usize,
     images: usize,
     /// How often each word of Docker's was used.
     words: BTreeMap<String, usize>,
@@ -105,6 +112,8 @@ struct Left {
     /// The images whose archives were looked at.
     saved: Vec<String>,
     shelf: Shelf,
+    /// How the turn was cut off, if it was.
+    cut: Option<Cut>,
 }
 
 struct Game<'a> {
@@ -115,20 +124,32 @@ struct Game<'a> {
     turn: usize,
     acts: usize,
     before: Before,
+    cuts: usize,
+    /// Somebody was killed, and what is half-made may lie on disk.
+    is_dirty: bool,
 }
 
 /// Plays a campaign inside a lab with an empty data root.
 fn play(campaign: Campaign, spoil: Option<&Spoil>, players: &mut Players) -> Result<Played, Box<Verdict>> {
     let table = Table::new(place::WORKSHOP.into());
-    let mut game =
-        Game { campaign, players, table, draw: Draw::new(campaign.seed), turn: 0, acts: 0, before: Before::look() };
+    let mut game = Game {
+        campaign,
+        players,
+        table,
+        draw: Draw::new(campaign.seed),
+        turn: 0,
+        acts: 0,
+        before: Before::look(),
+        cuts: 0,
+        is_dirty: false,
+    };
     match game.turns(spoil) {
         Ok(images) => {
             let mut words: BTreeMap<String, usize> = BTreeMap::new();
             for word in game.table.told.iter().filter_map(|line| line.strip_prefix("docker ")?.split(' ').next()) {
                 *words.entry(word.to_owned()).or_default() += 1;
             }
-            Ok(Played { acts: game.acts, images, words })
+            Ok(Played { acts: game.acts, cuts: game.cuts, images, words })
         }
         Err(faults) => {
             let Game { turn, table, .. } = game;
@@ -147,13 +168,13 @@ impl Game<'_> {
         }
         for turn in 1..=self.campaign.turns {
             self.turn = turn;
-            self.begin(&left)?;
+            self.begin(&mut left)?;
             for _ in 0..self.campaign.acts {
                 let act = self.draw.act(&self.table.model);
                 act.perform(&mut self.table).map_err(one)?;
                 self.acts += 1;
             }
-            left = self.end(&left)?;
+            left = self.end(left, turn < self.campaign.turns)?;
             if let Some(spoil) = spoil.filter(|_| turn == self.campaign.turns) {
                 self.table.told.push(format!("(planted: {})", spoil.about));
                 spoil.plant(Path::new(DATA_ROOT), self.campaign.driver).map_err(one)?;
@@ -162,13 +183,13 @@ impl Game<'_> {
         }
         let images = self.table.model.images.len();
         self.turn += 1;
-        self.begin(&left)?;
+        self.begin(&mut left)?;
         self.remove_everything().map_err(one)?;
-        let left = self.end(&left)?;
+        let mut left = self.end(left, false)?;
         self.table.who = self.table.who.other();
         self.turn += 1;
-        self.begin(&left)?;
-        self.end(&left)?;
+        self.begin(&mut left)?;
+        self.end(left, false)?;
         let paths = self.disk().map_err(one)?.paths();
         compared("paths below the data root", &empty, &paths).map_or(Ok(images), |fault| Err(vec![fault]))
     }
@@ -188,19 +209,26 @@ impl Game<'_> {
     }
 
     /// Gives the turn to whoever has it next, who must see what the other saw.
-    fn begin(&mut self, left: &Left) -> Result<(), Vec<Fault>> {
+    fn begin(&mut self, left: &mut Left) -> Result<(), Vec<Fault>> {
         let who = self.table.who;
         self.table.told.push(format!("(turn {}: {})", self.turn, who.name()));
         self.players.begin(who).map_err(|error| one(refused(error)))?;
+        if let Some(cut) = left.cut.take() {
+            cut.reconcile(&mut self.table).map_err(one)?;
+            self.is_dirty = true;
+        }
         let seen = Seen::look(&self.table, &left.saved).map_err(one)?;
         let faults = left.seen.as_ref().map_or_else(Vec::new, |before| before.disagreements(&seen));
         let faults = faults.into_iter().chain(Seen::of(&self.table.model).differences(&seen));
         none(faults.collect())
     }
 
-    /// Takes the turn away. A dockerd may have to end its containers itself; ours run on, so that they are ended first.
-    fn end(&mut self, left: &Left) -> Result<Left, Vec<Fault>> {
+    /// Takes the turn away. A dockerd may have to end its containers itself; ours run on, so that they are ended first, or killed.
+    fn end(&mut self, left: Left, may_be_cut: bool) -> Result<Left, Vec<Fault>> {
         let who = self.table.who;
+        if may_be_cut && self.draw.once_in(CUT_ONCE_IN) {
+            return self.cut(left);
+        }
         let running: Vec<String> = self.table.model.running().into_iter().map(str::to_owned).collect();
         let leave = who == Who::Docker && !running.is_empty() && self.draw.once_in(2);
         let mut now = Left::default();
@@ -216,6 +244,12 @@ impl Game<'_> {
             now.seen = Some(seen);
         }
         self.players.end(who).map_err(|error| one(refused(error)))?;
+        if std::mem::take(&mut self.is_dirty) {
+            // What a killed one left half-made is known, and goes.
+            ask(Who::Layerlab, &["check", "--repair"], &self.table.place, &[])
+                .map_err(Fault::io("a repair"))
+                .map_err(one)?;
+        }
         let disk = self.disk().map_err(one)?;
         none(disk.faults(&self.table.model))?;
         now.shelf = disk.shelf().map_err(one)?;
@@ -223,6 +257,23 @@ impl Game<'_> {
         none(self.before.left_over())?;
         self.check().map_err(one)?;
         Ok(now)
+    }
+
+    /// Ends the turn in the middle of an act. Of our own containers one may run then.
+    fn cut(&mut self, left: Left) -> Result<Left, Vec<Fault>> {
+        let who = self.table.who;
+        let mut running: Vec<String> = self.table.model.running().into_iter().map(str::to_owned).collect();
+        if who == Who::Layerlab && !running.is_empty() {
+            running.remove(0);
+        }
+        for name in running {
+            Act::Stop(name).perform(&mut self.table).map_err(one)?;
+        }
+        let cut = Cut::perform(&mut self.table, &mut self.draw, &self.before).map_err(one)?;
+        self.players.end(who).map_err(|error| one(refused(error)))?;
+        self.cuts += 1;
+        // What lies on disk is looked at when the other has had its turn.
+        Ok(Left { shelf: left.shelf, cut: Some(cut), ..Left::default() })
     }
 
     fn some_images(&mut self) -> Vec<String> {

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 use crate::lab::machine::command;
 use crate::lab::sandbox::Inside;
@@ -87,10 +87,20 @@ impl Players {
     }
 }
 
-/// Runs a command of `who`, in a directory of the lab.
-pub fn ask(who: Who, words: &[&str], directory: &Path, input: &[u8]) -> std::io::Result<Said> {
+fn client(who: Who, words: &[&str], directory: &Path) -> Command {
     let mut client = command(who.client());
     client.args(words).current_dir(directory).env("DOCKER_BUILDKIT", "0");
+    client
+}
+
+/// Begins a command of `who`, in a directory of the lab, that nobody listens to.
+pub fn begin(who: Who, words: &[&str], directory: &Path) -> std::io::Result<Child> {
+    client(who, words, directory).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+}
+
+/// Runs a command of `who`, in a directory of the lab.
+pub fn ask(who: Who, words: &[&str], directory: &Path, input: &[u8]) -> std::io::Result<Said> {
+    let mut client = client(who, words, directory);
     client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = client.spawn()?;
     let mut stdin = child.stdin.take();

@@ -67,6 +67,11 @@ impl Table {
         ask(self.who, &words, &self.place, &[]).map_err(|error: io::Error| Fault::io(line(&words))(error))
     }
 
+    /// Remembers a command.
+    pub fn tell(&mut self, words: &[&str]) {
+        self.told.push(line(words));
+    }
+
     /// Runs a command, and remembers it.
     pub fn asks<W: AsRef<str>>(&mut self, words: &[W]) -> Result<Said, Fault> {
         let typed = line(&words.iter().map(AsRef::as_ref).collect::<Vec<_>>());

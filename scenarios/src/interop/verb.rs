@@ -109,9 +109,10 @@ impl Interop {
                     let (seconds, images) = (begun.elapsed().as_secs(), played.images);
                     let words = played.words.iter().map(|(word, count)| format!("{word} {count}"));
                     println!(
-                        "{driver}: seed {seed}: {turns} turns, {} acts, at last {images} images: nothing is lost, left over \
+                        "{driver}: seed {seed}: {turns} turns, {} acts, {} kills, at last {images} images: nothing is lost, left over \
                          or changed ({seconds} s)\n  {}",
                         played.acts,
+                        played.cuts,
                         words.collect::<Vec<_>>().join(", "),
                     );
                     0
