@@ -275,6 +275,11 @@ pub(super) fn environment(container: &Container) -> Vec<String> {
 
 fn listen(directory: &Path) -> Result<UnixListener, EngineError> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("create", directory))?;
+    // Of a monitor that was killed, when another engine has set the record right since; this one holds the lock on the directory.
+    match fs::remove_file(directory.join(SOCKET)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("clear", directory)(error)),
+        _ => {}
+    }
     // By a short path: a socket's own must fit 108 bytes.
     let bound = File::open(directory).and_then(|opened| UnixListener::bind(short_path(&opened)));
     bound.map_err(failed("listen in", directory))
@@ -284,4 +289,17 @@ fn listen(directory: &Path) -> Result<UnixListener, EngineError> {
 pub(super) fn short_path(directory: &File) -> PathBuf {
     use std::os::fd::AsRawFd;
     PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_monitor_left_stands_in_nobodys_way() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(listen(directory.path()).unwrap());
+        assert!(directory.path().join(SOCKET).exists());
+        listen(directory.path()).unwrap();
+    }
 }

@@ -8,6 +8,7 @@
 mod canonical;
 mod changes;
 mod defaults;
+mod mounts;
 mod promises;
 mod scene;
 

@@ -1,4 +1,5 @@
-//! Our engine and a real dockerd take turns on one data root; and what is spoilt between two turns is noticed.
+//! Our engine and a real dockerd take turns on one data root, and each is killed now and then; and what is spoilt between two turns is
+//! noticed.
 //!
 //! Checklist: ID-03~, CR-01~, N-09~
 
@@ -26,6 +27,7 @@ fn dockerd_and_we_take_turns_and_nothing_is_lost_left_over_or_changed() {
         assert!(is_well, "{said}");
         for driver in ["overlay2", "overlay", "vfs"] {
             assert!(said.contains(&format!("{driver}: seed 1: 10 turns, 60 acts")), "{said}");
+            assert!(!said.contains(" 0 kills"), "{said}");
         }
     }
 }
