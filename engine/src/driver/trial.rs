@@ -1,0 +1,111 @@
+//! Whether the kernel stacks layers where a data root is: that is tried once, not guessed.
+//!
+//! A trial is made and removed under the lock on `<data root>/tmp`, as every place there (`engine/src/store/staging.rs`): what another has left is a
+//! dead one's, and goes with the next trial or the next command that unpacks.
+
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+
+use super::files::backing_file_system;
+use crate::sys::capability;
+use crate::sys::overlay::{Overlay, TRIAL};
+use crate::sys::reason::reason;
+use crate::sys::removal::remove_tree;
+
+/// Another command may remove the place of its trial just when this one comes.
+const ATTEMPTS: usize = 3;
+
+/// What keeps a trial from saying that it went well.
+enum Failure {
+    /// Nothing was tried: nothing can be written there, or this user may not mount.
+    Untried(io::Error),
+    /// The kernel does not.
+    Refused(io::Error),
+}
+
+/// Why the kernel stacks no layers below `data_root`; nothing where it does, or where that cannot be tried: the driver's own error will tell then.
+pub(super) fn refusal(data_root: &Path) -> Option<String> {
+    let refused = |error: io::Error| {
+        format!(
+            "the kernel cannot stack layers on {}, where the data root is: {}",
+            backing_file_system(data_root.ancestors().find(|path| path.is_dir()).unwrap_or(data_root)),
+            reason(&error)
+        )
+    };
+    let mut attempts = (0..ATTEMPTS).map(|_| attempt(data_root));
+    let is_settled = |tried: &Result<(), Failure>| !matches!(tried, Err(Failure::Untried(error)) if error.kind() == ErrorKind::NotFound);
+    match attempts.find(is_settled)? {
+        Err(Failure::Refused(error)) => Some(refused(error)),
+        Err(Failure::Untried(error)) if error.kind() == ErrorKind::PermissionDenied && is_bound_root() => {
+            Some("root may not mount here: it has not the capability CAP_SYS_ADMIN".to_owned())
+        }
+        Err(Failure::Untried(_)) | Ok(()) => None,
+    }
+}
+
+/// Whether this is root, and may not mount. An ordinary user may in a namespace of its own, which a command enters first.
+fn is_bound_root() -> bool {
+    rustix::process::geteuid().is_root() && !capability::may_mount()
+}
+
+/// Leaves of a data root that was not there yet nothing.
+fn attempt(data_root: &Path) -> Result<(), Failure> {
+    let scratch = data_root.join("tmp");
+    let made: Vec<&Path> = scratch.ancestors().take_while(|path| !path.is_dir()).collect();
+    let is_new = made.contains(&data_root);
+    let made_now = DirBuilder::new().recursive(true).mode(0o700).create(&scratch);
+    let tried = made_now.map_err(Failure::Untried).and_then(|()| in_scratch(&scratch));
+    for path in made.into_iter().filter(|_| is_new) {
+        // What somebody has come to use meanwhile is not empty.
+        let _ = fs::remove_dir(path);
+    }
+    tried
+}
+
+fn in_scratch(scratch: &Path) -> Result<(), Failure> {
+    let turn = File::open(scratch).map_err(Failure::Untried)?;
+    turn.lock().map_err(Failure::Untried)?;
+    for entry in fs::read_dir(scratch).map_err(Failure::Untried)?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TRIAL) {
+            remove_tree(&entry.path()).map_err(Failure::Untried)?;
+        }
+    }
+    let trial = tempfile::Builder::new().prefix(TRIAL).tempdir_in(scratch).map_err(Failure::Untried)?;
+    stack(trial.path())
+}
+
+/// Stacks two layers in the empty directory `trial`, and does what needs a whiteout and an opaque mark.
+fn stack(trial: &Path) -> Result<(), Failure> {
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| trial.join(name));
+    let lay_out = || -> io::Result<()> {
+        for directory in [&lower.join("directory"), &upper, &work] {
+            fs::create_dir_all(directory)?;
+        }
+        ["file", "directory/file"].iter().try_for_each(|name| fs::write(lower.join(name), ""))
+    };
+    lay_out().map_err(Failure::Untried)?;
+    let overlay = Overlay { lower: vec![lower.clone()], upper: Some((upper, work)) };
+    let change = || -> io::Result<bool> {
+        let mount = overlay.detached()?;
+        let at = |name: &str| mount.path().join(name);
+        fs::remove_file(at("file"))?;
+        fs::remove_dir_all(at("directory"))?;
+        fs::create_dir(at("directory"))?;
+        Ok(at("file").exists() || at("directory/file").exists())
+    };
+    match change() {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(Failure::Refused(io::Error::other("what is removed is still there"))),
+        Err(error) if is_no_room(&error) => Err(Failure::Untried(error)),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && !capability::may_mount() => {
+            Err(Failure::Untried(error))
+        }
+        Err(error) => Err(Failure::Refused(error)),
+    }
+}
+
+fn is_no_room(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::ReadOnlyFilesystem)
+}
