@@ -1,4 +1,4 @@
-//! Layers that come again from a registry: unpacked aside and verified, then put in the place of the broken ones.
+//! A pull of some layers of an image only: unpacked aside and verified, then put in the place of the broken ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,26 +7,26 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use super::books::{Text, is_cache_id};
+use super::books::is_cache_id;
 use super::place::Place;
 use super::repair::{Means, RepairError};
+use super::text::Text;
 use crate::driver::{self, Driver};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::tar_split::FILE_NAME;
 use crate::layer::{Contents, Owners, UnpackOptions, Unpacked, unpack_recording};
 use crate::registry::{self, LayerEvent, LayerToPull, PullProgress, PullSink, RegistrySettings, SinkError};
-use crate::store::{Lock, atomic, failed};
+use crate::store::{Staging, atomic, failed};
 use crate::sys::random::KernelEntropy;
 use crate::world::Entropy;
 
-/// A pull that takes some layers only, into a place of its own. The place is gone when this is dropped.
+/// A pull that takes some layers only, into a place of its own, which is gone when this is dropped.
 pub(super) struct Fetcher {
     wanted: BTreeSet<Digest>,
     options: UnpackOptions,
     unpacked: Mutex<BTreeMap<Digest, Unpacked>>,
     layers: Mutex<Vec<LayerToPull>>,
-    staging: tempfile::TempDir,
-    _lock: Lock,
+    staging: Staging,
 }
 
 /// What a pull brought.
@@ -40,11 +40,7 @@ impl Fetcher {
     pub(super) fn new(place: &Place, means: &Means<'_>, wanted: BTreeSet<Digest>) -> Result<Fetcher, RepairError> {
         let scratch = place.data_root.join("tmp");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&scratch).map_err(failed("create", &scratch))?;
-        // Called and locked as a pull's (`engine/src/container/pull.rs`), so that no command takes it for a dead one's.
-        let _turn = Lock::exclusive(&scratch)?;
-        let staging = tempfile::Builder::new().prefix("pull-").tempdir_in(&scratch);
-        let staging = staging.map_err(failed("create", &scratch))?;
-        let lock = Lock::exclusive(staging.path())?;
+        let staging = Staging::new(&place.data_root)?;
         let owners = if means.squash_owners { Owners::SquashUnmapped } else { Owners::AsRecorded };
         let marks = driver::open(Some(place.driver()), &place.data_root)?.marks();
         Ok(Fetcher {
@@ -53,7 +49,6 @@ impl Fetcher {
             unpacked: Mutex::default(),
             layers: Mutex::default(),
             staging,
-            _lock: lock,
         })
     }
 
@@ -66,11 +61,11 @@ impl Fetcher {
     }
 
     fn content(&self, chain: &Digest) -> PathBuf {
-        self.staging.path().join(chain.hex())
+        self.staging.directory().join(chain.hex())
     }
 
     fn record(&self, chain: &Digest) -> PathBuf {
-        self.staging.path().join(format!("{}.{FILE_NAME}", chain.hex()))
+        self.staging.directory().join(format!("{}.{FILE_NAME}", chain.hex()))
     }
 
     /// Puts a layer and its record in place. To be called under the store's lock.
@@ -86,7 +81,7 @@ impl Fetcher {
         if place.directory(&cache_id).exists() {
             let beside = KernelEntropy.hex_id();
             driver.adopt(&beside, below.as_deref(), &content)?;
-            let (files, old) = (place.files(&cache_id), self.staging.path().join(format!("old-{}", layer.index)));
+            let (files, old) = (place.files(&cache_id), self.staging.directory().join(format!("old-{}", layer.index)));
             if files.exists() {
                 fs::rename(&files, &old).map_err(failed("rename", &files))?;
             }
