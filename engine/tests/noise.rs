@@ -1,6 +1,6 @@
 //! What comes from elsewhere as text or JSON, with characters changed, cut and put in at random: each is taken or refused, never a panic.
 //!
-//! Checklist: SE-08
+//! Checklist: SE-08~
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 

@@ -163,7 +163,7 @@ fn what_makes_no_sense_is_refused_with_its_line() {
     let front = Page::parse("x.md", "---\nsource: a\nneeds: b\n---\n# T\n").unwrap_err().to_string();
     assert!(
         front.contains(
-            "x.md:3: no key 'needs' with this value; there are source, targets, driver, checklist, `users: several`, law"
+            "x.md:3: no key 'needs' with this value; there are source, targets, driver, checklist, `users: several`"
         ),
         "{front}"
     );
@@ -313,7 +313,7 @@ fn steps_know_their_host_and_what_differs_between_targets_is_counted() {
 }
 
 proptest::proptest! {
-    /// Checklist: SE-08
+    /// Checklist: SE-08~
     #[test]
     fn a_disturbed_page_is_taken_or_refused(
         changes in proptest::collection::vec((proptest::prelude::any::<proptest::sample::Index>(), "[`#@:{}\\[\\]*?<>=|\n .-]"), 0..12),

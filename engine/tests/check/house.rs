@@ -25,7 +25,7 @@ impl Ground {
     /// Nothing when this host cannot have the driver, which is said and counted.
     pub fn of(driver: &'static str) -> Option<Ground> {
         if driver == "btrfs" {
-            return Ground::on_btrfs();
+            return Ground::on("btrfs", "btrfs");
         }
         match refusal(driver, &std::env::temp_dir()) {
             Some(why) => {
@@ -36,19 +36,24 @@ impl Ground {
         }
     }
 
-    /// The thread gets mounts of its own, which end with it.
-    fn on_btrfs() -> Option<Ground> {
+    /// A file system of this kind of its own; the thread gets mounts of its own, which end with it.
+    pub fn on(kind: &'static str, driver: &'static str) -> Option<Ground> {
         let place = match own_mounts() {
-            Ok(()) => Backing::Loop("btrfs").make().map_err(|error| ("btrfs", error.to_string())),
+            Ok(()) => Backing::Loop(kind).make().map_err(|error| (kind, error.to_string())),
             Err(error) => Err(("root", format!("{error:#}"))),
         };
         match place {
-            Ok(place) => Some(Ground { driver: "btrfs", place: Some(place) }),
+            Ok(place) => Some(Ground { driver, place: Some(place) }),
             Err((wanting, why)) => {
-                skip(wanting, &format!("checks with btrfs: {why}"));
+                skip(wanting, &format!("checks with {driver} on {kind}: {why}"));
                 None
             }
         }
+    }
+
+    /// The file system of its own, where it has one.
+    pub fn place(&self) -> &Place {
+        self.place.as_ref().unwrap()
     }
 }
 
@@ -156,20 +161,26 @@ impl House {
         self.data().join("image").join(self.driver)
     }
 
-    fn command(&self) -> Command {
+    fn bare_command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab"));
         command.arg("--data-root").arg(self.data()).arg("--exec-root").arg(self.place.path().join("exec"));
         command
     }
 
+    pub fn command(&self) -> Command {
+        let mut command = self.bare_command();
+        command.args(["--storage-driver", self.driver, "--squash-owners"]);
+        command
+    }
+
     /// Leaves it to the command which driver that is.
     pub fn run_with_any_driver(&self, arguments: &[&str]) -> Output {
-        self.command().args(arguments).output().unwrap()
+        self.bare_command().args(arguments).output().unwrap()
     }
 
     pub fn run(&self, arguments: &[&str], input: &[u8]) -> Output {
         let mut command = self.command();
-        command.args(["--storage-driver", self.driver, "--squash-owners"]).args(arguments);
+        command.args(arguments);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         // One that refuses does not read to the end.
@@ -311,7 +322,7 @@ pub fn granting(permissions: u16) -> Vec<u8> {
 
 /// A base with a file, an empty one, an executable that is setuid, links of both kinds, a directory without an entry of its own, a
 /// time to the nanosecond, an xattr, an access control list, and a directory in which nothing from below shows.
-fn base() -> Vec<u8> {
+pub fn base() -> Vec<u8> {
     archive(|tar| {
         tar.append_data(&mut header(tar::EntryType::Directory, 0, 0o755), "etc/", &b""[..]).unwrap();
         file(tar, "etc/passwd", b"root:x:0:0::/:/bin/sh\n", 0o644);
@@ -333,7 +344,7 @@ fn base() -> Vec<u8> {
 }
 
 /// A build of two steps on `base`: a new file and a changed one.
-fn context() -> Vec<u8> {
+pub fn context() -> Vec<u8> {
     archive(|tar| {
         file(tar, "Dockerfile", b"FROM base\nCOPY README /usr/share/doc/README\nCOPY passwd /etc/passwd\n", 0o644);
         file(tar, "README", b"read me\n", 0o644);

@@ -11,4 +11,5 @@ mod faults;
 mod healthy;
 mod house;
 mod meanwhile;
+mod power;
 mod repairs;

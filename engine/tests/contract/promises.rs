@@ -1,6 +1,6 @@
 //! The promises, one function each; what a driver does not do alike is said where it is asked.
 //!
-//! Checklist: DL-28, OP-03, DF-07~, DL-01, DL-02, DL-03, DL-06, DL-09~, DF-01, DF-03~, DF-06, WH-03, WH-04, CR-01
+//! Checklist: DL-28, OP-03, DF-07~, DL-01, DL-02, DL-03, DL-06, DL-09~, DF-01, DF-03~, DF-06~, WH-03~, WH-04, CR-01~
 
 use std::collections::BTreeSet;
 use std::fs;

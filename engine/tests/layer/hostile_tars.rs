@@ -11,7 +11,7 @@ use layerlab_engine::layer::{UnpackError, unpack};
 use crate::scene::{Tar, directory, is_whiteout, listing, options, unpacked};
 
 /// Unpacks beside a canary directory and demands that it is as before, whatever became of the layer.
-fn attack(name: &str, make: impl FnOnce(&Path) -> Vec<u8>) -> (Result<(), UnpackError>, tempfile::TempDir) {
+pub fn attack(name: &str, make: impl FnOnce(&Path) -> Vec<u8>) -> (Result<(), UnpackError>, tempfile::TempDir) {
     let place = directory();
     let (root, canary) = (place.path().join("root"), place.path().join("canary"));
     fs::create_dir(&root).unwrap();

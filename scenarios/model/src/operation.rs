@@ -53,6 +53,10 @@ pub struct Flags {
     /// `O_DSYNC`
     #[serde(default, skip_serializing_if = "is_false")]
     pub data_sync: bool,
+    /// `O_DIRECT`, for the opening alone: which reads and writes are then aligned well enough is each file system's own affair, so that
+    /// the flag is taken away (`F_SETFL`) before anything is read or written.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub direct: bool,
     /// `O_PATH`: a name held, and nothing opened; of the other flags only `O_DIRECTORY` and `O_NOFOLLOW` count.
     #[serde(default, skip_serializing_if = "is_false")]
     pub path_only: bool,
@@ -72,6 +76,7 @@ impl Flags {
             no_access_time: false,
             sync: false,
             data_sync: false,
+            direct: false,
             path_only: false,
         }
     }
@@ -91,6 +96,7 @@ impl fmt::Debug for Flags {
             (self.no_access_time, "no_access_time"),
             (self.sync, "sync"),
             (self.data_sync, "data_sync"),
+            (self.direct, "direct"),
             (self.path_only, "path_only"),
         ];
         all.iter().filter(|(is_set, _)| *is_set).try_for_each(|(_, word)| write!(f, " | {word}"))

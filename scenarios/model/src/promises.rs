@@ -28,6 +28,9 @@ pub struct Promises {
     /// longer than a redirect may be (`redirect_max`, 256 by default) and it gets another parent. If that takes the place of a
     /// directory nothing is promised, and it is not done: `ovl_rename` has taken the whiteouts out of that one by then.
     pub lower_directories_move: bool,
+    /// Files can be opened with `O_DIRECT` (open(2)): file systems in memory learned it late. Where they cannot, they are refused after they
+    /// were made or copied up, and it is not done.
+    pub files_open_directly: bool,
     /// A file that is copied up can be given another name in the same mount, and both are one file. In a user namespace
     /// overlayfs cannot keep where a file was copied from and takes the names for two files until the next mount: they show
     /// two inode numbers, a `chown` by one is not seen by the other, a rename of one to the other fails with `ESTALE`.
@@ -112,6 +115,7 @@ impl Promises {
         refused_xattrs_copy_up: false,
         refused_renames_prepare: false,
         lower_directories_move: false,
+        files_open_directly: true,
         copies_can_be_linked: true,
         hard_links_survive_copy_up: false,
         removed_is_copied_up: false,

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::backing::{Backing, LOOP_TYPES};
 use crate::machine::Host;
+use crate::overlayfs::FIXED_FOR_USERS;
 
 /// What is kept of a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +94,8 @@ impl Counterexample {
     }
 
     /// A shell script that does the steps on the kernel's own overlayfs (or in a plain directory) and shows what comes of them.
-    /// It needs root, python3 and util-linux.
+    /// It needs root (what an ordinary user found needs none), python3 and util-linux. A layer is not packed by it: what is wrong with one shows
+    /// in the page.
     pub fn script(&self, mount_options: Option<&str>) -> String {
         let mut text = String::from("#!/bin/sh\n");
         let law = self.law.as_deref().unwrap_or("a case that cannot go on");
@@ -101,8 +103,10 @@ impl Counterexample {
         for line in self.findings.iter().flat_map(|finding| finding.lines()) {
             let _ = writeln!(text, "#   {line}");
         }
-        text += &BEGINNING.replace("PLACE", &self.place());
-        let _ = writeln!(text, "options='{}'", mount_options.unwrap_or_default());
+        text += &BEGINNING.replace("UNSHARE", self.unshare()).replace("PLACE", &self.place());
+        let options = mount_options.unwrap_or_default();
+        let options = if self.rootless { of_users(options) } else { options.to_owned() };
+        let _ = writeln!(text, "options='{options}'");
         let _ = writeln!(text, "is_overlay={}", if mount_options.is_some() { "yes" } else { "no" });
         // Docker's overlay2 gives each layer a root of its own.
         let is_own = self.subject == "layerlab-overlay2";
@@ -134,8 +138,21 @@ impl Counterexample {
 }
 
 impl Counterexample {
+    /// What makes the namespaces that it was found in.
+    fn unshare(&self) -> &'static str {
+        let is_others = |step: &Step| step.user == User::Other;
+        match (self.rootless, self.steps.iter().any(is_others)) {
+            (false, _) => "--mount",
+            (true, false) => "--user --map-root-user --mount",
+            (true, true) => "--user --map-root-user --map-auto --mount",
+        }
+    }
+
     /// The line that mounts what the layers lay on; memory, where nobody else can have it.
     fn place(&self) -> String {
+        if self.rootless && self.backing != "tmpfs" {
+            return format!("mount --bind \"$place\" \"$place\" # it was on {}: let TMPDIR be there", self.backing);
+        }
         match LOOP_TYPES.iter().find(|kind| **kind == self.backing) {
             Some(kind) => format!(
                 "truncate -s 512M \"$place.img\"; mkfs.{kind} -q \"$place.img\"; mount -o loop \"$place.img\" \"$place\"; \
@@ -150,12 +167,18 @@ fn is_end_of_mount(operation: &Operation) -> bool {
     matches!(operation, Operation::Remount | Operation::Commit)
 }
 
-const BEGINNING: &str = r#"# Needs root, python3 and util-linux; everything it makes is gone afterwards.
+/// The options of a mount in a user namespace.
+fn of_users(options: &str) -> String {
+    let is_free = |option: &&str| !FIXED_FOR_USERS.contains(&option.split('=').next().unwrap_or(option));
+    std::iter::once("userxattr").chain(options.split(',').filter(is_free)).collect::<Vec<_>>().join(",")
+}
+
+const BEGINNING: &str = r#"# Needs python3, util-linux, and (but for what was found without) root; everything it makes is gone afterwards.
 set -eu
-[ "${1:-}" = inside ] || exec unshare --mount -- "$0" inside
+[ "${1:-}" = inside ] || exec unshare UNSHARE -- "$0" inside
 place=$(mktemp -d)
 PLACE
-trap 'cd /; umount -R "$place"; rmdir "$place"' EXIT
+trap 'cd /; umount -R "$place"; rm -rf "$place"' EXIT
 layer=0
 mkdir "$place/none" "$place/foreign" "$place/0" "$place/work" "$place/merged"
 mount -t tmpfs -o mode=755 none "$place/foreign"
@@ -225,6 +248,7 @@ def do(user, word, step):
 def opened(slot, path, flags, mode):
     slots.pop(slot, None)
     file = os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY, mode)
+    if flags & os.O_DIRECT and not flags & os.O_PATH: fcntl.fcntl(file, fcntl.F_SETFL, fcntl.fcntl(file, fcntl.F_GETFL) & ~os.O_DIRECT)
     if stat.S_ISREG(os.fstat(file).st_mode) or stat.S_ISDIR(os.fstat(file).st_mode): slots[slot] = file
 def mapped(file, offset, data):
     flags = fcntl.fcntl(file, fcntl.F_GETFL)
@@ -266,7 +290,9 @@ def race(path, letters, mode):
     if told: raise told[0]
     return wrong
 at = -100
-os.chroot("MERGED"); os.chdir("/"); os.umask(0); os.setgroups([])
+os.chroot("MERGED"); os.chdir("/"); os.umask(0)
+try: os.setgroups([])
+except PermissionError: pass # an ordinary user keeps them
 PYTHON
     cat; } | sed "s|\"MERGED\"|\"$place/merged\"|" | python3 -
 }
@@ -304,6 +330,7 @@ fn open_flags(flags: &Flags) -> String {
         (flags.no_access_time, "os.O_NOATIME"),
         (flags.sync, "os.O_SYNC"),
         (flags.data_sync, "os.O_DSYNC"),
+        (flags.direct, "os.O_DIRECT"),
         (flags.path_only, "os.O_PATH"),
     ];
     let rest = rest.iter().filter(|(is, _)| *is).map(|(_, name)| *name);

@@ -14,17 +14,23 @@ pub struct KernelLog {
     file: File,
 }
 
-/// What the kernel writes where something is wrong with it, or with a file system below; refusals are written too, and are none of these.
-const COMPLAINTS: [&str; 12] = [
+/// What the kernel writes where something is wrong with it, or with a file system below; refusals are written too, and are none of these. The log is the whole machine's: what others brought about is told as well.
+const COMPLAINTS: [&str; 18] = [
     "WARNING:",
     "BUG:",
+    "kernel BUG at",
     "Oops",
+    "KASAN:",
+    "UBSAN:",
     "general protection fault",
     "refcount_t:",
     "blocked for more than",
+    "soft lockup",
     "possible circular locking",
     "EXT4-fs error",
-    "Corruption",
+    "orruption",
+    "csum failed",
+    "Internal error",
     "BTRFS critical",
     "BTRFS error",
     "I/O error",
@@ -81,6 +87,8 @@ mod tests {
             complaint(warning).as_deref(),
             Some("WARNING: CPU: 1 PID: 77 at fs/overlayfs/dir.c:9 ovl_rename+0x1/0x2")
         );
+        let found = "1,1,2,-;XFS (loop3): Metadata corruption detected at xfs_dinode_verify+0x1, inode 0x83";
+        assert!(complaint(found).is_some());
         assert_eq!(complaint("3,1,2,-;overlayfs: overlapping lowerdir path\n"), None);
         assert_eq!(complaint("12,1,2,-;somebody: WARNING: not the kernel\n"), None);
         assert_eq!(complaint("6,1,2,-;EXT4-fs (loop0): mounted filesystem\n"), None);

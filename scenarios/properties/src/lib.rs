@@ -25,6 +25,7 @@ pub mod counterexample;
 mod counts;
 pub mod enter;
 pub mod generate;
+mod handle;
 pub mod kernel_log;
 pub mod known;
 pub mod laws;

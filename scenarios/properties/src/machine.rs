@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
 use layerlab_model::acl::{ACCESS, Acl};
 use layerlab_model::errno::Errno;
 use layerlab_model::promises::{Promises, Protected};
-use rustix::fs::{CWD, FallocateFlags, RenameFlags, XattrFlags};
+use rustix::fs::{CWD, FallocateFlags, OFlags, RenameFlags, XattrFlags};
 
 /// What the kernel and the privileges of this process allow.
 #[derive(Debug, Clone)]
@@ -84,9 +85,12 @@ fn tried_in(place: &Path, promises: Promises) -> io::Result<Promises> {
     nix::unistd::truncate(&file, 0)?;
     let truncating_changes = fs::metadata(&file)?.modified()? != before;
 
+    let direct = fs::OpenOptions::new().read(true).custom_flags(OFlags::DIRECT.bits().cast_signed()).open(&file);
+
     let list: Acl = "u::rw-,u:0:r--,g::r--,m::r--,o::---".parse().map_err(io::Error::other)?;
     let set = rustix::fs::setxattr(&file, ACCESS, &list.bytes(), XattrFlags::empty());
     Ok(Promises {
+        files_open_directly: direct.is_ok(),
         has_acls: set != Err(rustix::io::Errno::OPNOTSUPP),
         exchanged_directories_keep_their_time: keeps_time,
         full_directories_are_not_empty: refusal == Some(Errno::NOTEMPTY.0),

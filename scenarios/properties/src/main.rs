@@ -43,7 +43,7 @@ struct Cli {
     /// In a user namespace, as an ordinary user has it, even for root
     #[arg(long)]
     rootless: bool,
-    /// What must not be skipped: subjects, backings, laws, root, user (a second user for some of the steps)
+    /// What must not be skipped: subjects, backings, laws, root, user (a second user for some of the steps), kernel-log
     #[arg(long, value_name = "WORD,…", value_delimiter = ',')]
     require: Vec<Requirement>,
     /// How many cases
@@ -146,7 +146,10 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
             complaints.iter().for_each(|complaint| println!("the kernel complained meanwhile: {complaint}"));
             statuses.extend((!complaints.is_empty()).then_some(FAILED));
         }
-        Err(error) => println!("what the kernel complains of is not seen: /dev/kmsg: {error}"),
+        Err(error) => match requirement::forbidding(&cli.require, &[requirement::KERNEL_LOG]) {
+            Some(word) => bail!("{word} is required, but /dev/kmsg cannot be read: {error}"),
+            None => println!("skipped {}: /dev/kmsg: {error}", requirement::KERNEL_LOG),
+        },
     }
     let has = |status| statuses.contains(&status);
     Ok(if has(FAILED) {
@@ -219,6 +222,11 @@ fn held(
     if laws.is_empty() && situations.is_empty() {
         return skipped(NO_LAW);
     }
+    // Each is arranged once, by whoever has the first part.
+    let situations = if cli.shard.is_none_or(Shard::is_first) { situations } else { Vec::new() };
+    if laws.is_empty() && situations.is_empty() {
+        return skipped("situations are the first part's");
+    }
     if let Some(why) = subject.refusal(host) {
         return skipped(&why);
     }
@@ -235,7 +243,7 @@ fn held(
     let again = again::kept(&campaign, backing)? + again::pages(&campaign, backing)?;
     let seed = cli.seed.unwrap_or_else(fresh_seed);
     let mut counts = Counts::default();
-    let broken = arranged(cli, &situations, &campaign, backing, &mut counts);
+    let broken = arranged(&situations, &campaign, backing, &mut counts);
     let begun = Instant::now();
     let parts: Vec<_> = std::thread::scope(|scope| {
         // Without a law nobody would watch.
@@ -281,16 +289,14 @@ fn held(
     }
 }
 
-/// Arranges each of `situations` once, in the first shard; tells of those that are not as they should be, and says how many.
+/// Arranges each of `situations` once; tells of those that are not as they should be and how to see them again, and says how many.
 fn arranged(
-    cli: &Cli,
     situations: &[&'static Situation],
     campaign: &Campaign<'_>,
     backing: &Backing,
     counts: &mut Counts,
 ) -> usize {
     let Campaign { subject, host, place, .. } = campaign;
-    let is_ours = cli.shard.is_none_or(|shard| shard.is_first());
     let broke = |situation: &&&'static Situation| match situation.hold(*subject, host, place, &|_, _| ()) {
         Ok(judged) => {
             counts.judge(situation.name(), judged);
@@ -299,10 +305,16 @@ fn arranged(
         Err(findings) => {
             println!("{} broke of {} on {backing}, kernel {}:", situation.name(), subject.name(), host.kernel);
             findings.iter().for_each(|finding| println!("  {finding}"));
+            if let Some(options) = subject.mount_options() {
+                println!("  mounted with {options}");
+            }
+            let rootless = if host.promises().first_namespace { "" } else { " --rootless" };
+            let (name, subject) = (situation.name(), subject.name());
+            println!("  again: cargo xtask laws {name} --subject {subject} --backing {backing}{rootless}");
             true
         }
     };
-    situations.iter().filter(|_| is_ours).filter(broke).count()
+    situations.iter().filter(broke).count()
 }
 
 /// Says which laws had nothing to judge; all is skipped when none had.

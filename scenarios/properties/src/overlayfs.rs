@@ -21,6 +21,9 @@ pub struct Layers {
     pub upper: Option<(PathBuf, PathBuf)>,
 }
 
+/// What `userxattr` decides: with it the kernel takes a word about these for a contradiction, and the others are off.
+pub const FIXED_FOR_USERS: [&str; 3] = ["metacopy", "redirect_dir", "userxattr"];
+
 /// Mounts `layers`; an option without a value is a flag.
 ///
 /// # Errors
@@ -33,9 +36,9 @@ pub fn mount<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>, layers: 
     if is_user_namespace {
         fsconfig_set_flag(context, "userxattr")?;
     }
-    // With `userxattr` the kernel takes a word about these for a contradiction, and they are off.
-    let is_fixed = |name: &str| is_user_namespace && ["metacopy", "redirect_dir", "userxattr"].contains(&name);
-    for (name, value) in options.into_iter().filter(|option| !is_fixed(option.0)) {
+    for (name, value) in
+        options.into_iter().filter(|option| !(is_user_namespace && FIXED_FOR_USERS.contains(&option.0)))
+    {
         match value {
             "" => fsconfig_set_flag(context, name)?,
             value => fsconfig_set_string(context, name, value)?,

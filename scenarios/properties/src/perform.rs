@@ -206,11 +206,15 @@ impl Performer {
             (flags.no_access_time, OFlags::NOATIME),
             (flags.sync, OFlags::SYNC),
             (flags.data_sync, OFlags::DSYNC),
+            (flags.direct, OFlags::DIRECT),
             (flags.path_only, OFlags::PATH),
         ];
         let always = OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let flags = wanted.iter().filter(|(is, _)| *is).fold(access | always, |all, (_, flag)| all | *flag);
-        let file = fs::open(&path.0[..], flags, Mode::from_raw_mode(mode))?;
+        let given = wanted.iter().filter(|(is, _)| *is).fold(access | always, |all, (_, flag)| all | *flag);
+        let file = fs::open(&path.0[..], given, Mode::from_raw_mode(mode))?;
+        if given.contains(OFlags::DIRECT) && !given.contains(OFlags::PATH) {
+            fs::fcntl_setfl(&file, given.difference(OFlags::DIRECT))?;
+        }
         let kind = FileType::from_raw_mode(fs::fstat(&file)?.st_mode);
         if matches!(kind, FileType::RegularFile | FileType::Directory) {
             self.open.insert(slot, file);

@@ -9,6 +9,9 @@ const ROOT: &str = "root";
 /// To have a second user, who does some of the steps.
 const USER: &str = "user";
 
+/// To see what the kernel complains of meanwhile.
+pub const KERNEL_LOG: &str = "kernel-log";
+
 /// One thing that must be had.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirement(String);
@@ -22,7 +25,7 @@ impl std::str::FromStr for Requirement {
         let subjects: Vec<String> = subjects.chain(stores.iter().map(|kind| kind.name())).collect();
         let laws = laws::ALL.iter().map(|law| law.name()).chain(stores::laws::ALL.iter().map(|law| law.name()));
         let laws = laws.chain(situations::ALL.iter().map(|situation| situation.name()));
-        let others = [ROOT, USER, "tmpfs"].into_iter().chain(LOOP_TYPES).chain(laws);
+        let others = [ROOT, USER, KERNEL_LOG, "tmpfs"].into_iter().chain(LOOP_TYPES).chain(laws);
         let known: Vec<&str> = others.chain(subjects.iter().map(String::as_str)).collect();
         match known.contains(&word) {
             true => Ok(Requirement(word.to_owned())),

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use layerlab_model::operation::{Operation, Step};
@@ -26,12 +27,12 @@ const CASES: u64 = 12;
 const CASES_OF_OPTIONS: u64 = 2;
 const LENGTH: usize = 60;
 
-fn script_of(subject: &dyn Subject, backing: &str, steps: Vec<Step>) -> String {
+fn script_of(subject: &dyn Subject, backing: &str, rootless: bool, steps: Vec<Step>) -> String {
     let kept = Counterexample {
         law: Some("none".into()),
         subject: subject.name(),
         backing: backing.into(),
-        rootless: false,
+        rootless,
         kernel: String::new(),
         seed: 0,
         steps,
@@ -80,7 +81,7 @@ fn comes_out_the_same(name: impl Into<String>, cases: u64) {
         }
         (0..cases)
             .map(|seed| done(&**subject, &host, seed))
-            .map(|(steps, done)| (script_of(&**subject, "tmpfs", steps), done))
+            .map(|(steps, done)| (script_of(&**subject, "tmpfs", false, steps), done))
             .collect::<Vec<_>>()
     };
     for (script, outcomes) in std::thread::spawn(search).join().unwrap() {
@@ -129,7 +130,7 @@ fn a_script_makes_the_file_system_that_the_layers_lay_on() {
     let subject = all.iter().find(|subject| subject.name() == "overlay").unwrap();
     for kind in LOOP_TYPES {
         let steps = r#"{"user":"root","do":"mkdir","path":"/a","mode":493}"#;
-        let script = script_of(&**subject, kind, vec![serde_json::from_str(steps).unwrap()]);
+        let script = script_of(&**subject, kind, false, vec![serde_json::from_str(steps).unwrap()]);
         let output = Command::new("sh").args(["-c", &script, "sh", "inside"]).output().unwrap();
         let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         if said.contains("loop device") || said.contains("not found") {
@@ -137,5 +138,45 @@ fn a_script_makes_the_file_system_that_the_layers_lay_on() {
             continue;
         }
         assert!(output.status.success() && text.contains("ok     mkdir"), "{text}{said}");
+    }
+}
+
+/// What an ordinary user found is shown to one: here to nobody.
+#[test]
+fn a_script_of_what_was_found_without_root_needs_none() {
+    const NOBODY: u32 = 65534;
+    const STEPS: [&str; 4] = [
+        r#"{"user":"root","do":"mkdir","path":"/a","mode":493}"#,
+        r#"{"user":"root","do":"commit"}"#,
+        r#"{"user":"root","do":"rename","from":"/a","to":"/b","replace":"yes"}"#,
+        r#"{"user":"root","do":"set-xattr","target":{"path":"/a"},"name":"user.x","value":"1","before":"any"}"#,
+    ];
+    let all = subjects::all();
+    let steps = || STEPS.iter().map(|step| serde_json::from_str(step).unwrap()).collect();
+    for name in ["plain", "overlay-metacopy"] {
+        let subject = all.iter().find(|subject| subject.name() == name).unwrap();
+        for backing in ["tmpfs", "ext4"] {
+            let script = script_of(&**subject, backing, true, steps());
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join("script.sh");
+            std::fs::write(&path, &script).unwrap();
+            for path in [place.path(), &path] {
+                std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+            }
+            let mut command = Command::new(&path);
+            if rustix::process::geteuid().is_root() {
+                command.uid(NOBODY).gid(NOBODY);
+            }
+            let output = command.output().unwrap();
+            let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            if said.contains("unshare") {
+                skip("user", &said);
+                return;
+            }
+            assert!(output.status.success(), "{text}{said}\n{script}");
+            // Only a plain directory can rename what it has, and keep it.
+            let expected = if name == "plain" { "ok     rename" } else { "EXDEV  rename" };
+            assert!(text.contains("ok     mkdir") && text.contains(expected), "{text}{said}");
+        }
     }
 }

@@ -43,6 +43,10 @@ impl Machine {
         if !inode.is_directory() && !inode.is_file() {
             return node_opens(inode, flags);
         }
+        // `do_dentry_open` of `fs/open.c`.
+        if flags.direct && !inode.is_file() {
+            return Err(Errno::INVAL);
+        }
         if inode.is_file() && (flags.access.writes() || flags.truncate) {
             let inode = self.copied_up_whole(&place.path)?;
             if flags.truncate {
@@ -164,6 +168,7 @@ impl Machine {
 /// What opening a node without a reader or a driver gives (open(2), `O_NONBLOCK`); it is closed at once.
 pub(super) fn node_opens(inode: &Inode, flags: Flags) -> Result<Answer, Errno> {
     match inode.body {
+        Body::Node(Node::Fifo) if flags.access.reads() && flags.direct => Err(Errno::INVAL),
         Body::Node(Node::Fifo) if flags.access.reads() => Ok(Answer::Done),
         // `fifo_open` of `fs/pipe.c`.
         Body::Node(Node::Fifo) if flags.access == Access::Neither => Err(Errno::INVAL),

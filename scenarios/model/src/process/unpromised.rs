@@ -26,6 +26,7 @@ impl Machine {
                     self.union.depth() >= promises.lower_layers_max
                         || promises.content_stays_below && self.has_holes_to_freeze()
                 }
+                Operation::Open { flags, .. } => flags.direct && !promises.files_open_directly,
                 Operation::Allocate { slot, how: Allocate::Punch, offset, length } => {
                     let open = self.open.get(slot).filter(|_| !promises.holes_are_punched_again);
                     open.is_some_and(|open| self.may_be_hole(open.at, *offset, *length))

@@ -76,6 +76,7 @@ impl Generator {
             no_access_time: self.one_in(16),
             sync: self.one_in(16),
             data_sync: self.one_in(16),
+            direct: self.one_in(16),
             ..Flags::of(self.access())
         }
     }

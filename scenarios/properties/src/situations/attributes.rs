@@ -12,7 +12,10 @@ use rustix::fs::{IFlags, XattrFlags, ioctl_getflags, ioctl_setflags};
 use rustix::io::Errno;
 
 use super::Stage;
-use crate::laws::{Judged, UPPER_LAYER};
+use super::edited::is_edited_in_place;
+use crate::laws::{Judged, LOWER_LAYERS, UPPER_LAYER};
+
+const LACKING: Judged = Judged::Lacking("file attributes as chattr(1) sets them");
 
 /// Takes the flags away in the end, since nobody else could remove the files.
 struct Flagged(PathBuf);
@@ -42,13 +45,12 @@ impl Drop for Flagged {
 
 /// Files that are immutable or to be appended to only (chattr(1)) are so in every layer, by every name, and after a remount.
 pub fn file_attributes_are_kept_and_enforced(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
-    const LACKING: Judged = Judged::Lacking("file attributes as chattr(1) sets them");
     let trial = stage.directory("trial")?.join("file");
     fs::write(&trial, "")?;
     match Flagged::set(trial, IFlags::IMMUTABLE) {
         // Only root of the first user namespace may, and not every file system has them.
         Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::PERM) => {
-            return Ok(Judged::Lacking("file attributes as chattr(1) sets them"));
+            return Ok(LACKING);
         }
         set => drop(set?),
     }
@@ -97,6 +99,55 @@ pub fn file_attributes_are_kept_and_enforced(stage: &mut Stage<'_>) -> anyhow::R
         let expected = if is_append { "first second" } else { "first" };
         ensure!(fs::read_to_string(&path)? == expected, "{name} has another content");
     }
+    Ok(Judged::Held)
+}
+
+/// File attributes that a file has in a lower layer are enforced there, and come up with it.
+pub fn file_attributes_come_up_with_their_file(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
+    if !is_edited_in_place(stage) {
+        return Ok(Judged::Lacking(LOWER_LAYERS));
+    }
+    let files = [("append", IFlags::APPEND), ("immutable", IFlags::IMMUTABLE), ("unread", IFlags::NOATIME)];
+    for (name, _) in files {
+        fs::write(stage.at(name), "below")?;
+    }
+    stage.commit()?;
+    let mut flagged = Vec::new();
+    let mut refusal = None;
+    stage.edit(|lower, _| {
+        let lower = lower.context("there is no lower layer")?;
+        for (name, flags) in files {
+            match Flagged::set(lower.join(name), flags) {
+                Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::PERM) => refusal = Some(LACKING),
+                set => flagged.push(set?),
+            }
+        }
+        Ok(())
+    })?;
+    if let Some(lacking) = refusal {
+        return Ok(lacking);
+    }
+    let open = |name: &str| OpenOptions::new().append(true).open(stage.at(name));
+    open("append")?.write_all(b", above").context("cannot append to what is to be appended to")?;
+    fs::set_permissions(stage.at("unread"), Permissions::from_mode(0o600))?;
+    let opened = open("immutable").map(drop).map_err(|error| error.raw_os_error());
+    ensure!(opened == Err(Some(nix::libc::EPERM)), "to write to an immutable file gives {opened:?}");
+    stage.look();
+    for moment in ["at once", "after a remount"] {
+        for (name, flags) in files {
+            let found = Flagged::flags(&stage.at(name))?;
+            ensure!(found.contains(flags), "{moment} {name} has the attributes {found:?}");
+        }
+        for name in ["append", "immutable"] {
+            let removed = fs::remove_file(stage.at(name)).map_err(|error| error.raw_os_error());
+            ensure!(removed == Err(Some(nix::libc::EPERM)), "{moment} to remove {name} gives {removed:?}");
+        }
+        if moment == "at once" {
+            stage.remount()?;
+        }
+    }
+    let content = fs::read_to_string(stage.at("append"))?;
+    ensure!(content == "below, above", "what was appended to is {content:?}");
     Ok(Judged::Held)
 }
 

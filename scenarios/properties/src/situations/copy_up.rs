@@ -1,6 +1,6 @@
 //! Copy-up of what is large, sparse, or more than there is room for.
 //!
-//! Checklist: CU-02, CU-10, CU-12, RD-06
+//! Checklist: CU-02, CU-06, CU-10, CU-12, RD-06
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT};
 use rustix::io::Errno;
 
 use super::Stage;
@@ -87,6 +88,50 @@ pub fn four_gibibytes_are_copied_up(stage: &mut Stage<'_>) -> anyhow::Result<Jud
     Ok(Judged::Held)
 }
 
+/// When it was last read and written to, to the nanosecond; an answer that the file is asked for changes neither.
+fn times_of(path: &Path) -> anyhow::Result<[(i64, i64); 2]> {
+    let meta = fs::symlink_metadata(path)?;
+    Ok([(meta.atime(), meta.atime_nsec()), (meta.mtime(), meta.mtime_nsec())])
+}
+
+/// Both times of a file come up with it, and either can be set alone (utimensat(2), `UTIME_OMIT`).
+pub fn times_come_up_and_are_set_one_by_one(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
+    const OMIT: Timespec = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+    const SET: (i64, i64) = (1_300_000_000, 7_000_000);
+    let set = |path: &Path, last_access: Timespec, last_modification: Timespec| {
+        let times = Timestamps { last_access, last_modification };
+        rustix::fs::utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).context("cannot set times")
+    };
+    let at = |(tv_sec, tv_nsec)| Timespec { tv_sec, tv_nsec };
+    let names = ["chmod", "atime", "mtime"];
+    for name in names {
+        fs::write(stage.at(name), "below")?;
+        set(&stage.at(name), at((1_100_000_000, 3_000_000)), at((1_200_000_000, 5_000_000)))?;
+    }
+    stage.commit()?;
+    let mut expected = [[(0, 0); 2]; 3];
+    for (times, name) in expected.iter_mut().zip(names) {
+        *times = times_of(&stage.at(name))?;
+    }
+    ensure!(expected[0][1] == (1_200_000_000, 5_000_000), "the lower layer has another time: {expected:?}");
+    fs::set_permissions(stage.at("chmod"), Permissions::from_mode(0o600))?;
+    set(&stage.at("atime"), at(SET), OMIT)?;
+    set(&stage.at("mtime"), OMIT, at(SET))?;
+    expected[1][0] = SET;
+    expected[2][1] = SET;
+    stage.look();
+    for moment in ["at once", "after a remount"] {
+        for (expected, name) in expected.iter().zip(names) {
+            let found = times_of(&stage.at(name))?;
+            ensure!(found == *expected, "{moment} /{name} was read and written at {found:?}, not {expected:?}");
+        }
+        if moment == "at once" {
+            stage.remount()?;
+        }
+    }
+    Ok(Judged::Held)
+}
+
 /// A copy-up for which there is no room is refused with `ENOSPC`, leaves the file as it was and no room taken, and succeeds when there is room
 /// again.
 pub fn a_full_disk_leaves_the_file_as_it_was(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
@@ -102,7 +147,8 @@ pub fn a_full_disk_leaves_the_file_as_it_was(stage: &mut Stage<'_>) -> anyhow::R
     let ballast = small.path().join("ballast");
     let fill = || -> anyhow::Result<u64> {
         let mut file = File::create(&ballast)?;
-        let room = rustix::fs::statfs(small.path())?.f_bavail * 4096;
+        let about = rustix::fs::statvfs(small.path())?;
+        let room = about.f_bavail * about.f_frsize;
         // Half of what the file takes is left.
         for _ in 0..(room.saturating_sub(2 * MIB)) / 4096 {
             file.write_all(&[0; 4096]).context("cannot fill it up")?;

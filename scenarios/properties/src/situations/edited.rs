@@ -1,6 +1,6 @@
 //! Layers that somebody edited while they were not mounted: what is promised of that holds, and nothing else is harmed.
 //!
-//! Checklist: HL-06, IN-05, WH-09
+//! Checklist: HL-06, IN-05~, WH-09, XA-13
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -13,8 +13,8 @@ use rustix::fs::XattrFlags;
 use super::Stage;
 use crate::laws::{Judged, LOWER_LAYERS, UPPER_LAYER};
 
-/// A lower layer's directory that can be edited with effect: only an overlay shows what is in its layers by then.
-fn is_edited_in_place(stage: &Stage<'_>) -> bool {
+/// Whether a layer's directory can be edited with effect: only an overlay shows what is in its layers by then.
+pub(super) fn is_edited_in_place(stage: &Stage<'_>) -> bool {
     stage.overlay_options().is_some_and(|options| options.iter().all(|(name, _)| name != "datadir+"))
 }
 
@@ -80,6 +80,54 @@ pub fn a_copied_copy_is_a_file_of_its_own(stage: &mut Stage<'_>) -> anyhow::Resu
         }
         stage.remount()?;
     }
+    Ok(Judged::Held)
+}
+
+/// What is no file handle in the place of an origin, and no number in the place of a number of names, harms nothing: the file has its
+/// content and can be written to and removed (`ovl_get_fh` of `fs/overlayfs/namei.c`, `ovl_get_nlink` of `fs/overlayfs/inode.c`).
+pub fn nonsense_in_private_attributes_does_no_harm(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
+    const NONSENSE: [&[u8]; 5] = [b"x", &[0; 30], &[0, 0xfb, 200, 0, 1], &[9, 0xfb, 4, 0], &[0xff; 200]];
+    let (Some(prefix), Some(_)) = (stage.private_prefix(), stage.upper_root()) else {
+        return Ok(Judged::Lacking(UPPER_LAYER));
+    };
+    if stage.overlay_options().is_some_and(|options| options.contains(&("index".to_owned(), "on".to_owned()))) {
+        return Ok(Judged::Lacking("an upper layer whose attributes are not verified by its mount, as with an index"));
+    }
+    let name = |number: usize| format!("dir/{number}");
+    fs::create_dir(stage.at("dir"))?;
+    for number in 0..NONSENSE.len() {
+        fs::write(stage.at(&name(number)), "below")?;
+        fs::hard_link(stage.at(&name(number)), stage.at(&format!("{number}-linked")))?;
+    }
+    stage.commit()?;
+    for number in 0..NONSENSE.len() {
+        OpenOptions::new().append(true).open(stage.at(&name(number)))?.write_all(b", above")?;
+    }
+    stage.edit(|_, upper| {
+        let upper = upper.context("there is no upper layer")?;
+        for (number, value) in NONSENSE.iter().enumerate() {
+            for attribute in ["origin", "nlink"] {
+                let set = rustix::fs::setxattr(
+                    upper.join(name(number)),
+                    format!("{prefix}{attribute}"),
+                    value,
+                    XattrFlags::empty(),
+                );
+                set.with_context(|| format!("cannot set {attribute}"))?;
+            }
+        }
+        Ok(())
+    })?;
+    stage.look();
+    for number in 0..NONSENSE.len() {
+        let file = stage.at(&name(number));
+        let content = fs::read_to_string(&file).with_context(|| format!("cannot read {number}"))?;
+        ensure!(content == "below, above", "{number} shows {content:?}");
+        OpenOptions::new().append(true).open(&file)?.write_all(b", again").context("cannot append")?;
+        ensure!(fs::read_to_string(&file)? == "below, above, again", "{number} shows not what was appended");
+        fs::remove_file(&file).with_context(|| format!("cannot remove {number}"))?;
+    }
+    fs::remove_dir(stage.at("dir")).context("the directory is not empty")?;
     Ok(Judged::Held)
 }
 

@@ -16,6 +16,7 @@ mod attributes;
 mod copy_up;
 mod crowds;
 mod edited;
+mod handles;
 mod mounts;
 mod open_files;
 mod stage;
@@ -42,12 +43,14 @@ pub static ALL: LazyLock<Vec<Situation>> = LazyLock::new(|| {
     situations! {
         open_files: mappings_show_what_is_written, locks_survive_a_copy_up, locks_name_the_inode_that_stat_names,
             fsync_succeeds_on_files_of_every_layer, a_working_directory_survives_a_refused_rmdir, watches_see_what_is_done_after_a_copy_up;
-        copy_up: holes_stay_holes, four_gibibytes_are_copied_up, a_full_disk_leaves_the_file_as_it_was,
+        copy_up: holes_stay_holes, four_gibibytes_are_copied_up, times_come_up_and_are_set_one_by_one, a_full_disk_leaves_the_file_as_it_was,
             links_of_directories_are_counted_or_constant;
-        attributes: file_attributes_are_kept_and_enforced, private_attributes_are_well_formed, private_attributes_of_an_inner_overlay_are_kept;
+        attributes: file_attributes_are_kept_and_enforced, file_attributes_come_up_with_their_file, private_attributes_are_well_formed, private_attributes_of_an_inner_overlay_are_kept;
         crowds: files_are_copied_up_whole_while_others_read, no_append_is_lost_in_a_crowd, two_names_copied_up_at_once_are_one_file,
             a_crowd_leaves_a_sound_tree;
-        edited: a_name_added_to_a_lower_layer_does_no_harm, a_copied_copy_is_a_file_of_its_own, whiteouts_of_attributes_hide;
+        handles: file_handles_find_their_files;
+        edited: a_name_added_to_a_lower_layer_does_no_harm, a_copied_copy_is_a_file_of_its_own,
+            nonsense_in_private_attributes_does_no_harm, whiteouts_of_attributes_hide;
         mounts: without_an_upper_layer_nothing_is_written, what_a_crash_left_in_the_work_directory_is_cleared,
             an_upper_layer_is_not_mounted_twice, layers_of_another_stack_are_refused, layers_within_one_another_are_refused,
             an_overlay_is_no_upper_layer, an_overlay_lies_on_an_overlay, a_file_system_has_an_identity_of_its_own,

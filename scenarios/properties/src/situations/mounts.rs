@@ -1,6 +1,6 @@
 //! What overlayfs mounts and what it refuses: mounts by hand, with the options of the subject.
 //!
-//! Checklist: MN-01, MN-02~, MN-03, MN-04, MN-05, MN-12, NX-01, IN-06, FD-09
+//! Checklist: MN-01, MN-02~, MN-03, MN-04, MN-05, MN-12, NX-01~, IN-06, FD-09
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -260,19 +260,26 @@ pub fn a_file_system_has_an_identity_of_its_own(stage: &mut Stage<'_>) -> anyhow
     Ok(Judged::Held)
 }
 
-/// Two files that have one inode number in two layers on two file systems are two files: by stat(2), read, and mapped.
+/// Two files that have one inode number in two layers on two file systems are two files: by stat(2), read, mapped, and run.
 pub fn files_with_one_number_in_two_layers_are_two(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     let Some(by_hand) = ByHand::of(stage) else { return Ok(LACKING) };
+    let programs = [("true", 0), ("false", 1)];
+    if !programs.iter().all(|(name, _)| Path::new("/bin").join(name).exists()) {
+        return Ok(Judged::Lacking("programs to run: /bin/true and /bin/false"));
+    }
     let Directories { upper, work, .. } = directories(stage)?;
     let mut layers = Vec::new();
-    for name in ["one", "two"] {
+    for (name, (program, _)) in ["one", "two"].into_iter().zip(programs) {
         // New file systems of one kind number their files alike.
-        let layer = tmpfs_of(1 << 20, &stage.directory(&format!("layer-{name}"))?)?;
+        let layer = tmpfs_of(32 << 20, &stage.directory(&format!("layer-{name}"))?)?;
         fs::write(layer.path().join(name), name.repeat(2000))?;
+        fs::copy(Path::new("/bin").join(program), layer.path().join(program))?;
         layers.push(layer);
     }
     let number = |layer: &Mounted, name: &str| fs::metadata(layer.path().join(name)).map(|meta| meta.ino());
-    ensure!(number(&layers[0], "one")? == number(&layers[1], "two")?, "the two files could not be given one number");
+    for (one, two) in [("one", "two"), ("true", "false")] {
+        ensure!(number(&layers[0], one)? == number(&layers[1], two)?, "the two files could not be given one number");
+    }
     let mounted =
         by_hand.mount(&[layers[0].path(), layers[1].path()], Some((&upper, &work))).context("cannot mount")?;
     let at = |name: &str| within(&mounted).join(name);
@@ -286,6 +293,10 @@ pub fn files_with_one_number_in_two_layers_are_two(stage: &mut Stage<'_>) -> any
         ensure!(fs::read(at(name))? == name.repeat(2000).as_bytes(), "{name} is read with another's content");
     }
     ensure!(identities[0] != identities[1], "both files are number {:?}", identities[0]);
+    for (program, status) in programs {
+        let ended = Command::new(at(program)).status().with_context(|| format!("cannot run {program}"))?;
+        ensure!(ended.code() == Some(status), "{program} ends with {ended}");
+    }
     Ok(Judged::Held)
 }
 
@@ -322,9 +333,13 @@ fn images_are_lower_layers(
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Ok(Judged::Lacking("images as lower layers: install erofs-utils, squashfs-tools"));
         }
-        made => ensure!(made?.status.success(), "the image cannot be made"),
+        made => {
+            let made = made?;
+            ensure!(made.status.success(), "the image cannot be made: {}", String::from_utf8_lossy(&made.stderr));
+        }
     }
-    let mounted = Command::new("mount").args(["-t", kind, "-o", "loop,ro"]).arg(&image).arg(&lower).output()?;
+    let mounted = Command::new("mount").args(["-t", kind, "-o", "loop,ro"]).arg(&image).arg(&lower).output();
+    let mounted = mounted.context("cannot call mount(8)")?;
     if !mounted.status.success() {
         return Ok(Judged::Lacking("images as lower layers: the kernel does not mount them"));
     }

@@ -7,7 +7,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::mem::MaybeUninit;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Barrier;
+use std::sync::mpsc;
 use std::thread;
 
 use anyhow::{Context, bail, ensure};
@@ -61,33 +61,45 @@ pub fn mappings_show_what_is_written(stage: &mut Stage<'_>) -> anyhow::Result<Ju
     Ok(Judged::Held)
 }
 
-/// A lock of an open file description.
-fn lock_description(file: &File, kind: i32) -> Result<(), Errno> {
-    let lock =
-        nix::libc::flock { l_type: kind as i16, l_whence: nix::libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 };
-    fcntl(file, FcntlArg::F_OFD_SETLK(&lock)).map(drop)
+/// A lock of the whole file of this kind (`F_RDLCK`, `F_WRLCK`).
+fn lock(kind: i32) -> nix::libc::flock {
+    nix::libc::flock { l_type: kind as i16, l_whence: nix::libc::SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }
 }
 
-/// A lock that was taken on a file of a lower layer keeps others off after its copy-up, and lets them in when it is given up.
+/// A lock that was taken on a file of a lower layer keeps others off after its copy-up, and lets them in when it is given up: that of
+/// flock(2), that of an open file description, and that of a process.
 pub fn locks_survive_a_copy_up(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
-    for name in ["whole", "range"] {
+    let names = ["whole", "description", "process"];
+    for name in names {
         fs::write(stage.at(name), "below")?;
     }
     stage.commit()?;
-    let (whole, range) = (File::open(stage.at("whole"))?, File::open(stage.at("range"))?);
+    let [whole, description, process] = names.map(|name| File::open(stage.at(name)));
+    let (whole, description, process) = (whole?, description?, process?);
     flock(&whole, FlockOperation::LockExclusive).context("flock of a file that is open to be read")?;
-    lock_description(&range, nix::libc::F_RDLCK).context("a read lock of a file that is open to be read")?;
-    for name in ["whole", "range"] {
-        overwrite(&open_to_write(&stage.at(name))?, b"above")?;
-    }
+    let read_lock = lock(nix::libc::F_RDLCK);
+    fcntl(&description, FcntlArg::F_OFD_SETLK(&read_lock)).context("a read lock of a file that is open to be read")?;
+    fcntl(&process, FcntlArg::F_SETLK(&read_lock))
+        .context("a process's read lock of a file that is open to be read")?;
+    let open_all = || names.iter().map(|name| open_to_write(&stage.at(name))).collect::<anyhow::Result<Vec<_>>>();
+    // They stay open: a process's lock goes with the first of its open files that is closed.
+    let writers = open_all()?;
+    writers.iter().try_for_each(|file| overwrite(file, b"above"))?;
     stage.look();
-    let (other_whole, other_range) = (open_to_write(&stage.at("whole"))?, open_to_write(&stage.at("range"))?);
-    let try_whole = || flock(&other_whole, FlockOperation::NonBlockingLockExclusive);
-    let try_range = || lock_description(&other_range, nix::libc::F_WRLCK);
+    let others = open_all()?;
+    // They conflict with those of a description, even within one process (fcntl(2)).
+    let try_range = |file: &File| fcntl(file, FcntlArg::F_OFD_SETLK(&lock(nix::libc::F_WRLCK))).map(drop);
+    let try_whole = || flock(&others[0], FlockOperation::NonBlockingLockExclusive);
     ensure!(try_whole() == Err(rustix::io::Errno::WOULDBLOCK), "flock does not keep another off: {:?}", try_whole());
-    ensure!(try_range() == Err(Errno::EAGAIN), "a lock of a range does not keep another off: {:?}", try_range());
-    drop((whole, range));
-    ensure!(try_whole().is_ok() && try_range().is_ok(), "a lock that was given up keeps others off");
+    for (file, whose) in others[1..].iter().zip(["a description", "a process"]) {
+        let tried = try_range(file);
+        ensure!(tried == Err(Errno::EAGAIN), "the lock of {whose} does not keep another off: {tried:?}");
+    }
+    drop((whole, description, process));
+    try_whole().context("flock that was given up keeps others off")?;
+    for file in &others[1..] {
+        try_range(file).context("a lock that was given up keeps others off")?;
+    }
     Ok(Judged::Held)
 }
 
@@ -103,7 +115,7 @@ pub fn locks_name_the_inode_that_stat_names(stage: &mut Stage<'_>) -> anyhow::Re
         flock(&file, FlockOperation::LockExclusive)?;
         stage.look();
         let meta = fs::metadata(stage.at(name))?;
-        // Files of an overlay over several file systems are of devices of their own, which nobody is mounted on.
+        // Files of an overlay over several file systems are of devices of their own, on which nothing is mounted.
         if meta.dev() != root {
             continue;
         }
@@ -112,7 +124,7 @@ pub fn locks_name_the_inode_that_stat_names(stage: &mut Stage<'_>) -> anyhow::Re
         let number = format!(":{} ", meta.ino());
         let locks = fs::read_to_string("/proc/locks").context("cannot read /proc/locks")?;
         let ours = format!(" {} ", std::process::id());
-        let is_named = |line: &str| line.contains("FLOCK") && line.contains(&number);
+        let is_named = |line: &str| line.contains("FLOCK") && line.contains(&ours) && line.contains(&number);
         ensure!(
             locks.lines().any(is_named),
             "/proc/locks has no lock of {name}, {major:02x}:{minor:02x}{number}but of this process\n{}",
@@ -151,25 +163,32 @@ pub fn a_working_directory_survives_a_refused_rmdir(stage: &mut Stage<'_>) -> an
     stage.commit()?;
     fs::create_dir_all(stage.at("above/full"))?;
     for name in ["below", "above"] {
-        let (path, moments) = (stage.at(name), Barrier::new(2));
+        let path = stage.at(name);
+        // Whoever does not go on any more lets the other go on: a channel is closed by its end.
+        let ((sits_down, has_sat_down), (has_tried, others_tried)) = (mpsc::channel(), mpsc::channel());
         thread::scope(|scope| {
-            let sitting = scope.spawn(|| {
+            // Dropped with this closure, however it ends.
+            let (path, has_tried) = (&path, has_tried);
+            let sitting = scope.spawn(move || {
                 let here =
                     || rustix::process::getcwd(Vec::new()).context("the working directory is not known any more");
-                let sits = prepare_thread().map_err(Into::into).and_then(|()| Ok(std::env::set_current_dir(&path)?));
-                let before = sits.and_then(|()| here());
-                // The first moment: it sits. The second: others have tried.
-                moments.wait();
-                moments.wait();
-                let (before, after) = (before?, here()?);
+                prepare_thread()?;
+                std::env::set_current_dir(path)?;
+                let before = here()?;
+                sits_down.send(())?;
+                others_tried.recv()?;
+                let after = here()?;
                 ensure!(before == after, "the working directory was {before:?} and is {after:?}");
                 ensure!(Path::new("full").is_dir(), "from the working directory nothing is found any more");
                 Ok(())
             });
-            moments.wait();
-            let refused = fs::remove_dir(&path).map_err(|error| error.kind());
+            let is_sitting = has_sat_down.recv().is_ok();
+            let refused = fs::remove_dir(path).map_err(|error| error.kind());
             stage.look();
-            moments.wait();
+            if is_sitting {
+                // Whoever has gone by now says why.
+                let _ = has_tried.send(());
+            }
             let sat = sitting.join().unwrap_or_else(|_| bail!("a thread panicked"));
             let expected = Err(std::io::ErrorKind::DirectoryNotEmpty);
             ensure!(refused == expected, "to remove a full directory gives {refused:?}");
@@ -214,7 +233,8 @@ pub fn watches_see_what_is_done_after_a_copy_up(stage: &mut Stage<'_>) -> anyhow
         (dir, ReadFlags::DELETE),
     ];
     ensure!(seen == expected, "inotify tells of {seen:?}, not of {expected:?}");
-    // As `tail -f` goes on to read: what is open already sees the new content (overlayfs, "Non-standard behavior": it need not).
+    // As `tail -f` goes on to read. overlayfs's document lets it see the old content; the kernel shows the new one, since it looks for the
+    // file that is the real one at each read (`ovl_real_file` of `fs/overlayfs/file.c`), and programs count on it.
     let mut rest = String::new();
     std::io::Read::read_to_string(&mut tail, &mut rest)?;
     ensure!(rest == "two\n", "a file that was open to be read shows {rest:?} of what was appended");
