@@ -13,6 +13,8 @@
 //! image/<driver>/layerdb/mounts/<container>/…             mount-id init-id parent               layers.rs
 //! image/<driver>/distribution/…                           blob digest ↔ diff ID                 distribution.rs
 //! volumes/<name>/_data                                    what a volume holds                   volumes.rs
+//! volumes/metadata.db                                     dockerd's, whose lock keeps it out    daemon.rs
+//! tmp/…                                                   what waits to be registered           staging.rs
 //! ```
 
 use crate::sys::reason::reason;
