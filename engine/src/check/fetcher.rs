@@ -40,6 +40,8 @@ impl Fetcher {
     pub(super) fn new(place: &Place, means: &Means<'_>, wanted: BTreeSet<Digest>) -> Result<Fetcher, RepairError> {
         let scratch = place.data_root.join("tmp");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&scratch).map_err(failed("create", &scratch))?;
+        let scratch = place.data_root.join("tmp");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&scratch).map_err(failed("create", &scratch))?;
         let staging = Staging::new(&place.data_root)?;
         let owners = if means.squash_owners { Owners::SquashUnmapped } else { Owners::AsRecorded };
         let marks = driver::open(Some(place.driver()), &place.data_root)?.marks();

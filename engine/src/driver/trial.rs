@@ -1,7 +1,8 @@
 //! Whether the kernel stacks layers where a data root is: that is tried once, not guessed.
 //!
-//! A trial is made and removed under the lock on `<data root>/tmp`, as every place there (`engine/src/store/staging.rs`): what another has left is a
-//! dead one's, and goes with the next trial or the next command that unpacks.
+//! A trial lies in `<data root>/tmp`, or in the data root as long as nothing is laid out there. It is made and removed under the lock on that
+//! directory, as every place in `tmp` (`engine/src/store/staging.rs`): what another has left is a dead one's, and goes with the next trial or the next
+//! command that unpacks.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
@@ -50,14 +51,13 @@ fn is_bound_root() -> bool {
     rustix::process::geteuid().is_root() && !capability::may_mount()
 }
 
-/// Leaves of a data root that was not there yet nothing.
+/// Leaves nothing, also of a data root that was not there yet.
 fn attempt(data_root: &Path) -> Result<(), Failure> {
-    let scratch = data_root.join("tmp");
-    let made: Vec<&Path> = scratch.ancestors().take_while(|path| !path.is_dir()).collect();
-    let is_new = made.contains(&data_root);
-    let made_now = DirBuilder::new().recursive(true).mode(0o700).create(&scratch);
-    let tried = made_now.map_err(Failure::Untried).and_then(|()| in_scratch(&scratch));
-    for path in made.into_iter().filter(|_| is_new) {
+    let missing: Vec<&Path> = data_root.ancestors().take_while(|path| !path.is_dir()).collect();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(data_root);
+    let scratch = Some(data_root.join("tmp")).filter(|path| path.is_dir());
+    let tried = made.map_err(Failure::Untried).and_then(|()| in_scratch(scratch.as_deref().unwrap_or(data_root)));
+    for path in missing {
         // What somebody has come to use meanwhile is not empty.
         let _ = fs::remove_dir(path);
     }

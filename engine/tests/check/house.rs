@@ -285,13 +285,13 @@ fn only(directory: &Path) -> PathBuf {
     first
 }
 
-fn archive(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
+pub fn archive(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     fill(&mut tar);
     tar.into_inner().unwrap()
 }
 
-fn header(kind: tar::EntryType, size_bytes: usize, mode: u32) -> tar::Header {
+pub fn header(kind: tar::EntryType, size_bytes: usize, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
     header.set_size(size_bytes as u64);
@@ -301,11 +301,11 @@ fn header(kind: tar::EntryType, size_bytes: usize, mode: u32) -> tar::Header {
     header
 }
 
-fn file(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8], mode: u32) {
+pub fn file(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8], mode: u32) {
     tar.append_data(&mut header(tar::EntryType::Regular, content.len(), mode), name, content).unwrap();
 }
 
-fn link(tar: &mut tar::Builder<Vec<u8>>, name: &str, target: &str, kind: tar::EntryType) {
+pub fn link(tar: &mut tar::Builder<Vec<u8>>, name: &str, target: &str, kind: tar::EntryType) {
     tar.append_link(&mut header(kind, 0, 0o777), name, target).unwrap();
 }
 

@@ -11,5 +11,6 @@ mod faults;
 mod healthy;
 mod house;
 mod meanwhile;
+mod passed_over;
 mod power;
 mod repairs;
