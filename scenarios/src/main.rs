@@ -11,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use layerlab_scenarios::html::{self, Folder, HtmlError, Telling};
 use layerlab_scenarios::interop::Interop;
 use layerlab_scenarios::lab::enter::{EnterError, LabOptions, enter};
+use layerlab_scenarios::lab::furnish::Program;
 use layerlab_scenarios::lab::join;
 use layerlab_scenarios::lab::machine::{LabMachine, command, data_root_from_outside};
 use layerlab_scenarios::lab::prepare::{Prepared, html_folder, prepare};
@@ -113,6 +114,9 @@ struct Shell {
     /// A target whose program is in the lab too, under its own name
     #[arg(long, value_name = "TARGET", value_parser = target)]
     beside: Option<&'static dyn Target>,
+    /// A program of the host that is in the lab too, at /usr/bin
+    #[arg(long, value_name = "PATH")]
+    program: Option<PathBuf>,
     #[arg(trailing_var_arg = true)]
     command: Vec<String>,
 }
@@ -143,7 +147,16 @@ fn main() -> ExitCode {
 
 impl Where {
     fn lab(&self, on: &'static dyn Target, driver: &'static str, keep: bool, interactive: bool) -> LabOptions {
-        LabOptions { on, beside: None, rootless: self.rootless, driver, keep, second_host: false, interactive }
+        LabOptions {
+            on,
+            beside: None,
+            rootless: self.rootless,
+            driver,
+            keep,
+            second_host: false,
+            interactive,
+            programs: Vec::new(),
+        }
     }
 
     /// Enters a lab; the inner error is why this host cannot have the target, when it may go without.
@@ -400,7 +413,8 @@ impl Shell {
         let prepared = prepare()?;
         let [on] = self.place.on[..] else { bail!("a shell is in one lab: give one --on") };
         let lab = self.place.lab(on, self.place.driver.unwrap_or(DRIVERS[0]), false, true);
-        let lab = LabOptions { beside: self.beside, ..lab };
+        let programs = self.program.iter().map(|host| shown(host)).collect();
+        let lab = LabOptions { beside: self.beside, programs, ..lab };
         let outcome = self.place.enter(lab, &prepared, |machine| self.inside(machine))?;
         Ok(outcome.map_or(SKIPPED, conclude))
     }
@@ -421,6 +435,11 @@ impl Shell {
             FAILED
         })
     }
+}
+
+/// A program of the host, where the lab's shell finds it.
+fn shown(host: &Path) -> Program {
+    Program { host: host.to_owned(), lab: Path::new("/usr/bin").join(host.file_name().unwrap_or_default()) }
 }
 
 fn list() -> anyhow::Result<u8> {

@@ -140,8 +140,14 @@ impl Engine {
     }
 
     /// Removes a container that does not run: its layers, its mount record, with `volumes` those that nobody gave a name, and,
-    /// last, its record, so that one that was half removed can be removed again. To be called under the store's lock.
+    /// last, its record, so that one that was half removed can be removed again, and is known as such. To be called under the store's lock.
     pub(super) fn forget(&self, container: &Container, volumes: bool) -> Result<(), EngineError> {
+        if !container.config.state.removal_in_progress {
+            match self.update(&container.id, |going| going.config.state.removal_in_progress = true) {
+                Err(EngineError::NoSuchContainer(_)) => {}
+                marked => drop(marked?),
+            }
+        }
         if let Ok(mount) = self.store.layers.mount(&container.id) {
             self.driver.remove(&mount.mount_id)?;
             self.driver.remove(&mount.init_id)?;

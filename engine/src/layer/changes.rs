@@ -13,7 +13,7 @@
 //! [`Kinship`] tells it. The time of a directory is none, here as there: everything that comes and goes in it moves it.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -117,6 +117,14 @@ enum Traces {
     None,
 }
 
+/// Where a name is listed: what is not is not there, though a file system find it when it is asked for the name (fuse-overlayfs 1.10 finds
+/// what was in a directory that another has taken the place of).
+#[derive(Default, Clone, Copy)]
+struct Listed {
+    in_old: bool,
+    in_new: bool,
+}
+
 /// One directory of both trees.
 struct Level {
     /// None where everything is added.
@@ -128,20 +136,29 @@ struct Level {
 impl Level {
     fn compare(&self, path: &Path, found: &mut Vec<Change>) -> Result<(), ChangesError> {
         let list = |fd: &OwnedFd| root::sorted_names(fd.as_fd()).map_err(|errno| error("list", path, errno));
-        let mut names = self.old.as_ref().map_or_else(|| Ok(Vec::new()), list)?;
-        names.append(&mut list(&self.new)?);
-        names.sort();
-        names.dedup();
-        for name in names {
-            self.compare_name(&name, &path.join(&name), found)?;
+        let mut names: BTreeMap<OsString, Listed> = BTreeMap::new();
+        for name in self.old.as_ref().map_or_else(|| Ok(Vec::new()), list)? {
+            names.entry(name).or_default().in_old = true;
+        }
+        for name in list(&self.new)? {
+            names.entry(name).or_default().in_new = true;
+        }
+        for (name, listed) in names {
+            self.compare_name(&name, listed, &path.join(&name), found)?;
         }
         Ok(())
     }
 
-    fn compare_name(&self, name: &OsStr, path: &Path, found: &mut Vec<Change>) -> Result<(), ChangesError> {
+    fn compare_name(
+        &self,
+        name: &OsStr,
+        listed: Listed,
+        path: &Path,
+        found: &mut Vec<Change>,
+    ) -> Result<(), ChangesError> {
         let look = |fd: &OwnedFd| root::stat(fd.as_fd(), name).map_err(|errno| error("look at", path, errno));
-        let was = self.old.as_ref().map_or(Ok(None), look)?;
-        let is = look(&self.new)?;
+        let was = self.old.as_ref().filter(|_| listed.in_old).map_or(Ok(None), look)?;
+        let is = if listed.in_new { look(&self.new)? } else { None };
         let change = |kind| Change { kind, path: path.to_owned() };
         let Some(is) = is else {
             found.extend(was.map(|_| change(ChangeKind::Deleted)));

@@ -58,7 +58,7 @@ impl Volumes {
         self.home.join(name).join(DATA)
     }
 
-    /// Makes a volume; one that is there stays as it is. To be called under the store's lock, with a name that [`is_name`].
+    /// Makes a volume, which survives a power cut then; one that is there stays as it is. To be called under the store's lock, with a name that [`is_name`].
     pub fn create(&self, name: &str, labels: Option<&Pairs>) -> Result<(), StoreError> {
         if self.data(name).is_dir() {
             return Ok(());
@@ -71,7 +71,10 @@ impl Volumes {
             let json = json.map_err(no_json(&path))?;
             atomic::write(&path, &json, 0o644)?;
         }
-        make_directory(&self.data(name), 0o755)
+        make_directory(&self.data(name), 0o755)?;
+        [&directory, &self.home]
+            .into_iter()
+            .try_for_each(|path| atomic::sync_directory(path).map_err(failed("sync", path)))
     }
 
     /// The volume `name`, if there is one.

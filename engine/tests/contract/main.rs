@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod canonical;
+mod changes;
 mod promises;
 mod scene;
 

@@ -10,7 +10,6 @@ use layerlab_engine::layer::{
     Contents, Kinship, OverlayXattr, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack,
 };
 use layerlab_engine::sys::owners::{group_name, user_name};
-use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
 
 /// The driver and where it lies.
 pub struct Scene {
@@ -36,13 +35,20 @@ impl Scene {
 
     /// An image layer `id` on `parent` with these files.
     pub fn layer(&self, id: &str, parent: Option<&str>, files: &[(&str, &str)]) {
+        self.layer_of(id, parent, |content| {
+            for (path, text) in files {
+                let path = content.join(path);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+        });
+    }
+
+    /// An image layer `id` on `parent` with what is put into a directory.
+    pub fn layer_of(&self, id: &str, parent: Option<&str>, fill: impl FnOnce(&Path)) {
         let content = tempfile::tempdir_in(self.root.path()).unwrap();
         fs::set_permissions(content.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        for (path, text) in files {
-            let path = content.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, text).unwrap();
-        }
+        fill(content.path());
         self.driver.adopt(id, parent, content.path()).unwrap();
     }
 
@@ -118,15 +124,6 @@ pub fn change_everything(root: &Path) {
     fs::write(root.join("new/file"), "12345").unwrap();
     fs::hard_link(root.join("new/file"), root.join("new/same")).unwrap();
     symlink("file", root.join("new/link")).unwrap();
-}
-
-/// Gives everything below `root` one time, what is in a directory first.
-pub fn pin_times(root: &Path) {
-    let time = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
-    let times = Timestamps { last_access: time, last_modification: time };
-    for path in tree(root).keys().rev() {
-        utimensat(CWD, root.join(path), &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
-    }
 }
 
 /// What is below `root`. A file has the names that it has there: a driver may keep it under others, too.

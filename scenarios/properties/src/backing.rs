@@ -6,9 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
+use std::time::{Duration, Instant};
 
 /// Sparse; what `mkfs.xfs` wants at least is 300 MiB.
 const IMAGE_BYTES: u64 = 512 << 20;
+
+/// How long it may take until nobody uses a file system any more.
+const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// Where layers lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,7 +119,14 @@ impl Place {
         };
         // Otherwise the loop device would go with its last user.
         let _held = File::open(device)?;
-        rustix::mount::unmount(self.path(), rustix::mount::UnmountFlags::empty())?;
+        let begun = Instant::now();
+        // A child that another thread has just forked holds for a moment whatever was open here.
+        while let Err(errno) = rustix::mount::unmount(self.path(), rustix::mount::UnmountFlags::empty()) {
+            if errno != rustix::io::Errno::BUSY || begun.elapsed() > BUSY_MAX {
+                return Err(errno.into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Ok(rustix::mount::mount(device, self.path(), kind, rustix::mount::MountFlags::empty(), None)?)
     }
 }

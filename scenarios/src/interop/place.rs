@@ -4,14 +4,13 @@ use std::fs;
 
 use super::player::Players;
 use crate::lab::enter::EnterError;
-use crate::lab::furnish::{Furnishing, INDEX_HOST, data_root_on};
-use crate::lab::loop_device;
+use crate::lab::furnish::{Furnishing, INDEX_HOST, lacks};
 use crate::lab::prepare::Prepared;
 use crate::lab::sandbox::{Outcome, Sandbox};
 use crate::lab::serve;
 use crate::page::Mood;
 use crate::registry::Certificate;
-use crate::target::{FindError, Target, Unavailable, Wanted, docker::Docker, layerlab::Layerlab};
+use crate::target::{FindError, Target, Wanted, docker::Docker, layerlab::Layerlab};
 
 /// Where archives and build contexts of a campaign lie.
 pub const WORKSHOP: &str = "/lab/interop";
@@ -26,9 +25,8 @@ pub fn enter(
     let wanted = Wanted { rootless, driver };
     let docker = Docker.find(wanted)?;
     let layerlab = Layerlab.find(wanted)?;
-    let lacking = data_root_on(driver).and_then(|kind| loop_device::lacks(kind, rootless));
-    if let Some((lacks, remedy)) = lacking {
-        return Err(FindError::Unavailable(Unavailable { lacks, remedy }).into());
+    if let Some(unavailable) = lacks(driver, rootless) {
+        return Err(FindError::Unavailable(unavailable).into());
     }
     let furnishing = Furnishing {
         tools: Some(prepared.tools.clone()),

@@ -1,15 +1,14 @@
 //! Puts the parts together: a sandbox with the little machine, the registry and a target in it.
 
-use super::furnish::{Furnishing, INDEX_HOST, data_root_on};
+use super::furnish::{Furnishing, INDEX_HOST, Program, lacks};
 use super::libraries::LibraryError;
-use super::loop_device;
 use super::machine::LabMachine;
 use super::prepare::Prepared;
 use super::sandbox::{Inside, Outcome, Sandbox, SandboxError};
 use super::second::{SecondHost, SecondHostError};
 use super::serve::{Hub, ServeError};
 use crate::registry::{Certificate, CertificateError};
-use crate::target::{FindError, Installation, Target, Unavailable, Wanted};
+use crate::target::{FindError, Installation, Target, Wanted};
 
 /// A lab that could not be entered.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +24,7 @@ pub enum EnterError {
 }
 
 /// Which lab.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct LabOptions {
     pub on: &'static dyn Target,
     /// A target whose program is there too, under its own name.
@@ -39,6 +38,8 @@ pub struct LabOptions {
     pub second_host: bool,
     /// For a shell: the host is at /host, and the interrupt key is the shell's.
     pub interactive: bool,
+    /// Further programs of the host that are there.
+    pub programs: Vec<Program>,
 }
 
 /// Calls `body` inside a fresh lab, whose registry answers and whose target is not yet installed; its result becomes the
@@ -50,9 +51,8 @@ pub fn enter(
 ) -> Result<Outcome, EnterError> {
     let rootless = options.rootless || !nix::unistd::geteuid().is_root();
     let wanted = Wanted { rootless, driver: options.driver };
-    let lacking = data_root_on(options.driver).and_then(|kind| loop_device::lacks(kind, rootless));
-    if let Some((lacks, remedy)) = lacking {
-        return Err(FindError::Unavailable(Unavailable { lacks, remedy }).into());
+    if let Some(unavailable) = lacks(options.driver, rootless) {
+        return Err(FindError::Unavailable(unavailable).into());
     }
     let installation = options.on.find(wanted)?;
     let beside = options.beside.map(|target| target.find(wanted)).transpose()?;
@@ -60,7 +60,12 @@ pub fn enter(
     let certificate = Certificate::make(INDEX_HOST)?;
     let furnishing = Furnishing {
         tools: Some(prepared.tools.clone()),
-        programs: [&installation].into_iter().chain(&beside).flat_map(|found| found.programs()).collect(),
+        programs: [&installation]
+            .into_iter()
+            .chain(&beside)
+            .flat_map(|found| found.programs())
+            .chain(options.programs)
+            .collect(),
         directories: installation.directories(),
         images: Some(prepared.images.clone()),
         authority_pem: Some(certificate.authority_pem().to_owned()),

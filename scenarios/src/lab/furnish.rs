@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use nix::mount::MsFlags;
 
 use super::libraries::{LibraryError, libraries_of};
+use super::loop_device;
 use super::machine::DATA_ROOT;
 use super::root::{Node, RootPlan};
 use super::sandbox::HOSTNAME;
+use crate::target::Unavailable;
 
 /// Where the lab keeps what is not part of the machine a page describes.
 pub const LAB: &str = "/lab";
@@ -33,6 +35,8 @@ const GROUP: &str = "root:x:0:\ndaemon:x:1:\ntty:x:5:\nwww-data:x:33:\nnogroup:x
 const NSSWITCH: &str = "passwd: files\ngroup: files\nhosts: files dns\n";
 /// What `rpm -qa` lists: the packages whose commands the lab has.
 const INSTALLED: &str = "bash-5.2-1.x86_64\ncoreutils-9.1-1.x86_64\ncurl-7.88-1.x86_64\nmlocate-0.26-1.x86_64\n";
+/// What a program that serves a file system talks to the kernel by.
+const FUSE: &str = "/dev/fuse";
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 
 /// The tools of the lab's machine: one program that is whatever it is called as.
@@ -81,7 +85,12 @@ impl Furnishing {
         if let Some(tools) = &self.tools {
             install_tools(&mut plan, tools);
         }
-        install_programs(&mut plan, &self.programs)?;
+        let mut programs = self.programs.clone();
+        if let Some(name) = self.driver.and_then(program_of) {
+            programs.extend(on_path(name).map(|host| Program { host, lab: Path::new("/usr/bin").join(name) }));
+            plan.share(FUSE, FUSE);
+        }
+        install_programs(&mut plan, &programs)?;
         for directory in &self.directories {
             plan.show(directory, directory);
         }
@@ -104,6 +113,31 @@ impl Furnishing {
 /// The kind of file system that the data root has to lie on for this storage driver, where it matters.
 pub fn data_root_on(driver: &str) -> Option<&'static str> {
     (driver == "btrfs").then_some("btrfs")
+}
+
+/// The program that a storage driver is, where it is one.
+fn program_of(driver: &str) -> Option<&'static str> {
+    (driver == "fuse-overlayfs").then_some("fuse-overlayfs")
+}
+
+fn on_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).map(|place| place.join(name)).find(|path| path.is_file())
+}
+
+/// What this host lacks for a lab with this storage driver.
+pub fn lacks(driver: &str, rootless: bool) -> Option<Unavailable> {
+    let lacking = data_root_on(driver).and_then(|kind| loop_device::lacks(kind, rootless));
+    let lacking = lacking.or_else(|| {
+        let name = program_of(driver)?;
+        let remedy = |what: &str| format!("{what}, or use another --driver");
+        match (on_path(name), Path::new(FUSE).exists()) {
+            (None, _) => Some((format!("this host has no {name}"), remedy(&format!("install {name}")))),
+            (_, false) => Some((format!("this host has no {FUSE}"), remedy("load it with `modprobe fuse`"))),
+            _ => None,
+        }
+    });
+    lacking.map(|(lacks, remedy)| Unavailable { lacks, remedy })
 }
 
 fn directories(plan: &mut RootPlan) {

@@ -12,7 +12,7 @@ pub const DOCKER: &str = "docker";
 
 /// Every storage driver that a page may name, the default first. The lab's data root lies on a tmpfs, unless the driver wants another file
 /// system.
-pub const DRIVERS: [&str; 4] = ["overlay2", "overlay", "vfs", "btrfs"];
+pub const DRIVERS: [&str; 5] = ["overlay2", "overlay", "vfs", "btrfs", "fuse-overlayfs"];
 
 /// What a page that laws wrote says of where it comes from.
 const ORIGIN: [&str; 4] = ["law", "subject", "seed", "kernel"];
