@@ -1,8 +1,8 @@
 //! Whether the kernel stacks layers where a data root is: that is tried once, not guessed.
 //!
-//! A trial lies in `<data root>/tmp`, or in the data root as long as nothing is laid out there. It is made and removed under the lock on that
-//! directory, as every place in `tmp` (`engine/src/store/staging.rs`): what another has left is a dead one's, and goes with the next trial or the next
-//! command that unpacks.
+//! A trial lies in `<data root>/tmp`, or in the data root as long as nothing is laid out there, and is locked while it lasts: one that is not
+//! is a dead one's, and goes with the next trial, or the next command that unpacks (`engine/src/store/staging.rs`). One that was made, but not locked
+//! yet, may go so too: then it is tried again.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, ErrorKind};
@@ -15,7 +15,7 @@ use crate::sys::overlay::{Overlay, TRIAL};
 use crate::sys::reason::reason;
 use crate::sys::removal::remove_tree;
 
-/// Another command may remove the place of its trial just when this one comes.
+/// How often a trial may be taken for a dead one's.
 const ATTEMPTS: usize = 3;
 
 /// What keeps a trial from saying that it went well.
@@ -64,15 +64,22 @@ fn attempt(data_root: &Path) -> Result<(), Failure> {
     tried
 }
 
+/// Nothing is waited for: whoever opens a driver may hold any lock.
 fn in_scratch(scratch: &Path) -> Result<(), Failure> {
-    let turn = File::open(scratch).map_err(Failure::Untried)?;
-    turn.lock().map_err(Failure::Untried)?;
+    let trial = tempfile::Builder::new().prefix(TRIAL).tempdir_in(scratch).map_err(Failure::Untried)?;
+    let held = File::open(trial.path()).map_err(Failure::Untried)?;
+    held.lock().map_err(Failure::Untried)?;
     for entry in fs::read_dir(scratch).map_err(Failure::Untried)?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TRIAL) {
-            remove_tree(&entry.path()).map_err(Failure::Untried)?;
+        let other = entry.path();
+        if entry.file_name().to_string_lossy().starts_with(TRIAL)
+            && other != trial.path()
+            && let Ok(dead) = File::open(&other)
+            && dead.try_lock().is_ok()
+        {
+            // That it cannot go says nothing of the kernel.
+            let _ = remove_tree(&other);
         }
     }
-    let trial = tempfile::Builder::new().prefix(TRIAL).tempdir_in(scratch).map_err(Failure::Untried)?;
     stack(trial.path())
 }
 
