@@ -21,8 +21,10 @@ use crate::sys::namespace;
 
 /// Times that every file system keeps, in seconds: some know no others, and Docker sets earlier ones to the first of these.
 const KEPT_SECONDS: std::ops::RangeInclusive<i64> = 0..=0x7fff_ffff;
-/// Xattrs that programs leave on files which they show otherwise than they lie there.
-const NOTES: [&[u8]; 3] = [b"user.fuseoverlayfs.", b"user.containers.", b"user.rootlesscontainers"];
+/// Xattrs that programs leave on files which they show otherwise than they lie there; and what xfs calls access control lists beside their
+/// names (Linux, `fs/xfs/xfs_acl.h`).
+const NOTES: [&[u8]; 4] =
+    [b"user.fuseoverlayfs.", b"user.containers.", b"user.rootlesscontainers", b"trusted.SGI_ACL_"];
 
 /// What a file has to be given to be as its header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
