@@ -18,7 +18,8 @@ fn a_device_without_numbers_is_missed_wherever_the_driver_keeps_it() {
         let house = House::empty(&Ground::of(driver).unwrap());
         let tar = archive(|tar| {
             let mut device = header(tar::EntryType::Char, 0, 0o644);
-            (device.set_device_major(0).unwrap(), device.set_device_minor(0).unwrap());
+            device.set_device_major(0).unwrap();
+            device.set_device_minor(0).unwrap();
             tar.append_data(&mut device, "none", &b""[..]).unwrap();
             file(tar, "file", b"x", 0o644);
         });
