@@ -248,6 +248,7 @@ impl Replay {
         prepared: &Prepared,
         telling: Option<&Telling>,
     ) -> anyhow::Result<PageOutcome> {
+        let page = &page.on(page.driver(self.place.driver));
         let name = on.name();
         if !page.targets.iter().any(|target| target == name) {
             println!("skipped on {name}: the page {} has no words for it", page.name());

@@ -14,7 +14,7 @@ pub const SKIPS_VARIABLE: &str = "LAYERLAB_SKIPS";
 pub const REQUIRE_VARIABLE: &str = "LAYERLAB_REQUIRE";
 
 /// What a test can want of a host: to be root, labs for ordinary users, a dockerd, the source documents, a bash, the
-/// programs of these names, overlay mounts with every option, and file systems: in memory, in a file, or read only.
+/// programs of these names, overlay mounts with every option, file systems in memory, in a file, or read only, and the kernel's log.
 const WANTS: &[&str] = &[
     "root",
     "user",
@@ -36,6 +36,7 @@ const WANTS: &[&str] = &[
     "btrfs",
     "erofs",
     "squashfs",
+    "kernel-log",
 ];
 
 /// Says that a test, or a part of one, is left out for want of `wanting` (one of the words above).

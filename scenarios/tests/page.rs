@@ -83,6 +83,20 @@ fn a_prefix_limits_a_line_an_option_or_a_step_to_a_target() {
 }
 
 #[test]
+fn a_prefix_that_names_a_storage_driver_limits_what_has_it_to_that_driver() {
+    let page = page("# a\n@vfs,btrfs copied\n@docker,overlay2 mounted\nboth\n\n@vfs # b").unwrap();
+    let (copy, mount) = (page.on("vfs"), page.on("overlay2"));
+    let steps: Vec<&Step> = copy.steps().collect();
+    assert_eq!(expected(steps[0], "docker"), ["copied", "both"]);
+    assert_eq!((steps.len(), steps[1].number, steps[1].targets.hold_for("docker")), (2, 2, true));
+    let [step] = &mount.steps().collect::<Vec<_>>()[..] else { panic!("the second step is of another driver") };
+    assert_eq!(
+        (expected(step, "docker"), expected(step, "layerlab")),
+        (vec!["mounted".into(), "both".into()], vec!["both".into()])
+    );
+}
+
+#[test]
 fn an_unknown_target_is_refused() {
     assert!(
         refused("# a\n@dokcer out").contains("x.md:5: '@dokcer' names no target; this page knows layerlab, docker")

@@ -16,7 +16,7 @@ pub const VERB: Verb =
 const FILE_SYSTEMS: [(&str, &str); 3] = [("ext4", "e2fsprogs"), ("xfs", "xfsprogs"), ("btrfs", "btrfs-progs")];
 
 /// A program, what it is for here, and Debian's package.
-const PROGRAMS: [(&str, &str, &str); 10] = [
+const PROGRAMS: [(&str, &str, &str); 12] = [
     ("dockerd", "replay --on docker", "docker.io"),
     ("iptables", "replay --on docker", "iptables"),
     ("podman", "replay --on podman", "podman conmon runc containernetworking-plugins"),
@@ -25,6 +25,8 @@ const PROGRAMS: [(&str, &str, &str); 10] = [
     ("newuidmap", "several users in an ordinary user's lab", "uidmap"),
     ("chromium", "tests of the HTML of a replay", "chromium"),
     ("fuse-overlayfs", "the storage driver of that name", "fuse-overlayfs"),
+    ("mkfs.erofs", "images as lower layers", "erofs-utils"),
+    ("mksquashfs", "images as lower layers", "squashfs-tools"),
     ("python3", "scripts of counterexamples", "python3-minimal"),
     ("mount", "file systems for the laws", "mount"),
 ];
@@ -54,6 +56,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     let mut findings = vec![privileges(is_root), user_namespaces(), overlays(is_root), subordinate_ids(is_root)];
     findings.extend(FILE_SYSTEMS.iter().map(|(kind, package)| file_system(kind, package, is_root)));
     findings.extend(overlay_features()?);
+    findings.push(kernel_log());
     findings.extend(PROGRAMS.iter().map(|(program, purpose, package)| {
         let wanting = (!is_on_path(program)).then(|| format!("apt-get install {package}"));
         Finding { what: format!("{program}: {purpose}"), wanting }
@@ -74,6 +77,13 @@ fn privileges(is_root: bool) -> Finding {
     Finding {
         what: "root: replay --on docker and podman, laws on ext4, xfs and btrfs".to_owned(),
         wanting: (!is_root).then(|| "start it as root".to_owned()),
+    }
+}
+
+fn kernel_log() -> Finding {
+    Finding {
+        what: "the kernel's log: what it complains of while laws are held".to_owned(),
+        wanting: fs::File::open("/dev/kmsg").err().map(|_| "root, or sysctl -w kernel.dmesg_restrict=0".to_owned()),
     }
 }
 

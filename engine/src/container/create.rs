@@ -143,9 +143,9 @@ impl Engine {
     /// last, its record, so that one that was half removed can be removed again, and is known as such. To be called under the store's lock.
     pub(super) fn forget(&self, container: &Container, volumes: bool) -> Result<(), EngineError> {
         if !container.config.state.removal_in_progress {
-            match self.update(&container.id, |going| going.config.state.removal_in_progress = true) {
-                Err(EngineError::NoSuchContainer(_)) => {}
-                marked => drop(marked?),
+            // On a full disk it goes unmarked, as dockerd lets it go.
+            if let Err(error) = self.update(&container.id, |going| going.config.state.removal_in_progress = true) {
+                tracing::info!(container = %container.id, %error, "it is removed without a mark");
             }
         }
         if let Ok(mount) = self.store.layers.mount(&container.id) {

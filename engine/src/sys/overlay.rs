@@ -78,12 +78,19 @@ impl Overlay {
     }
 }
 
-/// Features whose default is the kernel builder's choice and which change what an upper directory holds: switched off,
-/// so that an upper means the same everywhere. Only those this kernel knows. With `userxattr` the kernel itself rules out
-/// the last two, and takes a word about redirects for a contradiction.
+/// Features whose default is the kernel builder's choice, or whoever set the module's parameters, and which change what an upper directory
+/// holds or what numbers files have: switched off, so that an upper means the same everywhere. Redirects are not made, but followed: a
+/// dockerd on a kernel with another default leaves them. Only those this kernel knows. With `userxattr` the kernel itself rules out the
+/// first two, and takes a word about redirects for a contradiction.
 fn pinned() -> impl Iterator<Item = (&'static str, &'static str)> {
-    let names: &[&str] =
-        if namespace::is_user_namespace() { &["index"] } else { &["index", "metacopy", "redirect_dir"] };
-    let known = |name: &&&str| Path::new("/sys/module/overlay/parameters").join(name).exists();
-    names.iter().filter(known).map(|name| (*name, "off"))
+    const FEATURES: [(&str, &str, &str); 5] = [
+        ("metacopy", "metacopy", "off"),
+        ("redirect_dir", "redirect_dir", "follow"),
+        ("index", "index", "off"),
+        ("nfs_export", "nfs_export", "off"),
+        ("xino_auto", "xino", "off"),
+    ];
+    let first = if namespace::is_user_namespace() { 2 } else { 0 };
+    let known = |(parameter, ..): &&(&str, _, _)| Path::new("/sys/module/overlay/parameters").join(parameter).exists();
+    FEATURES[first..].iter().filter(known).map(|(_, option, value)| (*option, *value))
 }

@@ -7,6 +7,7 @@
 
 mod canonical;
 mod changes;
+mod defaults;
 mod promises;
 mod scene;
 

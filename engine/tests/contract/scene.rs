@@ -28,6 +28,17 @@ impl Scene {
         Scene { name, root, driver }
     }
 
+    /// The kind of the file system below.
+    pub fn backing(&self) -> &'static str {
+        // statfs(2)
+        match rustix::fs::statfs(self.root.path()).unwrap().f_type {
+            0x0102_1994 => "tmpfs",
+            0x5846_5342 => "xfs",
+            0x9123_683e => "btrfs",
+            _ => "another",
+        }
+    }
+
     /// The same data root, opened anew.
     pub fn again(&self) -> Box<dyn Driver> {
         driver::open(Some(self.name), self.root.path()).unwrap()

@@ -3,6 +3,7 @@
 
 use std::fs;
 
+use layerlab_scenarios::page::Page;
 use layerlab_scenarios::skip::skip;
 
 use super::{SKIPPED, lab, text, workspace};
@@ -27,16 +28,16 @@ fn walkthroughs() -> Vec<String> {
 }
 
 #[test]
-fn every_page_replays_and_leaves_a_sound_store() {
-    replay(&[&ALL[..], &["--check"]].concat(), "user");
+fn every_case_replays_and_leaves_a_sound_store() {
+    replay(&["cases", "--check"], "user");
 }
 
 /// Checklist: N-25~
 #[test]
-fn every_walkthrough_leaves_what_it_left_before() {
+fn every_walkthrough_leaves_a_sound_store_and_what_it_left_before() {
     let directory = tempfile::tempdir().unwrap();
     let names = walkthroughs();
-    let mut options = vec!["--record", directory.path().to_str().unwrap()];
+    let mut options = vec!["--check", "--record", directory.path().to_str().unwrap()];
     options.extend(names.iter().map(String::as_str));
     replay(&options, "user");
     if !rustix::process::geteuid().is_root() {
@@ -71,11 +72,53 @@ fn every_page_replays_for_an_ordinary_user() {
 /// The folders of pages in which a driver has a say.
 const OF_LAYERS: &[&str] = &["archive", "build", "commit", "copy", "diff", "run", "storage", "whiteout"];
 
+/// Those in which it has the most.
+const OF_CHANGES: &[&str] = &["commit", "diff", "whiteout"];
+
 #[test]
 fn every_case_about_layers_replays_with_the_other_drivers() {
     for driver in ["overlay", "vfs"] {
         replay(&[OF_LAYERS, &["--check", "--driver", driver]].concat(), "user");
     }
+    for driver in ["btrfs", "fuse-overlayfs"] {
+        replay(&[OF_CHANGES, &["--check", "--driver", driver]].concat(), driver);
+    }
+}
+
+/// Replays the walkthroughs that can have the driver and are about another.
+fn walkthroughs_replay_with(driver: &'static str, wanting: &str) {
+    let page =
+        |name: &String| Page::read(workspace().join("scenarios/walkthroughs").join(format!("{name}.md"))).unwrap();
+    let mut names = walkthroughs();
+    assert!(names.iter().all(|name| page(name).driver(Some(driver)) == driver), "a walkthrough shuts {driver} out");
+    names.retain(|name| page(name).driver(None) != driver);
+    let options: Vec<&str> = names.iter().map(String::as_str).chain(["--check", "--driver", driver]).collect();
+    replay(&options, wanting);
+}
+
+#[test]
+fn every_walkthrough_replays_with_overlay2() {
+    walkthroughs_replay_with("overlay2", "user");
+}
+
+#[test]
+fn every_walkthrough_replays_with_overlay() {
+    walkthroughs_replay_with("overlay", "user");
+}
+
+#[test]
+fn every_walkthrough_replays_with_vfs() {
+    walkthroughs_replay_with("vfs", "user");
+}
+
+#[test]
+fn every_walkthrough_replays_with_btrfs() {
+    walkthroughs_replay_with("btrfs", "btrfs");
+}
+
+#[test]
+fn every_walkthrough_replays_with_fuse_overlayfs() {
+    walkthroughs_replay_with("fuse-overlayfs", "fuse-overlayfs");
 }
 
 #[test]

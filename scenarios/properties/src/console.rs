@@ -124,7 +124,13 @@ pub fn said(steps: &[Step], has_layers: bool) -> Result<Said, String> {
                 lines.push(Line::Commit);
             }
             Operation::Open { slot, path, flags, mode } => {
-                let is_plain = !(flags.directory || flags.no_follow || flags.no_access_time || flags.path_only);
+                let is_plain = !(flags.directory
+                    || flags.no_follow
+                    || flags.no_access_time
+                    || flags.path_only
+                    || flags.sync
+                    || flags.data_sync
+                    || flags.direct);
                 if has_nodes || !is_plain || flags.access == Access::Neither || flags.exclusive && expected.is_err() {
                     return Err("a shell opens files in its own way".to_owned());
                 }

@@ -177,8 +177,8 @@ const BEGINNING: &str = r#"# Needs python3, util-linux, and (but for what was fo
 set -eu
 [ "${1:-}" = inside ] || exec unshare UNSHARE -- "$0" inside
 place=$(mktemp -d)
+trap 'cd /; umount -R "$place" || :; rm -rf "$place" "$place.img"' EXIT
 PLACE
-trap 'cd /; umount -R "$place"; rm -rf "$place"' EXIT
 layer=0
 mkdir "$place/none" "$place/foreign" "$place/0" "$place/work" "$place/merged"
 mount -t tmpfs -o mode=755 none "$place/foreign"

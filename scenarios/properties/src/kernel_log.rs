@@ -1,6 +1,6 @@
 //! What the kernel's log has to say of itself while laws are held: a warning, a bug, a file system that found itself damaged.
 //!
-//! Checklist: MN-08
+//! Checklist: MN-08~
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};

@@ -28,6 +28,8 @@ const FAILED: u8 = 1;
 const SKIPPED: u8 = 77;
 /// An act on a store of images takes as long as so many steps in a tree, and longer.
 const STEPS_TO_AN_ACT: usize = 3;
+/// So many steps meet everything that is drawn at all.
+const STEPS_TO_MEET_ALL: u64 = 20_000;
 
 #[derive(Parser)]
 #[command(name = "layerlab-laws", about = "Holds anything that stacks layers against the laws of layered file systems")]
@@ -126,6 +128,12 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
         subjects.collect::<Vec<_>>().join(", ")
     };
     let mut log = KernelLog::from_now_on();
+    if let Err(error) = &log {
+        match requirement::forbidding(&cli.require, &[requirement::KERNEL_LOG]) {
+            Some(word) => bail!("{word} is required, but /dev/kmsg cannot be read: {error}"),
+            None => println!("skipped {}: /dev/kmsg: {error}", requirement::KERNEL_LOG),
+        }
+    }
     let mut statuses = Vec::new();
     for name in &cli.subject {
         if let Some(kind) = stores.iter().find(|kind| kind.name() == *name) {
@@ -140,16 +148,10 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
             statuses.push(held(cli, host, &laws, &**subject, backing)?);
         }
     }
-    match &mut log {
-        Ok(log) => {
-            let complaints = log.complaints();
-            complaints.iter().for_each(|complaint| println!("the kernel complained meanwhile: {complaint}"));
-            statuses.extend((!complaints.is_empty()).then_some(FAILED));
-        }
-        Err(error) => match requirement::forbidding(&cli.require, &[requirement::KERNEL_LOG]) {
-            Some(word) => bail!("{word} is required, but /dev/kmsg cannot be read: {error}"),
-            None => println!("skipped {}: /dev/kmsg: {error}", requirement::KERNEL_LOG),
-        },
+    if let Ok(log) = &mut log {
+        let complaints = log.complaints();
+        complaints.iter().for_each(|complaint| println!("the kernel complained meanwhile: {complaint}"));
+        statuses.extend((!complaints.is_empty()).then_some(FAILED));
     }
     let has = |status| statuses.contains(&status);
     Ok(if has(FAILED) {
@@ -267,7 +269,11 @@ fn held(
         tell(failure, &campaign, backing)?;
     }
     if cli.counts {
-        counts.lines().chain(counts.never()).for_each(|line| println!("{line}"));
+        counts.lines().for_each(|line| println!("{line}"));
+    }
+    // Of few steps nothing else is to be expected.
+    if cli.counts || counts.total() >= STEPS_TO_MEET_ALL {
+        counts.never().for_each(|line| println!("{called}: {line}"));
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!(

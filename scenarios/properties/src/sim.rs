@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use layerlab_model::changes::{self, Diff, Flat, Leaf};
+use layerlab_model::changes::{self, Diff, Flat, Leaf, Letter, Names};
 use layerlab_model::errno::Errno;
 use layerlab_model::images::Images;
 use layerlab_model::operation::{Answer, Operation, Step};
@@ -26,6 +26,7 @@ struct Algebra {
     diff: fn(&Union) -> Diff,
     apply: fn(&Diff, &Flat) -> Flat,
     difference: fn(&Flat, &Flat) -> Diff,
+    letters: fn(&Diff, &Flat) -> Vec<(Letter, Names)>,
     add: fn(&mut Images, &Id, &[Id], Option<Id>, &str),
     prune: fn(&mut Images, bool),
 }
@@ -35,6 +36,7 @@ impl Algebra {
         diff: changes::diff,
         apply: changes::apply,
         difference: changes::difference,
+        letters: changes::letters,
         add: Images::add,
         prune: Images::prune,
     };
@@ -129,7 +131,7 @@ impl World {
     }
 
     fn before_commit(&mut self) -> Result<(), &'static str> {
-        let Algebra { diff, apply, difference, .. } = self.algebra;
+        let Algebra { diff, apply, difference, letters, .. } = self.algebra;
         let merged = changes::flat(self.machine.union());
         let layer = diff(self.machine.union());
         self.applied = apply(&layer, &self.applied);
@@ -140,7 +142,7 @@ impl World {
         if !changes::are_same(&apply(&walked, &self.below), &merged) {
             return Err("what walking two trees finds turns the one into the other");
         }
-        let said: Vec<_> = changes::letters(&layer, &self.below).into_iter().map(|(_, names)| names).collect();
+        let said: Vec<_> = letters(&layer, &self.below).into_iter().map(|(_, names)| names).collect();
         let is_known = |names| said.contains(names) || said.iter().any(|above| names.starts_with(above));
         // A file whose names are torn apart by a copy-up looks changed by any of them, not only by the one that was.
         let face = |tree: &Flat, names| tree.get(names).map(|leaf: &Leaf| (leaf.meta.clone(), leaf.content.clone()));
@@ -257,6 +259,20 @@ mod tests {
             let own: Vec<Id> = diff_ids.iter().map(|diff_id| digest(format!("{id}{diff_id}").as_bytes())).collect();
             images.add(id, &own, parent, name);
         };
+        let forgets_deletions_told: fn(&Diff, &Flat) -> Vec<(Letter, Names)> = |diff, below| {
+            changes::letters(diff, below).into_iter().filter(|(letter, _)| *letter != Letter::D).collect()
+        };
+        let forgets_containers: fn(&mut Images, bool) = |images, all| {
+            let containers = images.containers().clone();
+            containers.keys().for_each(|name| images.remove_container(name));
+            images.prune(all);
+            containers.iter().for_each(|(name, id)| images.create(id, name));
+        };
+        let collects_in_part: fn(&mut Images, bool) = |images, all| {
+            images.prune(false);
+            let names: Vec<String> = images.names().keys().filter(|_| all).map(ToString::to_string).collect();
+            let _ = names.iter().find(|name| images.remove(name).is_ok());
+        };
         let takes_names: fn(&mut Images, bool) = |images, _| images.prune(true);
         vec![
             (
@@ -271,6 +287,9 @@ mod tests {
                 Algebra { difference: forgets_deletions, ..RIGHT },
                 "what walking two trees finds turns the one into the other",
             ),
+            (Algebra { letters: forgets_deletions_told, ..RIGHT }, "every change that walking finds is in the layer"),
+            (Algebra { prune: forgets_containers, ..RIGHT }, "what anything needs is not garbage"),
+            (Algebra { prune: collects_in_part, ..RIGHT }, "what was collected needs no second collection"),
             (Algebra { add: forgets_chains, ..RIGHT }, "images share exactly the layers that lie on the same ones"),
             (Algebra { prune: |_, _| (), ..RIGHT }, "what is left when garbage was collected has a name or is needed"),
             (Algebra { prune: takes_names, ..RIGHT }, "what has a name is not garbage"),
@@ -279,6 +298,7 @@ mod tests {
 
     #[test]
     fn an_algebra_that_is_wrong_in_one_place_is_refuted_by_the_law_about_it_in_few_steps() {
+        // All garbage is collected after every eighth layer.
         const STEPS_MAX: usize = 8;
         for (algebra, law) in planted() {
             let mut refuted = (0..400).filter_map(|seed| run_with(algebra, seed, 60, &mut Counts::default()).err());

@@ -163,7 +163,9 @@ fn a_script_of_what_was_found_without_root_needs_none() {
             for path in [place.path(), &path] {
                 std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
             }
+            // Wherever it lies: that must be one that an upper layer can be on.
             let mut command = Command::new(&path);
+            command.env("TMPDIR", memory());
             if rustix::process::geteuid().is_root() {
                 command.uid(NOBODY).gid(NOBODY);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use regex::Regex;
 
 use super::error::Complaint;
-use super::{Expected, ExpectedText, Host, Keys, Pattern, Prompt, Step, StepOption, Targets};
+use super::{DRIVERS, Expected, ExpectedText, Host, Keys, Pattern, Prompt, Step, StepOption, Targets};
 
 /// `root@244860423e0a:/usr/local/apache2# ls`: the prompt most images' shells show.
 static USER_AT_HOST: LazyLock<Regex> =
@@ -171,10 +171,12 @@ pub(super) fn targets<'l>(content: &'l str, known: &[String]) -> Result<(Targets
     let Some(prefixed) = content.strip_prefix('@') else { return Ok((Targets::default(), content)) };
     let (names, rest) = prefixed.split_once(' ').unwrap_or((prefixed, ""));
     let names: Vec<String> = names.split(',').map(str::to_owned).collect();
-    match names.iter().find(|name| !known.contains(name)) {
+    match names.iter().find(|name| !known.contains(name) && !DRIVERS.contains(&name.as_str())) {
         Some(name) => Err(format!(
-            "'@{name}' names no target; this page knows {} (see `targets:` in its front matter); write \\@ if it is output",
-            known.join(", ")
+            "'@{name}' names no target; this page knows {} (see `targets:` in its front matter), and the storage drivers {}; \
+             write \\@ if it is output",
+            known.join(", "),
+            DRIVERS.join(", ")
         )),
         None => Ok((Targets::only(names), rest)),
     }

@@ -26,7 +26,7 @@
 //! | a command of only control keys, `^P^Q` | the keys are pressed at the prompt, without Enter |
 //! | `? opens / #` | the step opens a session with this prompt; lines that begin with it are steps |
 //! | `...` | any number of lines, also none |
-//! | `@docker line` | the line (of any kind) holds for this target only; `@a,b ` for two |
+//! | `@docker line` | the line (of any kind) holds for this target only; `@a,b ` for two; `@vfs`, `@a,b,vfs `: with this storage driver only |
 //! | `\line` | the line is output, whatever it begins with |
 //! | anything else | output, literal but for placeholders ([`pattern`]) |
 //!
@@ -166,24 +166,32 @@ pub enum ExpectedText {
     AnyLines,
 }
 
-/// The targets something holds for; nothing named means all.
+/// The targets and the storage drivers something holds for; none named means all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Targets(Vec<String>);
+pub struct Targets {
+    targets: Vec<String>,
+    drivers: Vec<String>,
+}
 
 impl Targets {
-    /// Only these.
+    /// Only these, of targets or of drivers.
     pub fn only(names: Vec<String>) -> Self {
-        Targets(names)
+        let (drivers, targets) = names.into_iter().partition(|name| DRIVERS.contains(&name.as_str()));
+        Targets { targets, drivers }
     }
 
-    /// The names; none when all are meant.
+    /// The names of targets; none when all are meant.
     pub fn names(&self) -> &[String] {
-        &self.0
+        &self.targets
     }
 
     /// Whether `target` is meant.
     pub fn hold_for(&self, target: &str) -> bool {
-        self.0.is_empty() || self.0.iter().any(|name| name == target)
+        self.targets.is_empty() || self.targets.iter().any(|name| name == target)
+    }
+
+    fn hold_on(&self, driver: &str) -> bool {
+        self.drivers.is_empty() || self.drivers.iter().any(|name| name == driver)
     }
 }
 
@@ -226,6 +234,20 @@ impl Page {
     pub fn driver(&self, wanted: Option<&'static str>) -> &'static str {
         let own = self.drivers.first().copied();
         wanted.filter(|wanted| own.is_none() || self.drivers.contains(wanted)).or(own).unwrap_or(DRIVERS[0])
+    }
+
+    /// What of the page holds with this storage driver; steps keep their numbers.
+    pub fn on(&self, driver: &str) -> Page {
+        let mut page = self.clone();
+        page.items.retain_mut(|item| match item {
+            Item::Arrange(directive) => directive.targets.hold_on(driver),
+            Item::Step(step) => {
+                step.options.retain(|(targets, _)| targets.hold_on(driver));
+                step.expected.retain(|(targets, _)| targets.hold_on(driver));
+                step.targets.hold_on(driver)
+            }
+        });
+        page
     }
 
     /// Whether the page goes on to the second host.

@@ -54,6 +54,9 @@ impl Watch for Watching {
         if depth == 0 {
             return Ok(Judged::Lacking(LOWER_LAYERS));
         }
+        if moment.model.promises().layers_max == 1 {
+            return Ok(Judged::Lacking("stacks of layers: one lies below"));
+        }
         if !DEPTHS.contains(&depth) && depth != moment.model.promises().lower_layers_max {
             return Ok(Judged::NotAsked);
         }

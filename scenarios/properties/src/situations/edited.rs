@@ -91,7 +91,7 @@ pub fn nonsense_in_private_attributes_does_no_harm(stage: &mut Stage<'_>) -> any
         return Ok(Judged::Lacking(UPPER_LAYER));
     };
     if stage.overlay_options().is_some_and(|options| options.contains(&("index".to_owned(), "on".to_owned()))) {
-        return Ok(Judged::Lacking("an upper layer whose attributes are not verified by its mount, as with an index"));
+        return Ok(Judged::Lacking("upper layer whose attributes its mount leaves alone: an index verifies them"));
     }
     let name = |number: usize| format!("dir/{number}");
     fs::create_dir(stage.at("dir"))?;

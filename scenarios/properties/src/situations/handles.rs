@@ -1,6 +1,6 @@
 //! File handles of the merged tree, as an NFS server keeps them for its clients.
 //!
-//! Checklist: NX-02
+//! Checklist: NX-02~
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -13,8 +13,8 @@ use super::Stage;
 use crate::handle::Handle;
 use crate::laws::Judged;
 
-/// A handle finds its file, whatever was done to it since: read, copied up, renamed, or by a kernel that has forgotten it; of a file that was
-/// removed it is stale (overlayfs, "NFS export").
+/// A handle finds its file, whatever was done to it since: copied up, renamed, or forgotten by an unmount; of a file that was removed it is
+/// stale (overlayfs, "NFS export").
 pub fn file_handles_find_their_files(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     const LACKING: Judged = Judged::Lacking("file handles (nfs_export), and the privilege to open them");
     let is_exported = |(name, value): &(String, String)| (name.as_str(), value.as_str()) == ("nfs_export", "on");

@@ -263,22 +263,26 @@ pub fn a_file_system_has_an_identity_of_its_own(stage: &mut Stage<'_>) -> anyhow
 /// Two files that have one inode number in two layers on two file systems are two files: by stat(2), read, mapped, and run.
 pub fn files_with_one_number_in_two_layers_are_two(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     let Some(by_hand) = ByHand::of(stage) else { return Ok(LACKING) };
-    let programs = [("true", 0), ("false", 1)];
+    // Two small programs, where they are where most systems have them.
+    let mut programs = vec![("true", 0), ("false", 1)];
     if !programs.iter().all(|(name, _)| Path::new("/bin").join(name).exists()) {
-        return Ok(Judged::Lacking("programs to run: /bin/true and /bin/false"));
+        programs.clear();
     }
     let Directories { upper, work, .. } = directories(stage)?;
     let mut layers = Vec::new();
-    for (name, (program, _)) in ["one", "two"].into_iter().zip(programs) {
+    for (index, name) in ["one", "two"].into_iter().enumerate() {
         // New file systems of one kind number their files alike.
         let layer = tmpfs_of(32 << 20, &stage.directory(&format!("layer-{name}"))?)?;
         fs::write(layer.path().join(name), name.repeat(2000))?;
-        fs::copy(Path::new("/bin").join(program), layer.path().join(program))?;
+        if let Some((program, _)) = programs.get(index) {
+            fs::copy(Path::new("/bin").join(program), layer.path().join(program))?;
+        }
         layers.push(layer);
     }
     let number = |layer: &Mounted, name: &str| fs::metadata(layer.path().join(name)).map(|meta| meta.ino());
-    for (one, two) in [("one", "two"), ("true", "false")] {
-        ensure!(number(&layers[0], one)? == number(&layers[1], two)?, "the two files could not be given one number");
+    ensure!(number(&layers[0], "one")? == number(&layers[1], "two")?, "the two files could not be given one number");
+    if let [(one, _), (two, _)] = programs[..] {
+        ensure!(number(&layers[0], one)? == number(&layers[1], two)?, "the programs could not be given one number");
     }
     let mounted =
         by_hand.mount(&[layers[0].path(), layers[1].path()], Some((&upper, &work))).context("cannot mount")?;

@@ -72,12 +72,20 @@ impl Subject for EngineDriver {
         None
     }
 
+    fn deviates(&self) -> Option<&'static str> {
+        (self.name == "fuse-overlayfs").then_some(
+            "seen of fuse-overlayfs 1.10, which documents no promises: a copy-up moves its directory's time and fills holes, a name that begins \
+             with .wh. is refused, and the program breaks off when a name of 255 bytes of a lower layer is removed",
+        )
+    }
+
     fn refusal_on(&self, place: &Path) -> Option<String> {
         driver::refusal(self.name, place)
     }
 
     fn mount_options(&self) -> Option<String> {
-        matches!(self.name, "overlay2" | "overlay").then(|| "index=off,metacopy=off,redirect_dir=off".to_owned())
+        matches!(self.name, "overlay2" | "overlay")
+            .then(|| "metacopy=off,redirect_dir=follow,index=off,nfs_export=off,xino=off".to_owned())
     }
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
