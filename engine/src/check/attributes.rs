@@ -12,6 +12,7 @@ use std::path::Path;
 use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
 
+use super::acl;
 use super::place::Place;
 use super::tree::CAPABILITY;
 use crate::layer::archive::{Entry, Kind, Time};
@@ -20,8 +21,10 @@ use crate::sys::namespace;
 
 /// Times that every file system keeps, in seconds: some know no others, and Docker sets earlier ones to the first of these.
 const KEPT_SECONDS: std::ops::RangeInclusive<i64> = 0..=0x7fff_ffff;
-/// Xattrs that programs leave on files which they show otherwise than they lie there.
-const NOTES: [&[u8]; 3] = [b"user.fuseoverlayfs.", b"user.containers.", b"user.rootlesscontainers"];
+/// Xattrs that programs leave on files which they show otherwise than they lie there; and what xfs calls access control lists beside their
+/// names (Linux, `fs/xfs/xfs_acl.h`).
+const NOTES: [&[u8]; 4] =
+    [b"user.fuseoverlayfs.", b"user.containers.", b"user.rootlesscontainers", b"trusted.SGI_ACL_"];
 
 /// What a file has to be given to be as its header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,8 +41,19 @@ pub struct Attributes {
 pub(super) struct Keeping {
     /// Whether files have the owners of their headers: an ordinary user may have given them up, and sees others than were given.
     owners: bool,
-    /// A nameless file beside the layers, to try whether an xattr can be given.
+    /// Whether the owners that access control lists name are seen as they were given.
+    lists: bool,
+    /// A nameless file beside the layers, to try whether an xattr can be given; some file systems know none.
     probe: Option<OwnedFd>,
+}
+
+/// What came of a comparison.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// In what a file differs from its header, and what it has to be given.
+    pub wrong: Option<(String, Attributes)>,
+    /// Whether it lacks xattrs of which nobody can tell whether it could have them here.
+    pub is_blind: bool,
 }
 
 impl Keeping {
@@ -48,23 +62,20 @@ impl Keeping {
         let is_roots = fs::metadata(&place.data_root).is_ok_and(|meta| (meta.uid(), meta.gid()) == (0, 0));
         let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
         let probe = rustix::fs::open(place.home(), flags, Mode::RUSR | Mode::WUSR).ok();
-        Keeping { owners: is_roots && !namespace::is_user_namespace(), probe }
+        let is_mapped = namespace::is_user_namespace();
+        Keeping { owners: is_roots && !is_mapped, lists: is_roots || is_mapped, probe }
     }
 
-    fn keeps_xattr(&self, name: &[u8], value: &[u8]) -> bool {
-        let name = OsStr::from_bytes(name);
-        self.probe.as_ref().is_some_and(|probe| rustix::fs::fsetxattr(probe, name, value, XattrFlags::empty()).is_ok())
+    /// Whether files can have an xattr here; nothing where that cannot be tried.
+    fn keeps_xattr(&self, name: &[u8], value: &[u8]) -> Option<bool> {
+        // No file has a list that directories hand down.
+        let name = OsStr::from_bytes(if name == acl::DEFAULT { acl::ACCESS } else { name });
+        let probe = self.probe.as_ref()?;
+        Some(rustix::fs::fsetxattr(probe, name, value, XattrFlags::empty()).is_ok())
     }
 
-    /// In what the file at `path` differs from its header, and what it has to be given; nothing when all is right. The root of a layer is
-    /// what dockerd makes and mounts upon: its time is nobody's.
-    pub(super) fn difference(
-        &self,
-        entry: &Entry,
-        meta: &Metadata,
-        path: &Path,
-        is_root: bool,
-    ) -> Option<(String, Attributes)> {
+    /// In what the file at `path` differs from its header. The root of a layer is what dockerd makes and mounts upon: its time is nobody's.
+    pub(super) fn difference(&self, entry: &Entry, meta: &Metadata, path: &Path, is_root: bool) -> Judged {
         let kind = meta.file_type();
         let is_whiteout_device = kind.is_char_device() && meta.rdev() == 0;
         let (mut wrong, mut wanted) = (Vec::new(), Attributes::none());
@@ -93,41 +104,63 @@ impl Keeping {
                 wrong.push(format!("has the time {}, and not {}", shown(found), shown(entry.mtime)));
             }
         }
+        let mut is_blind = false;
         if kind.is_file() || kind.is_dir() {
-            wrong.extend(self.other_xattrs(entry, path, &mut wanted));
-        }
-        (!wrong.is_empty()).then(|| (wrong.join(", "), wanted))
-    }
-
-    fn other_xattrs(&self, entry: &Entry, path: &Path, wanted: &mut Attributes) -> Vec<String> {
-        let Ok(here) = xattrs_of(path) else { return Vec::new() };
-        let mut wrong = Vec::new();
-        let is_file = entry.kind != Kind::Directory;
-        let judged = |name: &[u8]| is_judged(name) && (is_file || name != CAPABILITY.as_bytes());
-        for (name, value) in entry.xattrs.iter().filter(|(name, _)| judged(name)) {
-            let what = match here.get(name) {
-                Some(found) if found == value => continue,
-                Some(_) => "has another xattr",
-                None => "lacks the xattr",
-            };
-            if self.keeps_xattr(name, value) {
-                wrong.push(format!("{what} {}", String::from_utf8_lossy(name)));
+            match xattrs_of(path) {
+                Ok(here) => is_blind = self.judge_xattrs(entry, path, &here, &mut wrong, &mut wanted),
+                Err(_) => is_blind = true,
             }
         }
+        Judged { wrong: (!wrong.is_empty()).then(|| (wrong.join(", "), wanted)), is_blind }
+    }
+
+    /// Says whether something is lacking of which nobody can tell why.
+    fn judge_xattrs(
+        &self,
+        entry: &Entry,
+        path: &Path,
+        here: &BTreeMap<Vec<u8>, Vec<u8>>,
+        wrong: &mut Vec<String>,
+        wanted: &mut Attributes,
+    ) -> bool {
+        let mut is_blind = false;
+        let is_file = entry.kind != Kind::Directory;
+        let judged = |name: &[u8]| match acl::is_list(name) {
+            true => self.lists,
+            false => is_judged(name) && (is_file || name != CAPABILITY.as_bytes()),
+        };
+        for (name, value) in entry.xattrs.iter().filter(|(name, _)| judged(name)) {
+            let found = here.get(name).map(Vec::as_slice);
+            let is_same = match acl::is_list(name) {
+                true => acl::is_same(name, value, entry.mode, found),
+                false => found == Some(value),
+            };
+            if is_same {
+                continue;
+            }
+            let what = if found.is_some() { "has another xattr" } else { "lacks the xattr" };
+            match self.keeps_xattr(name, value) {
+                Some(true) => wrong.push(format!("{what} {}", String::from_utf8_lossy(name))),
+                Some(false) => {}
+                None => is_blind = true,
+            }
+        }
+        // With dockerd, what is unpacked into a directory with a list to hand down has one from there.
+        let has_inherited = || path.parent().is_some_and(|parent| xattr(parent, acl::DEFAULT).is_ok());
         for name in here.keys().filter(|name| judged(name) && !entry.xattrs.contains_key(*name)) {
             // Docker leaves a directory what it has from the layer below.
-            if is_file {
+            if is_file && !(acl::is_list(name) && has_inherited()) {
                 wrong.push(format!("has the xattr {}, with which it did not come", String::from_utf8_lossy(name)));
                 wanted.no_xattrs.push(name.clone());
             }
         }
         wanted.xattrs =
             entry.xattrs.iter().filter(|(name, _)| judged(name)).map(|(n, v)| (n.clone(), v.clone())).collect();
-        wrong
+        is_blind
     }
 }
 
-/// Those that a layer gives, and nobody else: no marks of overlayfs, no labels, no lists that a mode changes.
+/// Those that a layer gives, and nobody else: no marks of overlayfs, no labels. Access control lists are judged apart, since a mode changes them.
 fn is_judged(name: &[u8]) -> bool {
     let is_given = name.starts_with(b"user.") || name.starts_with(b"trusted.") || name == CAPABILITY.as_bytes();
     is_given && !is_overlay_private(name) && !NOTES.iter().any(|note| name.starts_with(note))
@@ -197,5 +230,39 @@ impl Attributes {
         let time = Timespec { tv_sec: mtime.seconds, tv_nsec: i64::from(mtime.nanoseconds) };
         let times = Timestamps { last_access: time, last_modification: time };
         Ok(rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_xattr_is_told_where_it_could_be_and_not_known_where_that_cannot_be_tried() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("su");
+        fs::write(&path, "").unwrap();
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let entry = Entry {
+            name: b"su".to_vec(),
+            kind: Kind::File,
+            link_name: Vec::new(),
+            mode: meta.mode() & 0o7777,
+            uid: 0,
+            gid: 0,
+            size_bytes: 0,
+            extents: None,
+            mtime: Time { seconds: meta.mtime(), nanoseconds: meta.mtime_nsec() as u32 },
+            xattrs: BTreeMap::from([(b"user.origin".to_vec(), b"here".to_vec())]),
+        };
+        let judged = |probe: Option<OwnedFd>| {
+            Keeping { owners: false, lists: false, probe }.difference(&entry, &meta, &path, false)
+        };
+        let blind = judged(None);
+        assert!(blind.is_blind && blind.wrong.is_none());
+        // A file of the same place can have what it lacks.
+        let seeing = judged(Some(fs::File::create(place.path().join("probe")).unwrap().into()));
+        assert!(!seeing.is_blind);
+        assert_eq!(seeing.wrong.unwrap().0, "lacks the xattr user.origin");
     }
 }

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::Pid;
 use serde::Deserialize;
 
-use super::finding::{Fault, Findings, Remedy};
+use super::finding::{Fault, Findings};
 use super::names::{self, Names};
 use super::place::{Place, names_in};
+use super::text::Text;
 use super::{CheckError, Known, KnownLayers, Scope, content};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::chain_ids;
@@ -83,41 +83,6 @@ pub(super) struct Books {
     pub directories: BTreeSet<String>,
     /// Whether a dockerd works there now, and watches the containers that run.
     pub is_dockerds: bool,
-}
-
-/// A file of the books.
-pub(super) enum Text {
-    Is(String),
-    Missing,
-    Unreadable(String),
-}
-
-impl Text {
-    pub(super) fn read(path: &Path) -> Text {
-        match fs::read_to_string(path) {
-            Ok(text) => Text::Is(text),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Text::Missing,
-            Err(error) => Text::Unreadable(reason(&error)),
-        }
-    }
-
-    /// What it says, if that can be read.
-    fn said(path: &Path) -> Option<String> {
-        match Text::read(path) {
-            Text::Is(text) => Some(text),
-            Text::Missing | Text::Unreadable(_) => None,
-        }
-    }
-
-    /// What is wrong with a file whose text must be `sound`, in words that go on after its name.
-    pub(super) fn fault(path: &Path, sound: impl Fn(&str) -> bool) -> Option<String> {
-        match Text::read(path) {
-            Text::Is(text) if sound(&text) => None,
-            Text::Is(text) => Some(format!("says {text:?}")),
-            Text::Missing => Some("is missing".to_owned()),
-            Text::Unreadable(why) => Some(format!("cannot be read: {why}")),
-        }
-    }
 }
 
 impl Books {
@@ -244,48 +209,6 @@ impl Books {
             (Some(id), None) if !hex.is_empty() => Ok(id.clone()),
             _ => Err(CheckError::NoSuchImage(name.to_owned())),
         }
-    }
-
-    /// The references (`httpd@sha256:…`) by which image `id` can be pulled again.
-    pub(super) fn origins(&self, id: &Digest) -> Vec<String> {
-        let all = self.names.values().flatten();
-        let meant =
-            all.filter(|(name, image)| name.contains('@') && image.parse().is_ok_and(|image: Digest| image == *id));
-        meant.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// The references by which an image with the layer `chain_id` can be pulled again.
-    pub(super) fn layer_origins(&self, chain_id: &Digest) -> Vec<String> {
-        let with_layer =
-            self.images.iter().filter(|(_, config)| chain_ids(&config.view().rootfs.diff_ids).contains(chain_id));
-        with_layer.flat_map(|(id, _)| self.origins(id)).collect()
-    }
-
-    /// What to do about a configuration that has to come again.
-    pub(super) fn fetch_config(&self, id: &Digest) -> Remedy {
-        match self.origins(id)[..] {
-            [] => Remedy::Advice(format!(
-                "image {} was not pulled by a digest: remove the file, then load, build or pull the image again",
-                id.short()
-            )),
-            _ => Remedy::FetchConfig(id.clone()),
-        }
-    }
-
-    /// What to do about a layer that has to come again.
-    pub(super) fn fetch_layer(&self, chain_id: &Digest) -> Remedy {
-        if self.layer_origins(chain_id).is_empty() {
-            let user =
-                self.images.iter().find(|(_, config)| chain_ids(&config.view().rootfs.diff_ids).contains(chain_id));
-            return Remedy::Advice(match user {
-                Some((image, _)) => format!(
-                    "no image with this layer was pulled by a digest: remove image {} and load, build or pull it again",
-                    image.short()
-                ),
-                None => "no image says where it came from: remove what uses it".to_owned(),
-            });
-        }
-        Remedy::FetchLayer(chain_id.clone())
     }
 
     /// The chain from `top` down, as far as the records go; a circle ends it.

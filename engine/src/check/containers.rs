@@ -3,11 +3,21 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use super::books::{Books, ContainerRecord, Text, is_cache_id, short};
+use serde::Deserialize;
+
+use super::books::{Books, ContainerRecord, is_cache_id, short};
 use super::directories::referred_to;
 use super::finding::{Fault, Findings, Remedy};
 use super::place::{Layout, Place};
+use super::text::Text;
 use crate::image::Digest;
+
+/// What is needed of a container's `hostconfig.json`.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct HostConfig {
+    auto_remove: bool,
+}
 
 pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
     let ids: BTreeSet<&String> = books.containers.keys().chain(books.mounts.keys()).collect();
@@ -15,6 +25,7 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
         let record = books.containers.get(id);
         if record.and_then(Option::as_ref).is_some_and(|record| record.state.removal_in_progress) {
             // It is going, in any order.
+            check_going(place, books, id, findings);
             continue;
         }
         if !books.mounts.contains_key(id) {
@@ -28,6 +39,20 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
             _ => check_lost(place, books, id, findings),
         }
     }
+}
+
+/// A container that its monitor was to remove, when that is gone.
+fn check_going(place: &Place, books: &Books, id: &str, findings: &mut Findings) {
+    if goes_with_its_end(place, id) && !books.is_used(place, id) {
+        let what = format!("{} was to go with its end, and who would have removed it is gone", shown(books, id));
+        findings.add(Fault::HalfMade, &place.containers().join(id), what, Remedy::Recover { removes: true });
+    }
+}
+
+/// Whether a container was made with `--rm`.
+fn goes_with_its_end(place: &Place, id: &str) -> bool {
+    let text = fs::read(place.containers().join(id).join("hostconfig.json")).unwrap_or_default();
+    serde_json::from_slice::<HostConfig>(&text).is_ok_and(|host| host.auto_remove)
 }
 
 fn shown(books: &Books, id: &str) -> String {
@@ -200,9 +225,10 @@ fn check_record(place: &Place, books: &Books, id: &str, record: &ContainerRecord
             "pull or load the image again, or remove the container; an image that was removed by force leaves this";
         findings.add(Fault::ContainerImage, &directory.join("config.v2.json"), what, Remedy::Advice(advice.to_owned()));
     }
+    let is_to_go = goes_with_its_end(place, id);
     if record.state.running && !books.is_watched(place, id) {
         let (left, remedy) = match books.survivor(id) {
-            None => (String::new(), Remedy::Recover),
+            None => (String::new(), Remedy::Recover { removes: is_to_go }),
             Some(pid) => (
                 format!(", while its process {pid} goes on"),
                 Remedy::Advice(format!(

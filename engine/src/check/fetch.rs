@@ -1,177 +1,128 @@
-//! Layers that come again from a registry: unpacked aside and verified, then put in the place of the broken ones.
+//! Layers and configurations that come again from the registries that their images came from.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
-use super::books::{Text, is_cache_id};
+use super::fetcher::{Fetched, Fetcher};
+use super::finding::{Finding, Remedy};
+use super::mend::make_parent;
 use super::place::Place;
-use super::repair::{Means, RepairError};
-use crate::driver::{self, Driver};
-use crate::image::{Digest, ImageConfig, Reference};
-use crate::layer::tar_split::FILE_NAME;
-use crate::layer::{Contents, Owners, UnpackOptions, Unpacked, unpack_recording};
-use crate::registry::{self, LayerEvent, LayerToPull, PullProgress, PullSink, RegistrySettings, SinkError};
-use crate::store::{Lock, atomic, failed};
-use crate::sys::random::KernelEntropy;
-use crate::world::Entropy;
+use super::repair::{Means, Now, Outcome, RepairError};
+use super::{CheckError, users};
+use crate::driver;
+use crate::image::Digest;
+use crate::store::atomic;
 
-/// A pull that takes some layers only, into a place of its own. The place is gone when this is dropped.
-pub(super) struct Fetcher {
-    wanted: BTreeSet<Digest>,
-    options: UnpackOptions,
-    unpacked: Mutex<BTreeMap<Digest, Unpacked>>,
-    layers: Mutex<Vec<LayerToPull>>,
-    staging: tempfile::TempDir,
-    _lock: Lock,
-}
+/// What came of each layer, by chain ID. One that was no longer lacking is not named.
+type LayerOutcomes = BTreeMap<Digest, Result<(), RepairError>>;
 
-/// What a pull brought.
-pub(super) struct Fetched {
-    pub config: ImageConfig,
-    /// The wanted layers that the image has, the base first.
-    pub layers: Vec<LayerToPull>,
-}
-
-impl Fetcher {
-    pub(super) fn new(place: &Place, means: &Means<'_>, wanted: BTreeSet<Digest>) -> Result<Fetcher, RepairError> {
-        let scratch = place.data_root.join("tmp");
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&scratch).map_err(failed("create", &scratch))?;
-        // Called and locked as a pull's (`engine/src/container/pull.rs`), so that no command takes it for a dead one's.
-        let _turn = Lock::exclusive(&scratch)?;
-        let staging = tempfile::Builder::new().prefix("pull-").tempdir_in(&scratch);
-        let staging = staging.map_err(failed("create", &scratch))?;
-        let lock = Lock::exclusive(staging.path())?;
-        let owners = if means.squash_owners { Owners::SquashUnmapped } else { Owners::AsRecorded };
-        let marks = driver::open(Some(place.driver()), &place.data_root)?.marks();
-        Ok(Fetcher {
-            wanted,
-            options: UnpackOptions { contents: Contents::Layer, overlay: marks, owners },
-            unpacked: Mutex::default(),
-            layers: Mutex::default(),
-            staging,
-            _lock: lock,
-        })
+/// Pulls layers and configurations again, each from the first image that brings them. Nothing is held while a registry is asked: what has
+/// come is looked at anew before it is put anywhere.
+pub(super) fn fetch(place: &Place, means: &Means<'_>, wanted: &[&Finding]) -> Result<Vec<Outcome>, CheckError> {
+    let mut outcomes = Vec::new();
+    if wanted.is_empty() {
+        return Ok(outcomes);
     }
-
-    pub(super) fn pull(&self, reference: &str, settings: &RegistrySettings) -> Result<Fetched, RepairError> {
-        let parsed = Reference::parse(reference).map_err(|_| RepairError::OtherImage(reference.to_owned()))?;
-        let pulled = registry::pull(&parsed, None, settings, self, &Silent)?;
-        let config = pulled.config.ok_or_else(|| RepairError::OtherImage(reference.to_owned()))?;
-        let layers = self.layers.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Fetched { config, layers })
+    let books = Now::hold(place, &[])?.books;
+    for finding in wanted {
+        if let Remedy::FetchConfig(image) = &finding.remedy
+            && let Some(outcome) = fetch_config(place, means, &books.origins(image), finding, image)?
+        {
+            outcomes.push(((*finding).clone(), outcome));
+        }
     }
-
-    fn content(&self, chain: &Digest) -> PathBuf {
-        self.staging.path().join(chain.hex())
-    }
-
-    fn record(&self, chain: &Digest) -> PathBuf {
-        self.staging.path().join(format!("{}.{FILE_NAME}", chain.hex()))
-    }
-
-    /// Puts a layer and its record in place. To be called under the store's lock.
-    pub(super) fn put(&self, place: &Place, driver: &dyn Driver, layer: &LayerToPull) -> Result<(), RepairError> {
-        let record = place.chains().join(layer.chain_id.hex());
-        let below = layer.parent.as_ref().map(|parent| read_cache_id(place, parent).ok_or(RepairError::Changed));
-        let below = below.transpose()?;
-        let known = read_cache_id(place, &layer.chain_id);
-        // A layer that has another's directory gets one of its own.
-        let cache_id = known.filter(|id| !is_shared(place, &layer.chain_id, id));
-        let cache_id = cache_id.unwrap_or_else(|| KernelEntropy.hex_id());
-        let content = self.content(&layer.chain_id);
-        if place.directory(&cache_id).exists() {
-            let beside = KernelEntropy.hex_id();
-            driver.adopt(&beside, below.as_deref(), &content)?;
-            let (files, old) = (place.files(&cache_id), self.staging.path().join(format!("old-{}", layer.index)));
-            if files.exists() {
-                fs::rename(&files, &old).map_err(failed("rename", &files))?;
+    let mut layers = LayerOutcomes::new();
+    let mut missing: BTreeSet<Digest> = wanted.iter().filter_map(|finding| layer_of(finding)).cloned().collect();
+    while let Some(chain) = missing.first().cloned() {
+        let mut failure = RepairError::Changed;
+        for reference in books.layer_origins(&chain) {
+            match pulled(place, means, &reference, missing.clone()) {
+                Ok((fetcher, fetched)) => {
+                    for layer in &fetched.layers {
+                        missing.remove(&layer.chain_id);
+                    }
+                    layers.extend(put(place, &fetcher, &fetched, wanted)?);
+                }
+                Err(error) => failure = error,
             }
-            fs::rename(place.files(&beside), &files).map_err(failed("rename", &files))?;
-            driver.remove(&beside)?;
-        } else {
-            driver.adopt(&cache_id, below.as_deref(), &content)?;
+            if !missing.contains(&chain) {
+                break;
+            }
         }
-        let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).get(&layer.chain_id).copied();
-        let size_bytes = driver.size_bytes(&unpacked.unwrap_or_default());
-        if !record.is_dir() {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(&record).map_err(failed("create", &record))?;
+        if missing.remove(&chain) {
+            layers.insert(chain, Err(failure));
         }
-        let split = self.record(&layer.chain_id);
-        fs::set_permissions(&split, fs::Permissions::from_mode(0o644)).map_err(failed("chmod", &split))?;
-        fs::rename(&split, record.join(FILE_NAME)).map_err(failed("rename", &split))?;
-        if let Some(parent) = &layer.parent {
-            atomic::write(&record.join("parent"), parent.to_string().as_bytes(), 0o644)?;
-        }
-        atomic::write(&record.join("diff"), layer.diff_id.to_string().as_bytes(), 0o644)?;
-        atomic::write(&record.join("size"), size_bytes.to_string().as_bytes(), 0o644)?;
-        Ok(atomic::write(&record.join("cache-id"), cache_id.as_bytes(), 0o644)?)
     }
+    for finding in wanted {
+        // Several findings can be about one layer: they went the same way.
+        if let Some(outcome) = layer_of(finding).and_then(|chain| layers.get_mut(chain)) {
+            let same = match outcome {
+                Ok(()) => Ok(()),
+                Err(error) => Err(RepairError::Same(error.to_string())),
+            };
+            outcomes.push(((*finding).clone(), std::mem::replace(outcome, same)));
+        }
+    }
+    Ok(outcomes)
 }
 
-fn read_cache_id(place: &Place, chain: &Digest) -> Option<String> {
-    match Text::read(&place.chains().join(chain.hex()).join("cache-id")) {
-        Text::Is(text) if is_cache_id(&text) => Some(text),
+fn layer_of(finding: &Finding) -> Option<&Digest> {
+    match &finding.remedy {
+        Remedy::FetchLayer(chain) => Some(chain),
         _ => None,
     }
 }
 
-fn is_shared(place: &Place, chain: &Digest, cache_id: &str) -> bool {
-    let others = super::place::names_in(&place.chains()).unwrap_or_default();
-    let mut others = others.iter().filter_map(|hex| Digest::from_hex(hex).ok()).filter(|other| other != chain);
-    others.any(|other| read_cache_id(place, &other).is_some_and(|id| id == cache_id))
+/// What the image called `reference` brings of the layers `missing`.
+fn pulled(
+    place: &Place,
+    means: &Means<'_>,
+    reference: &str,
+    missing: BTreeSet<Digest>,
+) -> Result<(Fetcher, Fetched), RepairError> {
+    let fetcher = Fetcher::new(place, means, missing)?;
+    let fetched = fetcher.pull(reference, means.registry)?;
+    Ok((fetcher, fetched))
 }
 
-impl PullSink for Fetcher {
-    fn has_image(&self, _: &Digest) -> bool {
-        false
+/// Puts the layers in their places that are still lacking and that nobody uses.
+fn put(place: &Place, fetcher: &Fetcher, fetched: &Fetched, wanted: &[&Finding]) -> Result<LayerOutcomes, CheckError> {
+    let has_come = |finding: &&&Finding| {
+        layer_of(finding).is_some_and(|chain| fetched.layers.iter().any(|layer| layer.chain_id == *chain))
+    };
+    let now = Now::hold(place, &wanted.iter().filter(has_come).copied().collect::<Vec<_>>())?;
+    let put = |layer| {
+        let driver = driver::open(Some(place.driver()), &place.data_root)?;
+        fetcher.put(place, &*driver, layer)
+    };
+    let mut outcomes = LayerOutcomes::new();
+    // From the base up: a whole tree is made of the one below.
+    for layer in fetched.layers.iter().filter(|layer| now.lacks(&layer.chain_id)) {
+        let outcome = users::free(place, &now.books, &layer.chain_id).and_then(|()| put(layer));
+        outcomes.insert(layer.chain_id.clone(), outcome);
     }
+    Ok(outcomes)
+}
 
-    fn has_layer(&self, chain_id: &Digest) -> bool {
-        !self.wanted.contains(chain_id)
-    }
-
-    fn layers_max(&self) -> usize {
-        usize::MAX
-    }
-
-    fn unpack(&self, layer: &LayerToPull, tar: &mut dyn Read) -> Result<(), SinkError> {
-        if !self.wanted.contains(&layer.chain_id) {
-            return Ok(());
+/// Nothing when another command has brought the configuration, or removed the image.
+fn fetch_config(
+    place: &Place,
+    means: &Means<'_>,
+    origins: &[String],
+    finding: &Finding,
+    image: &Digest,
+) -> Result<Option<Result<(), RepairError>>, CheckError> {
+    let mut failure = RepairError::Changed;
+    for reference in origins {
+        match pulled(place, means, reference, BTreeSet::new()) {
+            Ok((_, Fetched { config, .. })) if config.id() == *image => {
+                let now = Now::hold(place, &[])?;
+                let path = place.configurations().join(image.hex());
+                let write = || Ok(atomic::write(&path, config.raw(), 0o600)?);
+                return Ok(now.again(finding).map(|_| make_parent(&path).and_then(|()| write())));
+            }
+            Ok(_) => failure = RepairError::OtherImage(reference.clone()),
+            Err(error) => failure = error,
         }
-        let content = self.content(&layer.chain_id);
-        make(&content)?;
-        let path = self.record(&layer.chain_id);
-        let record = fs::File::create(&path).map_err(failed("create", &path))?;
-        let unpacked = unpack_recording(tar, &content, &self.options, record)?;
-        self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.chain_id.clone(), unpacked);
-        Ok(())
     }
-
-    /// All layers of the image are verified by now.
-    fn register(&self, layer: &LayerToPull) -> Result<(), SinkError> {
-        if self.wanted.contains(&layer.chain_id) {
-            self.layers.lock().unwrap_or_else(PoisonError::into_inner).push(layer.clone());
-        }
-        Ok(())
-    }
-
-    fn discard(&self, _: &LayerToPull) {}
-}
-
-fn make(path: &Path) -> std::io::Result<()> {
-    fs::create_dir(path)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
-}
-
-/// Nobody watches these pulls.
-struct Silent;
-
-impl PullProgress for Silent {
-    fn pulling_from(&self, _: &Reference) {}
-
-    fn event(&self, _: &str, _: LayerEvent) {}
+    Ok(Some(Err(failure)))
 }

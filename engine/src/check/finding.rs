@@ -127,6 +127,19 @@ impl Fault {
     }
 }
 
+/// How a remedy works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Something is made, written or given back.
+    Adding,
+    /// Something goes for good.
+    Removing,
+    /// Something comes from a registry.
+    Fetching,
+    /// An engine does it.
+    Recovering,
+}
+
 /// What would mend a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Remedy {
@@ -156,14 +169,31 @@ pub enum Remedy {
     FetchConfig(Digest),
     /// The layer with this chain ID and its record go.
     DropLayer(Digest),
-    /// An engine that is opened sets it right.
-    Recover,
+    /// An engine that is opened sets it right, or removes what was to go with its end (`--rm`).
+    Recover { removes: bool },
 }
 
 impl Remedy {
     /// Whether a repair does it.
     pub fn is_mending(&self) -> bool {
-        !matches!(self, Remedy::Advice(_))
+        self.way().is_some()
+    }
+
+    /// How it works; nothing for advice.
+    pub(super) fn way(&self) -> Option<Way> {
+        match self {
+            Remedy::Advice(_) => None,
+            Remedy::Write { .. }
+            | Remedy::WriteNames { .. }
+            | Remedy::MakeDirectory { .. }
+            | Remedy::Link { .. }
+            | Remedy::GiveAttributes(_)
+            | Remedy::MakeSubvolume
+            | Remedy::Unmount => Some(Way::Adding),
+            Remedy::Remove | Remedy::ForgetName { .. } | Remedy::DropLayer(_) => Some(Way::Removing),
+            Remedy::FetchLayer(_) | Remedy::FetchConfig(_) => Some(Way::Fetching),
+            Remedy::Recover { .. } => Some(Way::Recovering),
+        }
     }
 
     /// What a repair does, or what people can do.
@@ -186,7 +216,10 @@ impl Remedy {
             Remedy::FetchLayer(_) => "the layer is pulled again by its digest".to_owned(),
             Remedy::FetchConfig(_) => "the image's configuration is pulled again by its digest".to_owned(),
             Remedy::DropLayer(_) => "the layer is removed".to_owned(),
-            Remedy::Recover => "the record is set right".to_owned(),
+            Remedy::Recover { removes: false } => "the record is set right".to_owned(),
+            Remedy::Recover { removes: true } => {
+                "the container is removed with all that it wrote, as it was made to go with its end (--rm)".to_owned()
+            }
         }
     }
 }
@@ -206,6 +239,13 @@ pub struct Finding {
     pub about: Option<About>,
 }
 
+impl Finding {
+    /// Whether this is the other one, found another time: what would mend it may be another thing by then.
+    pub(super) fn is_same(&self, other: &Finding) -> bool {
+        (self.fault, &self.path, &self.what, &self.about) == (other.fault, &other.path, &other.what, &other.about)
+    }
+}
+
 /// What a finding belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum About {
@@ -215,10 +255,20 @@ pub enum About {
     Image(Digest),
 }
 
+/// What could not be judged of a layer: it is not known to be sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    /// The layer, by chain ID.
+    pub layer: Digest,
+    /// What was not compared, and why.
+    pub why: String,
+}
+
 /// What was found so far.
 #[derive(Default)]
 pub(super) struct Findings {
     found: Vec<Finding>,
+    passed_over: Vec<PassedOver>,
 }
 
 impl Findings {
@@ -234,6 +284,19 @@ impl Findings {
     pub(super) fn image(&mut self, image: &Digest, fault: Fault, path: &Path, what: impl Into<String>, remedy: Remedy) {
         let about = Some(About::Image(image.clone()));
         self.found.push(Finding { fault, what: what.into(), path: path.to_owned(), remedy, about });
+    }
+
+    /// Tells what could not be judged, once each.
+    pub(super) fn pass_over(&mut self, layer: &Digest, why: &str) {
+        let passed_over = PassedOver { layer: layer.clone(), why: why.to_owned() };
+        if !self.passed_over.contains(&passed_over) {
+            self.passed_over.push(passed_over);
+        }
+    }
+
+    /// Takes what was told to [`Findings::pass_over`].
+    pub(super) fn take_passed_over(&mut self) -> Vec<PassedOver> {
+        std::mem::take(&mut self.passed_over)
     }
 
     pub(super) fn count(&self) -> usize {

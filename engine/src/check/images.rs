@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::Scope;
-use super::books::{Books, Text};
+use super::books::Books;
 use super::finding::{Fault, Findings, Remedy};
 use super::place::{Place, names_in};
+use super::text::Text;
 use crate::image::Digest;
 use crate::layer::chain_ids;
 
@@ -59,7 +60,13 @@ fn check_names(place: &Place, books: &Books, findings: &mut Findings) {
             match id.filter(|id| !books.origins(id).is_empty()) {
                 Some(id) => drop(lost.insert(id)),
                 None => {
-                    let remedy = Remedy::ForgetName { repository: repository.clone(), name: name.clone() };
+                    let remedy = match has_layers_of_nobody(books) {
+                        false => Remedy::ForgetName { repository: repository.clone(), name: name.clone() },
+                        true => Remedy::Advice(
+                            "load or build the image again: layers are here that may be its own, and nothing else tells of them"
+                                .to_owned(),
+                        ),
+                    };
                     let what = format!("{name} means the image {image}, which is not here");
                     findings.add(Fault::DanglingName, &place.repositories(), what, remedy);
                 }
@@ -71,6 +78,11 @@ fn check_names(place: &Place, books: &Books, findings: &mut Findings) {
         let what = format!("the configuration of image {} is missing, which has names", id.short());
         findings.image(&id, Fault::ImageConfig, &path, what, books.fetch_config(&id));
     }
+}
+
+/// Whether a layer is here that no image knows: an image that lost its configuration may have it, and its name is the last word of it.
+fn has_layers_of_nobody(books: &Books) -> bool {
+    books.layers.keys().any(|chain| !books.known.contains_key(chain))
 }
 
 fn check_layers(place: &Place, books: &Books, findings: &mut Findings) {

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::books::{Books, Text, is_cache_id};
+use super::books::{Books, is_cache_id};
 use super::finding::{Fault, Findings, Remedy};
 use super::place::Place;
-use super::{CheckError, Scope, content, directories};
+use super::text::Text;
+use super::{CheckError, Scope, content, directories, users};
 use crate::image::Digest;
 use crate::layer::chain_id;
 use crate::store::{Asked, Hold, Lock};
@@ -104,7 +105,7 @@ fn check_use(place: &Place, books: &Books, findings: &mut Findings) {
     for chain in books.layers.keys().filter(|chain| !needed.contains(chain)) {
         let path = place.chains().join(chain.hex());
         // Somebody reads it: it goes with its reader.
-        if matches!(Lock::ask(&path, Hold::AloneNow), Ok(Asked::Busy)) {
+        if users::is_leased(place, chain) {
             continue;
         }
         let what = format!("no image and no container needs the layer {}", chain.short());

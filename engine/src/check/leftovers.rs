@@ -3,16 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::CheckError;
 use super::books::{Books, listed};
 use super::finding::{Fault, Findings, Remedy};
 use super::place::Place;
+use super::{CheckError, users};
 use crate::image::Digest;
-use crate::store::{Asked, Hold, Lock};
+use crate::store::staging;
 use crate::sys::mount;
 
-/// How places are called in which commands unpack and build (`engine/src/container/pull.rs`).
-const STAGING: [&str; 3] = ["pull-", "docker-import-", "docker-builder"];
 /// How notes are called of what is about to be made or removed (`engine/src/container/intent.rs`).
 const NOTE: &str = "intent-";
 
@@ -23,9 +21,10 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) -> Re
         let path = scratch.join(&name);
         if name.starts_with(NOTE) {
             check_note(place, &path, findings);
-        } else if STAGING.iter().any(|prefix| name.starts_with(prefix)) && is_nobodys(&path) {
-            findings.add(Fault::HalfMade, &path, "a command that is gone left what it had unpacked", Remedy::Remove);
         }
+    }
+    for path in staging::left(&place.data_root)? {
+        findings.add(Fault::HalfMade, &path, "a command that is gone left what it had unpacked", Remedy::Remove);
     }
     let aside = place.image().join("layerdb/tmp");
     for name in listed(&aside)? {
@@ -35,16 +34,11 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) -> Re
     Ok(())
 }
 
-fn is_nobodys(path: &Path) -> bool {
-    matches!(Lock::ask(path, Hold::AloneNow), Ok(Asked::Held(_)))
-}
-
 fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    let chains = text.lines().filter_map(|line| Digest::from_hex(line.strip_prefix("chain ")?).ok());
-    let mut chains = chains.map(|chain| place.chains().join(chain.hex()));
+    let mut chains = text.lines().filter_map(|line| Digest::from_hex(line.strip_prefix("chain ")?).ok());
     // Layers of a removed image that somebody reads go with their reader.
-    if chains.any(|chain| matches!(Lock::ask(&chain, Hold::AloneNow), Ok(Asked::Busy))) {
+    if chains.any(|chain| users::is_leased(place, &chain)) {
         return;
     }
     let remedy = match text.lines().any(|line| line.starts_with("volume ")) {
@@ -58,13 +52,8 @@ fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
 
 /// Mounts on the driver's directories, but for those of containers that run or that somebody reads.
 fn check_mounts(place: &Place, books: &Books, findings: &mut Findings) {
-    let is_used = |container: &str| {
-        books.is_watched(place, container)
-            || books.survivor(container).is_some()
-            || matches!(Lock::ask(&place.mounts().join(container), Hold::AloneNow), Ok(Asked::Busy))
-    };
-    let used: BTreeSet<&String> =
-        books.mounts.iter().filter(|(id, _)| is_used(id)).filter_map(|(_, mount)| mount.mount_id.as_ref()).collect();
+    let used = books.mounts.iter().filter(|(id, _)| books.is_used(place, id));
+    let used: BTreeSet<&String> = used.filter_map(|(_, mount)| mount.mount_id.as_ref()).collect();
     for point in mount::points_below(&place.home()).unwrap_or_default() {
         let below = point.strip_prefix(place.home()).unwrap_or(&point);
         let id = below.components().next().map(|part| part.as_os_str().to_string_lossy().into_owned());

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::books::{Books, Text, short};
+use super::books::{Books, short};
 use super::directories::referred_to;
 use super::finding::{Fault, Findings, Remedy};
 use super::place::{Layout, Place, names_in};
+use super::text::Text;
 use crate::driver::{fuse_overlayfs, overlay2};
 use crate::image::Digest;
 use crate::sys::random::KernelEntropy;

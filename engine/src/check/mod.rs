@@ -17,10 +17,14 @@
 //! names.rs        repositories.json, and what else tells names
 //! content.rs      the bytes of layers and their sizes                      tree.rs        what a layer's tar makes of a tree
 //! compare.rs      what lies on disk against that tree                      attributes.rs  modes, owners, times, xattrs
+//! inherited.rs    what a whole tree has from below                         btrfs.rs       subvolumes
+//! acl.rs          access control lists                                     text.rs        a file of the books, as far as it can be read
 //! directories.rs  the driver's directories: missing, of nobody             linked.rs      short names, lower, scratch directories
-//! btrfs.rs        subvolumes                                               containers.rs  mounts, records, layers of containers
-//! repair.rs       mends findings                                           fetch.rs       layers from registries, again
-//! leftovers.rs    notes, staging places, mounts of commands that are gone
+//! containers.rs   mounts, records, layers of containers                    leftovers.rs   notes, staging places, mounts of commands that are gone
+//! place.rs        where things lie, for each driver                        finding.rs     one thing that is wrong, and what mends it
+//! origins.rs      where something lost can come from again                 users.rs       who uses a layer just now
+//! repair.rs       mends findings, in rounds                                mend.rs        does what one remedy says
+//! fetch.rs        layers and configurations, again                         fetcher.rs     a pull of some layers only
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +33,7 @@ use std::path::PathBuf;
 use crate::image::Digest;
 use crate::store::{Lock, StoreError};
 
+mod acl;
 mod attributes;
 mod books;
 mod btrfs;
@@ -37,18 +42,24 @@ mod containers;
 mod content;
 mod directories;
 mod fetch;
+mod fetcher;
 mod finding;
 mod images;
+mod inherited;
 mod layers;
 mod leftovers;
 mod linked;
+mod mend;
 mod names;
+mod origins;
 mod place;
 pub mod repair;
+mod text;
 mod tree;
+mod users;
 
 pub use attributes::Attributes;
-pub use finding::{About, Fault, Finding, Remedy};
+pub use finding::{About, Fault, Finding, PassedOver, Remedy};
 pub use place::Place;
 pub use repair::{Means, RepairError, repair};
 
@@ -97,6 +108,8 @@ pub struct Report {
     pub containers: usize,
     /// Whether a dockerd works there: what it is making just now looks like what nobody needs, so that such is not looked for.
     pub is_dockerds: bool,
+    /// What could not be judged of layers.
+    pub passed_over: Vec<PassedOver>,
     /// All that is wrong, in the order in which it matters: books of images first, leftovers last.
     pub findings: Vec<Finding>,
 }
@@ -137,6 +150,7 @@ pub fn check(place: &Place, names: &[String]) -> Result<Report, CheckError> {
         layers: counted(books.layers.len(), &scope.layers),
         containers: if scope.is_all() { books.containers.len() } else { 0 },
         is_dockerds: books.is_dockerds,
+        passed_over: findings.take_passed_over(),
         findings: findings.in_scope(&scope),
     })
 }

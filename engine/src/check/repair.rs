@@ -1,25 +1,20 @@
 //! Mends what a check has found, one finding after another, and checks again until nothing is left that can be mended.
 //!
-//! *Holds*: what is removed or written was found to be wrong again under the store's lock, right before; a layer that comes from a
-//! registry is unpacked aside and verified before anything changes, and takes the place of the broken one by a rename; a layer that
-//! a running container uses is left alone. *Never*: a file is touched that no finding names, or a container's own files.
+//! *Holds*: each remedy is decided on what is on the disk while the store's lock is held: it is looked for again, files of layers included, and
+//! what is found then is what is mended; a layer that comes from a registry is unpacked aside and verified before anything changes, and
+//! takes the place of the broken one by a rename; what a container or a command uses is left alone; no dockerd begins meanwhile. *Never*: a
+//! file is touched that no finding names, or a container's own files, but of one that was to go with its end (`--rm`).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
-use std::path::Path;
+use std::collections::BTreeSet;
 
-use super::books::{Books, Text};
-use super::fetch::{Fetched, Fetcher};
-use super::finding::{About, Fault, Finding, Findings, Remedy};
+use super::books::Books;
+use super::finding::{About, Fault, Finding, Remedy, Way};
 use super::place::Place;
-use super::{CheckError, Report, btrfs, check, find};
-use crate::driver::{self, Driver, DriverError};
+use super::{CheckError, Report, Scope, check, content, fetch, find, mend};
+use crate::driver::DriverError;
 use crate::image::Digest;
 use crate::registry::{PullError, RegistrySettings};
-use crate::store::{Lock, StoreError, atomic, daemon, failed};
-use crate::sys::mount;
+use crate::store::{Lock, StoreError, daemon};
 
 /// More rounds than mending ever needs: a name, then what is below, then what was of nobody.
 const ROUNDS_MAX: usize = 8;
@@ -35,8 +30,12 @@ pub enum RepairError {
     Pull(#[from] PullError),
     #[error("the registry no longer has this image: {0} leads to another")]
     OtherImage(String),
-    #[error("container {0} runs with this layer: stop it and try again")]
+    #[error("container {0} uses this layer: stop it and try again")]
     InUse(String),
+    #[error("another command reads this layer: try again when it is done")]
+    Read,
+    #[error("something is mounted on {0}: unmount it and try again")]
+    Mounted(String),
     #[error("{0}")]
     Recover(String),
     /// What came of another finding about the same layer.
@@ -62,24 +61,28 @@ pub struct Means<'a> {
 const OF_IMAGES: [Fault; 3] = [Fault::ImageConfig, Fault::DanglingName, Fault::Names];
 /// What no image and no container asks for: it is left where it is while one of those is in doubt.
 const OF_NOBODY: [Fault; 2] = [Fault::UnusedLayer, Fault::OrphanDirectory];
+/// What only shows when the files of a layer are read.
+const OF_CONTENT: [Fault; 6] =
+    [Fault::AddedFile, Fault::Attributes, Fault::Content, Fault::LayerSize, Fault::LayerRecord, Fault::TarSplit];
 
 /// Mends what can be mended, of all or of some images, and says what is wrong after that.
 pub fn repair(place: &Place, names: &[String], means: &Means<'_>) -> Result<Report, CheckError> {
-    if daemon::is_dockerd_at_work(&place.data_root) {
-        return Err(CheckError::Dockerd(place.data_root.clone()));
-    }
-    let mut given_up = Vec::new();
+    let _kept_out = daemon::keep_out(&place.data_root).map_err(|error| match error {
+        StoreError::Dockerd(data_root) => CheckError::Dockerd(data_root),
+        error => error.into(),
+    })?;
+    let mut given_up: Vec<Finding> = Vec::new();
     let mut is_doubtful = false;
     for _ in 0..ROUNDS_MAX {
         let mut findings = check(place, names)?.findings;
         // What an image has lost may have been the only word for its layers, and be forgotten by the next round.
         is_doubtful |= findings.iter().any(|finding| OF_IMAGES.contains(&finding.fault));
         findings.retain(|finding| !(is_doubtful && OF_NOBODY.contains(&finding.fault)));
-        findings.retain(|finding| finding.remedy.is_mending() && !given_up.contains(finding));
+        findings.retain(|finding| finding.remedy.is_mending() && !given_up.iter().any(|other| other.is_same(finding)));
         if findings.is_empty() {
             break;
         }
-        for (finding, outcome) in mend_all(place, names, means, &findings)? {
+        for (finding, outcome) in mend_all(place, means, &findings)? {
             (means.tell)(&finding, outcome.as_ref().err());
             if outcome.is_err() {
                 given_up.push(finding);
@@ -89,267 +92,70 @@ pub fn repair(place: &Place, names: &[String], means: &Means<'_>) -> Result<Repo
     check(place, names)
 }
 
-type Outcome = (Finding, Result<(), RepairError>);
-/// What came of each layer, by chain ID.
-type LayerOutcomes = Vec<(Digest, Result<(), RepairError>)>;
+pub(super) type Outcome = (Finding, Result<(), RepairError>);
 
-fn mend_all(place: &Place, names: &[String], means: &Means<'_>, found: &[Finding]) -> Result<Vec<Outcome>, CheckError> {
-    let is_fetched = |finding: &&Finding| matches!(finding.remedy, Remedy::FetchLayer(_) | Remedy::FetchConfig(_));
-    let mut outcomes = Vec::new();
-    {
-        let _lock = Lock::exclusive(&place.data_root)?;
-        // Another command may have gone on since.
-        let (still, books, _) = find(place, names)?;
-        let still = still.all();
-        for finding in found.iter().filter(|finding| !is_fetched(finding) && finding.remedy != Remedy::Recover) {
-            let is_of_content =
-                matches!(finding.fault, Fault::AddedFile | Fault::Attributes | Fault::LayerSize | Fault::LayerRecord);
-            let outcome = match still.contains(finding) || is_of_content || is_renamed(finding) {
-                true => mend(place, &books, finding),
-                false => Err(RepairError::Changed),
-            };
-            outcomes.push((finding.clone(), outcome));
-        }
-    }
-    let wanted: Vec<&Finding> = found.iter().filter(is_fetched).collect();
-    if !wanted.is_empty() {
-        outcomes.extend(fetch(place, means, &wanted)?);
-    }
-    for finding in found.iter().filter(|finding| finding.remedy == Remedy::Recover) {
+/// What takes away comes after what adds, and is looked at anew: it may be needed by then.
+fn mend_all(place: &Place, means: &Means<'_>, found: &[Finding]) -> Result<Vec<Outcome>, CheckError> {
+    let by = |way: Way| found.iter().filter(move |finding| finding.remedy.way() == Some(way)).collect::<Vec<_>>();
+    let mut outcomes = mend_here(place, &by(Way::Adding))?;
+    outcomes.extend(mend_here(place, &by(Way::Removing))?);
+    outcomes.extend(fetch::fetch(place, means, &by(Way::Fetching))?);
+    for finding in by(Way::Recovering) {
         outcomes.push((finding.clone(), (means.recover)().map_err(RepairError::Recover)));
     }
     Ok(outcomes)
 }
 
-/// Whether a finding's remedy has a random name in it, which is another each time.
-fn is_renamed(finding: &Finding) -> bool {
-    finding.fault == Fault::Link && matches!(finding.remedy, Remedy::Write { .. })
-}
-
-/// To be called under the store's lock.
-fn mend(place: &Place, books: &Books, finding: &Finding) -> Result<(), RepairError> {
-    let path = &finding.path;
-    match &finding.remedy {
-        Remedy::Write { content, mode } => {
-            make_parent(path)?;
-            Ok(atomic::write(path, content, *mode)?)
-        }
-        Remedy::WriteNames { content, .. } => {
-            make_parent(path)?;
-            Ok(atomic::write(path, content, 0o600)?)
-        }
-        Remedy::Remove => remove(place, path),
-        Remedy::MakeDirectory { mode } => {
-            make_parent(path)?;
-            make_directory(path, *mode)
-        }
-        Remedy::Link { target } => {
-            make_parent(path)?;
-            let removed = fs::remove_file(path);
-            removed.or_else(gone_is_fine).and_then(|()| symlink(target, path)).map_err(failed("link", path))?;
-            Ok(())
-        }
-        Remedy::GiveAttributes(wanted) => {
-            match layer_of_finding(finding).and_then(|chain| users(place, books, chain).pop()) {
-                Some(container) => Err(RepairError::InUse(container)),
-                None => Ok(wanted.give(path).map_err(failed("give its attributes to", path))?),
-            }
-        }
-        Remedy::MakeSubvolume => btrfs::convert(place, &*driver(place)?, path),
-        Remedy::Unmount => Ok(mount::unmount(path).map_err(failed("unmount", path))?),
-        Remedy::ForgetName { repository, name } => forget(place, repository, name),
-        Remedy::DropLayer(chain) => {
-            let record = place.chains().join(chain.hex());
-            fs::remove_dir_all(&record).or_else(gone_is_fine).map_err(failed("remove", &record))?;
-            if let Some(cache_id) = books.cache_id(chain) {
-                driver(place)?.remove(cache_id)?;
-            }
-            Ok(())
-        }
-        Remedy::Advice(_) | Remedy::FetchLayer(_) | Remedy::FetchConfig(_) | Remedy::Recover => Ok(()),
-    }
-}
-
-fn driver(place: &Place) -> Result<Box<dyn Driver>, DriverError> {
-    driver::open(Some(place.driver()), &place.data_root)
-}
-
-fn gone_is_fine(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
-}
-
-/// Makes the directory that a record stands in, and is lost with it.
-fn make_parent(path: &Path) -> Result<(), RepairError> {
-    match path.parent() {
-        Some(parent) if !parent.is_dir() => make_directory(parent, 0o755),
-        _ => Ok(()),
-    }
-}
-
-fn make_directory(path: &Path, mode: u32) -> Result<(), RepairError> {
-    if path.is_dir() {
-        return Ok(());
-    }
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed("create", path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed("chmod", path))?;
-    Ok(())
-}
-
-fn remove(place: &Place, path: &Path) -> Result<(), RepairError> {
-    let meta = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        meta => meta.map_err(failed("look at", path))?,
-    };
-    if !meta.is_dir() {
-        return Ok(fs::remove_file(path).map_err(failed("remove", path))?);
-    }
-    if path.parent() == Some(&place.home())
-        && let Some(name) = path.file_name().and_then(|name| name.to_str())
-    {
-        return Ok(driver(place)?.remove(name)?);
-    }
-    Ok(fs::remove_dir_all(path).map_err(failed("remove", path))?)
-}
-
-fn forget(place: &Place, repository: &str, name: &str) -> Result<(), RepairError> {
-    let path = place.repositories();
-    let Text::Is(text) = Text::read(&path) else { return Err(RepairError::Changed) };
-    let parsed = serde_json::from_str::<BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>>>(&text);
-    let mut file = parsed.map_err(|_| RepairError::Changed)?;
-    if let Some(repositories) = file.get_mut("Repositories")
-        && let Some(names) = repositories.get_mut(repository)
-    {
-        names.remove(name);
-        if names.is_empty() {
-            repositories.remove(repository);
-        }
-    }
-    let text = serde_json::to_vec(&file).map_err(|_| RepairError::Changed)?;
-    Ok(atomic::write(&path, &text, 0o600)?)
-}
-
-/// Pulls layers and configurations again, each from the first image that brings them.
-fn fetch(place: &Place, means: &Means<'_>, wanted: &[&Finding]) -> Result<Vec<Outcome>, CheckError> {
-    let books = {
-        let _lock = Lock::exclusive(&place.data_root)?;
-        Books::read(place, &mut Findings::default())?
-    };
-    let mut layers: BTreeMap<Digest, Result<(), RepairError>> = BTreeMap::new();
+/// Of what is no longer found nothing comes.
+fn mend_here(place: &Place, found: &[&Finding]) -> Result<Vec<Outcome>, CheckError> {
     let mut outcomes = Vec::new();
-    for finding in wanted {
-        if let Remedy::FetchConfig(image) = &finding.remedy {
-            outcomes.push(((*finding).clone(), fetch_config(place, means, &books, image)));
-        }
+    if found.is_empty() {
+        return Ok(outcomes);
     }
-    let mut missing: BTreeSet<Digest> = wanted.iter().filter_map(|finding| layer_of(finding)).cloned().collect();
-    while let Some(chain) = missing.first().cloned() {
-        let mut failure = RepairError::Changed;
-        for reference in books.layer_origins(&chain) {
-            match fetch_layers(place, means, &books, &reference, &missing) {
-                Ok(brought) => {
-                    for (chain, outcome) in brought {
-                        missing.remove(&chain);
-                        layers.insert(chain, outcome);
-                    }
-                }
-                Err(error) => failure = error,
-            }
-            if !missing.contains(&chain) {
-                break;
-            }
-        }
-        if missing.remove(&chain) {
-            layers.insert(chain, Err(failure));
-        }
-    }
-    for finding in wanted {
-        // Several findings can be about one layer: they went the same way.
-        if let Some(outcome) = layer_of(finding).and_then(|chain| layers.get_mut(chain)) {
-            let same = match outcome {
-                Ok(()) => Ok(()),
-                Err(error) => Err(RepairError::Same(error.to_string())),
-            };
-            outcomes.push(((*finding).clone(), std::mem::replace(outcome, same)));
+    let now = Now::hold(place, found)?;
+    for finding in found {
+        if let Some(again) = now.again(finding) {
+            let is_as_before = again.remedy.way() == finding.remedy.way();
+            let outcome = if is_as_before { mend::mend(place, &now.books, again) } else { Err(RepairError::Changed) };
+            outcomes.push((again.clone(), outcome));
         }
     }
     Ok(outcomes)
 }
 
-fn layer_of_finding(finding: &Finding) -> Option<&Digest> {
-    match &finding.about {
-        Some(About::Layer(chain)) => Some(chain),
-        _ => None,
-    }
+/// What is on the disk while nobody else changes it.
+pub(super) struct Now {
+    pub books: Books,
+    found: Vec<Finding>,
+    _lock: Lock,
 }
 
-fn layer_of(finding: &Finding) -> Option<&Digest> {
-    match &finding.remedy {
-        Remedy::FetchLayer(chain) => Some(chain),
-        _ => None,
-    }
-}
-
-fn fetch_config(place: &Place, means: &Means<'_>, books: &Books, image: &Digest) -> Result<(), RepairError> {
-    let mut failure = RepairError::Changed;
-    for reference in books.origins(image) {
-        let fetcher = Fetcher::new(place, means, BTreeSet::new())?;
-        match fetcher.pull(&reference, means.registry) {
-            Ok(Fetched { config, .. }) if config.id() == *image => {
-                let path = place.configurations().join(image.hex());
-                let _lock = Lock::exclusive(&place.data_root)?;
-                make_parent(&path)?;
-                return Ok(atomic::write(&path, config.raw(), 0o600)?);
+impl Now {
+    /// Waits for the store's lock, and looks again: at all books, and at the files of the layers that `found` is about.
+    pub(super) fn hold(place: &Place, found: &[&Finding]) -> Result<Now, CheckError> {
+        let lock = Lock::exclusive(&place.data_root)?;
+        let (mut findings, books, _) = find(place, &[])?;
+        let mut layers = BTreeSet::new();
+        for finding in found.iter().filter(|finding| OF_CONTENT.contains(&finding.fault)) {
+            match &finding.about {
+                // A whole tree is compared with the one below.
+                Some(About::Layer(chain)) if place.has_whole_trees() => layers.extend(books.chain(chain)),
+                Some(About::Layer(chain)) => drop(layers.insert(chain.clone())),
+                _ => {}
             }
-            Ok(_) => failure = RepairError::OtherImage(reference),
-            Err(error) => failure = error,
         }
+        let scope = Scope { images: Some(BTreeSet::new()), layers: Some(layers) };
+        content::check(place, &books, &scope, &mut findings);
+        Ok(Now { books, found: findings.all(), _lock: lock })
     }
-    Err(failure)
-}
 
-/// What of `missing` the image called `reference` brings, and what came of it.
-fn fetch_layers(
-    place: &Place,
-    means: &Means<'_>,
-    books: &Books,
-    reference: &str,
-    missing: &BTreeSet<Digest>,
-) -> Result<LayerOutcomes, RepairError> {
-    let fetcher = Fetcher::new(place, means, missing.clone())?;
-    let fetched = fetcher.pull(reference, means.registry)?;
-    let _lock = Lock::exclusive(&place.data_root)?;
-    let mut outcomes = LayerOutcomes::new();
-    // From the base up: a whole tree is made of the one below.
-    for layer in &fetched.layers {
-        let users = users(place, books, &layer.chain_id);
-        let outcome = match users.first() {
-            Some(container) => Err(RepairError::InUse(container.clone())),
-            None => fetcher.put(place, &*driver(place)?, layer),
-        };
-        outcomes.push((layer.chain_id.clone(), outcome));
+    /// What was found before, as it is found now.
+    pub(super) fn again(&self, finding: &Finding) -> Option<&Finding> {
+        self.found.iter().find(|now| now.is_same(finding))
     }
-    Ok(outcomes)
-}
 
-/// The containers that run on a layer.
-fn users(place: &Place, books: &Books, chain: &Digest) -> Vec<String> {
-    let has = |id: &String| books.top_of_container(id).is_some_and(|top| top == *chain || is_above(books, &top, chain));
-    books
-        .mounts
-        .keys()
-        .filter(|id| (books.is_watched(place, id) || books.survivor(id).is_some()) && has(id))
-        .cloned()
-        .collect()
-}
-
-fn is_above(books: &Books, top: &Digest, chain: &Digest) -> bool {
-    let mut seen = BTreeSet::new();
-    let mut next = books.parent(top);
-    while let Some(below) = next.filter(|below| seen.insert(below.clone())) {
-        if below == *chain {
-            return true;
-        }
-        next = books.parent(&below);
+    /// Whether the layer `chain` is still to come again.
+    pub(super) fn lacks(&self, chain: &Digest) -> bool {
+        self.found.iter().any(|finding| matches!(&finding.remedy, Remedy::FetchLayer(lacking) if lacking == chain))
     }
-    false
 }

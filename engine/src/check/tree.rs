@@ -8,6 +8,7 @@ use std::ops::Bound;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::driver::counted_bytes;
 use crate::layer::archive::{Entry, Kind};
 use crate::layer::whiteout::{self, Meaning, meaning};
 
@@ -198,15 +199,14 @@ impl Tree {
         !is_in_opaque && !path.ancestors().any(is_hidden)
     }
 
-    /// Docker's size of the layer, as overlay2 has it: the lengths of its files, each once, and of what its symbolic links say.
+    /// Docker's size of the layer, as overlay2 has it.
     pub(super) fn size_bytes(&self) -> u64 {
-        let named: BTreeSet<usize> = self.nodes.values().filter_map(|node| node.file()).collect();
         let length = |file: usize| match self.files[file].kind {
             Kind::File => self.files[file].size_bytes,
             Kind::Symlink => self.files[file].link_name.len() as u64,
             _ => 0,
         };
-        named.into_iter().map(length).sum()
+        counted_bytes(self.nodes.values().filter_map(|node| node.file()).map(|file| (file, length(file))))
     }
 
     /// Docker's size of the layer, as drivers that do not measure have it: the lengths that the headers tell.

@@ -7,7 +7,6 @@ use std::path::Path;
 use super::commit::Description;
 use super::config::HostConfig;
 use super::error::failed;
-use super::pull::Staging;
 use super::stream::Frame;
 use super::{Container, Engine, EngineError};
 use crate::driver::View;
@@ -15,6 +14,7 @@ use crate::image::config::ConfigView;
 use crate::image::config::RootFs;
 use crate::image::manifest::Platform;
 use crate::image::{Digest, RunConfig};
+use crate::store::Staging;
 
 /// The image that a step makes.
 #[derive(Debug, Clone)]

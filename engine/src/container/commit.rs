@@ -4,12 +4,11 @@ use std::io;
 use std::path::Path;
 use std::thread;
 
-use super::pull::Staging;
 use super::{Engine, EngineError, change, error::failed};
 use crate::image::config::{ConfigView, History, RunConfig};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::{Change, PACKING_STACK_BYTES, Packed, chain_id};
-use crate::store::Layer;
+use crate::store::{Layer, Staging};
 
 /// How the new image is to be called and described.
 #[derive(Debug, Clone, Default)]

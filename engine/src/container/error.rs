@@ -16,9 +16,6 @@ use crate::sys::reason::reason;
 /// A refusal. Its text is what dockerd answers, without the prefix `Error response from daemon: `.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// A dockerd works on the data root, which keeps its books in memory, and whose containers look like those of a monitor that is gone.
-    #[error("a dockerd works on {}: stop it, or name another directory with --data-root", .0.display())]
-    Dockerd(PathBuf),
     /// No image has this name or ID.
     #[error("No such image: {0}")]
     NoSuchImage(String),

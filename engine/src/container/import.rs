@@ -3,13 +3,12 @@
 use std::io::{self, Read};
 
 use super::load::LoadError;
-use super::pull::Staging;
 use super::{Engine, EngineError, change};
 use crate::image::config::{ConfigView, History, RootFs, RunConfig};
 use crate::image::manifest::Platform;
 use crate::image::{Digest, DigestReader, ImageConfig, Reference};
 use crate::layer::{UnpackError, Unpacked, decompressed};
-use crate::store::Layer;
+use crate::store::{Layer, Staging};
 
 /// How the new image is to be called and described.
 #[derive(Debug, Clone, Default)]

@@ -13,10 +13,10 @@ use std::path::{Component, Path, PathBuf};
 use super::EngineError;
 use super::error::failed;
 use super::load::LoadError;
-use super::pull::Staging;
 use crate::layer::archive::{Archive, ArchiveError, Entry, Kind};
 use crate::layer::compression::is_compressed;
 use crate::layer::decompressed;
+use crate::store::Staging;
 
 /// Links lead to links at most so often.
 const LINKS_MAX: usize = 40;

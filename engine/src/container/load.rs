@@ -11,14 +11,13 @@ use serde::de::IgnoredAny;
 
 use super::incoming::{Incoming, Section};
 use super::intent::Intent;
-use super::pull::Staging;
 use super::{Engine, EngineError};
 use crate::image::docker_archive::{MANIFEST, ManifestItem, REPOSITORIES};
 use crate::image::manifest::{Manifest, Platform};
 use crate::image::{Digest, ImageConfig, Reference, go_json, oci_layout};
 use crate::layer::archive::ArchiveError;
 use crate::layer::{chain_ids, decompressed};
-use crate::store::Layer;
+use crate::store::{Layer, Staging};
 use crate::sys::reason::reason;
 
 /// An archive that cannot be loaded.

@@ -10,7 +10,7 @@ use std::sync::Mutex;
 
 use crate::driver::{self, Driver};
 use crate::registry::RegistrySettings;
-use crate::store::{Store, daemon};
+use crate::store::{Store, StoreError, daemon};
 use crate::sys::random::{KernelEntropy, SystemClock};
 use crate::world::{Clock, Entropy};
 
@@ -74,13 +74,12 @@ pub use lease::Lease;
 pub use lifecycle::ExecSpec;
 pub use load::{LoadError, LoadProgress, Loaded};
 pub use prune::Pruned;
-pub use pull::Staging;
 pub use records::Container;
 pub use remove_image::RemovedImage;
 pub use rootless::{NamespaceLock, enter_namespaces};
 
 pub use crate::driver::{Availability, GraphData};
-pub use crate::store::Volume;
+pub use crate::store::{Staging, Volume};
 
 /// What dockerd would read from its flags and `daemon.json`.
 #[derive(Debug, Clone)]
@@ -116,7 +115,7 @@ impl Engine {
         // The driver is asked first: one that does not exist must not leave directories behind.
         std::fs::create_dir_all(&settings.data_root).map_err(error::failed("create", &settings.data_root))?;
         if daemon::is_dockerd_at_work(&settings.data_root) {
-            return Err(EngineError::Dockerd(settings.data_root));
+            return Err(StoreError::Dockerd(settings.data_root).into());
         }
         let driver = driver::open(settings.storage_driver.as_deref(), &settings.data_root)?;
         let store = Store::open(&settings.data_root, driver.name())?;

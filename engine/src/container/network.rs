@@ -16,6 +16,7 @@ use super::publish::{self, Published};
 use super::rootfs::Bind;
 use super::{Container, Engine, EngineError};
 use crate::image::Digest;
+use crate::store::Lock;
 
 /// What Docker takes when the host's own name servers cannot be reached from a container.
 const PUBLIC_NAME_SERVERS: &str = "nameserver 8.8.8.8\nnameserver 8.8.4.4\n";
@@ -114,7 +115,8 @@ impl Engine {
 
     /// Takes a container that has ended out of the network, and the bridge away when it was the last.
     pub(super) fn leave_network(&self, id: &str) -> Result<(), EngineError> {
-        let _lock = self.store.lock()?;
+        // No book is changed: a dockerd that has come meanwhile keeps nobody from ending.
+        let _lock = Lock::exclusive(self.store.data_root())?;
         if let Err(error) = bridge::disconnect(id) {
             tracing::warn!(id, %error, "the bridge stays until the next container ends");
         }

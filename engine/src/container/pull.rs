@@ -1,7 +1,6 @@
 //! Pulling an image into the store: layers are unpacked aside while they arrive and registered when all are verified.
 //!
-//! Layers wait in `<data root>/tmp/pull-*/<index>`; the directory is locked while its pull lives, so that what a killed
-//! pull left is known for what it is and swept away by the next one.
+//! Layers wait in `<data root>/tmp/pull-*/<index>` (`engine/src/store/staging.rs`).
 
 use std::fs;
 use std::io::Read;
@@ -16,85 +15,11 @@ use crate::image::manifest::Platform;
 use crate::image::{Digest, Reference};
 use crate::layer::{Contents, Owners, UnpackOptions, Unpacked, unpack_recording};
 use crate::registry::{self, LayerToPull, PullProgress, PullSink, Pulled, SinkError};
-use crate::store::{Asked, Hold, Layer, Lock};
-
-/// How staging directories are called: what is pulled or committed, what is loaded, and what is sent to be built.
-const STAGING_PREFIXES: [&str; 3] = ["pull-", "docker-import-", "docker-builder"];
-
-/// A place below the data root where layers wait until they are registered, or files until they are built. It is gone when
-/// this is dropped, or swept by the next command if that is killed.
-pub struct Staging {
-    directory: tempfile::TempDir,
-    _lock: Lock,
-}
-
-impl Staging {
-    pub(super) fn new(data_root: &Path) -> Result<Staging, EngineError> {
-        Staging::called(STAGING_PREFIXES[0], data_root)
-    }
-
-    /// A place for what comes out of an archive, called as dockerd calls it.
-    pub(super) fn for_import(data_root: &Path) -> Result<Staging, EngineError> {
-        Staging::called(STAGING_PREFIXES[1], data_root)
-    }
-
-    /// A place for the context of a build, called as dockerd calls it.
-    pub fn for_build(data_root: &Path) -> Result<Staging, EngineError> {
-        Staging::called(STAGING_PREFIXES[2], data_root)
-    }
-
-    fn called(prefix: &str, data_root: &Path) -> Result<Staging, EngineError> {
-        let place = data_root.join("tmp");
-        // A directory that is made, but not locked yet, is nobody's to another sweep.
-        let _turn = Lock::exclusive(&place)?;
-        sweep(&place)?;
-        let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(&place).map_err(failed("create", &place))?;
-        let lock = Lock::exclusive(directory.path())?;
-        Ok(Staging { directory, _lock: lock })
-    }
-
-    /// A new directory of mode 0755, the mode of a layer's root unless its tar says otherwise.
-    pub(super) fn layer(&self, index: usize) -> Result<PathBuf, EngineError> {
-        let path = self.path(index);
-        let made = fs::create_dir(&path);
-        let opened =
-            made.and_then(|()| fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)));
-        opened.map_err(failed("create", &path))?;
-        Ok(path)
-    }
-
-    pub(super) fn path(&self, index: usize) -> PathBuf {
-        self.directory.path().join(index.to_string())
-    }
-
-    /// The whole place.
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
-    }
-}
+use crate::store::{Layer, Lock, Staging};
 
 /// Where a staged layer's `tar-split.json.gz` waits.
 fn tar_split_of(content: &Path) -> PathBuf {
     content.with_extension("tar-split.json.gz")
-}
-
-/// Removes the staging directories of pulls that were killed.
-fn sweep(place: &Path) -> Result<(), EngineError> {
-    for entry in fs::read_dir(place).map_err(failed("list", place))?.flatten() {
-        let path = entry.path();
-        let name = entry.file_name();
-        if STAGING_PREFIXES.iter().any(|prefix| name.to_string_lossy().starts_with(prefix))
-            && matches!(Lock::ask(&path, Hold::AloneNow), Ok(Asked::Held(_)))
-        {
-            match fs::remove_dir_all(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(failed("remove", &path)(error));
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The store as a pull sees it.

@@ -14,10 +14,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::DriverError;
-use super::files::{exists_is_fine, failed, make_directory, remove_tree};
+use super::files::{exists_is_fine, failed, make_directory};
 use super::whole::Trees;
 use crate::layer::Kinship;
 use crate::sys::btrfs;
+use crate::sys::removal::remove_tree;
 
 /// Docker's name of this driver.
 pub const NAME: &str = "btrfs";

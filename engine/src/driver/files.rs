@@ -1,11 +1,11 @@
 //! Small file operations that storage drivers share.
 
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, Metadata};
+use std::hash::Hash;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-
-use rustix::fs::{IFlags, OFlags, ioctl_getflags, ioctl_setflags};
 
 use super::DriverError;
 
@@ -37,62 +37,33 @@ pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Driver
     open.and_then(|mut file| io::Write::write_all(&mut file, content)).map_err(failed("write", path))
 }
 
-/// The sum of the sizes of all but directories, each hard-linked file once; a symbolic link is as long as its target, as for
-/// dockerd (`directory.Size`).
-pub(super) fn size_below(directory: &Path) -> io::Result<u64> {
-    let mut seen = std::collections::HashSet::new();
+/// What files count for that dockerd measures (`directory.Size`, `archive.ChangesSize`): each file once, however many names it has, a symbolic
+/// link with the length of its target, a directory not at all. `files`: what is the same for all names of a file, and its length.
+pub(crate) fn counted_bytes<Identity: Eq + Hash>(files: impl IntoIterator<Item = (Identity, u64)>) -> u64 {
+    let mut seen = HashSet::new();
+    files.into_iter().filter_map(|(file, length)| seen.insert(file).then_some(length)).sum()
+}
+
+/// What tells a file from others, and its length; nothing of a directory.
+pub(super) fn counted(meta: &Metadata) -> Option<((u64, u64), u64)> {
+    (!meta.is_dir()).then(|| ((meta.dev(), meta.ino()), meta.len()))
+}
+
+/// [`counted_bytes`] of all below a directory.
+pub(crate) fn size_below(directory: &Path) -> io::Result<u64> {
+    let mut files = Vec::new();
     let mut pending = vec![directory.to_owned()];
-    let mut size_bytes = 0;
     while let Some(directory) = pending.pop() {
         for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let meta = entry.metadata()?;
             if meta.is_dir() {
                 pending.push(entry.path());
-            } else if meta.nlink() == 1 || seen.insert(meta.ino()) {
-                size_bytes += meta.len();
             }
+            files.extend(counted(&meta));
         }
     }
-    Ok(size_bytes)
-}
-
-/// Removes all of a tree. Files and directories that are immutable or to be appended to only (chattr(1)) are freed of that first.
-pub(super) fn remove_tree(tree: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(tree) {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            free(tree)?;
-            fs::remove_dir_all(tree)
-        }
-        removed => removed,
-    }
-}
-
-/// Takes the attributes away that forbid a removal, where this user may.
-fn free(directory: &Path) -> io::Result<()> {
-    let mut pending = vec![directory.to_owned()];
-    while let Some(path) = pending.pop() {
-        let meta = fs::symlink_metadata(&path)?;
-        if !meta.is_dir() && !meta.is_file() {
-            continue;
-        }
-        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-        let open = fs::OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(&path);
-        // Who may not look gets the reason from the removal itself.
-        let Ok(open) = open else { continue };
-        if let Ok(attributes) = ioctl_getflags(&open) {
-            let freed = attributes.difference(IFlags::IMMUTABLE | IFlags::APPEND);
-            if freed != attributes {
-                ioctl_setflags(&open, freed)?;
-            }
-        }
-        if meta.is_dir() {
-            pending.extend(
-                fs::read_dir(&path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?,
-            );
-        }
-    }
-    Ok(())
+    Ok(counted_bytes(files))
 }
 
 /// The names in a directory.

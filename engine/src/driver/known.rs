@@ -1,13 +1,10 @@
 //! Every storage driver that Docker or a document about it names, and what keeps one from working here.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 
 use super::files::backing_file_system;
-use super::{Driver, DriverError, btrfs, fuse_overlayfs, overlay, overlay2, vfs};
-use crate::sys::overlay::Overlay;
-use crate::sys::reason::reason;
+use super::{Driver, DriverError, btrfs, fuse_overlayfs, overlay, overlay2, trial, vfs};
 use crate::sys::{self, namespace};
 
 /// Opens a driver below a data root.
@@ -153,40 +150,7 @@ fn overlayfs(data_root: &Path) -> Option<String> {
     if [overlay2::NAME, overlay::NAME].iter().any(|used| data_root.join(used).exists()) {
         return None;
     }
-    // The data root itself may yet have to be made.
-    let place = data_root.ancestors().find(|path| path.is_dir())?;
-    let tried =
-        tempfile::Builder::new().prefix(".layerlab-trial-").tempdir_in(place).and_then(|trial| stack(trial.path()));
-    match tried {
-        // Who may not mount has not tried.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
-        Err(error) => Some(format!(
-            "the kernel cannot stack layers on {}, where the data root is: {}",
-            backing_file_system(place),
-            reason(&error)
-        )),
-        Ok(()) => None,
-    }
-}
-
-/// Stacks two layers in the empty directory `trial`, and does what needs a whiteout and an opaque mark.
-fn stack(trial: &Path) -> io::Result<()> {
-    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| trial.join(name));
-    for directory in [&lower.join("directory"), &upper, &work] {
-        fs::create_dir_all(directory)?;
-    }
-    for name in ["file", "directory/file"] {
-        fs::write(lower.join(name), "")?;
-    }
-    let mount = Overlay { lower: vec![lower], upper: Some((upper, work)) }.detached()?;
-    let at = |name: &str| mount.path().join(name);
-    fs::remove_file(at("file"))?;
-    fs::remove_dir_all(at("directory"))?;
-    fs::create_dir(at("directory"))?;
-    match at("file").exists() || at("directory/file").exists() {
-        true => Err(io::Error::other("what is removed is still there")),
-        false => Ok(()),
-    }
+    trial::refusal(data_root)
 }
 
 fn file_systems() -> String {
@@ -212,6 +176,8 @@ mod tests {
     #[test]
     fn a_driver_that_is_not_here_says_what_it_would_need() {
         let root = tempfile::tempdir().unwrap();
+        // Where layers lie already it is not tried whether they can.
+        fs::create_dir(root.path().join(overlay2::NAME)).unwrap();
         let all = survey(root.path());
         let said = |name| match &all.iter().find(|(known, _)| *known == name).unwrap().1 {
             Availability::NotSupported(reason) => reason.clone(),

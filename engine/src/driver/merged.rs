@@ -4,11 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::files::{exists_is_fine, failed, gone_is_fine, make_directory, remove_tree};
+use super::files::{exists_is_fine, failed, gone_is_fine, make_directory};
 use super::{DriverError, View};
 use crate::layer::{OverlayXattr, PackOptions};
 use crate::sys::overlay::Overlay;
 use crate::sys::owners::{group_name, user_name};
+use crate::sys::removal::remove_tree;
 use crate::sys::{mount, namespace};
 
 /// The directory of a layer that its overlay is mounted on.

@@ -20,9 +20,11 @@ mod linked;
 mod merged;
 pub mod overlay;
 pub mod overlay2;
+mod trial;
 pub mod vfs;
 mod whole;
 
+pub(crate) use files::{counted_bytes, size_below};
 pub use known::{Availability, KNOWN, refusal, survey};
 
 /// What a driver could not do, on which path.
@@ -236,6 +238,8 @@ mod tests {
     #[test]
     fn the_driver_that_was_used_before_is_used_again_and_two_are_one_too_many() {
         let root = tempfile::tempdir().unwrap();
+        // Where layers lie already it is not tried whether they can.
+        std::fs::create_dir(root.path().join("overlay")).unwrap();
         std::fs::create_dir_all(root.path().join("image/overlay/layerdb/sha256/aa")).unwrap();
         assert_eq!(open(None, root.path()).unwrap().name(), "overlay");
         std::fs::create_dir_all(root.path().join("image/overlay2/layerdb/sha256/aa")).unwrap();

@@ -3,12 +3,12 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, failed, gone_is_fine};
 use super::{Driver, DriverError, GraphData, View, merged};
 use crate::layer::{Change, ChangeKind, Kinship, OverlayXattr, Packed, changes, lay_over, pack_changes};
+use crate::sys::removal::remove_tree;
 
 /// What the layer below a container's own is called, behind its name.
 const INIT: &str = "-init";
@@ -29,7 +29,7 @@ pub(super) trait Trees: Send + Sync {
 
     /// Removes the tree `layer`.
     fn remove_tree(&self, layer: &Path) -> io::Result<()> {
-        files::remove_tree(layer)
+        remove_tree(layer)
     }
 }
 
@@ -135,16 +135,13 @@ pub(super) fn pack_difference(
     merged::with_pack_options(|options| Ok(pack_changes(tree, &found, options, out)?))
 }
 
-/// Bytes of all but directories that `tree` has otherwise than the tree `below`, each hard-linked file once; a symbolic link is
-/// as long as its target, as for dockerd (`archive.ChangesSize`).
+/// What counts of what `tree` has otherwise than the tree `below`.
 pub(super) fn difference_bytes(below: &Path, tree: &Path, kinship: Kinship<'_>) -> Result<u64, DriverError> {
-    let mut seen = std::collections::HashSet::new();
-    let mut size_bytes = 0;
+    let mut found = Vec::new();
     for change in changes(below, tree, kinship)?.iter().filter(|change| change.kind != ChangeKind::Deleted) {
         let path = tree.join(change.path.strip_prefix("/").unwrap_or(&change.path));
         let meta = fs::symlink_metadata(&path).map_err(failed("look at", &path))?;
-        let counts = !meta.is_dir() && (meta.nlink() == 1 || seen.insert(meta.ino()));
-        size_bytes += if counts { meta.len() } else { 0 };
+        found.extend(files::counted(&meta));
     }
-    Ok(size_bytes)
+    Ok(files::counted_bytes(found))
 }

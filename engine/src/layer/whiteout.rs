@@ -22,6 +22,11 @@ pub(super) fn file_name(name: &OsStr) -> Option<OsString> {
     (file_name.len() <= NAME_MAX_BYTES).then(|| OsString::from_vec(file_name))
 }
 
+/// Whether a tar can say that `name` is gone: there is room for what stands before it.
+pub fn can_be_hidden(name: &OsStr) -> bool {
+    file_name(name).is_some()
+}
+
 /// The name in a tar that makes its directory opaque (OCI image-spec, `layer.md`, "Opaque Whiteout").
 pub const OPAQUE: &str = ".wh..wh..opq";
 

@@ -11,6 +11,8 @@ use super::{StoreError, failed};
 #[derive(Debug)]
 pub struct Lock {
     _directory: File,
+    /// What keeps dockerd away meanwhile.
+    _database: Option<File>,
 }
 
 /// How a lock is held.
@@ -40,7 +42,12 @@ impl Lock {
     pub fn exclusive(directory: &Path) -> Result<Lock, StoreError> {
         let file = File::open(directory).map_err(failed("open", directory))?;
         file.lock().map_err(failed("lock", directory))?;
-        Ok(Lock { _directory: file })
+        Ok(Lock { _directory: file, _database: None })
+    }
+
+    /// Holds `database`, which is locked, as long as this.
+    pub(super) fn with(self, database: Option<File>) -> Lock {
+        Lock { _database: database, ..self }
     }
 
     /// Asks for the lock on `directory`, which whoever holds it alone may remove.
@@ -65,7 +72,7 @@ impl Lock {
             let opened = file.metadata().map_err(failed("look at", directory))?;
             match fs::metadata(directory) {
                 Ok(named) if (named.dev(), named.ino()) == (opened.dev(), opened.ino()) => {
-                    return Ok(Asked::Held(Lock { _directory: file }));
+                    return Ok(Asked::Held(Lock { _directory: file, _database: None }));
                 }
                 Err(error) if !gone(&error) => return Err(failed("look at", directory)(error)),
                 _ => {}

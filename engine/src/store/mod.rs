@@ -13,6 +13,8 @@
 //! image/<driver>/layerdb/mounts/<container>/…             mount-id init-id parent               layers.rs
 //! image/<driver>/distribution/…                           blob digest ↔ diff ID                 distribution.rs
 //! volumes/<name>/_data                                    what a volume holds                   volumes.rs
+//! volumes/metadata.db                                     dockerd's, whose lock keeps it out    daemon.rs
+//! tmp/…                                                   what waits to be registered           staging.rs
 //! ```
 
 use crate::sys::reason::reason;
@@ -28,6 +30,7 @@ pub mod images;
 pub mod layers;
 pub mod lock;
 pub mod repositories;
+pub mod staging;
 pub mod volumes;
 
 pub use distribution::Distribution;
@@ -35,6 +38,7 @@ pub use images::Images;
 pub use layers::{Layer, Layers, MountRecord};
 pub use lock::{Asked, Hold, Lock};
 pub use repositories::Repositories;
+pub use staging::Staging;
 pub use volumes::{Volume, Volumes};
 
 /// What the store could not do, on which path.
@@ -46,6 +50,9 @@ pub enum StoreError {
     /// A file does not hold what it must.
     #[error("{} is damaged: {reason}", .path.display())]
     Damaged { path: PathBuf, reason: String },
+    /// A dockerd works on the data root, which keeps its books in memory, and whose containers look like those of a monitor that is gone.
+    #[error("a dockerd works on {}: stop it, or name another directory with --data-root", .0.display())]
+    Dockerd(PathBuf),
     /// A chain ID that no layer has.
     #[error("layer does not exist")]
     NoSuchLayer(crate::image::Digest),
@@ -130,9 +137,10 @@ impl Store {
         repositories.save(&self.repositories)
     }
 
-    /// Waits until no other process changes the records, and keeps others out while the lock lives.
+    /// Waits until no other process changes the records, and keeps others out while the lock lives: commands of this engine, which wait, and
+    /// every dockerd, which does not begin.
     pub fn lock(&self) -> Result<Lock, StoreError> {
-        Lock::exclusive(&self.data_root)
+        Ok(Lock::exclusive(&self.data_root)?.with(daemon::keep_out(&self.data_root)?))
     }
 
     /// Writes everything below the data root to disk, so that records may name it.
@@ -154,6 +162,20 @@ pub(crate) fn make_directory(path: &Path, mode: u32) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_a_dockerd_has_begun_meanwhile_no_record_is_changed_and_none_begins_while_one_is() {
+        let root = tempfile::tempdir().unwrap();
+        let store = Store::open(root.path(), "overlay2").unwrap();
+        let held = store.lock().unwrap();
+        let dockerds = fs::File::open(root.path().join("volumes/metadata.db")).unwrap();
+        assert!(dockerds.try_lock().is_err());
+        drop(held);
+        dockerds.lock().unwrap();
+        assert!(matches!(store.lock(), Err(StoreError::Dockerd(_))));
+        drop(dockerds);
+        store.lock().unwrap();
+    }
 
     #[test]
     fn a_fresh_data_root_looks_like_dockers() {

@@ -16,5 +16,6 @@ pub mod presence;
 pub mod process;
 pub mod random;
 pub mod reason;
+pub mod removal;
 pub mod root;
 pub mod terminal;

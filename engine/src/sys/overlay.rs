@@ -15,6 +15,9 @@ use super::namespace;
 /// The longest option string that `mount(2)` takes: one page, with its final NUL.
 pub const OPTIONS_MAX_BYTES: usize = 4095;
 
+/// How the directories are called in which it is tried whether layers can be stacked (`engine/src/driver/trial.rs`).
+pub const TRIAL: &str = "layerlab-trial-";
+
 /// One overlay: which directories it stacks.
 #[derive(Debug, Clone)]
 pub struct Overlay {

@@ -10,7 +10,7 @@ use layerlab_engine::driver::refusal;
 use layerlab_engine::image::Digest;
 use layerlab_properties::backing::{Backing, Place};
 use layerlab_properties::enter::own_mounts;
-use layerlab_scenarios::image::Layout;
+use layerlab_scenarios::image::{Descriptor, Layout, Tagged};
 use layerlab_scenarios::registry::{Registry, RegistryHandle, RegistryOptions};
 use layerlab_scenarios::skip::skip;
 use serde_json::Value;
@@ -102,6 +102,32 @@ impl House {
         house.make_container();
         house.registry = Some(registry);
         house
+    }
+
+    /// Whoever calls the registry now gets no answer, until one answers on what is given back.
+    pub fn silence_registry(&mut self) -> TcpListener {
+        let address = self.registry.take().unwrap().addr();
+        TcpListener::bind(address).unwrap()
+    }
+
+    /// A registry of `top` as it was pushed to the first.
+    pub fn registry_again(&self, listener: TcpListener, manifest_digest: &str) -> RegistryHandle {
+        let pushed = Layout::at(self.place.path().join("registry"));
+        let blob = pushed.blob_path(manifest_digest).unwrap();
+        let descriptor = Descriptor {
+            media_type: "application/vnd.docker.distribution.manifest.v2+json".to_owned(),
+            digest: manifest_digest.to_owned(),
+            size_bytes: fs::metadata(blob).unwrap().len(),
+        };
+        let tagged = Tagged { name: "top".to_owned(), tag: "latest".to_owned(), descriptor };
+        pushed.write_index(&[tagged], None).unwrap();
+        Registry::serve(listener, pushed.path().to_owned(), RegistryOptions::default()).unwrap()
+    }
+
+    /// By which digest `top` was pulled.
+    pub fn manifest_digest(&self) -> String {
+        let names = fs::read_to_string(self.image().join("repositories.json")).unwrap();
+        names.split('@').nth(1).unwrap().split('"').next().unwrap().to_owned()
     }
 
     fn make_images(&self) {
@@ -259,13 +285,13 @@ fn only(directory: &Path) -> PathBuf {
     first
 }
 
-fn archive(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
+pub fn archive(fill: impl FnOnce(&mut tar::Builder<Vec<u8>>)) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     fill(&mut tar);
     tar.into_inner().unwrap()
 }
 
-fn header(kind: tar::EntryType, size_bytes: usize, mode: u32) -> tar::Header {
+pub fn header(kind: tar::EntryType, size_bytes: usize, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_entry_type(kind);
     header.set_size(size_bytes as u64);
@@ -275,16 +301,27 @@ fn header(kind: tar::EntryType, size_bytes: usize, mode: u32) -> tar::Header {
     header
 }
 
-fn file(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8], mode: u32) {
+pub fn file(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8], mode: u32) {
     tar.append_data(&mut header(tar::EntryType::Regular, content.len(), mode), name, content).unwrap();
 }
 
-fn link(tar: &mut tar::Builder<Vec<u8>>, name: &str, target: &str, kind: tar::EntryType) {
+pub fn link(tar: &mut tar::Builder<Vec<u8>>, name: &str, target: &str, kind: tar::EntryType) {
     tar.append_link(&mut header(kind, 0, 0o777), name, target).unwrap();
 }
 
+/// An access control list by which the user 0 gets `permissions`; its owner and group may write.
+pub fn granting(permissions: u16) -> Vec<u8> {
+    let entries =
+        [(1_u16, 6_u16, u32::MAX), (2, permissions, 0), (4, 4, u32::MAX), (16, 6, u32::MAX), (32, 4, u32::MAX)];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        list.extend([&tag.to_le_bytes()[..], &permissions.to_le_bytes(), &id.to_le_bytes()].concat());
+    }
+    list
+}
+
 /// A base with a file, an empty one, an executable that is setuid, links of both kinds, a directory without an entry of its own, a
-/// time to the nanosecond, an xattr, and a directory in which nothing from below shows.
+/// time to the nanosecond, an xattr, an access control list, and a directory in which nothing from below shows.
 pub fn base() -> Vec<u8> {
     archive(|tar| {
         tar.append_data(&mut header(tar::EntryType::Directory, 0, 0o755), "etc/", &b""[..]).unwrap();
@@ -297,6 +334,8 @@ pub fn base() -> Vec<u8> {
         let mut again = header(tar::EntryType::Link, 0, 0o644);
         tar.append_pax_extensions(records).unwrap();
         tar.append_link(&mut again, "etc/group-", "etc/group").unwrap();
+        tar.append_pax_extensions([("SCHILY.xattr.system.posix_acl_access", &granting(6)[..])]).unwrap();
+        file(tar, "etc/shared", b"shared\n", 0o664);
         tar.append_data(&mut header(tar::EntryType::Directory, 0, 0o755), "opt/", &b""[..]).unwrap();
         file(tar, "opt/.wh..wh..opq", b"", 0o644);
         link(tar, "etc/mtab", "/proc/mounts", tar::EntryType::Symlink);

@@ -1,11 +1,16 @@
 //! `layerlab check` finds each fault that is planted in a store, and none in a sound one, with every driver.
 //!
-//! Checklist: CR-05~
+//! Checklist: CR-05
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod by_hand;
+mod damage;
+mod doubts;
 mod faults;
 mod healthy;
 mod house;
+mod meanwhile;
+mod passed_over;
 mod power;
 mod repairs;

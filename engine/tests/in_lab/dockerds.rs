@@ -32,7 +32,9 @@ docker tag flat other; docker rmi flat other >/dev/null
 docker save -o /saved.tar more && docker load -q -i /saved.tar >/dev/null
 docker rmi -f centos >/dev/null
 D=/var/lib/docker; I=$D/image/$DRIVER; L=$I/layerdb/sha256
-said() { layerlab check --format '{{.Fault}}' "$@" | sort -u | tr '\n' ' '; }
+# The exit code, and the kinds of faults; whatever else is told, too.
+said() { layerlab check --format '{{.Fault}}' > /faults 2>&1; echo "$?" $(sort -u /faults); }
+repaired() { layerlab check --repair > /mended 2>&1; code=$?; [ $code = 0 ] || cat /mended; echo "$code, then $(said)"; }
 # The second layer of httpd, the one below, and the last of all its layers.
 layer() { grep -l $(docker image inspect -f "{{index .RootFS.Layers $1}}" httpd) $L/*/diff | head -n 1 | sed 's,/diff$,,'; }
 layers=$(for index in 0 1 2 3 4; do layer $index; done)
@@ -40,7 +42,7 @@ base=$(layer 0); middle=$(layer 1); top=$(layer 4)
 httpd=$(docker image inspect -f '{{.Id}}' httpd | sed 's/sha256://')
 made=$(docker inspect -f '{{.Id}}' made)
 echo "while dockerd lives: $(said)"
-layerlab check --repair > /said 2>&1; echo "a repair then: $? $(grep -c 'stop it first' /said)"
+layerlab check --repair > /refusal 2>&1; echo "a repair then: $? $(grep -c 'stop it first' /refusal)"
 "#;
 
 /// Kills dockerd, then what it ran.
@@ -52,7 +54,7 @@ echo "when dockerd was killed: $(said)"
 kill -9 $first
 while [ -e /proc/$first/root/bin ]; do sleep 0.1; done
 echo "when its container was, too: $(said)"
-layerlab check --repair >/dev/null; echo "after a repair: $(said)"
+echo "after a repair: $(repaired)"
 "#;
 
 /// Ends dockerd as an administrator does.
@@ -75,6 +77,32 @@ count=0
 lose() { count=$((count + 1)); echo "$1" > $D/aside/$count.path; mv "$1" $D/aside/$count; }
 put() { lose "$1"; printf '%s' "$2" > "$1"; }
 add() { count=$((count + 1)); echo "$1" > $D/aside/$count.path; }
+# An image of one layer, of the tar of httpd's second, with no more than dockerd needs: the name of its directory, its configuration but for
+# the layers.
+hand() {
+    diff=$(cat $middle/diff); R=$L/${diff#sha256:}; N=$H/$1
+    copied $middle "$1" ''; named "$2" "\"$diff\""
+}
+# One more layer on httpd's second.
+hand_above() {
+    diff=$(cat $base/diff); chain=sha256:${middle##*/}; R=$L/$(printf %s "$chain $diff" | sha256sum | cut -c1-64); N=$H/above
+    copied $base above "$chain"
+    printf %s "l/$(cat $home/link):$(cat $home/lower)" > $N/lower; mkdir $N/work
+    named "$1" "\"$diff\",\"$(cat $middle/diff)\",\"$diff\""
+}
+# The record R and the directory N of a layer like that with the record $1.
+copied() {
+    add $R; mkdir $R; add $N; mkdir $N; add $H/l/$hands; ln -s ../$2/diff $H/l/$hands; printf %s $hands > $N/link
+    cp $1/diff $1/size $1/tar-split.json.gz $R; cp -a $(files $1) $N/diff; printf %s "$2" > $R/cache-id
+    [ -z "$3" ] || printf %s "$3" > $R/parent
+}
+named() {
+    config="{$1\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[$2]}}"; id=$(printf %s "$config" | sha256sum | cut -c1-64)
+    add $I/imagedb/content/sha256/$id; printf %s "$config" > $I/imagedb/content/sha256/$id
+    names=$(sed "s/:{/:{\"hand\":{\"hand:latest\":\"sha256:$id\"},/" $I/repositories.json); put $I/repositories.json "$names"
+}
+hands=HANDHANDHANDHANDHANDHANDHA
+platform='"architecture":"amd64","os":"linux",'; settings='"config":{"Cmd":["/bin/sh"]},'
 # Tells what is found, and undoes what was lost.
 verdict() {
     echo "$1: $(said)"
@@ -140,8 +168,15 @@ const LOSSES: &[(&str, &[&str], &str, &str)] = &[
     ("mount-id", ONCE, "lose $I/layerdb/mounts/$made/mount-id", "mount-record orphan-directory"),
     ("the layer of a container's mount points", ALL, "lose $H/$mount-init", "directory"),
     ("the own layer of a container", ALL, "lose $H/$mount", "directory"),
+    ("the files of the own layer of a container", OVERLAY2, "lose $H/$mount/diff", "directory"),
     ("config.v2.json", ONCE, "lose $D/containers/$made/config.v2.json", "container-record"),
     ("hostconfig.json", ONCE, "lose $D/containers/$made/hostconfig.json", "container-record"),
+    (
+        "config.v2.json with no more than dockerd needs",
+        ONCE,
+        "put $D/containers/$made/config.v2.json \"{\\\"ID\\\":\\\"$made\\\",\\\"Name\\\":\\\"/made\\\",\\\"Driver\\\":\\\"$DRIVER\\\",\\\"OS\\\":\\\"linux\\\",\\\"Image\\\":\\\"sha256:$httpd\\\",\\\"Path\\\":\\\"true\\\",\\\"Args\\\":[],\\\"State\\\":{},\\\"Config\\\":{},\\\"NetworkSettings\\\":{}}\"",
+        "",
+    ),
     (
         "all of a container but config.v2.json and hostconfig.json",
         ONCE,
@@ -160,6 +195,30 @@ const LOSSES: &[(&str, &[&str], &str, &str)] = &[
         ONCE,
         "lose $D/image",
         "container-image distribution image-config image-facts layer-record mount-record names orphan-directory",
+    ),
+    ("an image by hand", OVERLAY2, "hand byhand \"$platform$settings\"", ""),
+    ("an image by hand, with a long name", OVERLAY2, "hand $(printf '%064d' 7) \"$platform$settings\"", ""),
+    ("an image by hand without architecture and os", OVERLAY2, "hand byhand \"$settings\"", ""),
+    ("an image by hand without config", OVERLAY2, "hand byhand \"$platform\"", ""),
+    (
+        "an image by hand without tar-split.json.gz",
+        OVERLAY2,
+        "hand byhand \"$platform$settings\"; rm $R/tar-split.json.gz",
+        "tar-split",
+    ),
+    ("an image by hand without size", OVERLAY2, "hand byhand \"$platform$settings\"; rm $R/size", "layer-record"),
+    (
+        "an image by hand without link and short name",
+        OVERLAY2,
+        "hand byhand \"$platform$settings\"; rm $N/link $H/l/$hands",
+        "link",
+    ),
+    ("a layer by hand above another's", OVERLAY2, "hand_above \"$platform$settings\"", ""),
+    (
+        "a layer by hand above another's without work",
+        OVERLAY2,
+        "hand_above \"$platform$settings\"; rmdir $N/work",
+        "directory",
     ),
     // The parent's time is another after this: it is mended at the end.
     ("a file in a layer was changed", ALL, "put $(files $base)/etc/passwd x", "content"),
@@ -191,13 +250,14 @@ fn each_loss_is_found(driver: &str) {
     let losses: Vec<_> = LOSSES.iter().filter(|(_, drivers, ..)| drivers.contains(&driver)).collect();
     let mut script = ENDED.to_owned();
     let mut expected: Vec<String> =
-        ["while dockerd lives:", "a repair then: 1 1", "after dockerd ended:"].map(str::to_owned).to_vec();
+        ["while dockerd lives: 0", "a repair then: 1 1", "after dockerd ended: 0"].map(str::to_owned).to_vec();
     for (name, _, lose, found) in losses {
         script += &format!("{lose}\nverdict \"{name}\"\n");
-        expected.push(format!("{name}: {found}").trim_end().to_owned());
+        let code = i32::from(!found.is_empty());
+        expected.push(format!("{name}: {code} {found}").trim_end().to_owned());
     }
-    script += "rmdir $D/aside; layerlab check --repair >/dev/null; echo \"at the end: $(said)\"\n";
-    expected.push("at the end:".to_owned());
+    script += "rmdir $D/aside; echo \"at the end: $(repaired)\"\n";
+    expected.push("at the end: 0, then 0".to_owned());
     let Some(said) = said_in_lab(driver, &script) else { return };
     assert_eq!(said.join("\n"), expected.join("\n"), "{driver}");
 }
@@ -226,11 +286,11 @@ fn each_loss_on_a_root_of_dockerds_is_found_with_btrfs() {
 fn a_killed_dockerd_leaves_a_container_that_nobody_watches_and_its_mount() {
     let Some(said) = said_in_lab("overlay2", KILLED) else { return };
     let expected = [
-        "while dockerd lives:",
+        "while dockerd lives: 0",
         "a repair then: 1 1",
-        "when dockerd was killed: unwatched",
-        "when its container was, too: leftover-mount unwatched",
-        "after a repair:",
+        "when dockerd was killed: 1 unwatched",
+        "when its container was, too: 1 leftover-mount unwatched",
+        "after a repair: 0, then 0",
     ];
     assert_eq!(said, expected);
 }

@@ -64,7 +64,7 @@ fn nothing_is_left(driver: &str, options: &[&str]) {
         assert!(hits.is_some_and(|hits| hits > 0), "no kill came in time for {verb}:\n{text}");
     }
     let layers = if driver == "overlay2" { "layers: l" } else { "layers:" };
-    for line in ["tmp:", layers, "links:", "chains:", "mounts:", "aside:", "containers:", "volumes:"] {
+    for line in ["tmp:", layers, "links:", "chains:", "mounts:", "aside:", "containers:", "volumes: metadata.db"] {
         assert!(has(line), "{line} is not in:\n{text}");
     }
 }

@@ -15,7 +15,7 @@ use crate::cli::progress::Silent;
 use crate::cli::session::Session;
 use crate::cli::trust::Trust;
 use crate::cli::{pulling, units};
-use crate::container::{Engine, Staging};
+use crate::container::{Engine, EngineError, Staging};
 use crate::image::Reference;
 use crate::image::manifest::Platform;
 use crate::layer::archive::is_header;
@@ -246,7 +246,7 @@ fn from_stdin(file: Option<&str>, engine: &Engine) -> Result<Prepared, Failure> 
     let mut head = Vec::new();
     io::stdin().lock().take(TAR_HEADER_BYTES).read_to_end(&mut head).map_err(unread)?;
     let name = file.unwrap_or(DOCKERFILE).to_owned();
-    let place = Staging::for_build(&engine.settings().data_root)?;
+    let place = Staging::for_build(&engine.settings().data_root).map_err(EngineError::from)?;
     let whole = head.as_slice().chain(io::stdin().lock());
     let context = match head.as_slice() {
         head if is_header(head) || is_compressed(head) => Context::archive(whole, place),

@@ -4,7 +4,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::{Map, Value, json};
 
 use super::Verb;
-use crate::check::{About, CheckError, Finding, Means, Place, RepairError, Report, check, repair};
+use crate::check::{About, CheckError, Finding, Means, PassedOver, Place, RepairError, Report, check, repair};
 use crate::cli::arguments::{Count, options};
 use crate::cli::listing::Listing;
 use crate::cli::messages::{FAILED, Failure, SUCCESS, print, print_line};
@@ -62,6 +62,7 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let report = report.map_err(failed)?;
     match options.format.as_deref().filter(|format| !format.is_empty()) {
         Some(format) => {
+            report.passed_over.iter().for_each(|passed_over| eprintln!("{}", words(passed_over)));
             let format = if format == JSON { "{{json .}}" } else { format };
             print(&LISTING.render(format, &report.findings.iter().map(line).collect::<Vec<_>>())?)?;
         }
@@ -131,10 +132,17 @@ fn text(place: &Place, report: &Report) -> String {
     };
     let seen = [(report.images, "image"), (report.layers, "layer"), (report.containers, "container")];
     let seen: Vec<String> = seen.map(|(count, word)| counted(count, word)).to_vec();
+    for passed_over in &report.passed_over {
+        text += &format!("{}\n", words(passed_over));
+    }
     if report.is_dockerds {
         text += "a dockerd works here: what it makes just now looks like what is left over, so that leftovers were not looked for\n";
     }
     text + &format!("{} ({}): {}: {found}\n", place.data_root.display(), report.driver, seen.join(", "))
+}
+
+fn words(passed_over: &PassedOver) -> String {
+    format!("not compared: the layer {}: {}", passed_over.layer.short(), passed_over.why)
 }
 
 fn counted(count: usize, word: &str) -> String {
