@@ -45,7 +45,7 @@ fn a_removal_that_was_cut_off_is_finished_by_whoever_comes_next() {
         let going = text.replace(r#""RemovalInProgress":false"#, r#""RemovalInProgress":true"#);
         assert_ne!(going, text);
         fs::write(&config, going).unwrap();
-        remove(&own);
+        remove(&own.join("diff"));
         assert_eq!(kinds(&house), ["half-made"]);
         house.done(finish);
         assert!([&record, &mount, &own, &init].iter().all(|path| !path.exists()), "{finish:?}");
