@@ -11,7 +11,7 @@ use super::finding::{Fault, Findings};
 use super::names::{self, Names};
 use super::place::{Place, names_in};
 use super::text::Text;
-use super::{CheckError, Known, KnownLayers, Scope, content};
+use super::{CheckError, Known, KnownLayers, Scope, content, leftovers};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::chain_ids;
 use crate::store::{daemon, failed};
@@ -77,6 +77,8 @@ pub(super) struct Books {
     /// What images say of layers.
     pub known: KnownLayers,
     pub mounts: BTreeMap<String, MountRecord>,
+    /// Containers that a command has begun to make: it has noted so, and they have no record yet.
+    pub begun: BTreeSet<String>,
     /// Containers of this driver; nothing for one whose record cannot be read.
     pub containers: BTreeMap<String, Option<ContainerRecord>>,
     /// The driver's directories.
@@ -137,11 +139,21 @@ impl Books {
                 books.containers.insert(id, record);
             }
         }
+        let noted = leftovers::noted(place)?;
+        let is_noted = |mount: &MountRecord| mount.mount_id.as_ref().is_some_and(|id| noted.contains(id));
+        let has_record = |id: &String| matches!(books.containers.get(id), Some(Some(_)));
+        let begun = books.mounts.iter().filter(|(id, mount)| is_noted(mount) && !has_record(id));
+        books.begun = begun.map(|(id, _)| id.clone()).collect();
         books.directories = listed(&place.home())?.into_iter().filter(|name| name != "l").collect();
         if let Some(damage) = damage {
             names::report(place, &books, damage, findings);
         }
         Ok(books)
+    }
+
+    /// Whether a container is being removed.
+    pub(super) fn is_going(&self, id: &str) -> bool {
+        self.containers.get(id).and_then(Option::as_ref).is_some_and(|record| record.state.removal_in_progress)
     }
 
     /// Of several layers with one directory it is that one's whose files are there, or else the first's.

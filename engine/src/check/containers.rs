@@ -22,8 +22,12 @@ struct HostConfig {
 pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
     let ids: BTreeSet<&String> = books.containers.keys().chain(books.mounts.keys()).collect();
     for id in ids {
+        if books.begun.contains(id) {
+            check_begun(place, id, findings);
+            continue;
+        }
         let record = books.containers.get(id);
-        if record.and_then(Option::as_ref).is_some_and(|record| record.state.removal_in_progress) {
+        if books.is_going(id) {
             // It is going, in any order.
             check_going(place, books, id, findings);
             continue;
@@ -41,10 +45,19 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
     }
 }
 
-/// A container that its monitor was to remove, when that is gone.
+/// A container that a command was making when it was cut off.
+fn check_begun(place: &Place, id: &str, findings: &mut Findings) {
+    for directory in [place.mounts().join(id), place.containers().join(id)].into_iter().filter(|path| path.is_dir()) {
+        let what = format!("container {} was being made, and who made it is gone", short(id));
+        findings.add(Fault::HalfMade, &directory, what, Remedy::Remove);
+    }
+}
+
+/// A container that was being removed, by its monitor or by a command, when that is gone.
 fn check_going(place: &Place, books: &Books, id: &str, findings: &mut Findings) {
-    if goes_with_its_end(place, id) && !books.is_used(place, id) {
-        let what = format!("{} was to go with its end, and who would have removed it is gone", shown(books, id));
+    if !books.is_used(place, id) {
+        let how = if goes_with_its_end(place, id) { "to go with its end" } else { "being removed" };
+        let what = format!("{} was {how}, and who would have removed it is gone", shown(books, id));
         findings.add(Fault::HalfMade, &place.containers().join(id), what, Remedy::Recover { removes: true });
     }
 }

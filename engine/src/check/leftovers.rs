@@ -34,6 +34,18 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) -> Re
     Ok(())
 }
 
+/// The cache IDs that notes name.
+pub(super) fn noted(place: &Place) -> Result<BTreeSet<String>, CheckError> {
+    let scratch = place.data_root.join("tmp");
+    let notes = listed(&scratch)?.into_iter().filter(|name| name.starts_with(NOTE));
+    let texts = notes.map(|name| std::fs::read_to_string(scratch.join(name)).unwrap_or_default());
+    Ok(texts
+        .flat_map(|text| {
+            text.lines().filter_map(|line| line.strip_prefix("cache ").map(str::to_owned)).collect::<Vec<_>>()
+        })
+        .collect())
+}
+
 fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let mut chains = text.lines().filter_map(|line| Digest::from_hex(line.strip_prefix("chain ")?).ok());

@@ -77,7 +77,9 @@ fn stack(place: &Place, books: &Books) -> Vec<Stacked> {
             None => stack.push(Stacked { id, below: None, chain: Some(chain.clone()) }),
         }
     }
-    for (container, mount) in &books.mounts {
+    // What is being made or removed is not whole.
+    let is_whole = |container: &String| !books.begun.contains(container) && !books.is_going(container);
+    for (container, mount) in books.mounts.iter().filter(|(container, _)| is_whole(container)) {
         let Some(id) = mount.mount_id.clone() else { continue };
         let init = mount.init_id.clone().unwrap_or_else(|| format!("{id}-init"));
         let top = books.top_of_container(container);

@@ -120,7 +120,11 @@ impl Engine {
     pub(super) fn unpack_layer(&self, tar: impl Read, content: &Path) -> Result<Unpacked, EngineError> {
         let path = tar_split_of(content);
         let record = fs::File::create(&path).map_err(failed("create", &path))?;
-        Ok(unpack_recording(tar, content, &self.unpack_options(), record)?)
+        let unpacked = unpack_recording(tar, content, &self.unpack_options(), record)?;
+        if unpacked.xattrs_lost > 0 {
+            tracing::warn!(unpacked.xattrs_lost, "extended attributes were refused and are lost");
+        }
+        Ok(unpacked)
     }
 
     /// Takes over what [`Engine::unpack_layer`] left at `content` as the layer `layer`, whose cache ID is chosen here. To be
@@ -170,9 +174,6 @@ impl PullSink for Sink<'_> {
         let unpacked = self.engine.unpack_layer(tar, &place)?;
         if unpacked.owners_lost > 0 {
             tracing::warn!(layer = %layer.blob, files = unpacked.owners_lost, "owners were lost: the files belong to the caller");
-        }
-        if unpacked.xattrs_lost > 0 {
-            tracing::warn!(layer = %layer.blob, unpacked.xattrs_lost, "extended attributes were refused and are lost");
         }
         lock(&self.unpacked).push((layer.index, self.engine.driver.size_bytes(&unpacked)));
         Ok(())

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod by_hand;
+mod cut_off;
 mod damage;
 mod doubts;
 mod faults;
