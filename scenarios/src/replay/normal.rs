@@ -28,6 +28,7 @@ static MARKS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         (expression(r#"(  |"/)[a-z]+_[a-z]+("?,?)$"#), "$1<name>$2"),
         (expression("^\\d+ /"), "<inode> /"),
         (expression(r"\b\d+ ms\b"), "<n> ms"),
+        (expression(r"\bin \d+s \("), "in <n>s ("),
         (expression(r" +\d[\d.]*[KMG]?B/s +\d\d:\d\d$"), " <rate>"),
         (expression(r"\b\d[\d,.]*\d ?(?:[kMGT]i?)?B\b|\b\d ?(?:[kMGT]i?)?B\b"), "<size>"),
         (expression(r"^\d+(?:\.\d+)?[KMG]\s"), "<size> "),
