@@ -79,6 +79,8 @@ pub(super) struct Books {
     pub mounts: BTreeMap<String, MountRecord>,
     /// Containers that a command has begun to make: it has noted so, and they have no record yet.
     pub begun: BTreeSet<String>,
+    /// Containers that a command has noted to be removing.
+    pub going: BTreeSet<String>,
     /// Containers of this driver; nothing for one whose record cannot be read.
     pub containers: BTreeMap<String, Option<ContainerRecord>>,
     /// The driver's directories.
@@ -139,11 +141,12 @@ impl Books {
                 books.containers.insert(id, record);
             }
         }
-        let noted = leftovers::noted(place)?;
-        let is_noted = |mount: &MountRecord| mount.mount_id.as_ref().is_some_and(|id| noted.contains(id));
-        let has_record = |id: &String| matches!(books.containers.get(id), Some(Some(_)));
+        let caches = leftovers::noted(place, "cache ")?;
+        let is_noted = |mount: &MountRecord| mount.mount_id.as_ref().is_some_and(|id| caches.contains(id));
+        let has_record = |id: &str| place.containers().join(id).join("config.v2.json").exists();
         let begun = books.mounts.iter().filter(|(id, mount)| is_noted(mount) && !has_record(id));
         books.begun = begun.map(|(id, _)| id.clone()).collect();
+        books.going = leftovers::noted(place, "container ")?;
         books.directories = listed(&place.home())?.into_iter().filter(|name| name != "l").collect();
         if let Some(damage) = damage {
             names::report(place, &books, damage, findings);
@@ -153,7 +156,8 @@ impl Books {
 
     /// Whether a container is being removed.
     pub(super) fn is_going(&self, id: &str) -> bool {
-        self.containers.get(id).and_then(Option::as_ref).is_some_and(|record| record.state.removal_in_progress)
+        let record = self.containers.get(id).and_then(Option::as_ref);
+        self.going.contains(id) || record.is_some_and(|record| record.state.removal_in_progress)
     }
 
     /// Of several layers with one directory it is that one's whose files are there, or else the first's.

@@ -53,11 +53,10 @@ fn check_begun(place: &Place, id: &str, findings: &mut Findings) {
     }
 }
 
-/// A container that was being removed, by its monitor or by a command, when that is gone.
+/// A container that its monitor was to remove, when that is gone. One that a command was removing is told by its note.
 fn check_going(place: &Place, books: &Books, id: &str, findings: &mut Findings) {
-    if !books.is_used(place, id) {
-        let how = if goes_with_its_end(place, id) { "to go with its end" } else { "being removed" };
-        let what = format!("{} was {how}, and who would have removed it is gone", shown(books, id));
+    if goes_with_its_end(place, id) && !books.going.contains(id) && !books.is_used(place, id) {
+        let what = format!("{} was to go with its end, and who would have removed it is gone", shown(books, id));
         findings.add(Fault::HalfMade, &place.containers().join(id), what, Remedy::Recover { removes: true });
     }
 }

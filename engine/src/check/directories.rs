@@ -40,8 +40,9 @@ pub(super) fn check(place: &Place, books: &Books, scope: &Scope, findings: &mut 
 
 fn check_orphans(place: &Place, books: &Books, findings: &mut Findings) {
     let used = referred_to(books);
-    // Without any image it may be that the books are away.
+    // Without any image, or a place for containers, it may be that the books are away.
     let is_certain = !books.images.is_empty()
+        && place.containers().is_dir()
         && books.broken_images.is_empty()
         && !findings.has_any(&[Fault::ImageConfig, Fault::DanglingName, Fault::Names])
         && is_every_layer_here(books)

@@ -169,7 +169,7 @@ pub enum Remedy {
     FetchConfig(Digest),
     /// The layer with this chain ID and its record go.
     DropLayer(Digest),
-    /// An engine that is opened sets it right, or removes what was to go.
+    /// An engine that is opened sets it right, or removes what was to go with its end (`--rm`).
     Recover { removes: bool },
 }
 
@@ -218,7 +218,7 @@ impl Remedy {
             Remedy::DropLayer(_) => "the layer is removed".to_owned(),
             Remedy::Recover { removes: false } => "the record is set right".to_owned(),
             Remedy::Recover { removes: true } => {
-                "the container is removed with all that it wrote: that was begun, or it was made to go with its end (--rm)".to_owned()
+                "the container is removed with all that it wrote, as it was made to go with its end (--rm)".to_owned()
             }
         }
     }

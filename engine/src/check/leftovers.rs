@@ -34,16 +34,16 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) -> Re
     Ok(())
 }
 
-/// The cache IDs that notes name.
-pub(super) fn noted(place: &Place) -> Result<BTreeSet<String>, CheckError> {
+/// What notes name in lines that begin with `word`.
+pub(super) fn noted(place: &Place, word: &str) -> Result<BTreeSet<String>, CheckError> {
     let scratch = place.data_root.join("tmp");
-    let notes = listed(&scratch)?.into_iter().filter(|name| name.starts_with(NOTE));
-    let texts = notes.map(|name| std::fs::read_to_string(scratch.join(name)).unwrap_or_default());
-    Ok(texts
-        .flat_map(|text| {
-            text.lines().filter_map(|line| line.strip_prefix("cache ").map(str::to_owned)).collect::<Vec<_>>()
-        })
-        .collect())
+    let mut found = BTreeSet::new();
+    for name in listed(&scratch)?.into_iter().filter(|name| name.starts_with(NOTE)) {
+        let text = std::fs::read_to_string(scratch.join(name)).unwrap_or_default();
+        let names = text.lines().filter_map(|line| line.strip_prefix(word)?.split(' ').next());
+        found.extend(names.map(str::to_owned));
+    }
+    Ok(found)
 }
 
 fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
@@ -53,11 +53,13 @@ fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
     if chains.any(|chain| users::is_leased(place, &chain)) {
         return;
     }
-    let remedy = match text.lines().any(|line| line.starts_with("volume ")) {
+    let is_engines = |line: &str| line.starts_with("volume ") || line.starts_with("container ");
+    let remedy = match text.lines().any(is_engines) {
         false => Remedy::Remove,
-        true => {
-            Remedy::Advice("make or remove a container: that clears the volumes that were being made, too".to_owned())
-        }
+        true => Remedy::Advice(
+            "make or remove a container: that clears volumes that were being made, and finishes removals of containers, too"
+                .to_owned(),
+        ),
     };
     findings.add(Fault::HalfMade, path, "a command was killed while it made or removed layers", remedy);
 }

@@ -8,6 +8,7 @@ use super::config::{ContainerConfig, EndpointSettings, HostConfig};
 use super::error::failed;
 use super::intent::remove_directory;
 use super::network::joined;
+use super::remove_image::Released;
 use super::{Container, Engine, EngineError, names, rootfs, signal};
 use crate::image::Digest;
 use crate::image::config::RunConfig;
@@ -140,30 +141,43 @@ impl Engine {
     }
 
     /// Removes a container that does not run: its layers, its mount record, with `volumes` those that nobody gave a name, and,
-    /// last, its record, so that one that was half removed can be removed again, and is known as such. To be called under the store's lock.
+    /// last, its record, so that one that was half removed can be removed again. Who is cut off leaves a note, by which the next command goes on; who
+    /// fails leaves none. To be called under the store's lock.
     pub(super) fn forget(&self, container: &Container, volumes: bool) -> Result<(), EngineError> {
-        if !container.config.state.removal_in_progress {
-            // On a full disk it goes unmarked, as dockerd lets it go.
-            if let Err(error) = self.update(&container.id, |going| going.config.state.removal_in_progress = true) {
-                tracing::info!(container = %container.id, %error, "it is removed without a mark");
-            }
+        let mount = self.store.layers.mount(&container.id).ok();
+        let top = mount.as_ref().and_then(|mount| mount.parent.clone());
+        let below = top.as_ref().and_then(|top| self.store.layers.chain(top).ok()).unwrap_or_default();
+        let chain_ids: Vec<_> = below.into_iter().map(|layer| layer.chain_id).collect();
+        // On a full disk there is room when the layers are gone.
+        let noted = self.intend_removal(&container.id, volumes, &chain_ids).ok();
+        let removed = self.remove_all_of(container, mount.as_ref(), volumes);
+        match (noted, removed) {
+            // Layers that somebody reads go with their reader.
+            (Some(_), Ok(released)) if !released.is_all => Ok(()),
+            (Some(intent), removed) => intent.done().and(removed.map(drop)),
+            (None, removed) => removed.map(drop),
         }
-        if let Ok(mount) = self.store.layers.mount(&container.id) {
+    }
+
+    fn remove_all_of(
+        &self,
+        container: &Container,
+        mount: Option<&MountRecord>,
+        volumes: bool,
+    ) -> Result<Released, EngineError> {
+        let mut released = Released { removed: Vec::new(), is_all: true };
+        if let Some(mount) = mount {
             self.driver.remove(&mount.mount_id)?;
             self.driver.remove(&mount.init_id)?;
-            let below = mount.parent.as_ref().map(|top| self.store.layers.chain(top)).transpose()?.unwrap_or_default();
-            let chain_ids: Vec<_> = below.into_iter().map(|layer| layer.chain_id).collect();
-            let intent = self.intend(&[], &chain_ids)?;
             self.store.layers.remove_mount(&container.id)?;
             // The image may have been removed by force while the container still lay on its layers.
-            if self.release_layers(mount.parent)?.is_all {
-                intent.done()?;
-            }
+            released = self.release_layers(mount.parent.clone())?;
         }
         if volumes {
             self.remove_anonymous_volumes(container)?;
         }
-        remove_directory(&self.record_directory(&container.id))
+        remove_directory(&self.record_directory(&container.id))?;
+        Ok(released)
     }
 
     /// The container whose network a new one is to have, if it is there; from then on it is known by its ID.

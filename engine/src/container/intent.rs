@@ -1,13 +1,14 @@
 //! What is about to be made or removed, written down first: so that what a killed command left half done is known for what
 //! it is, and nothing that somebody else made is ever taken for it.
 //!
-//! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>`, `chain <chain ID>` (the topmost first) and `volume <name>`. An intent
-//! exists only while the store's lock is held; one that is seen by the next holder of the lock was left by a process that is gone,
+//! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>`, `chain <chain ID>` (the topmost first), `volume <name>`, and of a container that is
+//! being removed `container <ID>`, with ` volumes` after it if those that nobody named go too. An intent exists only while the store's lock is held; one that is seen by the next holder of the lock was left by a process that is gone,
 //! or names layers that somebody still read when they were to be removed (`lease.rs`).
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::error::failed;
 use super::{Engine, EngineError};
@@ -44,11 +45,27 @@ impl Engine {
         chain_ids: &[Digest],
         volumes: &[String],
     ) -> Result<Intent, EngineError> {
-        let path = self.store.data_root().join("tmp").join(format!("{PREFIX}{}", self.entropy.hex_id()));
         let caches = cache_ids.iter().map(|id| format!("cache {id}\n"));
         let chains = chain_ids.iter().map(|id| format!("chain {}\n", id.hex()));
         let volumes = volumes.iter().map(|name| format!("volume {name}\n"));
-        atomic::write(&path, caches.chain(chains).chain(volumes).collect::<String>().as_bytes(), 0o600)?;
+        self.note(&caches.chain(chains).chain(volumes).collect::<String>())
+    }
+
+    /// [`Engine::intend`], for the removal of a container, and of these layers after it.
+    pub(super) fn intend_removal(
+        &self,
+        container: &str,
+        volumes: bool,
+        chain_ids: &[Digest],
+    ) -> Result<Intent, EngineError> {
+        let chains: String = chain_ids.iter().map(|id| format!("chain {}\n", id.hex())).collect();
+        let volumes = if volumes { " volumes" } else { "" };
+        self.note(&format!("container {container}{volumes}\n{chains}"))
+    }
+
+    fn note(&self, text: &str) -> Result<Intent, EngineError> {
+        let path = self.store.data_root().join("tmp").join(format!("{PREFIX}{}", self.entropy.hex_id()));
+        atomic::write(&path, text.as_bytes(), 0o600)?;
         Ok(Intent { path })
     }
 
@@ -59,13 +76,16 @@ impl Engine {
         let place = self.store.data_root().join("tmp");
         let entries = fs::read_dir(&place).map_err(failed("list", &place))?.flatten();
         let left = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
-        for path in left.map(|entry| entry.path()) {
+        // Whoever finishes a removal makes notes, too.
+        let left: Vec<PathBuf> = left.map(|entry| entry.path()).collect();
+        for path in left {
             let text = fs::read_to_string(&path).map_err(failed("open", &path))?;
+            let noted = fs::metadata(&path).and_then(|meta| meta.modified()).map_err(failed("look at", &path))?;
             tracing::info!(intent = %path.display(), "what was left to be removed is removed");
             // What lies below a layer that somebody reads stays too.
             let mut is_done = true;
             for line in text.lines() {
-                is_done = is_done && self.undo(line)?;
+                is_done = is_done && self.undo(line, noted)?;
             }
             if is_done {
                 Intent { path }.done()?;
@@ -97,9 +117,13 @@ impl Engine {
         entries.flatten().map(|entry| entry.path()).filter(is_left).try_for_each(|path| remove_directory(&path))
     }
 
-    /// Whether nothing of this line is left to be undone.
-    fn undo(&self, line: &str) -> Result<bool, EngineError> {
+    /// Whether nothing of this line, which was noted then, is left to be undone.
+    fn undo(&self, line: &str, noted: SystemTime) -> Result<bool, EngineError> {
         match line.split_once(' ') {
+            Some(("container", rest)) => {
+                let (id, volumes) = rest.split_once(' ').unwrap_or((rest, ""));
+                return self.finish_removal(id, volumes == "volumes", noted);
+            }
             Some(("cache", id)) if !self.is_referred_to(id)? => self.driver.remove(id)?,
             Some(("chain", hex)) => {
                 if let Some(top) = Digest::from_hex(hex).ok().filter(|top| self.store.layers.has(top)) {
@@ -112,6 +136,26 @@ impl Engine {
             _ => {}
         }
         Ok(true)
+    }
+
+    /// Whether a container is gone, or was started again after its removal was cut off, which takes it back.
+    fn finish_removal(&self, id: &str, volumes: bool, noted: SystemTime) -> Result<bool, EngineError> {
+        let held = match self.own_layer_now(id) {
+            Ok(Some(held)) => held,
+            Ok(None) => return Ok(false),
+            Err(EngineError::NoSuchContainer(_)) => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        if SystemTime::from(held.container.config.state.started_at.timestamp()) > noted {
+            return Ok(true);
+        }
+        match self.forget(&held.container, volumes) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                tracing::warn!(id, %error, "this container was being removed, and cannot be");
+                Ok(false)
+            }
+        }
     }
 
     /// Whether something is noted. Without the store's lock it may be what another command does just now.

@@ -132,28 +132,9 @@ impl Engine {
         for container in self.containers()? {
             if container.is_watched() && self.monitor(&container.id).is_none() {
                 self.bury(&container.id)?;
-            } else if !container.is_watched()
-                && container.config.state.removal_in_progress
-                && let Err(error) = self.finish_removal(&container.id)
-            {
-                tracing::warn!(id = %container.id, %error, "this container was being removed, and still is");
             }
         }
         Ok(())
-    }
-
-    /// Removes what a command that was cut off was removing; leaves it to that command if it goes on.
-    fn finish_removal(&self, id: &str) -> Result<(), EngineError> {
-        let held = match self.own_layer_now(id) {
-            Ok(Some(held)) => held,
-            Ok(None) | Err(EngineError::NoSuchContainer(_)) => return Ok(()),
-            Err(error) => return Err(error),
-        };
-        let _lock = self.store.lock()?;
-        match held.container.config.state.removal_in_progress {
-            true => self.forget(&held.container, false),
-            false => Ok(()),
-        }
     }
 
     /// Leaves a container whose layer somebody uses to the next command: it may be starting just now.

@@ -35,11 +35,15 @@ pub fn keep_out(data_root: &Path) -> Result<Option<File>, StoreError> {
         Ok(database) if is_dockerds(&database) => Err(StoreError::Dockerd(data_root.to_owned())),
         Ok(database) => Ok(Some(database)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        // Who may not open it keeps nobody out, and is told elsewhere what it may not write.
+        Err(error) if matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+            Ok(None)
+        }
         Err(error) => Err(failed("open", &path)(error)),
     }
 }
 
-/// Whether somebody else has it alone. If not, it is locked from now on.
+/// Whether somebody else has it alone. If not, it is locked from now on, where files can be locked.
 fn is_dockerds(database: &File) -> bool {
     matches!(database.try_lock_shared(), Err(TryLockError::WouldBlock))
 }

@@ -138,7 +138,7 @@ impl Store {
     }
 
     /// Waits until no other process changes the records, and keeps others out while the lock lives: commands of this engine, which wait, and
-    /// every dockerd, which does not begin.
+    /// a dockerd that begins, for as long as it tries (`daemon.rs`).
     pub fn lock(&self) -> Result<Lock, StoreError> {
         Ok(Lock::exclusive(&self.data_root)?.with(daemon::keep_out(&self.data_root)?))
     }

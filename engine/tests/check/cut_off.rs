@@ -3,9 +3,10 @@
 //! Checklist: CR-04~
 
 use std::fs;
+use std::time::SystemTime;
 
 use super::damage::remove;
-use super::house::{Ground, House, name};
+use super::house::{Ground, House, name, text};
 
 /// All kinds of findings, once each.
 fn kinds(house: &House) -> Vec<String> {
@@ -35,20 +36,45 @@ fn a_container_that_was_being_made_is_half_made_and_goes() {
 }
 
 #[test]
-fn a_removal_that_was_cut_off_is_finished_by_whoever_comes_next() {
-    for finish in [&["ps", "-aq"][..], &["check", "--repair"]] {
-        let house = House::new(&Ground::of("overlay2").unwrap());
-        let (record, mount) = house.container();
-        let (own, init) = house.container_directories();
-        let config = record.join("config.v2.json");
-        let text = fs::read_to_string(&config).unwrap();
-        let going = text.replace(r#""RemovalInProgress":false"#, r#""RemovalInProgress":true"#);
-        assert_ne!(going, text);
-        fs::write(&config, going).unwrap();
-        remove(&own.join("diff"));
-        assert_eq!(kinds(&house), ["half-made"]);
-        house.done(finish);
-        assert!([&record, &mount, &own, &init].iter().all(|path| !path.exists()), "{finish:?}");
-        assert_eq!(kinds(&house), [] as [String; 0]);
+fn a_removal_that_was_cut_off_is_finished_by_the_next_command_that_makes_or_removes() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let (record, mount) = house.container();
+    let (own, init) = house.container_directories();
+    fs::write(house.data().join("tmp/intent-1"), format!("container {} volumes\n", name(&record))).unwrap();
+    remove(&own.join("diff"));
+    assert_eq!(kinds(&house), ["half-made"]);
+    house.done(&["ps", "-aq"]);
+    assert!(record.exists(), "who only looks removes nothing");
+    house.done(&["volume", "create", "vv"]);
+    assert!([&record, &mount, &own, &init].iter().all(|path| !path.exists()));
+    assert_eq!(kinds(&house), [] as [String; 0]);
+}
+
+#[test]
+fn a_container_that_was_started_since_its_removal_was_cut_off_stays() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let record = house.container().0;
+    let note = house.data().join("tmp/intent-1");
+    fs::write(&note, format!("container {}\n", name(&record))).unwrap();
+    fs::File::open(&note).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    let config = record.join("config.v2.json");
+    let text = fs::read_to_string(&config).unwrap();
+    let started = text.replace(r#""StartedAt":"0001-01-01T00:00:00Z""#, r#""StartedAt":"2020-01-01T00:00:00Z""#);
+    assert_ne!(started, text);
+    fs::write(&config, started).unwrap();
+    house.done(&["volume", "create", "vv"]);
+    assert!(record.exists() && !note.exists());
+    assert_eq!(kinds(&house), [] as [String; 0]);
+}
+
+#[test]
+fn where_the_records_of_all_containers_are_away_no_layer_of_one_goes() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let own = house.container_directories().0;
+    for path in [house.data().join("containers"), house.image().join("layerdb/mounts")] {
+        fs::rename(&path, path.with_extension("away")).unwrap();
     }
+    let output = house.run(&["check", "--repair"], b"");
+    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert!(own.join("diff").is_dir(), "{}", text(&output));
 }

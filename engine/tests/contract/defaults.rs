@@ -1,6 +1,7 @@
 //! The kernel's overlay module with all of its features on by default, for as long as a value lives.
 
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,20 +17,29 @@ pub struct AllOn {
     /// Sets everything back when nobody holds its input any more, however this process ends.
     guard: Child,
     _alone: MutexGuard<'static, ()>,
+    /// The same against other processes.
+    _locked: File,
 }
 
 impl AllOn {
     /// Nothing where this user may not, or the kernel has no such module.
     pub fn begin() -> Option<AllOn> {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let locked = File::open(PARAMETERS).ok()?;
+        locked.lock().ok()?;
         let was = FEATURES.map(|name| fs::read_to_string(Path::new(PARAMETERS).join(name)).unwrap_or_default());
         let back = FEATURES.iter().zip(&was).filter(|(_, was)| !was.is_empty());
         let back: String = back.map(|(name, was)| format!("echo {} > {name}\n", was.trim())).collect();
         let mut guard = Command::new("sh");
-        guard.args(["-c", &format!("read -r _\n{back}")]).current_dir(PARAMETERS).stdin(Stdio::piped());
+        // Who interrupts the tests does not interrupt it.
+        guard
+            .process_group(0)
+            .args(["-c", &format!("read -r _\n{back}")])
+            .current_dir(PARAMETERS)
+            .stdin(Stdio::piped());
         let guard = guard.spawn().ok()?;
         // What was turned on is turned off again by the guard, also when the next cannot be.
-        let on = AllOn { guard, _alone: alone };
+        let on = AllOn { guard, _alone: alone, _locked: locked };
         FEATURES.iter().all(|name| fs::write(Path::new(PARAMETERS).join(name), "Y").is_ok()).then_some(on)
     }
 }

@@ -49,10 +49,10 @@ layerlab check --repair > /refusal 2>&1; echo "a repair then: $? $(grep -c 'stop
 const KILLED: &str = r#"
 first=$(docker inspect -f '{{.State.Pid}}' runs)
 kill -9 $(cat /run/docker.pid)
-while layerlab check | grep -q 'a dockerd works here'; do sleep 0.1; done
+n=0; while layerlab check | grep -q 'a dockerd works here' && [ $((n += 1)) -lt 300 ]; do sleep 0.1; done
 echo "when dockerd was killed: $(said)"
 kill -9 $first
-while [ -e /proc/$first/root/bin ]; do sleep 0.1; done
+n=0; while [ -e /proc/$first/root/bin ] && [ $((n += 1)) -lt 300 ]; do sleep 0.1; done
 echo "when its container was, too: $(said)"
 echo "after a repair: $(repaired)"
 "#;
@@ -60,7 +60,7 @@ echo "after a repair: $(repaired)"
 /// Ends dockerd as an administrator does.
 const ENDED: &str = r#"
 kill $(cat /run/docker.pid)
-while layerlab check | grep -q 'a dockerd works here'; do sleep 0.1; done
+n=0; while layerlab check | grep -q 'a dockerd works here' && [ $((n += 1)) -lt 300 ]; do sleep 0.1; done
 echo "after dockerd ended: $(said)"
 home=$(find $D/$DRIVER -type d -name $(cat $middle/cache-id))
 H=${home%/*}; mount=$(cat $I/layerdb/mounts/$made/mount-id)

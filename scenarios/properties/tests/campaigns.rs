@@ -23,7 +23,8 @@ const ROOTS: [&str; 7] = [
 ];
 
 /// What only root of the first user namespace can arrange.
-const ROOTS_SITUATIONS: [&str; 4] = [
+const ROOTS_SITUATIONS: [&str; 5] = [
+    "cold-caches-show-the-same",
     "file-attributes-are-kept-and-enforced",
     "file-attributes-come-up-with-their-file",
     "erofs-images-are-lower-layers",

@@ -65,6 +65,7 @@ fn meddled() -> Vec<(&'static str, Meddle)> {
         ("a-name-added-to-a-lower-layer-does-no-harm", |_, root| overwrite(&root.join("two"), 0)),
         ("a-copied-copy-is-a-file-of-its-own", |_, root| append(&root.join("two"))),
         ("nonsense-in-private-attributes-does-no-harm", |_, root| append(&root.join("dir/2"))),
+        ("cold-caches-show-the-same", |_, root| overwrite(&root.join("dir-1/deep/changed"), 0)),
         ("file-handles-find-their-files", |_, root| replace(&root.join("changed"))),
         ("file-handles-find-their-files", |_, root| append(&root.join("dir/elsewhere"))),
         ("whiteouts-of-attributes-hide", |_, root| fs::write(root.join("dir/hidden"), "").unwrap()),

@@ -13,6 +13,7 @@ use crate::machine::Host;
 use crate::subjects::Subject;
 
 mod attributes;
+mod cold;
 mod copy_up;
 mod crowds;
 mod edited;
@@ -48,6 +49,7 @@ pub static ALL: LazyLock<Vec<Situation>> = LazyLock::new(|| {
         attributes: file_attributes_are_kept_and_enforced, file_attributes_come_up_with_their_file, private_attributes_are_well_formed, private_attributes_of_an_inner_overlay_are_kept;
         crowds: files_are_copied_up_whole_while_others_read, no_append_is_lost_in_a_crowd, two_names_copied_up_at_once_are_one_file,
             a_crowd_leaves_a_sound_tree;
+        cold: cold_caches_show_the_same;
         handles: file_handles_find_their_files;
         edited: a_name_added_to_a_lower_layer_does_no_harm, a_copied_copy_is_a_file_of_its_own,
             nonsense_in_private_attributes_does_no_harm, whiteouts_of_attributes_hide;
