@@ -23,8 +23,7 @@ const ROOTS: [&str; 7] = [
 ];
 
 /// What only root of the first user namespace can arrange.
-const ROOTS_SITUATIONS: [&str; 5] = [
-    "cold-caches-show-the-same",
+const ROOTS_SITUATIONS: [&str; 4] = [
     "file-attributes-are-kept-and-enforced",
     "file-attributes-come-up-with-their-file",
     "erofs-images-are-lower-layers",
