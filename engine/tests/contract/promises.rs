@@ -228,7 +228,10 @@ fn the_same_change_makes_the_same_layer(scene: &Scene) {
     let differ = |one: &[u8], other: &[u8]| differences(&canonical(one, &below), &canonical(other, &below));
     assert!(copied == own_copied);
     assert_eq!(differ(&walked, &copied), "", "the same change is another on a copy");
-    assert!(walked == copied, "the same change is written otherwise on a copy");
+    let able = Ability::with(scene.name);
+    // For who has a single ID fuse-overlayfs 1.10 moves the time of the root, which whiteouts there are written with.
+    let moves_root = !able.keeps_times && !able.gives_owners;
+    assert!(moves_root || walked == copied, "the same change is written otherwise on a copy");
     assert_eq!(differ(&own, &walked), "", "the committed layer is not what the trees differ in");
     if scene.name != "overlay2" {
         assert!(own == walked, "the committed layer is written otherwise");
