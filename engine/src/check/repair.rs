@@ -2,7 +2,7 @@
 //!
 //! *Holds*: each remedy is decided on what is on the disk while the store's lock is held: it is looked for again, files of layers included, and
 //! what is found then is what is mended; a layer that comes from a registry is unpacked aside and verified before anything changes, and
-//! takes the place of the broken one by a rename; what a container or a command uses is left alone; no dockerd begins meanwhile. *Never*: a
+//! takes the place of the broken one by a rename; what a container or a command uses is left alone; a dockerd that begins meanwhile is kept out as long as it tries. *Never*: a
 //! file is touched that no finding names, or a container's own files, but of one that was to go with its end (`--rm`).
 
 use std::collections::BTreeSet;

@@ -2,7 +2,8 @@
 //! it is, and nothing that somebody else made is ever taken for it.
 //!
 //! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>`, `chain <chain ID>` (the topmost first), `volume <name>`, and of a container that is
-//! being removed `container <ID>`, with ` volumes` after it if those that nobody named go too. An intent exists only while the store's lock is held; one that is seen by the next holder of the lock was left by a process that is gone,
+//! being removed `container <ID>`, with ` volumes` after it if those that nobody named go too. An intent exists only while the store's lock is
+//! held; one that is seen by the next holder of the lock was left by a process that is gone,
 //! or names layers that somebody still read when they were to be removed (`lease.rs`).
 
 use std::fs;
