@@ -103,6 +103,9 @@ pub fn locks_survive_a_copy_up(stage: &mut Stage<'_>) -> anyhow::Result<Judged> 
     Ok(Judged::Held)
 }
 
+/// How many times `/proc/locks` is read before it is said that it does not name a lock.
+const READS_OF_LOCKS: usize = 200;
+
 /// Where a file is of the device that its file system is, `/proc/locks` names its locks by the inode number that stat(2) shows.
 pub fn locks_name_the_inode_that_stat_names(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     fs::write(stage.at("below"), "below")?;
@@ -122,9 +125,16 @@ pub fn locks_name_the_inode_that_stat_names(stage: &mut Stage<'_>) -> anyhow::Re
         is_judged = true;
         let (major, minor) = (rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev()));
         let number = format!(":{} ", meta.ino());
-        let locks = fs::read_to_string("/proc/locks").context("cannot read /proc/locks")?;
         let ours = format!(" {} ", std::process::id());
         let is_named = |line: &str| line.contains("FLOCK") && line.contains(&ours) && line.contains(&number);
+        let mut locks = String::new();
+        // The kernel gives that list out by positions, a page at a time: where others let go of a lock meanwhile, lines are missing.
+        for _ in 0..READS_OF_LOCKS {
+            locks = fs::read_to_string("/proc/locks").context("cannot read /proc/locks")?;
+            if locks.lines().any(is_named) {
+                break;
+            }
+        }
         ensure!(
             locks.lines().any(is_named),
             "/proc/locks has no lock of {name}, {major:02x}:{minor:02x}{number}but of this process\n{}",
