@@ -70,7 +70,7 @@ fn letter(meta: &Metadata) -> char {
     }
 }
 
-fn xattrs(path: &Path) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
+pub fn xattrs(path: &Path) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
     let mut names = vec![0; 64 * 1024];
     let length = match rustix::fs::llistxattr(path, &mut names) {
         Ok(length) => length,

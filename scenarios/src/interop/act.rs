@@ -1,6 +1,7 @@
 //! What whoever has the turn may do, with all that was drawn for it: a command or two of Docker's each.
 
 use super::files::{Change, script};
+use super::mark::Mark;
 use super::model::{Container, State, VolumeFile};
 use super::table::Table;
 
@@ -57,10 +58,12 @@ pub enum Act {
         file: String,
     },
     Load(String),
-    /// `export`, and `import` of what came out.
+    /// `export`, and `import` of what came out, with a file more that has every mark.
     Transplant {
         container: String,
         name: String,
+        path: String,
+        content: String,
     },
     RemoveName(String),
     RemoveNameless(String),
@@ -69,8 +72,8 @@ pub enum Act {
         container: String,
         path: String,
         content: String,
-        /// As a tar, which tells of a capability of the file.
-        capable: bool,
+        /// As a tar, which tells of an extended attribute of the file.
+        mark: Option<Mark>,
     },
     CopyOut {
         container: String,

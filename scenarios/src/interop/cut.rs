@@ -1,6 +1,9 @@
 //! Cuts a turn off: whoever has it is killed in the middle of an act, or the monitor of one of our containers is; the other takes over.
+//!
+//! What is drawn after it must not hang on how far the act had got, so that whoever takes over does it again: in the end it is done
+//! once, whether it had been done before or not.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,46 +13,47 @@ use nix::unistd::Pid;
 
 use super::act::Act;
 use super::draw::Draw;
-use super::files::Files;
 use super::leftovers::Before;
-use super::model::{Image, ImageId, Saved, State};
+use super::model::State;
+use super::perform::committed;
 use super::player::begin;
 use super::table::{Fault, Table};
 
-/// How far an act may get.
+/// How far an act may get that runs nothing.
 const LONGEST_MILLISECONDS: usize = 250;
+/// How far one may get that runs something.
+const LONGEST_RUN_MILLISECONDS: usize = 1000;
 /// How long the dead may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was going on when it was cut off.
 #[derive(Debug)]
 pub enum Cut {
-    /// An act that gives images names, which each may have or not have been given.
-    Naming(BTreeMap<String, Promised>),
+    Act(Act),
     /// The monitor of this container of ours.
     Monitor(String),
 }
 
-/// What an image is that would have got a name.
-#[derive(Debug)]
-pub struct Promised {
-    files: Files,
-    parent: Option<ImageId>,
-}
-
 impl Cut {
-    /// Does an act half, or leaves a container without its monitor, and kills everything that the one who has the turn has running.
-    pub fn perform(table: &mut Table, draw: &mut Draw, before: &Before) -> Result<Cut, Fault> {
+    /// What is to be cut off: the monitor of a container, if one runs.
+    pub fn draw(table: &Table, draw: &mut Draw) -> Cut {
         let running: Vec<String> = table.model.running().into_iter().map(str::to_owned).collect();
-        let after = draw.number(0..=LONGEST_MILLISECONDS);
-        let (cut, child) = match draw.choose(&running) {
-            Some(container) => (Cut::Monitor(container), None),
-            None => {
-                let (promised, child) = begin_naming(table, draw)?;
-                sleep(Duration::from_millis(after as u64));
-                (Cut::Naming(promised), Some(child))
-            }
+        draw.choose(&running).map_or_else(|| Cut::Act(draw.long(&table.model)), Cut::Monitor)
+    }
+
+    /// Does an act half, or leaves a container without its monitor, and kills everything that the one who has the turn has running.
+    pub fn perform(&self, table: &mut Table, draw: &mut Draw, before: &Before) -> Result<(), Fault> {
+        let longest = match self {
+            Cut::Monitor(_) => 0,
+            Cut::Act(Act::Run(_) | Act::Build { .. }) => LONGEST_RUN_MILLISECONDS,
+            Cut::Act(_) => LONGEST_MILLISECONDS,
         };
+        let after = draw.number(0..=longest);
+        let child = match self {
+            Cut::Monitor(_) => None,
+            Cut::Act(act) => Some(begin_act(table, act)?),
+        };
+        sleep(Duration::from_millis(after as u64));
         table.told.push(format!("({} is killed after {after} ms)", table.who.name()));
         let begun = Instant::now();
         // What has lost its parent meanwhile comes in the next round.
@@ -63,11 +67,10 @@ impl Cut {
             }
             sleep(Duration::from_millis(10));
         }
-        child.map_or(Ok(()), |mut child| child.wait().map(drop)).map_err(Fault::io("a killed command"))?;
-        Ok(cut)
+        child.map_or(Ok(()), |mut child| child.wait().map(drop)).map_err(Fault::io("a killed command"))
     }
 
-    /// Asks whoever took over how far the act had got: a name means what it did, or what it was to mean.
+    /// Has whoever took over do it again, and remove what was made by then and nobody knows.
     pub fn reconcile(self, table: &mut Table) -> Result<(), Fault> {
         match self {
             Cut::Monitor(container) => {
@@ -77,56 +80,61 @@ impl Cut {
                 table.container(&container).state = State::Exited(code);
                 Ok(())
             }
-            Cut::Naming(promised) => {
-                for (name, Promised { files, parent }) in promised {
-                    let said = table.looks(&["image", "inspect", "--format", "{{.Id}}", &name])?;
-                    if said.code == 0 && table.model.names.get(&name) != Some(&said.text()) {
-                        table.names_image(&name, &said.text(), files, parent);
-                    }
+            Cut::Act(act) => {
+                remove_containers(table)?;
+                match (&act, named(table, &act)?) {
+                    // A second one would be another.
+                    (Act::Commit { container, name }, Some(id)) => committed(table, container, name, &id),
+                    _ => act.perform(table)?,
                 }
-                remove_nameless(table)
+                remove_images(table)
             }
         }
     }
 }
 
-/// Begins an act that gives names.
-fn begin_naming(table: &mut Table, draw: &mut Draw) -> Result<(BTreeMap<String, Promised>, Child), Fault> {
-    let act = draw.naming(&table.model);
-    let (words, promised) = match &act {
-        Act::Load(file) => {
-            let saved = &table.model.archives[file];
-            let within = |id: &ImageId| saved.iter().any(|other| other.id == *id);
-            let promise = |Saved { name, image, .. }: &Saved| {
-                let Image { files, parent, .. } = image;
-                (name.clone(), Promised { files: files.clone(), parent: parent.clone().filter(within) })
-            };
-            (vec!["load", "--quiet", "--input", file], saved.iter().map(promise).collect())
-        }
-        Act::Commit { container, name } => {
-            let known = &table.model.containers[container];
-            let promised = Promised { files: known.files.clone(), parent: Some(known.image.clone()) };
-            (vec!["commit", container, name], BTreeMap::from([(name.clone(), promised)]))
-        }
-        Act::Pull(name) => {
-            let files = table.model.served.get(name).map_or_else(Files::pulled, |served| served.1.clone());
-            let promised = Promised { files, parent: None };
-            (vec!["pull", "--quiet", name], BTreeMap::from([(name.clone(), promised)]))
-        }
-        other => return Err(Fault::new("an act to be cut off", "gives names", format!("{other:?}"))),
-    };
+fn begin_act(table: &mut Table, act: &Act) -> Result<Child, Fault> {
+    let words = act.words().ok_or_else(|| Fault::new("an act to be cut off", "makes much", format!("{act:?}")))?;
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    act.prepare(table)?;
     table.tell(&words);
-    let child = begin(table.who, &words, &table.place).map_err(Fault::io("an act to be cut off"))?;
-    Ok((promised, child))
+    begin(table.who, &words, &table.place).map_err(Fault::io("an act to be cut off"))
 }
 
-/// An image that was made and not yet named is none that anybody knows: it goes as any nameless one.
-fn remove_nameless(table: &mut Table) -> Result<(), Fault> {
-    let all = table.sees(&["images", "--all", "--quiet", "--no-trunc"])?;
-    let unknown: Vec<&str> = all.lines().filter(|id| !table.model.images.contains_key(*id)).collect();
+/// The image that a commit had given its name by then.
+fn named(table: &Table, act: &Act) -> Result<Option<String>, Fault> {
+    let Act::Commit { name, .. } = act else { return Ok(None) };
+    let said = table.looks(&["image", "inspect", "--format", "{{.Id}}", name])?;
+    Ok((said.code == 0).then(|| said.text()))
+}
+
+/// A container of the act that was cut off: its own, or one of a build's.
+fn remove_containers(table: &mut Table) -> Result<(), Fault> {
+    let all = table.sees(&["ps", "--all", "--format", "{{.Names}}"])?;
+    let unknown: Vec<&str> = all.lines().filter(|name| !table.model.containers.contains_key(*name)).collect();
     match unknown[..] {
         [] => Ok(()),
-        [unknown] => table.succeeds(&["rmi", unknown]).map(drop),
-        _ => Err(Fault::new("images that nobody knows", "one at most", unknown.join(" "))),
+        [unknown] => table.succeeds(&["rm", "--force", unknown]).map(drop),
+        _ => Err(Fault::new("containers that nobody knows", "one at most", unknown.join(" "))),
+    }
+}
+
+/// An image that was made and not yet named, or that no later one was made of, is none that anybody knows: it goes as any nameless one.
+fn remove_images(table: &mut Table) -> Result<(), Fault> {
+    let ids = |table: &Table, further: &[&str]| {
+        let words = [&["images", "--quiet", "--no-trunc"], further].concat();
+        let all = table.sees(&words)?;
+        let unknown = all.lines().filter(|id| !table.model.images.contains_key(*id)).map(str::to_owned);
+        Ok(unknown.collect::<BTreeSet<String>>())
+    };
+    loop {
+        let childless = ids(table, &["--filter", "dangling=true"])?;
+        let Some(one) = childless.first() else { break };
+        table.succeeds(&["rmi", one])?;
+    }
+    let left = ids(table, &["--all"])?;
+    match left.is_empty() {
+        true => Ok(()),
+        false => Err(Fault::new("images that nobody knows", "none", left.into_iter().collect::<Vec<_>>().join(" "))),
     }
 }

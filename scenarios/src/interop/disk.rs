@@ -3,6 +3,7 @@
 //! Read by this file itself and by [`Books`], never by asking an engine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -90,6 +91,7 @@ impl Disk {
         faults.extend(compared("containers", &model.containers.keys().cloned().collect(), &known));
 
         faults.extend(self.layer_directories());
+        faults.extend(self.marks(model));
         faults.extend(self.volumes(model));
         faults.extend(STAGING.iter().filter_map(|place| {
             let place = place.replace("{driver}", &self.driver);
@@ -127,6 +129,37 @@ impl Disk {
         let faults =
             [compared("directories of layers", &wanted, &there), compared("links in l", &wanted_links, &there_links)];
         faults.into_iter().flatten().collect()
+    }
+
+    /// The extended attributes of files that were given them in a container: they lie in its own layer.
+    fn marks(&self, model: &Model) -> Vec<Fault> {
+        let below = match self.driver.as_str() {
+            "overlay2" => "diff",
+            "overlay" => "upper",
+            _ => "",
+        };
+        let mut faults = Vec::new();
+        for container in &self.books.containers {
+            let tree = self.layer_directory().join(&container.mount_id).join(below);
+            let Some(known) = model.containers.get(&container.name) else { continue };
+            let before = model.images.get(&known.image).map(|image| &image.files);
+            for (path, mark) in known.files.marked() {
+                if before.is_some_and(|before| before.get(path) == known.files.get(path)) {
+                    continue;
+                }
+                let (name, value) = mark.attribute();
+                let place = tree.join(path.trim_start_matches('/'));
+                let found = crate::listing::xattrs(&place).map(|all| all.get(OsStr::new(name)).cloned());
+                if !matches!(&found, Ok(Some(found)) if found == value) {
+                    faults.push(Fault::new(
+                        format!("{name} of {path} in the container {}", container.name),
+                        hex::encode(value),
+                        format!("{found:?}"),
+                    ));
+                }
+            }
+        }
+        faults
     }
 
     fn volumes(&self, model: &Model) -> Vec<Fault> {
@@ -186,12 +219,41 @@ impl Disk {
     /// Every file below the data root but what nobody promises to forget. Directories that hold none are made when they are
     /// first needed, and stay.
     pub fn paths(&self) -> BTreeSet<String> {
-        let memories = MEMORIES.map(|(place, _)| place.replace("{driver}", &self.driver));
+        let is_file = |path: &PathBuf| !self.root.join(path).symlink_metadata().is_ok_and(|meta| meta.is_dir());
+        self.all_paths().into_iter().filter(is_file).map(|path| path.display().to_string()).collect()
+    }
+
+    /// The same with the directories.
+    pub fn all_paths(&self) -> BTreeSet<PathBuf> {
         let entries = walkdir::WalkDir::new(&self.root).into_iter().flatten();
-        let files = entries.filter(|entry| !entry.file_type().is_dir());
-        let below = files.filter_map(|entry| Some(entry.path().strip_prefix(&self.root).ok()?.to_owned()));
-        let kept = below.filter(|path| !memories.iter().any(|memory| path.starts_with(memory)));
-        kept.map(|path| path.display().to_string()).collect()
+        let below = entries.filter_map(|entry| Some(self.below(entry.path())?.to_owned()));
+        below.filter(|path| !self.is_memory(path)).collect()
+    }
+
+    /// Everything below the data root but what nobody promises to forget, each with a line that tells what it is.
+    pub fn everything(&self) -> Result<BTreeMap<PathBuf, String>, Fault> {
+        let mut all = files(&self.root).map_err(Fault::io("the data root"))?;
+        all.retain(|path, _| !self.is_memory(path));
+        Ok(all)
+    }
+
+    /// What of this path is below the data root.
+    pub fn below<'p>(&self, path: &'p Path) -> Option<&'p Path> {
+        path.strip_prefix(&self.root).ok()
+    }
+
+    fn is_memory(&self, path: &Path) -> bool {
+        MEMORIES.iter().any(|(place, _)| path.starts_with(place.replace("{driver}", &self.driver)))
+    }
+
+    /// A container's own ID, and those of what it is mounted on.
+    pub fn ids_of(&self, name: &str) -> Vec<String> {
+        let container = self.books.containers.iter().find(|container| container.name == name);
+        let ids = |container: &crate::books::Container| {
+            let own = [container.id.clone(), container.mount_id.clone()];
+            own.into_iter().chain(container.init_id.clone()).collect()
+        };
+        container.map(ids).unwrap_or_default()
     }
 }
 

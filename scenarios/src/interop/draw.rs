@@ -4,6 +4,7 @@ use fastrand::Rng;
 
 use super::act::{Act, Plan};
 use super::files::{Change, Files, Node, PULLED_FILE, TIMES_END};
+use super::mark::Mark;
 use super::model::{Model, State, VolumeFile};
 
 /// The images of the lab's registry that a campaign pulls.
@@ -68,17 +69,27 @@ impl Draw {
         }
     }
 
-    /// An act that gives names to images and does nothing else.
-    pub fn naming(&mut self, model: &Model) -> Act {
+    /// An act that makes much, and that can be done again when it was cut off.
+    pub fn long(&mut self, model: &Model) -> Act {
         let archives: Vec<String> = model.archives.keys().cloned().collect();
         let containers: Vec<String> = model.containers.keys().cloned().collect();
         let acts = [
             self.choose(&archives).map(Act::Load),
             self.choose(&containers).map(|container| Act::Commit { container, name: self.fresh("made:") }),
+            self.plan(model).map(Act::Run),
+            // What it is made of must mean the same when it is done again.
+            self.build(model, |draw, _| draw.fresh("made:")),
             Some(self.pull(model)),
         ];
         let possible: Vec<Act> = acts.into_iter().flatten().collect();
         self.choose(&possible).unwrap_or_else(|| self.pull(model))
+    }
+
+    fn build(&mut self, model: &Model, name: fn(&mut Draw, &Model) -> String) -> Option<Act> {
+        let base = self.name_of(model)?;
+        let changes = self.changes(&model.files_of(&base));
+        let (context, copied) = (self.fresh("context"), self.content());
+        Some(Act::Build { base, name: name(self, model), context, copied, changes })
     }
 
     fn pull(&mut self, model: &Model) -> Act {
@@ -119,12 +130,7 @@ impl Draw {
             15 => Act::Rename { container: owned(self.choose(&all)?), to: self.fresh("c0") },
             16..=18 => Act::Commit { container: owned(self.choose(&all)?), name: self.name(model) },
             19 => Act::Tag { name: self.name_of(model)?, to: self.name(model) },
-            20..=22 => {
-                let base = self.name_of(model)?;
-                let changes = self.changes(&model.files_of(&base));
-                let (context, copied) = (self.fresh("context"), self.content());
-                Act::Build { base, name: self.name(model), context, copied, changes }
-            }
+            20..=22 => self.build(model, Draw::name)?,
             23 => {
                 let same_base = |number: &usize| {
                     let build = &model.builds[*number];
@@ -140,7 +146,15 @@ impl Draw {
                 Act::Save { names, file: self.fresh("saved") }
             }
             26..=27 => Act::Load(self.choose(&model.archives.keys().cloned().collect::<Vec<_>>())?),
-            28 => Act::Transplant { container: owned(self.choose(&all)?), name: self.fresh("flat:") },
+            28 => {
+                let (container, name) = (owned(self.choose(&all)?), self.fresh("flat:"));
+                Act::Transplant {
+                    container,
+                    name,
+                    path: format!("/w/{}", self.fresh("marked")),
+                    content: self.content(),
+                }
+            }
             29 => {
                 let container = owned(self.choose(&all)?);
                 let files = &model.containers[&container].files;
@@ -148,7 +162,8 @@ impl Draw {
                 let directories: Vec<&str> =
                     directories.map(|(path, _)| path).filter(|path| *path != "/data").collect();
                 let path = format!("{}/{}", self.choose(&directories)?, self.fresh("copied"));
-                Act::CopyIn { container, path, content: self.content(), capable: self.once_in(2) }
+                let mark = if self.once_in(4) { None } else { self.choose(&Mark::ALL) };
+                Act::CopyIn { container, path, content: self.content(), mark }
             }
             30 => {
                 let container = owned(self.choose(&all)?);

@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::mark::Mark;
+
 /// A file that every image of a campaign brings along.
 pub const PULLED_FILE: &str = "/etc/os-release";
 /// Directories that it brings along, empty.
@@ -22,8 +24,7 @@ pub enum Node {
         owner: u32,
         /// Of its last change, in seconds, where it is the campaign's wish.
         time: Option<u64>,
-        /// Whoever runs it has a capability.
-        capable: bool,
+        mark: Option<Mark>,
     },
     Symlink(String),
     /// What is neither, as `mknod` takes it: `c 1 3`, `p`.
@@ -91,9 +92,15 @@ impl Files {
         files
     }
 
-    /// These files as an image or a new container has them: what was made again is forgotten.
+    /// These files as an image or a new container has them: what was made again is forgotten, and what does not travel.
     pub fn settled(&self) -> Files {
-        Files { nodes: self.nodes.clone(), made_again: BTreeSet::new() }
+        let mut nodes = self.nodes.clone();
+        for node in nodes.values_mut() {
+            if let Node::File { mark: mark @ Some(Mark::User | Mark::Trusted | Mark::AccessList), .. } = node {
+                *mark = None;
+            }
+        }
+        Files { nodes, made_again: BTreeSet::new() }
     }
 
     pub fn get(&self, path: &str) -> Option<&Node> {
@@ -110,6 +117,14 @@ impl Files {
         self.iter().filter(|(_, node)| matches!(node, Node::File { .. })).map(|(path, _)| path).collect()
     }
 
+    /// The paths of files with a mark.
+    pub fn marked(&self) -> impl Iterator<Item = (&str, Mark)> {
+        self.iter().filter_map(|(path, node)| match node {
+            Node::File { mark: Some(mark), .. } => Some((path, *mark)),
+            _ => None,
+        })
+    }
+
     pub fn apply(&mut self, changes: &[Change]) {
         changes.iter().for_each(|change| self.change(change));
     }
@@ -118,7 +133,7 @@ impl Files {
         match change {
             Change::Write { path, content, mode, owner, time } => {
                 let (content, mode, owner, time) = (content.clone(), *mode, *owner, *time);
-                self.put(path, Node::File { content, mode, owner, time, capable: false });
+                self.put(path, Node::File { content, mode, owner, time, mark: None });
             }
             Change::Special { path, what } => self.put(path, Node::Special(what)),
             Change::MakeDirectory(path) => self.directory(path),
@@ -164,8 +179,8 @@ impl Files {
         let line = |(path, node): (&str, &Node)| match node {
             Node::Pulled => format!("{path} as pulled"),
             Node::Directory => format!("{path} directory"),
-            Node::File { content, mode, owner, time, capable } => {
-                file_line(path, *mode, (*owner).into(), *time, *capable, content)
+            Node::File { content, mode, owner, time, mark } => {
+                file_line(path, *mode, (*owner).into(), *time, *mark == Some(Mark::Capability), content)
             }
             Node::Symlink(to) => format!("{path} -> {to}"),
             Node::Special(what) => format!("{path} {what}"),

@@ -40,6 +40,12 @@ impl Before {
         }
     }
 
+    /// Whoever was killed leaves the control groups of its containers, which are there now, for good: runc has written down where they are only when
+    /// the container is made, and so cannot remove one that it was killed over (runc 1.1, delete.go: "if there was an aborted start").
+    pub fn forgives_control_groups(&mut self) {
+        self.found[2].extend(control_groups());
+    }
+
     /// The numbers of the processes that have come since.
     pub fn new_processes(&self) -> Vec<i32> {
         let now = processes();

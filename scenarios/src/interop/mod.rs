@@ -9,22 +9,27 @@
 //! ```text
 //! verb.rs   what `layerlab-lab interop` takes     place.rs    a lab with both in it     player.rs  who has the turn
 //! files.rs  what containers change                model.rs    what must exist           table.rs   who, model, commands
+//! mark.rs   extended attributes of files
 //! act.rs    what can be done                      perform.rs  does it                   draw.rs    which act is next
+//!                                                 building.rs  builds
 //! seen.rs   what is shown                         disk.rs     what lies there between turns
-//! cut.rs    kills whoever has the turn
+//! cut.rs    kills whoever has the turn            remains.rs  what that left, and its repair
 //! leftovers.rs what of the machine is left         spoil.rs    faults to be planted
 //! ```
 
 mod act;
+mod building;
 mod cut;
 mod disk;
 mod draw;
 mod files;
 mod leftovers;
+mod mark;
 mod model;
 mod perform;
 mod place;
 mod player;
+mod remains;
 mod seen;
 mod spoil;
 mod table;
@@ -34,6 +39,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use act::Act;
 use cut::Cut;
 use disk::{Disk, Shelf, compared};
@@ -41,6 +48,7 @@ use draw::Draw;
 use leftovers::Before;
 use model::State;
 use player::{Players, Who, ask};
+use remains::Remains;
 use seen::Seen;
 use spoil::Spoil;
 use table::{Fault, Table};
@@ -72,9 +80,13 @@ struct Played {
     acts: usize,
     /// How often one was killed.
     cuts: usize,
+    /// How much that was half-made repairs found.
+    mended: usize,
     images: usize,
     /// How often each word of Docker's was used.
     words: BTreeMap<String, usize>,
+    /// A digest of all that was drawn, which is the same for the same seed, whatever the kills reached.
+    drawn: String,
 }
 
 /// What went wrong, and how to see it again.
@@ -125,8 +137,13 @@ struct Game<'a> {
     acts: usize,
     before: Before,
     cuts: usize,
-    /// Somebody was killed, and what is half-made may lie on disk.
-    is_dirty: bool,
+    mended: usize,
+    /// What was drawn so far, without what differs from run to run.
+    drawn: Vec<String>,
+    /// Somebody was killed, and this may lie half-made on disk.
+    remains: Option<Remains>,
+    /// A dockerd was killed, and has not yet begun again and cleared away what it had of the machine.
+    owes: bool,
 }
 
 /// Plays a campaign inside a lab with an empty data root.
@@ -141,7 +158,10 @@ fn play(campaign: Campaign, spoil: Option<&Spoil>, players: &mut Players) -> Res
         acts: 0,
         before: Before::look(),
         cuts: 0,
-        is_dirty: false,
+        mended: 0,
+        drawn: Vec::new(),
+        remains: None,
+        owes: false,
     };
     match game.turns(spoil) {
         Ok(images) => {
@@ -149,7 +169,8 @@ fn play(campaign: Campaign, spoil: Option<&Spoil>, players: &mut Players) -> Res
             for word in game.table.told.iter().filter_map(|line| line.strip_prefix("docker ")?.split(' ').next()) {
                 *words.entry(word.to_owned()).or_default() += 1;
             }
-            Ok(Played { acts: game.acts, cuts: game.cuts, images, words })
+            let drawn = hex::encode(&Sha256::digest(game.drawn.join("\n"))[..4]);
+            Ok(Played { acts: game.acts, cuts: game.cuts, mended: game.mended, images, words, drawn })
         }
         Err(faults) => {
             let Game { turn, table, .. } = game;
@@ -171,6 +192,7 @@ impl Game<'_> {
             self.begin(&mut left)?;
             for _ in 0..self.campaign.acts {
                 let act = self.draw.act(&self.table.model);
+                self.note(&act);
                 act.perform(&mut self.table).map_err(one)?;
                 self.acts += 1;
             }
@@ -215,7 +237,6 @@ impl Game<'_> {
         self.players.begin(who).map_err(|error| one(refused(error)))?;
         if let Some(cut) = left.cut.take() {
             cut.reconcile(&mut self.table).map_err(one)?;
-            self.is_dirty = true;
         }
         let seen = Seen::look(&self.table, &left.saved).map_err(one)?;
         let faults = left.seen.as_ref().map_or_else(Vec::new, |before| before.disagreements(&seen));
@@ -244,17 +265,18 @@ impl Game<'_> {
             now.seen = Some(seen);
         }
         self.players.end(who).map_err(|error| one(refused(error)))?;
-        if std::mem::take(&mut self.is_dirty) {
+        if let Some(remains) = self.remains.take() {
             // What a killed one left half-made is known, and goes.
-            ask(Who::Layerlab, &["check", "--repair"], &self.table.place, &[])
-                .map_err(Fault::io("a repair"))
-                .map_err(one)?;
+            self.mended += remains.mend(&self.table, &self.disk().map_err(one)?)?;
         }
         let disk = self.disk().map_err(one)?;
         none(disk.faults(&self.table.model))?;
         now.shelf = disk.shelf().map_err(one)?;
         none(left.shelf.changes(&now.shelf))?;
-        none(self.before.left_over())?;
+        self.owes &= who != Who::Docker;
+        if !self.owes {
+            none(self.before.left_over())?;
+        }
         self.check().map_err(one)?;
         Ok(now)
     }
@@ -269,11 +291,34 @@ impl Game<'_> {
         for name in running {
             Act::Stop(name).perform(&mut self.table).map_err(one)?;
         }
-        let cut = Cut::perform(&mut self.table, &mut self.draw, &self.before).map_err(one)?;
+        let cut = Cut::draw(&self.table, &mut self.draw);
+        self.note(&cut);
+        let paths = self.disk().map_err(one)?.all_paths();
+        cut.perform(&mut self.table, &mut self.draw, &self.before).map_err(one)?;
         self.players.end(who).map_err(|error| one(refused(error)))?;
         self.cuts += 1;
+        if who == Who::Docker && matches!(cut, Cut::Act(Act::Run(_) | Act::Build { .. })) {
+            self.owes = true;
+            self.before.forgives_control_groups();
+        }
+        let disk = self.disk().map_err(one)?;
+        let monitored = if let Cut::Monitor(container) = &cut { Some(container.as_str()) } else { None };
+        let remains = Remains::of(&paths, &disk, monitored);
+        if self.draw.once_in(2) {
+            self.mended += remains.mend(&self.table, &disk)?;
+        } else {
+            self.remains = Some(remains);
+        }
         // What lies on disk is looked at when the other has had its turn.
         Ok(Left { shelf: left.shelf, cut: Some(cut), ..Left::default() })
+    }
+
+    /// Remembers what was drawn; IDs of images differ from run to run.
+    fn note(&mut self, drawn: &impl fmt::Debug) {
+        let drawn = format!("{drawn:?}");
+        let parts = drawn.split("sha256:").enumerate();
+        let parts = parts.map(|(number, part)| if number == 0 { part } else { part.get(64..).unwrap_or_default() });
+        self.drawn.push(parts.collect());
     }
 
     fn some_images(&mut self) -> Vec<String> {

@@ -6,8 +6,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::act::{Act, KILLED, Plan};
-use super::files::{Change, Files, Node, TIMES_END, script};
-use super::model::{Build, Container, Removal, Saved, State, VolumeFile};
+use super::building;
+use super::files::{Files, Node, script};
+use super::mark::{Mark, joined, tar_of};
+use super::model::{Container, Removal, Saved, State, VolumeFile};
 use super::table::{Fault, Table};
 
 /// How long a container may take to do its work.
@@ -60,8 +62,7 @@ impl Act {
             }
             Act::Commit { container, name } => {
                 let id = table.succeeds(&["commit", "--message", name, container, name])?;
-                let Container { files, image, .. } = table.container(container).clone();
-                table.names_image(name, &id, files, Some(image));
+                committed(table, container, name, &id);
                 Ok(())
             }
             Act::Tag { name, to } => tag(table, name, to),
@@ -72,15 +73,25 @@ impl Act {
                 table.model.served.insert(to.clone(), served);
                 Ok(())
             }
-            Act::Build { base, name, context, copied, changes } => build(table, base, name, context, copied, changes),
-            Act::Rebuild { build, name } => rebuild(table, *build, name),
+            Act::Build { base, name, context, .. } => {
+                self.prepare(table)?;
+                let id = table.succeeds(&building::words(name, context))?;
+                self.learn_build(table, base, name, &id)
+            }
+            Act::Rebuild { build, name } => building::rebuild(table, *build, name),
             Act::Save { names, file } => save(table, names, file),
             Act::Load(file) => load(table, file),
-            Act::Transplant { container, name } => {
+            Act::Transplant { container, name, path, content } => {
                 let file = format!("{}.tar", name.replace(':', "-"));
                 table.succeeds(&["export", "--output", &file, container])?;
+                let exported = table.place.join(&file);
+                let rest = fs::read(&exported).map_err(Fault::io(file.as_str()))?;
+                let tar = joined(tar_of(path.trim_start_matches('/'), content, &Mark::ALL), &rest);
+                fs::write(&exported, tar).map_err(Fault::io(file.as_str()))?;
+                table.told.push(format!("({path} with marks is put into {file})"));
                 let id = table.succeeds(&["import", &file, name])?;
-                let files = table.container(container).files.clone();
+                let mut files = table.container(container).files.clone();
+                files.put(path, marked_file(content, Some(Mark::Capability)));
                 table.names_image(name, &id, files, None);
                 Ok(())
             }
@@ -97,9 +108,9 @@ impl Act {
                 table.model.prune_images();
                 Ok(())
             }
-            Act::CopyIn { container, path, content, capable } => {
-                if *capable {
-                    let tar = capable_file(&file_name(path), content);
+            Act::CopyIn { container, path, content, mark } => {
+                if let Some(mark) = *mark {
+                    let tar = tar_of(&file_name(path), content, &[mark]);
                     let directory = path.rsplit_once('/').map_or("/", |(directory, _)| directory);
                     table.takes(&["cp", "-", &format!("{container}:{directory}")], &tar)?;
                 } else {
@@ -107,9 +118,7 @@ impl Act {
                     table.succeeds(&["cp", "copied", &format!("{container}:{path}")])?;
                 }
                 has_place_for_volume(table, container);
-                let content = content.clone();
-                let file = Node::File { content, mode: 0o644, owner: 0, time: None, capable: *capable };
-                table.container(container).files.put(path, file);
+                table.container(container).files.put(path, marked_file(content, *mark));
                 Ok(())
             }
             Act::CopyOut { container, path } => copy_out(table, container, path),
@@ -123,6 +132,25 @@ impl Act {
             }
         }
     }
+
+    /// The words of an act that makes much, when what it reads has been prepared.
+    pub fn words(&self) -> Option<Vec<String>> {
+        let owned = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect());
+        match self {
+            Act::Pull(name) => owned(&["pull", "--quiet", name]),
+            Act::Load(file) => owned(&["load", "--quiet", "--input", file]),
+            Act::Commit { container, name } => owned(&["commit", "--message", name, container, name]),
+            Act::Run(plan) => Some(plan.words(&["run"], false)),
+            Act::Build { name, context, .. } => owned(&building::words(name, context)),
+            _ => None,
+        }
+    }
+}
+
+/// Notes what a commit gave.
+pub fn committed(table: &mut Table, container: &str, name: &str, id: &str) {
+    let Container { files, image, .. } = table.container(container).clone();
+    table.names_image(name, id, files, Some(image));
 }
 
 fn tag(table: &mut Table, name: &str, to: &str) -> Result<(), Fault> {
@@ -191,65 +219,6 @@ fn wait_for_log(table: &mut Table, name: &str) -> Result<(), Fault> {
     }
 }
 
-fn build(
-    table: &mut Table,
-    base: &str,
-    name: &str,
-    context: &str,
-    copied: &str,
-    changes: &[Change],
-) -> Result<(), Fault> {
-    let directory = table.place.join(context);
-    let dockerfile =
-        format!("FROM {base}\nCOPY copied /w/{context}\nRUN {}\nLABEL context={context}\n", script(changes));
-    let write = |file: &str, text: &str| fs::write(directory.join(file), text).map_err(Fault::io(file));
-    fs::create_dir(&directory).map_err(Fault::io(context))?;
-    write("copied", copied)?;
-    write("Dockerfile", &dockerfile)?;
-    let base_id = table.model.names[base].clone();
-    let id = table.succeeds(&["build", "--quiet", "--network", "none", "--tag", name, context])?;
-    let mut files = table.model.files_of(base);
-    let path = format!("/w/{context}");
-    files.apply(&[Change::Write { path, content: copied.to_owned(), mode: 0o644, owner: 0, time: None }]);
-    files.apply(changes);
-    learn_built(table, name, &id, &files)?;
-    let (context, base) = (context.to_owned(), base.to_owned());
-    table.model.builds.push(Build { context, base, base_id, id, files });
-    Ok(())
-}
-
-fn rebuild(table: &mut Table, number: usize, name: &str) -> Result<(), Fault> {
-    let build = table.model.builds[number].clone();
-    let is_cached = table.model.descends(&build.id, &build.base_id);
-    let id = table.succeeds(&["build", "--quiet", "--network", "none", "--tag", name, &build.context])?;
-    if is_cached {
-        table.equal("the ID of what the cache holds", &build.id, &id)?;
-    }
-    learn_built(table, name, &id, &build.files)?;
-    table.model.builds[number].id = id;
-    Ok(())
-}
-
-/// A build leaves an image of each step.
-fn learn_built(table: &mut Table, name: &str, id: &str, files: &Files) -> Result<(), Fault> {
-    let mut chain = vec![id.to_owned()];
-    loop {
-        let parent = table.sees(&["image", "inspect", "--format", "{{.Parent}}", &chain[chain.len() - 1]])?;
-        let is_known = table.model.images.contains_key(&parent);
-        if !parent.is_empty() {
-            chain.push(parent.clone());
-        }
-        if is_known || parent.is_empty() {
-            break;
-        }
-    }
-    for pair in chain.windows(2).rev() {
-        table.model.add_image(&pair[0], files.clone(), Some(pair[1].clone()));
-    }
-    table.names_image(name, id, files.clone(), None);
-    Ok(())
-}
-
 fn save(table: &mut Table, names: &[String], file: &str) -> Result<(), Fault> {
     let words = ["save", "--output", file].into_iter().chain(names.iter().map(String::as_str)).collect::<Vec<_>>();
     table.succeeds(&words)?;
@@ -312,21 +281,8 @@ fn copy_out(table: &mut Table, container: &str, path: &str) -> Result<(), Fault>
     }
 }
 
-/// `cap_net_raw+ep` of revision 2 (linux/capability.h, `struct vfs_cap_data`).
-const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-
-/// The tar of a file of today's that has a capability.
-fn capable_file(name: &str, content: &str) -> Vec<u8> {
-    let mut tar = tar::Builder::new(Vec::new());
-    let mut header = tar::Header::new_ustar();
-    header.set_size(content.len() as u64);
-    header.set_mode(0o644);
-    header.set_mtime(TIMES_END);
-    let written = tar
-        .append_pax_extensions([("SCHILY.xattr.security.capability", &CAPABILITY[..])])
-        .and_then(|()| tar.append_data(&mut header, name, content.as_bytes()))
-        .and_then(|()| tar.into_inner());
-    written.unwrap_or_else(|error| panic!("a tar in memory: {error}"))
+fn marked_file(content: &str, mark: Option<Mark>) -> Node {
+    Node::File { content: content.to_owned(), mode: 0o644, owner: 0, time: None, mark }
 }
 
 fn file_name(path: &str) -> String {
