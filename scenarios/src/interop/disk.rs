@@ -5,12 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::model::Model;
+use super::shelf::files;
 use super::table::Fault;
 use crate::books::Books;
 
@@ -26,21 +24,11 @@ const MEMORIES: [(&str, &str); 6] = [
     ("volumes/metadata.db", "dockerd's data base of volumes"),
 ];
 
-/// What overlayfs writes into a directory when it is first mounted writable, as dockerd mounts a layer on which none lies yet.
-const MARKS_OF_MOUNTS: [&str; 3] = [" trusted.overlay.impure=y", " trusted.overlay.uuid", " trusted.overlay.origin"];
-
 /// One data root between two turns.
 pub struct Disk {
     root: PathBuf,
     driver: String,
-    books: Books,
-}
-
-/// The files that make a layer or an image, by their path; no turn may change them while they are there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Shelf {
-    /// By the directory or record that they belong to.
-    things: BTreeMap<String, BTreeMap<PathBuf, String>>,
+    pub books: Books,
 }
 
 impl Disk {
@@ -53,12 +41,12 @@ impl Disk {
         Ok(Disk { root: root.to_owned(), driver: driver.to_owned(), books: all.remove(0) })
     }
 
-    fn image_directory(&self) -> PathBuf {
+    pub fn image_directory(&self) -> PathBuf {
         self.root.join("image").join(&self.driver)
     }
 
     /// The directory that holds a directory for each layer.
-    fn layer_directory(&self) -> PathBuf {
+    pub fn layer_directory(&self) -> PathBuf {
         let below = match self.driver.as_str() {
             "vfs" => "vfs/dir",
             "btrfs" => "btrfs/subvolumes",
@@ -68,7 +56,7 @@ impl Disk {
     }
 
     /// All that is there and should not be, or should be and is not.
-    pub fn faults(&self, model: &Model) -> Vec<Fault> {
+    pub fn faults(&self, model: &Model, owes: bool) -> Vec<Fault> {
         let mut faults: Vec<Fault> =
             self.books.faults.iter().map(|fault| Fault::new("a record", "can be read", fault)).collect();
         let bare = |id: &String| id.trim_start_matches("sha256:").to_owned();
@@ -93,7 +81,9 @@ impl Disk {
         faults.extend(self.layer_directories());
         faults.extend(self.marks(model));
         faults.extend(self.volumes(model));
-        faults.extend(STAGING.iter().filter_map(|place| {
+        // What a dockerd that was killed had in `tmp` goes when one begins again (moby 20.10, daemon.go, `prepareTempDir`).
+        let judged = STAGING.iter().filter(|place| !owes || **place != "tmp");
+        faults.extend(judged.filter_map(|place| {
             let place = place.replace("{driver}", &self.driver);
             compared(&format!("files in {place}"), &BTreeSet::new(), &names(&self.root.join(&place)))
         }));
@@ -191,31 +181,6 @@ impl Disk {
         compared("mounts below the data root", &BTreeSet::new(), &below)
     }
 
-    /// What makes images and layers, as it lies there.
-    pub fn shelf(&self) -> Result<Shelf, Fault> {
-        let mut shelf = Shelf::default();
-        let image = self.image_directory();
-        let broken = Fault::io("the layers on disk");
-        for id in names(&image.join("imagedb/content/sha256")) {
-            // Its time is that of the last load or pull: both write it again.
-            let content = fs::read(image.join("imagedb/content/sha256").join(&id)).map_err(&broken)?;
-            let digest = hex::encode(Sha256::digest(content));
-            shelf.things.insert(format!("image {id}"), BTreeMap::from([(PathBuf::new(), digest)]));
-        }
-        for (chain_id, layer) in &self.books.layers {
-            let record = image.join("layerdb/sha256").join(chain_id);
-            // One that was removed and came again has another directory.
-            let what = format!("layer {chain_id} in {}", layer.cache_id);
-            shelf.things.insert(format!("record of {what}"), files(&record).map_err(&broken)?);
-            let directory = self.layer_directory().join(&layer.cache_id);
-            let mut tree = files(&directory).map_err(&broken)?;
-            // Where overlayfs works, and what dockerd writes when a layer is first mounted by itself.
-            tree.retain(|path, _| !path.starts_with("work") && path != Path::new("committed"));
-            shelf.things.insert(format!("directory of {what}"), tree);
-        }
-        Ok(shelf)
-    }
-
     /// Every file below the data root but what nobody promises to forget. Directories that hold none are made when they are
     /// first needed, and stay.
     pub fn paths(&self) -> BTreeSet<String> {
@@ -257,48 +222,8 @@ impl Disk {
     }
 }
 
-impl Shelf {
-    /// What of these things is still there, and not the same any more.
-    pub fn changes(&self, after: &Shelf) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        for (thing, before) in &self.things {
-            let Some(now) = after.things.get(thing) else { continue };
-            let lines = |files: &BTreeMap<PathBuf, String>, others: &BTreeMap<PathBuf, String>| {
-                let differs = files.iter().filter(|(path, line)| others.get(*path) != Some(line));
-                differs.map(|(path, line)| format!("{} {line}", path.display())).collect::<Vec<_>>().join("\n")
-            };
-            if before != now {
-                faults.push(Fault::new(format!("{thing} after the turn"), lines(before, now), lines(now, before)));
-            }
-        }
-        faults
-    }
-}
-
-/// Each file below a path by what it is, with the digest of its content unless it is big.
-fn files(path: &Path) -> io::Result<BTreeMap<PathBuf, String>> {
-    const BIG_BYTES: u64 = 1 << 20;
-    let mut files = BTreeMap::new();
-    for entry in walkdir::WalkDir::new(path) {
-        let entry = entry?;
-        let below = entry.path().strip_prefix(path).unwrap_or(entry.path()).to_owned();
-        let meta = entry.path().symlink_metadata()?;
-        let line = crate::listing::line(entry.path(), &below, meta.is_dir())?;
-        let mut line = MARKS_OF_MOUNTS.iter().fold(line, |line, mark| line.replace(mark, ""));
-        if meta.is_file() {
-            let time = meta.modified()?;
-            line += &format!(" {time:?}");
-            if meta.len() <= BIG_BYTES {
-                line += &format!(" {}", hex::encode(Sha256::digest(fs::read(entry.path())?)));
-            }
-        }
-        files.insert(below, line);
-    }
-    Ok(files)
-}
-
 /// The names in a directory; none if it is not there.
-fn names(directory: &Path) -> BTreeSet<String> {
+pub fn names(directory: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
@@ -335,7 +260,7 @@ mod tests {
     }
 
     fn told(root: &Path, model: &Model) -> Vec<String> {
-        let faults = Disk::read(root, "vfs").unwrap().faults(model);
+        let faults = Disk::read(root, "vfs").unwrap().faults(model, false);
         faults.into_iter().map(|fault| format!("{}: {}|{}", fault.what, fault.expected, fault.observed)).collect()
     }
 

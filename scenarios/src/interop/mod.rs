@@ -3,18 +3,20 @@
 //! *Why*: "Docker's layout" is true only if Docker itself goes on with what we left, and we with what it left, whatever was
 //! done. *Holds*: acts are drawn from a seed and from a model of what must exist; what whoever had the turn saw at its end, the
 //! next one sees at its beginning, and both is what the model says; between turns the disk is read, and at the end, when all is
-//! removed, as much lies there as in the beginning. *Never*: an engine is asked whether it did well; both are a command line.
+//! removed, as much lies there as in the beginning. After a kill a repair finds and touches what the killed act was about, and nothing else; what is
+//! drawn follows from the seed, whatever the act had reached. *Never*: an engine is asked whether it did well; both are a command line.
 //! *Proved by*: `engine/tests/in_lab/interop.rs`, which also plants the faults of [`spoil`].
 //!
 //! ```text
-//! verb.rs   what `layerlab-lab interop` takes     place.rs    a lab with both in it     player.rs  who has the turn
-//! files.rs  what containers change                model.rs    what must exist           table.rs   who, model, commands
-//! mark.rs   extended attributes of files
-//! act.rs    what can be done                      perform.rs  does it                   draw.rs    which act is next
-//!                                                 building.rs  builds
-//! seen.rs   what is shown                         disk.rs     what lies there between turns
-//! cut.rs    kills whoever has the turn            remains.rs  what that left, and its repair
-//! leftovers.rs what of the machine is left         spoil.rs    faults to be planted
+//! verb.rs verdict.rs         what `layerlab-lab interop` takes, and what a campaign came to
+//! place.rs player.rs         a lab with both in it, and who has the turn
+//! model.rs table.rs          what must exist, who has the turn, and the commands so far
+//! files.rs mark.rs           what containers change, and extended attributes
+//! act.rs draw.rs             what can be done, and which act is next
+//! perform.rs building.rs     do it
+//! seen.rs disk.rs shelf.rs   what is shown, what lies on disk between turns, and what of that never changes
+//! cut.rs remains.rs          kill whoever has the turn, and judge the repair of what that left
+//! leftovers.rs spoil.rs      what of the machine is left, and faults to be planted
 //! ```
 
 mod act;
@@ -31,9 +33,11 @@ mod place;
 mod player;
 mod remains;
 mod seen;
+mod shelf;
 mod spoil;
 mod table;
 mod verb;
+mod verdict;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -43,16 +47,18 @@ use sha2::{Digest, Sha256};
 
 use act::Act;
 use cut::Cut;
-use disk::{Disk, Shelf, compared};
+use disk::{Disk, compared};
 use draw::Draw;
 use leftovers::Before;
 use model::State;
 use player::{Players, Who, ask};
 use remains::Remains;
 use seen::Seen;
+use shelf::Shelf;
 use spoil::Spoil;
 use table::{Fault, Table};
 pub use verb::Interop;
+use verdict::{Campaign, Played, Verdict};
 
 use crate::lab::machine::DATA_ROOT;
 use crate::target::TargetError;
@@ -61,61 +67,6 @@ use crate::target::TargetError;
 const SAVED: usize = 2;
 /// How often a turn ends with the death of whoever has it.
 const CUT_ONCE_IN: usize = 4;
-/// How many faults are told at most.
-const TOLD: usize = 12;
-
-/// One campaign.
-#[derive(Debug, Clone, Copy)]
-struct Campaign {
-    seed: u64,
-    driver: &'static str,
-    turns: usize,
-    /// How much is done in each turn.
-    acts: usize,
-}
-
-/// What a campaign came to when it went well.
-#[derive(Debug, Clone)]
-struct Played {
-    acts: usize,
-    /// How often one was killed.
-    cuts: usize,
-    /// How much that was half-made repairs found.
-    mended: usize,
-    images: usize,
-    /// How often each word of Docker's was used.
-    words: BTreeMap<String, usize>,
-    /// A digest of all that was drawn, which is the same for the same seed, whatever the kills reached.
-    drawn: String,
-}
-
-/// What went wrong, and how to see it again.
-struct Verdict {
-    campaign: Campaign,
-    turn: usize,
-    who: Who,
-    faults: Vec<Fault>,
-    told: Vec<String>,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Campaign { seed, driver, turns, acts } = self.campaign;
-        writeln!(f, "interop on {driver} went wrong in turn {} ({}), with seed {seed}", self.turn, self.who.name())?;
-        for fault in self.faults.iter().take(TOLD) {
-            write!(f, "{fault}")?;
-        }
-        if self.faults.len() > TOLD {
-            writeln!(f, "  … and {} more", self.faults.len() - TOLD)?;
-        }
-        writeln!(f, "the commands so far:")?;
-        for line in &self.told {
-            writeln!(f, "  {line}")?;
-        }
-        write!(f, "again: cargo xtask interop --driver {driver} --seed {seed} --turns {turns} --acts {acts}")
-    }
-}
-
 /// What the last turn left.
 #[derive(Default)]
 struct Left {
@@ -142,8 +93,9 @@ struct Game<'a> {
     drawn: Vec<String>,
     /// Somebody was killed, and this may lie half-made on disk.
     remains: Option<Remains>,
-    /// A dockerd was killed, and has not yet begun again and cleared away what it had of the machine.
-    owes: bool,
+    /// Who was killed, and has had no turn yet to clear away what it had of the machine (and a dockerd, what it had in its directory for
+    /// temporary files).
+    owing: Vec<Who>,
 }
 
 /// Plays a campaign inside a lab with an empty data root.
@@ -161,7 +113,7 @@ fn play(campaign: Campaign, spoil: Option<&Spoil>, players: &mut Players) -> Res
         mended: 0,
         drawn: Vec::new(),
         remains: None,
-        owes: false,
+        owing: Vec::new(),
     };
     match game.turns(spoil) {
         Ok(images) => {
@@ -270,11 +222,11 @@ impl Game<'_> {
             self.mended += remains.mend(&self.table, &self.disk().map_err(one)?)?;
         }
         let disk = self.disk().map_err(one)?;
-        none(disk.faults(&self.table.model))?;
+        self.owing.retain(|owing| *owing != who);
+        none(disk.faults(&self.table.model, self.owing.contains(&Who::Docker)))?;
         now.shelf = disk.shelf().map_err(one)?;
         none(left.shelf.changes(&now.shelf))?;
-        self.owes &= who != Who::Docker;
-        if !self.owes {
+        if self.owing.is_empty() {
             none(self.before.left_over())?;
         }
         self.check().map_err(one)?;
@@ -297,13 +249,15 @@ impl Game<'_> {
         cut.perform(&mut self.table, &mut self.draw, &self.before).map_err(one)?;
         self.players.end(who).map_err(|error| one(refused(error)))?;
         self.cuts += 1;
-        if who == Who::Docker && matches!(cut, Cut::Act(Act::Run(_) | Act::Build { .. })) {
-            self.owes = true;
+        self.owing.push(who);
+        if who == Who::Docker {
             self.before.forgives_control_groups();
         }
         let disk = self.disk().map_err(one)?;
         let monitored = if let Cut::Monitor(container) = &cut { Some(container.as_str()) } else { None };
-        let remains = Remains::of(&paths, &disk, monitored);
+        let mut remains = Remains::of(&paths, &disk, monitored);
+        // What an earlier kill left may still lie there.
+        remains.add(self.remains.take());
         if self.draw.once_in(2) {
             self.mended += remains.mend(&self.table, &disk)?;
         } else {

@@ -24,6 +24,13 @@ impl Remains {
         Remains { new, ids: container.map(|name| disk.ids_of(name)).unwrap_or_default() }
     }
 
+    /// What an earlier kill left, too.
+    pub fn add(&mut self, other: Option<Remains>) {
+        let Remains { new, ids } = other.unwrap_or_default();
+        self.new.extend(new);
+        self.ids.extend(ids);
+    }
+
     /// Whether this path below the data root, or something above it, is of the killed act.
     fn has(&self, path: &Path) -> bool {
         let is_of_container = || {
@@ -42,14 +49,7 @@ impl Remains {
     fn mended(&self, table: &Table, disk: &Disk) -> Result<(usize, Vec<Fault>), Fault> {
         let before = disk.everything()?;
         let found = check(table, &["check", "--format", "json"])?;
-        let mut faults = Vec::new();
-        for line in found.text().lines() {
-            let finding: Value = serde_json::from_str(line).map_err(Fault::io("a finding of layerlab check"))?;
-            let place = finding["Where"].as_str().unwrap_or_default();
-            if !disk.below(Path::new(place)).is_some_and(|path| self.has(path)) {
-                faults.push(Fault::new("what a check finds after a kill", "is of the killed act", line));
-            }
-        }
+        let mut faults = self.strange(disk, &found.text())?;
         let said = check(table, &["check", "--repair"])?;
         if said.code != 0 {
             faults.push(Fault::new("layerlab check --repair", "mends everything", said.text() + &said.errors));
@@ -60,6 +60,19 @@ impl Remains {
             faults.push(Fault::new("layerlab check after a repair", "no fault found", said.text() + &said.errors));
         }
         Ok((found.text().lines().count(), faults))
+    }
+
+    /// What a check says, a finding a line, of what is none of the killed act's.
+    fn strange(&self, disk: &Disk, findings: &str) -> Result<Vec<Fault>, Fault> {
+        let mut faults = Vec::new();
+        for line in findings.lines() {
+            let finding: Value = serde_json::from_str(line).map_err(Fault::io("a finding of layerlab check"))?;
+            let place = finding["Where"].as_str().unwrap_or_default();
+            if !disk.below(Path::new(place)).is_some_and(|path| self.has(path)) {
+                faults.push(Fault::new("what a check finds after a kill", "is of the killed act", line));
+            }
+        }
+        Ok(faults)
     }
 
     /// What a repair did to what is none of the killed act's.
@@ -86,6 +99,25 @@ mod tests {
 
     fn lines(pairs: &[(&str, &str)]) -> BTreeMap<PathBuf, String> {
         pairs.iter().map(|(path, line)| (PathBuf::from(path), (*line).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_finding_must_be_about_what_has_come_since_the_act_began() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("image/vfs")).unwrap();
+        std::fs::create_dir_all(root.path().join("vfs/dir/old")).unwrap();
+        let disk = Disk::read(root.path(), "vfs").unwrap();
+        let before = disk.all_paths();
+        std::fs::create_dir_all(root.path().join("vfs/dir/new/etc")).unwrap();
+        let mut remains = Remains::default();
+        remains.add(Some(Remains::of(&before, &disk, None)));
+        let finding =
+            |path: &str| format!("{{\"Fault\":\"content\",\"Where\":\"{}/{path}\"}}\n", root.path().display());
+        assert_eq!(remains.strange(&disk, &finding("vfs/dir/new/etc/lost")).unwrap(), []);
+        for strange in ["vfs/dir/old", "vfs/dir/old/etc", "vfs"] {
+            assert_eq!(remains.strange(&disk, &finding(strange)).unwrap().len(), 1, "{strange}");
+        }
+        assert!(remains.strange(&disk, "no JSON\n").is_err());
     }
 
     #[test]
