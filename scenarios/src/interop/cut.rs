@@ -41,6 +41,12 @@ impl Cut {
         draw.choose(&running).map_or_else(|| Cut::Act(draw.long(&table.model)), Cut::Monitor)
     }
 
+    /// Its first word, as it is typed.
+    pub fn word(&self) -> String {
+        let words = if let Cut::Act(act) = self { act.words() } else { None };
+        words.and_then(|words| words.into_iter().next()).unwrap_or_else(|| "monitor".to_owned())
+    }
+
     /// Does an act half, or leaves a container without its monitor, and kills everything that the one who has the turn has running.
     pub fn perform(&self, table: &mut Table, draw: &mut Draw, before: &Before) -> Result<(), Fault> {
         let longest = match self {

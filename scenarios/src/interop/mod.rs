@@ -87,7 +87,7 @@ struct Game<'a> {
     turn: usize,
     acts: usize,
     before: Before,
-    cuts: usize,
+    cuts: Vec<String>,
     mended: usize,
     /// What was drawn so far, without what differs from run to run.
     drawn: Vec<String>,
@@ -109,7 +109,7 @@ fn play(campaign: Campaign, spoil: Option<&Spoil>, players: &mut Players) -> Res
         turn: 0,
         acts: 0,
         before: Before::look(),
-        cuts: 0,
+        cuts: Vec::new(),
         mended: 0,
         drawn: Vec::new(),
         remains: None,
@@ -248,7 +248,7 @@ impl Game<'_> {
         let paths = self.disk().map_err(one)?.all_paths();
         cut.perform(&mut self.table, &mut self.draw, &self.before).map_err(one)?;
         self.players.end(who).map_err(|error| one(refused(error)))?;
-        self.cuts += 1;
+        self.cuts.push(cut.word());
         self.owing.push(who);
         if who == Who::Docker {
             self.before.forgives_control_groups();

@@ -109,10 +109,11 @@ impl Interop {
                     let (seconds, images) = (begun.elapsed().as_secs(), played.images);
                     let words = played.words.iter().map(|(word, count)| format!("{word} {count}"));
                     println!(
-                        "{driver}: seed {seed}: {turns} turns, {} acts, {} kills that left {} things to mend, at last {images} images: nothing is lost, left over \
+                        "{driver}: seed {seed}: {turns} turns, {} acts, {} kills ({}) that left {} things to mend, at last {images} images: nothing is lost, left over \
                          or changed ({seconds} s)\n  drawn {}: {}",
                         played.acts,
-                        played.cuts,
+                        played.cuts.len(),
+                        played.cuts.join(", "),
                         played.mended,
                         played.drawn,
                         words.collect::<Vec<_>>().join(", "),

@@ -23,8 +23,8 @@ pub struct Campaign {
 #[derive(Debug, Clone)]
 pub struct Played {
     pub acts: usize,
-    /// How often one was killed.
-    pub cuts: usize,
+    /// What each was about that was killed.
+    pub cuts: Vec<String>,
     /// How much that was half-made repairs found.
     pub mended: usize,
     pub images: usize,
