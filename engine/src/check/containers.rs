@@ -32,6 +32,11 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) {
             check_going(place, books, id, findings);
             continue;
         }
+        if is_builders(place, books, id) {
+            let what = format!("a build that is gone left the writable layer {} that it copied files into", short(id));
+            findings.add(Fault::HalfMade, &place.mounts().join(id), what, Remedy::Remove);
+            continue;
+        }
         if !books.mounts.contains_key(id) {
             check_unmounted(place, books, id, findings);
         } else {
@@ -51,6 +56,16 @@ fn check_begun(place: &Place, id: &str, findings: &mut Findings) {
         let what = format!("container {} was being made, and who made it is gone", short(id));
         findings.add(Fault::HalfMade, &directory, what, Remedy::Remove);
     }
+}
+
+/// Whether a mount is none of a container's: dockerd's builder copies files into a writable layer that has neither mount points of its
+/// own nor a container (moby 20.10, daemon/images/image_builder.go, `NewRWLayer`), and leaves it when it is killed.
+fn is_builders(place: &Place, books: &Books, id: &str) -> bool {
+    let Some(mount) = books.mounts.get(id) else { return false };
+    let has_mount_points =
+        mount.mount_id.as_ref().is_none_or(|mount| books.directories.contains(&format!("{mount}-init")));
+    let is_container = place.containers().join(id).exists() || place.mounts().join(id).join("init-id").exists();
+    place.containers().is_dir() && !has_mount_points && !is_container
 }
 
 /// A container that its monitor was to remove, when that is gone. One that a command was removing is told by its note.

@@ -125,3 +125,22 @@ fn where_the_records_of_all_containers_are_away_no_layer_of_one_goes() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output));
     assert!(own.join("diff").is_dir(), "{}", text(&output));
 }
+
+#[test]
+fn what_a_killed_build_of_dockerd_copied_files_into_is_half_made_and_goes() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let (record, mount) = house.container();
+    let (own, init) = house.container_directories();
+    // Such a layer was never a container's, so that it has none of its files.
+    fs::remove_dir_all(&record).unwrap();
+    remove(&mount.join("init-id"));
+    assert_ne!(kinds(&house), ["half-made"], "a container that has lost both has its mount points");
+    let link = fs::read_to_string(init.join("link")).unwrap();
+    fs::remove_dir_all(&init).unwrap();
+    remove(&house.data().join("overlay2/l").join(link));
+    assert!(fs::read_dir(own.join("diff")).unwrap().next().is_some());
+    assert_eq!(kinds(&house), ["half-made"]);
+    house.done(&["check", "--repair"]);
+    assert_eq!(kinds(&house), [] as [String; 0]);
+    assert!(!mount.exists() && !own.exists());
+}

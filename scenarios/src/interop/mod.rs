@@ -14,7 +14,8 @@
 //! files.rs mark.rs           what containers change, and extended attributes
 //! act.rs draw.rs             what can be done, and which act is next
 //! perform.rs building.rs     do it
-//! seen.rs disk.rs shelf.rs   what is shown, what lies on disk between turns, and what of that never changes
+//! seen.rs probe.rs           what is shown, and what a commit would hold
+//! disk.rs shelf.rs           what lies on disk between turns, and what of that never changes
 //! cut.rs remains.rs          kill whoever has the turn, and judge the repair of what that left
 //! leftovers.rs spoil.rs      what of the machine is left, and faults to be planted
 //! ```
@@ -31,6 +32,7 @@ mod model;
 mod perform;
 mod place;
 mod player;
+mod probe;
 mod remains;
 mod seen;
 mod shelf;
@@ -64,7 +66,7 @@ use crate::lab::machine::DATA_ROOT;
 use crate::target::TargetError;
 
 /// How many images are saved and compared byte for byte at each change of turns.
-const SAVED: usize = 2;
+const SAVED: usize = 1;
 /// How often a turn ends with the death of whoever has it.
 const CUT_ONCE_IN: usize = 4;
 /// What the last turn left.
@@ -74,6 +76,8 @@ struct Left {
     seen: Option<Seen>,
     /// The images whose archives were looked at.
     saved: Vec<String>,
+    /// The container that was committed to look at the layer.
+    committed: Option<String>,
     shelf: Shelf,
     /// How the turn was cut off, if it was.
     cut: Option<Cut>,
@@ -190,7 +194,7 @@ impl Game<'_> {
         if let Some(cut) = left.cut.take() {
             cut.reconcile(&mut self.table).map_err(one)?;
         }
-        let seen = Seen::look(&self.table, &left.saved).map_err(one)?;
+        let seen = Seen::look(&self.table, &left.saved, left.committed.as_deref()).map_err(one)?;
         let faults = left.seen.as_ref().map_or_else(Vec::new, |before| before.disagreements(&seen));
         let faults = faults.into_iter().chain(Seen::of(&self.table.model).differences(&seen));
         none(faults.collect())
@@ -212,7 +216,9 @@ impl Game<'_> {
                 Act::Stop(name).perform(&mut self.table).map_err(one)?;
             }
             now.saved = self.some_images();
-            let seen = Seen::look(&self.table, &now.saved).map_err(one)?;
+            let containers: Vec<String> = self.table.model.containers.keys().cloned().collect();
+            now.committed = self.draw.choose(&containers);
+            let seen = Seen::look(&self.table, &now.saved, now.committed.as_deref()).map_err(one)?;
             none(Seen::of(&self.table.model).differences(&seen))?;
             now.seen = Some(seen);
         }

@@ -3,7 +3,7 @@
 //!
 //! Each thing that is said stands under its own heading, so that two sights are compared heading by heading.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use serde_json::Value;
@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::files::{Files, file_line};
 use super::model::{Model, State};
+use super::probe;
 use super::table::{Fault, Table};
 
 /// What was seen, by heading.
@@ -18,8 +19,8 @@ use super::table::{Fault, Table};
 pub struct Seen(BTreeMap<String, String>);
 
 impl Seen {
-    /// Looks at everything, and into what `save` gives of the images `saved`; nothing may run.
-    pub fn look(table: &Table, saved: &[String]) -> Result<Seen, Fault> {
+    /// Looks at everything, into what `save` gives of the images `saved`, and at the layer of a commit of `committed`; nothing may run.
+    pub fn look(table: &Table, saved: &[String], committed: Option<&str>) -> Result<Seen, Fault> {
         let mut seen = Seen::default();
         seen.images(table)?;
         for name in saved {
@@ -27,6 +28,11 @@ impl Seen {
         }
         seen.containers(table)?;
         seen.volumes(table)?;
+        // At last, since it makes an image, if only for a moment.
+        if let Some(name) = committed {
+            let layer = probe::layer(table, name, &may_be_listed(table, name))?;
+            seen.add(&format!("container {name}: layer of a commit"), layer);
+        }
         Ok(seen)
     }
 
@@ -161,10 +167,8 @@ impl Seen {
         }
         for name in &names {
             let mut diff = lines(table, &["diff", name])?;
-            if let Some(container) = table.model.containers.get(name) {
-                let or = container.files.diff(&table.model.images[&container.image].files).or;
-                diff.retain(|line| !or.contains(line));
-            }
+            let or = may_be_listed(table, name);
+            diff.retain(|line| !or.contains(&line[2..]));
             diff.sort_by(|one, other| one[2..].cmp(&other[2..]));
             self.add(&format!("container {name}: diff"), diff.join("\n"));
             self.add(&format!("container {name}: log"), raw(table, &["logs", name])?);
@@ -235,6 +239,13 @@ impl Seen {
         }
         Ok(())
     }
+}
+
+/// Paths of a container that dockerd does not list among its changes, and we do.
+fn may_be_listed(table: &Table, name: &str) -> BTreeSet<String> {
+    let known = table.model.containers.get(name);
+    let or = known.map(|container| container.files.diff(&table.model.images[&container.image].files).or);
+    or.unwrap_or_default().iter().map(|line| line[2..].to_owned()).collect()
 }
 
 /// The lines that the other text has not.
