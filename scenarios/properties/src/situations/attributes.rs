@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::Stage;
 use super::edited::is_edited_in_place;
 use crate::laws::{Judged, LOWER_LAYERS, UPPER_LAYER};
+use crate::private::is_origin;
 
 const LACKING: Judged = Judged::Lacking("file attributes as chattr(1) sets them");
 
@@ -157,18 +158,6 @@ fn attribute(path: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
         Ok(length) => Ok(Some(value[..length].to_vec())),
         Err(Errno::NODATA) => Ok(None),
         Err(errno) => Err(errno).with_context(|| format!("cannot read {name} of {}", path.display())),
-    }
-}
-
-/// Whether it is a file handle as overlayfs writes it: `struct ovl_fb` of `fs/overlayfs/overlayfs.h`, or nothing where there are none.
-fn is_origin(value: &[u8]) -> bool {
-    const HEAD: usize = 21;
-    match value {
-        [] => true,
-        [version, magic, length, ..] => {
-            *version == 0 && *magic == 0xfb && usize::from(*length) == value.len() && value.len() > HEAD
-        }
-        _ => false,
     }
 }
 
