@@ -39,11 +39,11 @@ pub struct Facts {
     /// Which file it is: names of one file have the same.
     pub identity: (u64, u64),
     /// Extended attributes by their full names, overlayfs's private ones apart.
-    pub xattrs: BTreeMap<Text, Vec<u8>>,
+    pub xattrs: Attributes,
     /// What overlayfs's private attributes make of it.
     pub marks: Marks,
     /// Those attributes by their names without the prefix; the model has none ([`crate::private`] says what there may be).
-    pub private: Private,
+    pub private: Attributes,
     /// Whether its directory lists it with its type (`d_type`), or without any.
     pub is_listed_as_what_it_is: bool,
     /// Whether its directory lists it with its inode number (`d_ino`).
@@ -79,8 +79,8 @@ pub struct Marks {
     pub unknown: Vec<Text>,
 }
 
-/// Attributes that are private to overlayfs, without their prefix.
-pub type Private = BTreeMap<Text, Vec<u8>>;
+/// Extended attributes: names and values.
+pub type Attributes = BTreeMap<Text, Vec<u8>>;
 
 /// All paths of a tree, the root as an empty one.
 pub type Tree = BTreeMap<Text, Facts>;
@@ -139,7 +139,7 @@ fn whiteout() -> Facts {
         identity: (0, 0),
         xattrs: BTreeMap::new(),
         marks: Marks::default(),
-        private: Private::new(),
+        private: Attributes::new(),
         is_listed_as_what_it_is: true,
         is_listed_with_its_inode: true,
     }
@@ -171,7 +171,7 @@ pub fn of_inode(union: &Union, at: At) -> Facts {
         identity: (at.layer as u64, at.inode as u64),
         xattrs: meta.xattrs.clone(),
         marks: Marks::default(),
-        private: Private::new(),
+        private: Attributes::new(),
         is_listed_as_what_it_is: true,
         is_listed_with_its_inode: true,
     }
@@ -275,12 +275,12 @@ fn read(path: &Text, size_bytes: usize) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-fn attributes(path: &Text, names: &mut [u8]) -> Result<(BTreeMap<Text, Vec<u8>>, Marks, Private), Errno> {
+fn attributes(path: &Text, names: &mut [u8]) -> Result<(Attributes, Marks, Attributes), Errno> {
     let length = match fs::llistxattr(at(path), &mut *names) {
         Err(Errno::OPNOTSUPP) => 0,
         length => length?,
     };
-    let (mut xattrs, mut marks, mut privates) = (BTreeMap::new(), Marks::default(), Private::new());
+    let (mut xattrs, mut marks, mut privates) = (Attributes::new(), Marks::default(), Attributes::new());
     let all: Vec<Vec<u8>> = names[..length].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
     for name in all.iter().filter(|name| !name.is_empty()) {
         let private = [&b"trusted.overlay."[..], b"user.overlay."].iter().find_map(|prefix| name.strip_prefix(*prefix));
