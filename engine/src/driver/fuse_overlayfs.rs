@@ -125,7 +125,7 @@ impl Driver for FuseOverlayfs {
     }
 
     fn marks(&self) -> OverlayXattr {
-        OverlayXattr::None
+        OverlayXattr::Program
     }
 
     fn attach(&self, id: &str) -> Result<PathBuf, DriverError> {

@@ -95,7 +95,7 @@ impl Driver for Overlay {
         make_directory(&work, 0o700).map_err(failed("create", &work))?;
         let lower_id = match self.lower_id(parent)? {
             Some(lower_id) => {
-                copy_tree(&self.layer(parent).join("upper"), &upper, Files::Copied)?;
+                copy_tree(&self.layer(parent).join("upper"), &upper, Files::Copied, self.marks())?;
                 lower_id
             }
             None => {
@@ -114,7 +114,7 @@ impl Driver for Overlay {
         let unfinished = layer.join(UNFINISHED);
         make_directory(&unfinished, 0o755).map_err(failed("create", &unfinished))?;
         if let Some(parent) = parent {
-            copy_tree(&self.root(parent), &unfinished, Files::Linked)?;
+            copy_tree(&self.root(parent), &unfinished, Files::Linked, self.marks())?;
         }
         lay_over(content, &unfinished, self.marks())?;
         fs::rename(&unfinished, self.root(id)).map_err(failed("rename", &unfinished))

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::DriverError;
 use super::files::{exists_is_fine, failed, make_directory};
 use super::whole::Trees;
-use crate::layer::{Files, Kinship, copy_tree};
+use crate::layer::{Files, Kinship, OverlayXattr, copy_tree};
 
 /// Docker's name of this driver.
 pub const NAME: &str = "vfs";
@@ -45,7 +45,7 @@ impl Trees for Vfs {
     fn make(&self, layer: &Path, parent: Option<&Path>) -> Result<(), DriverError> {
         make_directory(layer, 0o755).map_err(failed("create", layer))?;
         match parent {
-            Some(parent) => Ok(copy_tree(parent, layer, Files::Copied)?),
+            Some(parent) => Ok(copy_tree(parent, layer, Files::Copied, OverlayXattr::None)?),
             None => Ok(()),
         }
     }

@@ -25,7 +25,7 @@ use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::root;
-use super::whiteout::{self, OverlayXattr};
+use super::whiteout::OverlayXattr;
 use crate::sys::reason::reason;
 
 /// The letter in front of a path.
@@ -97,7 +97,12 @@ pub fn changes(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Chang
         Kinship::Snapshot => Traces::Snapshot,
         Kinship::Upper(upper, marks) => Traces::Upper(open(upper)?, marks),
     };
-    let level = Level { old: Some(open(old)?), new: open(new)?, traces };
+    let old = open(old)?;
+    let old_names = match kinship {
+        Kinship::Upper(_, marks) if !is_stacked(&old) => marks,
+        _ => OverlayXattr::None,
+    };
+    let level = Level { old: Some(old), old_names, new: open(new)?, traces };
     let root = Path::new("/");
     let mut found = Vec::new();
     if level.is_root_modified()? {
@@ -129,6 +134,8 @@ struct Listed {
 struct Level {
     /// None where everything is added.
     old: Option<OwnedFd>,
+    /// How the xattrs of the old one are called: it may be a single layer, as it lies there, when the new one lies on it.
+    old_names: OverlayXattr,
     new: OwnedFd,
     traces: Traces,
 }
@@ -195,7 +202,7 @@ impl Level {
             },
         };
         let old = self.old.as_ref().filter(|_| was_directory).map(open).transpose()?;
-        Ok(Level { old, new: open(&self.new)?, traces })
+        Ok(Level { old, old_names: self.old_names, new: open(&self.new)?, traces })
     }
 
     fn is_modified(
@@ -206,7 +213,7 @@ impl Level {
         name: &OsStr,
         path: &Path,
     ) -> Result<bool, ChangesError> {
-        if stat_differs(was, is) || xattrs(old, name, path)? != xattrs(&self.new, name, path)? {
+        if stat_differs(was, is) || self.xattrs_differ(old, name, path)? {
             return Ok(true);
         }
         match root::file_type(is) {
@@ -222,6 +229,10 @@ impl Level {
             FileType::Directory => self.is_another_directory(was, is, name, path),
             _ => Ok(false),
         }
+    }
+
+    fn xattrs_differ(&self, old: &OwnedFd, name: &OsStr, path: &Path) -> Result<bool, ChangesError> {
+        Ok(xattrs(old, self.old_names, name, path)? != xattrs(&self.new, OverlayXattr::None, name, path)?)
     }
 
     /// Whether a file may have another content, though all that lstat(2) tells is the same.
@@ -256,20 +267,30 @@ impl Level {
         let (path, here) = (Path::new("/"), OsStr::new("."));
         let Some(old) = &self.old else { return Ok(false) };
         let stat = |fd: &OwnedFd| fs::fstat(fd).map_err(|errno| error("look at", path, errno));
-        Ok(stat_differs(&stat(old)?, &stat(&self.new)?) || xattrs(old, here, path)? != xattrs(&self.new, here, path)?)
+        Ok(stat_differs(&stat(old)?, &stat(&self.new)?) || self.xattrs_differ(old, here, path)?)
     }
 }
 
-/// The xattrs that count: an overlay's own are none of the tree's, and of those that security modules of the host give, only capabilities
-/// are somebody's wish.
-fn xattrs(directory: &OwnedFd, name: &OsStr, path: &Path) -> Result<BTreeMap<String, Vec<u8>>, ChangesError> {
+/// Whether this is what the kernel or the program fuse-overlayfs shows of several layers (`statfs(2)`, `f_type`).
+fn is_stacked(tree: &OwnedFd) -> bool {
+    fs::fstatfs(tree).is_ok_and(|found| matches!(found.f_type, 0x794c_7630 | 0x6573_5546))
+}
+
+/// The xattrs that count, by the names that a file shows: an overlay's own marks are none of the tree's, and of those that security modules of the
+/// host give, only capabilities are somebody's wish.
+fn xattrs(
+    directory: &OwnedFd,
+    names: OverlayXattr,
+    name: &OsStr,
+    path: &Path,
+) -> Result<BTreeMap<String, Vec<u8>>, ChangesError> {
     let fail = |errno| error("read the xattrs of", path, errno);
     let mut found = BTreeMap::new();
     for xattr in root::xattr_names(directory.as_fd(), name).map_err(fail)? {
         let is_the_hosts = xattr.starts_with("security.") && xattr != "security.capability";
-        if !is_the_hosts && !whiteout::is_overlay_private(xattr.as_bytes()) {
+        if !is_the_hosts && let Some(shown) = names.shown(&xattr) {
             let value = root::xattr(directory.as_fd(), name, &xattr).map_err(fail)?;
-            found.extend(value.map(|value| (xattr, value)));
+            found.extend(value.map(|value| (shown.into_owned(), value)));
         }
     }
     Ok(found)

@@ -20,7 +20,7 @@
 //! that tar was Docker's own.
 //!
 //! *Never*: a path outside the given root is created, changed, linked or read because of what a tar says; an error is
-//! logged and forgotten; overlayfs' private xattrs travel in either direction.
+//! logged and forgotten; an xattr that came with a file means anything to an overlay.
 //!
 //! *Proved by*: the tests beside the code, and `engine/tests/layer/` (hostile tars, round trips, Docker's recorded
 //! bytes and diff IDs).

@@ -13,6 +13,8 @@ use super::packed::Entry;
 pub struct Losses {
     pub is_dockerd: bool,
     pub driver: &'static str,
+    /// Root's overlays have their attributes elsewhere than those of others.
+    pub is_root: bool,
 }
 
 impl Losses {
@@ -40,13 +42,18 @@ impl Losses {
         tree
     }
 
-    /// An overlay's own attributes: we take none from a tar (`engine/src/layer/unpack.rs`), dockerd all, and overlayfs shows none of its own
-    /// (`ovl_is_private_xattr` in the kernel's `fs/overlayfs/xattrs.c`).
+    /// What has the name of an overlay's own attribute. We keep it under an escaped name where it would be read (`engine/src/layer/whiteout.rs`),
+    /// which kernels before 6.7 do not show (`ovl_is_escaped_xattr` in `fs/overlayfs/xattrs.c`); the program fuse-overlayfs knows no escape. dockerd takes all as they
+    /// are, and overlayfs shows none of its own.
     fn overlays_own(&self, node: &mut Node) {
-        node.xattrs.retain(|name, _| {
-            let is_own = name.starts_with("trusted.overlay.");
-            !is_own && (self.is_dockerd || !name.starts_with("user.overlay."))
-        });
+        let read = |name: &str| match self.driver {
+            "vfs" | "btrfs" => false,
+            "fuse-overlayfs" => name.starts_with("trusted.overlay.") || name.starts_with("user.overlay."),
+            _ if self.is_root => name.starts_with("trusted.overlay."),
+            _ => name.starts_with("user.overlay."),
+        };
+        let is_escaped = !self.is_dockerd && self.driver != "fuse-overlayfs" && super::shows_escaped_xattrs();
+        node.xattrs.retain(|name, _| is_escaped || !read(name));
     }
 
     /// The tree of an image that was committed: what is in its new layer went through a tar such as dockerd 20.10 writes.

@@ -110,9 +110,10 @@ fn travel(who: &str, driver: &str) -> ExitCode {
         has_owners: has_owners(),
         keeps_holes: who != Who::Dockerd && driver != "fuse-overlayfs",
         is_kernels: driver != "fuse-overlayfs",
+        keeps_overlay_xattrs: driver != "fuse-overlayfs" && shows_escaped_xattrs(),
         fills_whiteouts: !matches!(who, Who::Dockerd | Who::ByDockerd),
     };
-    let losses = Losses { is_dockerd: who == Who::Dockerd, driver };
+    let losses = Losses { is_dockerd: who == Who::Dockerd, driver, is_root: able.is_root };
     let travelled = match who {
         Who::ByDockerd => road::carried(Ability { keeps_holes: false, ..able }, &losses),
         _ => road::travel(&Engine::of_the_lab(), able, &losses),
@@ -124,6 +125,13 @@ fn travel(who: &str, driver: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether an overlay shows a file's own xattr that has the name of one of the overlay's: since Linux 6.7.
+fn shows_escaped_xattrs() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(7))
 }
 
 /// Whether this user namespace has more than a single ID.
