@@ -40,7 +40,8 @@ pub(super) fn convert(place: &Place, driver: &dyn Driver, directory: &Path) -> R
     let beside = KernelEntropy.hex_id();
     driver.create(&beside, None)?;
     let copy = place.directory(&beside);
-    let copied = copy_tree(directory, &copy, Files::Copied, OverlayXattr::None).map_err(crate::driver::DriverError::from);
+    let copied =
+        copy_tree(directory, &copy, Files::Copied, OverlayXattr::None).map_err(crate::driver::DriverError::from);
     let swapped = copied.map_err(RepairError::from).and_then(|()| {
         let swapped = rustix::fs::renameat_with(CWD, &copy, CWD, directory, RenameFlags::EXCHANGE);
         Ok(swapped.map_err(|errno| failed("rename", &copy)(io::Error::from(errno)))?)

@@ -20,12 +20,15 @@ use std::path::{Path, PathBuf};
 
 use super::files::{self, exists_is_fine, failed, make_directory, write};
 use super::merged::{self, MERGED};
-use super::{Driver, DriverError, GraphData, View, whole};
+use super::{Deviation, Driver, DriverError, GraphData, View, whole};
 use crate::layer::{Change, Files, Kinship, OverlayXattr, Packed, changes, copy_tree, lay_over};
 use crate::sys::overlay::Overlay as Mount;
 
 /// Docker's name of this driver.
 pub const NAME: &str = "overlay";
+
+/// What it does otherwise than others.
+pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::NullDevicesHide];
 
 /// Where the tree of a layer is built, until it is whole.
 const UNFINISHED: &str = "tmproot";
@@ -77,6 +80,10 @@ impl Overlay {
 impl Driver for Overlay {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn deviations(&self) -> &'static [Deviation] {
+        DEVIATIONS
     }
 
     fn info(&self) -> Vec<(&'static str, String)> {

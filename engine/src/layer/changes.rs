@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::links::Names;
 use super::root;
 use super::whiteout::OverlayXattr;
 use crate::sys::reason::reason;
@@ -88,6 +89,24 @@ pub enum Kinship<'a> {
 ///
 /// Both are followed as they are mounted; a mount below `new` shows as what is mounted there.
 pub fn changes(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Change>, ChangesError> {
+    Ok(found(old, new, kinship)?.changes)
+}
+
+/// What [`changes`] finds, and which names besides have to be in a layer so that names of one file are so there.
+pub fn changes_and_links(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Change>, ChangesError> {
+    let Found { mut changes, links } = found(old, new, kinship)?;
+    links.tell(&mut changes);
+    Ok(changes)
+}
+
+/// What a comparison finds.
+#[derive(Default)]
+struct Found {
+    changes: Vec<Change>,
+    links: Names,
+}
+
+fn found(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Found, ChangesError> {
     let open = |path: &Path| {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         fs::open(path, flags, Mode::empty()).map_err(|errno| error("open", path, errno))
@@ -104,9 +123,9 @@ pub fn changes(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Chang
     };
     let level = Level { old: Some(old), old_names, new: open(new)?, traces };
     let root = Path::new("/");
-    let mut found = Vec::new();
+    let mut found = Found::default();
     if level.is_root_modified()? {
-        found.push(Change { kind: ChangeKind::Modified, path: root.to_owned() });
+        found.changes.push(Change { kind: ChangeKind::Modified, path: root.to_owned() });
     }
     level.compare(root, &mut found)?;
     Ok(found)
@@ -141,7 +160,7 @@ struct Level {
 }
 
 impl Level {
-    fn compare(&self, path: &Path, found: &mut Vec<Change>) -> Result<(), ChangesError> {
+    fn compare(&self, path: &Path, found: &mut Found) -> Result<(), ChangesError> {
         let list = |fd: &OwnedFd| root::sorted_names(fd.as_fd()).map_err(|errno| error("list", path, errno));
         let mut names: BTreeMap<OsString, Listed> = BTreeMap::new();
         for name in self.old.as_ref().map_or_else(|| Ok(Vec::new()), list)? {
@@ -156,32 +175,29 @@ impl Level {
         Ok(())
     }
 
-    fn compare_name(
-        &self,
-        name: &OsStr,
-        listed: Listed,
-        path: &Path,
-        found: &mut Vec<Change>,
-    ) -> Result<(), ChangesError> {
+    fn compare_name(&self, name: &OsStr, listed: Listed, path: &Path, found: &mut Found) -> Result<(), ChangesError> {
         let look = |fd: &OwnedFd| root::stat(fd.as_fd(), name).map_err(|errno| error("look at", path, errno));
         let was = self.old.as_ref().filter(|_| listed.in_old).map_or(Ok(None), look)?;
         let is = if listed.in_new { look(&self.new)? } else { None };
         let change = |kind| Change { kind, path: path.to_owned() };
         let Some(is) = is else {
-            found.extend(was.map(|_| change(ChangeKind::Deleted)));
+            found.changes.extend(was.map(|_| change(ChangeKind::Deleted)));
             return Ok(());
         };
-        let at = found.len();
+        let at = found.changes.len();
         let own = match (&was, &self.old) {
             (Some(was), Some(old)) => self.is_modified(old, was, &is, name, path)?.then_some(ChangeKind::Modified),
             _ => Some(ChangeKind::Added),
         };
-        found.extend(own.map(change));
-        if root::file_type(&is) == FileType::Directory {
-            let was_directory = was.is_some_and(|was| root::file_type(&was) == FileType::Directory);
+        found.changes.extend(own.map(change));
+        let is_directory = |stat: &Stat| root::file_type(stat) == FileType::Directory;
+        if !is_directory(&is) {
+            found.links.note(path, was.as_ref().filter(|was| !is_directory(was)), &is, own.is_some());
+        } else {
+            let was_directory = was.as_ref().is_some_and(is_directory);
             self.inside(name, was_directory, path)?.compare(path, found)?;
-            if own.is_none() && found.len() > at {
-                found.insert(at, change(ChangeKind::Modified));
+            if own.is_none() && found.changes.len() > at {
+                found.changes.insert(at, change(ChangeKind::Modified));
             }
         }
         Ok(())

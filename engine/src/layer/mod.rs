@@ -32,6 +32,7 @@ pub mod changes;
 pub mod compression;
 mod entry;
 pub mod header;
+mod links;
 pub mod pack;
 mod root;
 pub mod tar_split;
@@ -45,7 +46,7 @@ pub const PACKING_STACK_BYTES: usize = 64 << 20;
 
 pub use bundle::{Bundle, BundleError, BundleOptions, content_hash};
 pub use chain::{chain_id, chain_ids};
-pub use changes::{Change, ChangeKind, ChangesError, Kinship, changes};
+pub use changes::{Change, ChangeKind, ChangesError, Kinship, changes, changes_and_links};
 pub use compression::decompressed;
 pub use pack::{PackError, PackOptions, Packed, pack, pack_changes};
 pub use tar_split::TarSplitError;

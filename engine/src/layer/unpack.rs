@@ -172,9 +172,7 @@ impl Layer {
         match whiteout::meaning(name) {
             Meaning::AufsMetadata => Ok(()),
             Meaning::Nonsense => Err(UnpackError::EmptyWhiteout { name: lossy(&entry.name) }),
-            Meaning::Opaque if self.options.overlay.has_files() => {
-                self.make(entry, &self.place(&path, name)?, archive)
-            }
+            Meaning::Opaque if self.options.overlay.has_files() => self.make(entry, &self.place(&path, name)?, archive),
             Meaning::Opaque => self.mark_opaque(&self.place(parent, OsStr::new("."))?),
             Meaning::Whiteout(hidden) => {
                 let hidden_path = parent.join(hidden);
@@ -241,8 +239,7 @@ impl Layer {
 
     /// Takes away the file that says that a name is gone, when the layer has the name too: it would hide it. True if there was one.
     fn take_whiteout_file(&mut self, place: &Place<'_>) -> Result<bool, UnpackError> {
-        let Some(file_name) = whiteout::file_name(place.name).filter(|_| self.options.overlay.has_files())
-        else {
+        let Some(file_name) = whiteout::file_name(place.name).filter(|_| self.options.overlay.has_files()) else {
             return Ok(false);
         };
         match fs::unlinkat(place.fd(), file_name, AtFlags::empty()) {

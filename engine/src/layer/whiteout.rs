@@ -87,7 +87,8 @@ impl OverlayXattr {
         if self == OverlayXattr::Program && self.is_mark(name) {
             return None;
         }
-        let Some((prefix, rest)) = self.prefix().and_then(|prefix| Some((prefix, name.strip_prefix(prefix.as_bytes())?)))
+        let Some((prefix, rest)) =
+            self.prefix().and_then(|prefix| Some((prefix, name.strip_prefix(prefix.as_bytes())?)))
         else {
             return Some(Cow::Borrowed(name));
         };

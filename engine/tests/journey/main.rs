@@ -19,6 +19,7 @@ mod seen;
 
 use std::process::ExitCode;
 
+use layerlab_engine::driver::{Deviation, KNOWN};
 use layerlab_scenarios::page::DRIVERS;
 use layerlab_scenarios::skip::skip;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -105,15 +106,17 @@ fn outside(who: Who, name: &str, driver: &str) -> Result<(), Failed> {
 fn travel(who: &str, driver: &str) -> ExitCode {
     let who = ALL.iter().find(|(_, name)| *name == who).unwrap().0;
     let driver = DRIVERS.into_iter().find(|known| *known == driver).unwrap();
+    let known = KNOWN.iter().find(|known| known.name == driver).unwrap();
     let able = Ability {
         is_root: who != Who::User,
         has_owners: has_owners(),
-        keeps_holes: who != Who::Dockerd && driver != "fuse-overlayfs",
-        is_kernels: driver != "fuse-overlayfs",
-        keeps_overlay_xattrs: driver != "fuse-overlayfs" && shows_escaped_xattrs(),
+        keeps_holes: who != Who::Dockerd && !known.deviates(Deviation::NoHoles),
+        is_kernels: !known.deviates(Deviation::CopiesLoseAttributes),
+        keeps_overlay_xattrs: !known.deviates(Deviation::NoOverlayXattrs)
+            && (known.deviates(Deviation::MountsNothing) || shows_escaped_xattrs()),
         fills_whiteouts: !matches!(who, Who::Dockerd | Who::ByDockerd),
     };
-    let losses = Losses { is_dockerd: who == Who::Dockerd, driver, is_root: able.is_root };
+    let losses = Losses { is_dockerd: who == Who::Dockerd, known, is_root: able.is_root };
     let travelled = match who {
         Who::ByDockerd => road::carried(Ability { keeps_holes: false, ..able }, &losses),
         _ => road::travel(&Engine::of_the_lab(), able, &losses),
