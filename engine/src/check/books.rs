@@ -141,11 +141,8 @@ impl Books {
                 books.containers.insert(id, record);
             }
         }
-        let caches = leftovers::noted(place, "cache ")?;
-        let is_noted = |mount: &MountRecord| mount.mount_id.as_ref().is_some_and(|id| caches.contains(id));
-        let has_record = |id: &str| place.containers().join(id).join("config.v2.json").exists();
-        let begun = books.mounts.iter().filter(|(id, mount)| is_noted(mount) && !has_record(id));
-        books.begun = begun.map(|(id, _)| id.clone()).collect();
+        let has_record = |id: &String| place.containers().join(id).join("config.v2.json").exists();
+        books.begun = leftovers::noted(place, "making ")?.into_iter().filter(|id| !has_record(id)).collect();
         books.going = leftovers::noted(place, "container ")?;
         books.directories = listed(&place.home())?.into_iter().filter(|name| name != "l").collect();
         if let Some(damage) = damage {

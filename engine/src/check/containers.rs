@@ -201,23 +201,34 @@ fn check_lower_id(place: &Place, books: &Books, id: &str, cache_id: &str, findin
 
 /// A container whose `config.v2.json` is lost, or no record.
 fn check_lost(place: &Place, books: &Books, id: &str, findings: &mut Findings) {
-    let directory = place.containers().join(id);
+    let (directory, mount) = (place.containers().join(id), place.mounts().join(id));
     let path = directory.join("config.v2.json");
     let mount_id = books.mounts.get(id).and_then(|mount| mount.mount_id.as_ref());
-    if mount_id.is_none() && !path.exists() {
-        let what = format!("the directory of container {} holds no record", short(id));
-        return findings.add(Fault::HalfMade, &directory, what, Remedy::Remove);
+    let has_written = mount_id.is_some_and(|mount_id| may_hold_files(place, mount_id));
+    if !directory.join("hostconfig.json").exists() && !path.exists() && !has_written {
+        for directory in [directory, mount].into_iter().filter(|path| path.is_dir()) {
+            let what = format!("{} of container {} is there, and no record", directory.display(), short(id));
+            findings.add(Fault::HalfMade, &directory, what, Remedy::Remove);
+        }
+        return;
     }
     let what =
         format!("the record of container {} {}", short(id), if path.exists() { "is no JSON" } else { "is missing" });
-    let advice = match mount_id {
-        Some(mount_id) => format!(
-            "its settings are lost, and the next command that makes a container clears it away: copy what you need out of {} first",
-            place.container_files(mount_id).display()
-        ),
-        None => "its settings are lost: remove its directory".to_owned(),
-    };
+    let copy = mount_id.map(|id| format!("copy what you need out of {}, then ", place.container_files(id).display()));
+    let left: Vec<_> =
+        [directory, mount].iter().filter(|path| path.is_dir()).map(|path| path.display().to_string()).collect();
+    let advice = format!(
+        "its settings are lost: {}remove {}; a second check finds what else is left",
+        copy.unwrap_or_default(),
+        left.join(" and ")
+    );
     findings.add(Fault::ContainerRecord, &path, what, Remedy::Advice(advice));
+}
+
+/// Whether a container may have written something into its own layer: where that lies on others' files nobody can tell.
+fn may_hold_files(place: &Place, mount_id: &str) -> bool {
+    place.has_whole_trees() && place.layout() != Layout::Overlay
+        || fs::read_dir(place.container_files(mount_id)).is_ok_and(|mut files| files.next().is_some())
 }
 
 fn check_record(place: &Place, books: &Books, id: &str, record: &ContainerRecord, findings: &mut Findings) {

@@ -120,7 +120,7 @@ impl Fault {
             Fault::MountRecord => "the container is not listed by dockerd and cannot be started",
             Fault::ContainerImage => "the container works, but its image is shown as an ID, and a commit has no parent",
             Fault::Unwatched => "its output and exit code are lost; the next command counts it as exited",
-            Fault::HalfMade => "it takes space until a command that makes or removes something clears it",
+            Fault::HalfMade => "it takes space until a command that makes or removes something clears it, or a repair",
             Fault::LeftoverMount => "what is below cannot be removed as long as it is mounted",
             Fault::Distribution => "layers are pulled and pushed in full, although they are known",
         }

@@ -39,15 +39,22 @@ pub(super) fn noted(place: &Place, word: &str) -> Result<BTreeSet<String>, Check
     let scratch = place.data_root.join("tmp");
     let mut found = BTreeSet::new();
     for name in listed(&scratch)?.into_iter().filter(|name| name.starts_with(NOTE)) {
-        let text = std::fs::read_to_string(scratch.join(name)).unwrap_or_default();
+        let text = read_note(place, &scratch.join(name)).unwrap_or_default();
         let names = text.lines().filter_map(|line| line.strip_prefix(word)?.split(' ').next());
         found.extend(names.map(str::to_owned));
     }
     Ok(found)
 }
 
-fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
+/// The lines of a note, unless they are about another driver's layers.
+fn read_note(place: &Place, path: &Path) -> Option<String> {
     let text = std::fs::read_to_string(path).unwrap_or_default();
+    let is_others = text.lines().any(|line| line.strip_prefix("driver ").is_some_and(|name| name != place.driver()));
+    (!is_others).then_some(text)
+}
+
+fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
+    let Some(text) = read_note(place, path) else { return };
     let mut chains = text.lines().filter_map(|line| Digest::from_hex(line.strip_prefix("chain ")?).ok());
     // Layers of a removed image that somebody reads go with their reader.
     if chains.any(|chain| users::is_leased(place, &chain)) {

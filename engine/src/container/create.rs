@@ -117,7 +117,7 @@ impl Engine {
         let record = MountRecord { init_id: format!("{mount_id}-init"), mount_id, parent: top.clone() };
         let below = top.map(|top| self.store.layers.get(&top)).transpose()?;
         let volumes = self.missing_volumes(container);
-        let intent = self.intend_with_volumes(&[&record.mount_id, &record.init_id], &[], &volumes)?;
+        let intent = self.intend_container(&container.id, &[&record.mount_id, &record.init_id], &volumes)?;
         self.store.layers.put_mount(&container.id, &record)?;
         self.driver.create(&record.init_id, below.as_ref().map(|layer| layer.cache_id.as_str()))?;
         let tree = self.driver.edit(&record.init_id)?;

@@ -1,13 +1,14 @@
 //! What is about to be made or removed, written down first: so that what a killed command left half done is known for what
 //! it is, and nothing that somebody else made is ever taken for it.
 //!
-//! On disk: `<data root>/tmp/intent-*`, lines `cache <cache ID>`, `chain <chain ID>` (the topmost first), `volume <name>`, and of a container that is
-//! being removed `container <ID>`, with ` volumes` after it if those that nobody named go too. An intent exists only while the store's lock is
+//! On disk: `<data root>/tmp/intent-*`, a line `driver <name>`, whose all else is, then lines `cache <cache ID>`, `chain <chain ID>` (the topmost first), `volume <name>`, of a container that is
+//! being made `making <ID>`, and of one that is being removed `container <ID>`, with ` volumes` after it if those that nobody named go too. An intent exists only while the store's lock is
 //! held; one that is seen by the next holder of the lock was left by a process that is gone,
 //! or names layers that somebody still read when they were to be removed (`lease.rs`).
 
 use std::fs;
 use std::io;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -36,20 +37,27 @@ impl Engine {
     /// Notes that these layer directories and registered layers may be left half done. To be called under the store's
     /// lock.
     pub(super) fn intend(&self, cache_ids: &[&str], chain_ids: &[Digest]) -> Result<Intent, EngineError> {
-        self.intend_with_volumes(cache_ids, chain_ids, &[])
-    }
-
-    /// [`Engine::intend`], and these volumes.
-    pub(super) fn intend_with_volumes(
-        &self,
-        cache_ids: &[&str],
-        chain_ids: &[Digest],
-        volumes: &[String],
-    ) -> Result<Intent, EngineError> {
         let caches = cache_ids.iter().map(|id| format!("cache {id}\n"));
         let chains = chain_ids.iter().map(|id| format!("chain {}\n", id.hex()));
+        self.note(&caches.chain(chains).collect::<String>())
+    }
+
+    /// [`Engine::intend`], for these volumes.
+    pub(super) fn intend_volumes(&self, volumes: &[String]) -> Result<Intent, EngineError> {
+        self.note(&volumes.iter().map(|name| format!("volume {name}\n")).collect::<String>())
+    }
+
+    /// [`Engine::intend`], for a container that is made with these layer directories and volumes.
+    pub(super) fn intend_container(
+        &self,
+        id: &str,
+        cache_ids: &[&str],
+        volumes: &[String],
+    ) -> Result<Intent, EngineError> {
+        // Its mount first: what that refers to stays.
+        let caches = cache_ids.iter().map(|id| format!("cache {id}\n"));
         let volumes = volumes.iter().map(|name| format!("volume {name}\n"));
-        self.note(&caches.chain(chains).chain(volumes).collect::<String>())
+        self.note(&iter::once(format!("making {id}\n")).chain(caches).chain(volumes).collect::<String>())
     }
 
     /// [`Engine::intend`], for the removal of a container, and of these layers after it.
@@ -64,14 +72,14 @@ impl Engine {
         self.note(&format!("container {container}{volumes}\n{chains}"))
     }
 
-    fn note(&self, text: &str) -> Result<Intent, EngineError> {
+    fn note(&self, lines: &str) -> Result<Intent, EngineError> {
         let path = self.store.data_root().join("tmp").join(format!("{PREFIX}{}", self.entropy.hex_id()));
-        atomic::write(&path, text.as_bytes(), 0o600)?;
+        atomic::write(&path, format!("driver {}\n{lines}", self.driver.name()).as_bytes(), 0o600)?;
         Ok(Intent { path })
     }
 
-    /// Removes what killed commands left half done, and what could not be removed yet: layers nobody refers to, and mounts and
-    /// directories without a container.
+    /// Removes what killed commands left half done, and what could not be removed yet: only what their notes name, and of that only
+    /// what nobody refers to. Whatever else has lost its record may be somebody's only copy: `layerlab check` tells of it.
     /// To be called under the store's lock.
     pub(super) fn sweep(&self) -> Result<(), EngineError> {
         let place = self.store.data_root().join("tmp");
@@ -81,6 +89,10 @@ impl Engine {
         let left: Vec<PathBuf> = left.map(|entry| entry.path()).collect();
         for path in left {
             let text = fs::read_to_string(&path).map_err(failed("open", &path))?;
+            // Another driver's are cleared away when that is chosen again.
+            if text.lines().any(|line| line.strip_prefix("driver ").is_some_and(|name| name != self.driver.name())) {
+                continue;
+            }
             let noted = fs::metadata(&path).and_then(|meta| meta.modified()).map_err(failed("look at", &path))?;
             tracing::info!(intent = %path.display(), "what was left to be removed is removed");
             // What lies below a layer that somebody reads stays too.
@@ -92,30 +104,7 @@ impl Engine {
                 Intent { path }.done()?;
             }
         }
-        self.store.layers.sweep()?;
-        // Where the records of all are away they are not gone one by one: something is not mounted, or was moved.
-        let has_records = self.store.data_root().join("containers").is_dir();
-        for (container, mount) in self.store.layers.mounts()?.into_iter().filter(|_| has_records) {
-            let record = self.record_directory(&container).join("config.v2.json");
-            if !fs::exists(&record).map_err(failed("look for", &record))? {
-                tracing::warn!(container, "a mount without a container is removed");
-                self.driver.remove(&mount.mount_id)?;
-                self.driver.remove(&mount.init_id)?;
-                self.store.layers.remove_mount(&container)?;
-            }
-        }
-        self.sweep_records()
-    }
-
-    /// Removes the directories of containers whose record was not written yet, or is gone already.
-    fn sweep_records(&self) -> Result<(), EngineError> {
-        let place = self.store.data_root().join("containers");
-        let entries = match fs::read_dir(&place) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            entries => entries.map_err(failed("list", &place))?,
-        };
-        let is_left = |path: &PathBuf| path.is_dir() && !path.join("config.v2.json").exists();
-        entries.flatten().map(|entry| entry.path()).filter(is_left).try_for_each(|path| remove_directory(&path))
+        Ok(self.store.layers.sweep()?)
     }
 
     /// Whether nothing of this line, which was noted then, is left to be undone.
@@ -125,6 +114,7 @@ impl Engine {
                 let (id, volumes) = rest.split_once(' ').unwrap_or((rest, ""));
                 return self.finish_removal(id, volumes == "volumes", noted);
             }
+            Some(("making", id)) => return self.clear(id),
             Some(("cache", id)) if !self.is_referred_to(id)? => self.driver.remove(id)?,
             Some(("chain", hex)) => {
                 if let Some(top) = Digest::from_hex(hex).ok().filter(|top| self.store.layers.has(top)) {
@@ -144,7 +134,7 @@ impl Engine {
         let held = match self.own_layer_now(id) {
             Ok(Some(held)) => held,
             Ok(None) => return Ok(false),
-            Err(EngineError::NoSuchContainer(_)) => return Ok(true),
+            Err(EngineError::NoSuchContainer(_)) => return self.clear(id),
             Err(error) => return Err(error),
         };
         if SystemTime::from(held.container.config.state.started_at.timestamp()) > noted {
@@ -157,6 +147,27 @@ impl Engine {
                 Ok(false)
             }
         }
+    }
+
+    /// Whether nothing is left of a container without a record: one that was not made wholly, or is gone but for this. One with a
+    /// record stays.
+    fn clear(&self, id: &str) -> Result<bool, EngineError> {
+        // Where the records of all are away they are not gone one by one: something is not mounted, or was moved.
+        if !self.store.data_root().join("containers").is_dir() {
+            return Ok(false);
+        }
+        let directory = self.record_directory(id);
+        let record = directory.join("config.v2.json");
+        if !is_id(id) || fs::exists(&record).map_err(failed("look for", &record))? {
+            return Ok(true);
+        }
+        if let Ok(mount) = self.store.layers.mount(id) {
+            self.driver.remove(&mount.mount_id)?;
+            self.driver.remove(&mount.init_id)?;
+        }
+        self.store.layers.remove_mount(id)?;
+        remove_directory(&directory)?;
+        Ok(true)
     }
 
     /// Whether something is noted. Without the store's lock it may be what another command does just now.
@@ -178,6 +189,11 @@ impl Engine {
         }
         Ok(false)
     }
+}
+
+/// Whether this is the ID of a container, and no path to elsewhere.
+fn is_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Removes a directory and all in it; one that is gone already is no error.

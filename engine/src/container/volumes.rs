@@ -67,7 +67,7 @@ impl Engine {
 
     /// Removes a volume that nobody has. To be called under the store's lock.
     fn drop_volume(&self, name: &str) -> Result<(), EngineError> {
-        let intent = self.intend_with_volumes(&[], &[], &[name.to_owned()])?;
+        let intent = self.intend_volumes(&[name.to_owned()])?;
         let removed = self.store.volumes.remove(name);
         // What cannot be removed now cannot be by the next command either, which would fail for it.
         intent.done()?;

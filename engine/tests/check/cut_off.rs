@@ -22,7 +22,7 @@ fn a_container_that_was_being_made_is_half_made_and_goes() {
     let (record, mount) = house.container();
     let (own, init) = house.container_directories();
     // As a power cut leaves it: the note is synced, and little of what it is about.
-    let note = format!("cache {}\ncache {}\n", name(&own), name(&init));
+    let note = format!("driver overlay2\nmaking {}\ncache {}\ncache {}\n", name(&record), name(&own), name(&init));
     fs::write(house.data().join("tmp/intent-1"), note).unwrap();
     remove(&record.join("config.v2.json"));
     for (directory, file) in [(&own, "lower"), (&init, "link")] {
@@ -33,6 +33,53 @@ fn a_container_that_was_being_made_is_half_made_and_goes() {
     assert_eq!(kinds(&house), [] as [String; 0]);
     assert!([&record, &mount, &own, &init].iter().all(|path| !path.exists()));
     assert_eq!(house.done(&["create", "--name", "cc", "top", "true"]).len(), 64, "its name is free");
+}
+
+#[test]
+fn a_container_that_was_being_made_is_cleared_away_by_the_next_command_that_makes_or_removes() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let (record, mount) = house.container();
+    let (own, init) = house.container_directories();
+    let place = house.data().join("tmp/intent-1");
+    let lines = format!("making {}\ncache {}\ncache {}\n", name(&record), name(&own), name(&init));
+    remove(&record.join("config.v2.json"));
+    fs::write(&place, format!("driver vfs\n{lines}")).unwrap();
+    house.done(&["volume", "create", "vv"]);
+    assert!([&record, &mount, &own, &init, &place].iter().all(|path| path.exists()), "a note of another driver");
+    fs::write(&place, format!("driver overlay2\n{lines}")).unwrap();
+    house.done(&["volume", "create", "ww"]);
+    assert!([&record, &mount, &own, &init, &place].iter().all(|path| !path.exists()));
+    assert_eq!(kinds(&house), [] as [String; 0]);
+}
+
+#[test]
+fn a_container_whose_record_alone_is_lost_keeps_what_it_had_written() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let (record, mount) = house.container();
+    let own = house.container_directories().0;
+    remove(&record.join("config.v2.json"));
+    house.done(&["create", "--name", "other", "top", "true"]);
+    house.done(&["rm", "other"]);
+    assert_eq!(house.run(&["check", "--repair"], b"").status.code(), Some(1));
+    assert_eq!(kinds(&house), ["container-record"]);
+    assert!(fs::read_dir(own.join("diff")).unwrap().next().is_some());
+    // As the advice says.
+    fs::remove_dir_all(&record).unwrap();
+    fs::remove_dir_all(&mount).unwrap();
+    house.done(&["check", "--repair"]);
+    assert!(!own.exists());
+    assert_eq!(kinds(&house), [] as [String; 0]);
+}
+
+#[test]
+fn a_mount_without_a_container_in_which_nothing_was_written_is_half_made() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let id = house.done(&["create", "--name", "other", "top", "true"]);
+    fs::remove_dir_all(house.data().join("containers").join(&id)).unwrap();
+    assert_eq!(kinds(&house), ["half-made"]);
+    house.done(&["check", "--repair"]);
+    assert!(!house.image().join("layerdb/mounts").join(&id).exists());
+    assert_eq!(kinds(&house), [] as [String; 0]);
 }
 
 #[test]
