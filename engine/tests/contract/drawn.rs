@@ -1,4 +1,6 @@
 //! The promise that the same change makes the same layer, asked of changes that are drawn: two layers of a few acts each, always the same ones.
+//!
+//! Checklist: DF-06, DF-08~, HL-10
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};

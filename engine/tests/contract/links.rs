@@ -1,4 +1,6 @@
 //! The promise about names of one file: they are one file again wherever a layer is applied, whatever of them changed.
+//!
+//! Checklist: HL-10
 
 use std::fs;
 

@@ -1,4 +1,6 @@
 //! The promise about files whose xattrs are called as an overlay's own: they are a file's, and mean nothing to whatever stacks layers.
+//!
+//! Checklist: XA-12
 
 use std::collections::BTreeMap;
 use std::fs;
