@@ -1,19 +1,20 @@
 //! The layer that a commit of a container has, entry by entry: made, looked at and removed again.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::files::Diff;
 use super::table::{Fault, Table};
 
 /// The name of an image that is there for a moment.
 const PROBE: &str = "probe:1";
 
-/// A line for each entry of the topmost layer, in the tar's order; `passed_over` are paths that one of both may leave out.
-pub fn layer(table: &Table, container: &str, passed_over: &BTreeSet<String>) -> Result<String, Fault> {
+/// A line for each entry of the topmost layer, in the tar's order, but of what one of both may leave out.
+pub fn layer(table: &Table, container: &str, diff: &Diff) -> Result<String, Fault> {
     table.sees(&["commit", container, PROBE])?;
     let said = table.looks(&["save", PROBE])?;
     table.sees(&["rmi", PROBE])?;
@@ -25,7 +26,7 @@ pub fn layer(table: &Table, container: &str, passed_over: &BTreeSet<String>) -> 
         .map_err(Fault::io("the manifest of a commit"))?;
     let top = manifest[0]["Layers"].as_array().and_then(|layers| layers.last()?.as_str()).unwrap_or_default();
     let tar = member(&said.output, top).map_err(&broken)?;
-    Ok(entries(&tar, passed_over).map_err(&broken)?.join("\n"))
+    Ok(entries(&tar, diff).map_err(&broken)?.join("\n"))
 }
 
 /// The bytes of one file of an archive.
@@ -45,46 +46,61 @@ fn member(archive: &[u8], path: &str) -> std::io::Result<Vec<u8>> {
     Err(std::io::Error::other(format!("no {path}")))
 }
 
-fn entries(tar: &[u8], passed_over: &BTreeSet<String>) -> std::io::Result<Vec<String>> {
-    let mut lines = Vec::new();
+/// Names of one file each have the line of the file: dockerd writes a copy for a new name of an old file where it compares trees, and we a link and
+/// the old name with its directories, too. Of a file with several names, and of directories, only those count that `docker diff` lists.
+fn entries(tar: &[u8], diff: &Diff) -> std::io::Result<Vec<String>> {
+    let mut files: BTreeMap<String, (String, usize)> = BTreeMap::new();
+    let mut names = Vec::new();
     for entry in tar::Archive::new(tar).entries()? {
         let mut entry = entry?;
-        let path = format!("/{}", entry.path()?.display());
-        if passed_over.contains(path.trim_end_matches('/')) {
-            continue;
-        }
-        let (header, target) = (entry.header().clone(), entry.link_name()?.unwrap_or_default().into_owned());
-        let mut records = Vec::new();
-        for record in entry.pax_extensions()?.into_iter().flatten() {
-            let record = record?;
-            records.push(format!(
-                "{}={}",
-                String::from_utf8_lossy(record.key_bytes()),
-                hex::encode(record.value_bytes())
-            ));
-        }
-        // A whiteout that was found by comparison has the time of the commit, and no mode (moby 20.10, changes.go, `ExportChanges`).
-        let time = if header.mode()? == 0 { 0 } else { header.mtime()? };
-        let owner = |name: Result<Option<&str>, _>| name.ok().flatten().unwrap_or_default().to_owned();
-        let kind = header.entry_type();
-        let is_device = kind.is_character_special() || kind.is_block_special();
-        let device = if is_device { (header.device_major()?, header.device_minor()?) } else { (None, None) };
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        lines.push(format!(
-            "{path} {:?} {:o} {}:{} {}:{} {time} {device:?} {} {} {}",
-            kind,
-            header.mode()?,
-            header.uid()?,
-            header.gid()?,
-            owner(header.username()),
-            owner(header.groupname()),
-            target.display(),
-            records.join(","),
-            hex::encode(&Sha256::digest(&content)[..8]),
-        ));
+        let path = format!("/{}", entry.path()?.display()).trim_end_matches('/').to_owned();
+        let target = entry.link_name()?.unwrap_or_default().into_owned();
+        let file = match entry.header().entry_type().is_hard_link() {
+            true => format!("/{}", target.display()),
+            false => {
+                files.insert(path.clone(), (line(&mut entry, &target)?, 0));
+                path.clone()
+            }
+        };
+        let known = files.get_mut(&file).ok_or_else(|| std::io::Error::other(format!("no {file} for {path}")))?;
+        known.1 += 1;
+        names.push((path, file));
     }
-    Ok(lines)
+    let listed = |path: &str| diff.lines.iter().any(|line| line[2..] == *path);
+    let counts = |(path, file): &&(String, String)| {
+        let (line, count) = &files[file];
+        let is_plain = *count == 1 && !line.starts_with("Directory ");
+        !diff.or.iter().any(|line| line[2..] == *path) && (is_plain || listed(path))
+    };
+    Ok(names.iter().filter(counts).map(|(path, file)| format!("{path} {}", files[file].0)).collect())
+}
+
+fn line(entry: &mut tar::Entry<'_, &[u8]>, target: &Path) -> std::io::Result<String> {
+    let header = entry.header().clone();
+    let mut records = Vec::new();
+    for record in entry.pax_extensions()?.into_iter().flatten() {
+        let record = record?;
+        records.push(format!("{}={}", String::from_utf8_lossy(record.key_bytes()), hex::encode(record.value_bytes())));
+    }
+    // A whiteout that was found by comparison has the time of the commit, and no mode (moby 20.10, changes.go, `ExportChanges`).
+    let time = if header.mode()? == 0 { 0 } else { header.mtime()? };
+    let owner = |name: Result<Option<&str>, _>| name.ok().flatten().unwrap_or_default().to_owned();
+    let kind = header.entry_type();
+    let is_device = kind.is_character_special() || kind.is_block_special();
+    let device = if is_device { (header.device_major()?, header.device_minor()?) } else { (None, None) };
+    let mut content = Vec::new();
+    entry.read_to_end(&mut content)?;
+    Ok(format!(
+        "{kind:?} {:o} {}:{} {}:{} {time} {device:?} {} {} {}",
+        header.mode()?,
+        header.uid()?,
+        header.gid()?,
+        owner(header.username()),
+        owner(header.groupname()),
+        target.display(),
+        records.join(","),
+        hex::encode(&Sha256::digest(&content)[..8]),
+    ))
 }
 
 #[cfg(test)]
@@ -94,14 +110,26 @@ mod tests {
 
     #[test]
     fn every_attribute_of_an_entry_is_in_its_line() {
-        let none = BTreeSet::new();
-        let of = |tar: &[u8]| entries(tar, &none).unwrap();
+        let of = |tar: &[u8]| entries(tar, &Diff::default()).unwrap();
         let plain = of(&tar_of("w/a", "1", &[]));
         assert_eq!(plain.len(), 1);
         assert!(plain[0].starts_with("/w/a Regular 644 0:0 : 1000000000 "), "{plain:?}");
         assert_ne!(of(&tar_of("w/a", "2", &[])), plain);
         assert_ne!(of(&tar_of("w/a", "1", &[Mark::Capability])), plain);
         let two = joined(tar_of("w/a", "1", &[]), &tar_of("w/b", "1", &[]));
-        assert_eq!(entries(&two, &BTreeSet::from(["/w/b".to_owned()])).unwrap(), plain);
+        let or = Diff { or: ["C /w/b".to_owned()].into(), ..Diff::default() };
+        assert_eq!(entries(&two, &or).unwrap(), plain);
+    }
+
+    #[test]
+    fn a_new_name_of_an_old_file_is_the_same_as_a_copy_and_as_a_link() {
+        let mut link = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_ustar();
+        header.set_entry_type(tar::EntryType::Link);
+        header.set_size(0);
+        link.append_link(&mut header, "w/new", "w/old").unwrap();
+        let linked = joined(tar_of("w/old", "1", &[]), &link.into_inner().unwrap());
+        let diff = Diff { lines: vec!["A /w/new".into()], ..Diff::default() };
+        assert_eq!(entries(&linked, &diff).unwrap(), entries(&tar_of("w/new", "1", &[]), &diff).unwrap());
     }
 }

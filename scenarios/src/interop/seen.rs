@@ -3,13 +3,13 @@
 //!
 //! Each thing that is said stands under its own heading, so that two sights are compared heading by heading.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::files::{Files, file_line};
+use super::files::{Diff, Files, file_line};
 use super::model::{Model, State};
 use super::probe;
 use super::table::{Fault, Table};
@@ -30,7 +30,7 @@ impl Seen {
         seen.volumes(table)?;
         // At last, since it makes an image, if only for a moment.
         if let Some(name) = committed {
-            let layer = probe::layer(table, name, &may_be_listed(table, name))?;
+            let layer = probe::layer(table, name, &expected(table, name))?;
             seen.add(&format!("container {name}: layer of a commit"), layer);
         }
         Ok(seen)
@@ -167,8 +167,8 @@ impl Seen {
         }
         for name in &names {
             let mut diff = lines(table, &["diff", name])?;
-            let or = may_be_listed(table, name);
-            diff.retain(|line| !or.contains(&line[2..]));
+            let or = expected(table, name).or;
+            diff.retain(|line| !or.contains(line));
             diff.sort_by(|one, other| one[2..].cmp(&other[2..]));
             self.add(&format!("container {name}: diff"), diff.join("\n"));
             self.add(&format!("container {name}: log"), raw(table, &["logs", name])?);
@@ -241,11 +241,10 @@ impl Seen {
     }
 }
 
-/// Paths of a container that dockerd does not list among its changes, and we do.
-fn may_be_listed(table: &Table, name: &str) -> BTreeSet<String> {
+/// What a container's `docker diff` must list, and may.
+fn expected(table: &Table, name: &str) -> Diff {
     let known = table.model.containers.get(name);
-    let or = known.map(|container| container.files.diff(&table.model.images[&container.image].files).or);
-    or.unwrap_or_default().iter().map(|line| line[2..].to_owned()).collect()
+    known.map(|container| container.files.diff(&table.model.images[&container.image].files)).unwrap_or_default()
 }
 
 /// The lines that the other text has not.
