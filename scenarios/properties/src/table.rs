@@ -185,9 +185,12 @@ impl Declared {
     /// The promises that `law` asks for by name and `subject` makes otherwise, as they are told.
     fn asked(&self, law: &str, subject: &str) -> Vec<String> {
         let text = code(law);
-        let is_asked = |promise: &str| {
-            text.contains(&format!(".{promise}")) || promise == "diffs_see_everything" && text.contains("sight(moment)")
+        let is_named = |promise: &str| {
+            let is_end = |rest: &str| !rest.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+            ["promises.", "promises()."].iter().any(|of| text.split(&format!("{of}{promise}")).skip(1).any(is_end))
         };
+        let is_asked =
+            |promise: &str| is_named(promise) || promise == "diffs_see_everything" && text.contains("sight(moment)");
         let own = self.promises.iter().filter(|(promise, made)| made.contains_key(subject) && is_asked(promise));
         own.map(|(promise, _)| format!("the promise `{promise}`, told below")).collect()
     }
