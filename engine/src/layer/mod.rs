@@ -8,6 +8,7 @@
 //! in the tar (OCI image-spec, layer.md)        on disk (kernel, Documentation/filesystems/overlayfs.rst)
 //! dir/.wh.NAME        empty file               dir/NAME   character device 0:0
 //! dir/.wh..wh..opq    empty file               dir        xattr trusted.overlay.opaque=y (or user.overlay.opaque=y)
+//! xattr user.overlay.NAME, if that is read     xattr user.overlay.overlay.NAME (trusted.overlay.NAME alike)
 //! everything else                              the same entry
 //! ```
 //!
