@@ -19,17 +19,26 @@ use crate::machine::Host;
 pub struct EngineDriver {
     name: &'static str,
     layers_max: OnceLock<usize>,
+    decorate: Box<Decorate>,
 }
+
+/// What is put round a driver: nothing, or what makes another one of it.
+pub type Decorate = dyn Fn(Box<dyn Driver>) -> Box<dyn Driver> + Send + Sync;
 
 /// Every driver that the engine can open.
 pub fn all() -> impl Iterator<Item = EngineDriver> {
     KNOWN
         .iter()
         .filter(|known| known.is_built_in())
-        .map(|known| EngineDriver { name: known.name, layers_max: OnceLock::new() })
+        .map(|known| EngineDriver::decorated(known.name, Box::new(|driver| driver)))
 }
 
 impl EngineDriver {
+    /// The driver of that name, with something round it.
+    pub fn decorated(name: &'static str, decorate: Box<Decorate>) -> EngineDriver {
+        EngineDriver { name, layers_max: OnceLock::new(), decorate }
+    }
+
     /// The greatest depth that the driver itself names; it is asked once. Where it cannot be opened no case begins.
     fn layers_max(&self) -> usize {
         *self.layers_max.get_or_init(|| {
@@ -91,7 +100,7 @@ impl Subject for EngineDriver {
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         let driver = driver::open(Some(self.name), place).map_err(SubjectError::of("open driver on", place))?;
         let mut stack = Layers {
-            driver,
+            driver: (self.decorate)(driver),
             place: place.to_owned(),
             ids: Vec::new(),
             upper: None,
