@@ -12,12 +12,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use layerlab_engine::driver::{Driver, DriverError};
-use layerlab_engine::layer::{Change, Packed};
+use layerlab_engine::layer::{Change, Owners, Packed, UnpackError, Unpacked};
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Answer, Operation, Slot, Step, User};
 use layerlab_model::text::Text;
 use layerlab_properties::perform::Hands;
-use layerlab_properties::subjects::Stack;
+use layerlab_properties::stores::{Freed, Shop};
+use layerlab_properties::subjects::{Stack, SubjectError};
 use layerlab_properties::tree::Tree;
 use rustix::fs::{AtFlags, CWD, FileType, Stat, statat};
 
@@ -83,9 +84,51 @@ pub trait Bug: Send + Sync {
         driver.pack(id, parent, out)
     }
 
+    /// [`Driver::unpack`]
+    fn unpack(
+        &self,
+        driver: &dyn Driver,
+        tar: &mut dyn io::Read,
+        content: &Path,
+        owners: Owners,
+        record: &mut dyn io::Write,
+    ) -> Result<Unpacked, UnpackError> {
+        driver.unpack(tar, content, owners, record)
+    }
+
     /// [`Driver::remove`]
     fn remove(&self, driver: &dyn Driver, id: &str) -> Result<(), DriverError> {
         driver.remove(id)
+    }
+
+    /// [`Shop::load`]
+    fn load(&self, shop: &mut dyn Shop, archive: &[u8]) -> Result<(), SubjectError> {
+        shop.load(archive)
+    }
+
+    /// [`Shop::save`]
+    fn save(&self, shop: &mut dyn Shop, name: &str) -> Result<Vec<u8>, SubjectError> {
+        shop.save(name)
+    }
+
+    /// [`Shop::commit`]
+    fn commit(&self, shop: &mut dyn Shop, name: &str, content: Option<&[u8]>, new: &str) -> Result<(), SubjectError> {
+        shop.commit(name, content, new)
+    }
+
+    /// [`Shop::remove`]
+    fn remove_image(&self, shop: &mut dyn Shop, name: &str) -> Result<Option<Freed>, SubjectError> {
+        shop.remove(name)
+    }
+
+    /// [`Shop::prune`]
+    fn prune(&self, shop: &mut dyn Shop, all: bool) -> Result<Freed, SubjectError> {
+        shop.prune(all)
+    }
+
+    /// [`Shop::reopen`]
+    fn reopen(&self, shop: &mut dyn Shop) -> Result<(), SubjectError> {
+        shop.reopen()
     }
 }
 

@@ -3,13 +3,18 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use layerlab_properties::campaign::{Campaign, Counts};
-use layerlab_properties::laws::{self, Law};
+use layerlab_properties::campaign::{self, Counts};
+use layerlab_properties::laws;
 use layerlab_properties::machine::Host;
-use layerlab_properties::subjects::Subject;
+use layerlab_properties::stores::{self, case};
 
-/// How many steps a case has.
-const LENGTH: usize = 40;
+use crate::bug::{Bug, Home};
+use crate::seeded::{self, Seeded};
+
+/// How many steps a case of a tree has.
+const STEPS: usize = 40;
+/// How many acts a case of a store has.
+const ACTS: usize = 13;
 /// What is said to have seen a bug that lets no case go on.
 pub const NO_LAW: &str = "a-case-goes-on";
 
@@ -28,36 +33,64 @@ pub struct Kill {
     pub findings: Vec<String>,
 }
 
-/// Cases from `first_seed` on, `cases_max` of them; each law watches until it has seen something. With `is_enough` one that did ends the hunt.
-pub fn hunt(
-    subject: &dyn Subject,
-    host: &Host,
-    place: &Path,
-    first_seed: u64,
-    cases_max: u64,
-    is_enough: bool,
+/// How long it is looked.
+#[derive(Debug, Clone, Copy)]
+pub struct Effort {
+    /// Where the random numbers begin.
+    pub first_seed: u64,
+    /// How many cases of each kind at most.
+    pub cases_max: u64,
+    /// Whether one law that sees it is enough.
+    pub is_first_enough: bool,
+}
+
+/// Everybody who sees `bug`, in the order in which they do, by cases below the directory `place`. The thread has been prepared
+/// ([`layerlab_properties::case::prepare_thread`]) and has mounts of its own.
+pub fn hunt(name: &str, bug: &'static dyn Bug, host: &Host, place: &Path, effort: Effort) -> Vec<Kill> {
+    let mut kills = Vec::new();
+    if let Some(subject) = Seeded::of(name, bug) {
+        let run = |watching: &[&'static dyn laws::Law], seed| {
+            let campaign =
+                campaign::Campaign { subject: &subject, host, laws: watching, place: place.to_owned(), length: STEPS };
+            let failure = campaign.run(seed, &mut Counts::default()).err()?;
+            Some((failure.broken, failure.steps.iter().map(ToString::to_string).collect()))
+        };
+        kills.extend(chase(effort, laws::ALL.to_vec(), |law| law.name(), run));
+    }
+    let (Home::Driver(driver) | Home::Store(driver)) = bug.home() else { return kills };
+    if !kills.is_empty() && effort.is_first_enough {
+        return kills;
+    }
+    let run = |watching: &[&'static dyn stores::laws::Law], seed| {
+        let begin = |place: &Path| seeded::shop(bug, driver, place);
+        let campaign = case::Campaign { begin: &begin, laws: watching, place: place.to_owned(), length: ACTS };
+        let failure = campaign.run(seed, &mut Counts::default()).err()?;
+        Some((failure.broken, failure.acts.iter().map(|act| format!("{act:?}")).collect()))
+    };
+    kills.extend(chase(effort, stores::laws::ALL.to_vec(), |law| law.name(), run));
+    kills
+}
+
+/// Runs case after case; each law watches until it has seen something.
+fn chase<L: Copy>(
+    effort: Effort,
+    mut watching: Vec<L>,
+    name: impl Fn(&L) -> &'static str,
+    run: impl Fn(&[L], u64) -> Option<(campaign::Broken, Vec<String>)>,
 ) -> Vec<Kill> {
-    let mut watching: Vec<&'static dyn Law> = laws::ALL.to_vec();
-    let (mut kills, mut counts) = (Vec::new(), Counts::default());
     let began = Instant::now();
-    let (mut number, mut is_done) = (0, false);
-    while number < cases_max && !is_done && !watching.is_empty() {
-        let campaign = Campaign { subject, host, laws: &watching, place: place.to_owned(), length: LENGTH };
-        let Err(failure) = campaign.run(first_seed + number, &mut counts) else {
+    let (mut kills, mut number) = (Vec::new(), 0);
+    while number < effort.cases_max && !watching.is_empty() {
+        let Some((broken, steps)) = run(&watching, effort.first_seed + number) else {
             number += 1;
             continue;
         };
-        is_done = is_enough || failure.broken.law.is_none();
-        let detector = failure.broken.law.unwrap_or(NO_LAW);
-        let steps = failure.steps.iter().map(ToString::to_string).collect();
-        kills.push(Kill {
-            detector,
-            cases: number + 1,
-            taken: began.elapsed(),
-            steps,
-            findings: failure.broken.findings,
-        });
-        watching.retain(|law| law.name() != detector);
+        let detector = broken.law.unwrap_or(NO_LAW);
+        kills.push(Kill { detector, cases: number + 1, taken: began.elapsed(), steps, findings: broken.findings });
+        if effort.is_first_enough || broken.law.is_none() {
+            break;
+        }
+        watching.retain(|law| name(law) != detector);
     }
     kills
 }

@@ -11,3 +11,4 @@ pub mod bug;
 pub mod catalogue;
 pub mod hunt;
 pub mod seeded;
+pub mod tars;

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use layerlab_bugs::catalogue::{self, Entry};
-use layerlab_bugs::hunt::{Kill, hunt};
-use layerlab_bugs::seeded::Seeded;
+use layerlab_bugs::hunt::{Effort, Kill, hunt};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::enter::in_namespaces;
 use layerlab_properties::machine::Host;
@@ -63,7 +62,7 @@ fn hunted(cli: &Cli, entry: &Entry) -> Vec<Kill> {
     prepare_thread().unwrap();
     let memory = std::path::Path::new("/dev/shm");
     let host = Host::probe(true).on(memory).unwrap();
-    let subject = Seeded::of(&entry.name, entry.bug).unwrap();
     let place = tempfile::tempdir_in(memory).unwrap();
-    hunt(&subject, &host, place.path(), cli.seed, cli.cases, cli.first)
+    let effort = Effort { first_seed: cli.seed, cases_max: cli.cases, is_first_enough: cli.first };
+    hunt(&entry.name, entry.bug, &host, place.path(), effort)
 }

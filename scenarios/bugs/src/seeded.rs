@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use layerlab_engine::driver::{Driver, DriverError, GraphData, View};
-use layerlab_engine::layer::{Change, OverlayXattr, Packed, Unpacked};
+use layerlab_engine::layer::{Change, OverlayXattr, Owners, Packed, UnpackError, Unpacked};
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Answer, Step};
 use layerlab_model::promises::Promises;
 use layerlab_properties::machine::Host;
 use layerlab_properties::perform::Hands;
+use layerlab_properties::stores::{self, EngineShop, Freed, Shop};
 use layerlab_properties::subjects::drivers::EngineDriver;
 use layerlab_properties::subjects::{self, Frozen, Stack, Subject, SubjectError};
 use layerlab_properties::tree::Tree;
@@ -50,6 +51,12 @@ impl Seeded {
         };
         Some(Seeded { name: name.to_owned(), bug, inner, case: Mutex::default() })
     }
+}
+
+/// A store of images on the driver `name`, below the directory `place`, with `bug` in both.
+pub fn shop(bug: &'static dyn Bug, name: &'static str, place: &Path) -> Result<Box<dyn Shop>, SubjectError> {
+    let inner = EngineShop::decorated(place, name, Arc::new(|inner| seeded(bug, inner)))?;
+    Ok(Box::new(SeededShop { bug, inner: Box::new(inner) }))
 }
 
 /// `inner` with `bug` in it.
@@ -178,6 +185,16 @@ impl Driver for SeededDriver {
         self.bug.adopt(&*self.inner, id, parent, content)
     }
 
+    fn unpack(
+        &self,
+        tar: &mut dyn io::Read,
+        content: &Path,
+        owners: Owners,
+        record: &mut dyn io::Write,
+    ) -> Result<Unpacked, UnpackError> {
+        self.bug.unpack(&*self.inner, tar, content, owners, record)
+    }
+
     fn marks(&self) -> OverlayXattr {
         self.inner.marks()
     }
@@ -232,5 +249,72 @@ impl Driver for SeededDriver {
 
     fn graph(&self, id: &str) -> Result<GraphData, DriverError> {
         self.inner.graph(id)
+    }
+}
+
+struct SeededShop {
+    bug: &'static dyn Bug,
+    inner: Box<dyn Shop>,
+}
+
+impl Shop for SeededShop {
+    fn data_root(&self) -> &Path {
+        self.inner.data_root()
+    }
+
+    fn driver(&self) -> &str {
+        self.inner.driver()
+    }
+
+    fn promises(&self) -> stores::Promises {
+        self.inner.promises()
+    }
+
+    fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError> {
+        self.bug.load(&mut *self.inner, archive)
+    }
+
+    fn save(&mut self, name: &str) -> Result<Vec<u8>, SubjectError> {
+        self.bug.save(&mut *self.inner, name)
+    }
+
+    fn commit(&mut self, name: &str, content: Option<&[u8]>, new: &str) -> Result<(), SubjectError> {
+        self.bug.commit(&mut *self.inner, name, content, new)
+    }
+
+    fn export(&mut self, name: &str) -> Result<Vec<u8>, SubjectError> {
+        self.inner.export(name)
+    }
+
+    fn import(&mut self, tar: &[u8], new: &str) -> Result<(), SubjectError> {
+        self.inner.import(tar, new)
+    }
+
+    fn remove(&mut self, name: &str) -> Result<Option<Freed>, SubjectError> {
+        self.bug.remove_image(&mut *self.inner, name)
+    }
+
+    fn tag(&mut self, name: &str, new: &str) -> Result<(), SubjectError> {
+        self.inner.tag(name, new)
+    }
+
+    fn create(&mut self, name: &str, container: &str) -> Result<(), SubjectError> {
+        self.inner.create(name, container)
+    }
+
+    fn remove_container(&mut self, container: &str) -> Result<(), SubjectError> {
+        self.inner.remove_container(container)
+    }
+
+    fn prune(&mut self, all: bool) -> Result<Freed, SubjectError> {
+        self.bug.prune(&mut *self.inner, all)
+    }
+
+    fn reopen(&mut self) -> Result<(), SubjectError> {
+        self.bug.reopen(&mut *self.inner)
+    }
+
+    fn another(&self) -> Result<Box<dyn Shop>, SubjectError> {
+        Ok(Box::new(SeededShop { bug: self.bug, inner: self.inner.another()? }))
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Driver, KNOWN, View, fuse_overlayfs};
-use layerlab_engine::layer::{Contents, Kinship, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack};
+use layerlab_engine::layer::{Kinship, Owners, PackOptions, changes, pack_changes};
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
@@ -280,7 +280,7 @@ const APPLIED: usize = 1 << 20;
 /// What a tar holds, in a directory below `place` that `driver` can adopt.
 fn unpacked(tar: &Tar, driver: &dyn Driver, place: &Path) -> Result<tempfile::TempDir, SubjectError> {
     let content = tempfile::tempdir_in(place).map_err(SubjectError::of("make a directory in", place))?;
-    let options = UnpackOptions { contents: Contents::Layer, overlay: driver.marks(), owners: Owners::AsRecorded };
-    unpack(&tar.bytes[..], content.path(), &options).map_err(SubjectError::of("unpack a layer in", place))?;
+    let unpacked = driver.unpack(&mut &tar.bytes[..], content.path(), Owners::AsRecorded, &mut std::io::sink());
+    unpacked.map_err(SubjectError::of("unpack a layer in", place))?;
     Ok(content)
 }
