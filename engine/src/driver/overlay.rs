@@ -62,15 +62,24 @@ impl Overlay {
         }
     }
 
-    /// How a layer came of the one below it; one of an image has no `upper`, and shares the files that it left alone.
-    fn kinship<'a>(&self, upper: &'a Path) -> Kinship<'a> {
-        if upper.is_dir() { Kinship::Upper(upper, self.marks()) } else { Kinship::Unknown }
+    fn upper(&self, id: &str) -> PathBuf {
+        self.layer(id).join("upper")
+    }
+
+    /// How the layer with the directory `upper` came of the one whose own is `below`. A layer of an image has none, and shares the files that it
+    /// left alone; what lies on a layer that is written to began as a copy of it.
+    fn kinship<'a>(&self, upper: &'a Path, below: Option<&'a Path>) -> Kinship<'a> {
+        match below.filter(|below| below.is_dir()) {
+            _ if !upper.is_dir() => Kinship::Unknown,
+            Some(below) => Kinship::CopiedUpper(upper, below, self.marks()),
+            None => Kinship::Upper(upper, self.marks()),
+        }
     }
 
     /// The overlay of a container's layer with its own directory writable.
     fn writable(&self, id: &str, lower_id: &str) -> Mount {
         let layer = self.layer(id);
-        Mount { lower: vec![self.root(lower_id)], upper: Some((layer.join("upper"), layer.join("work"))) }
+        Mount { lower: vec![self.root(lower_id)], upper: Some((self.upper(id), layer.join("work"))) }
     }
 }
 
@@ -95,7 +104,7 @@ impl Driver for Overlay {
         make_directory(&work, 0o700).map_err(failed("create", &work))?;
         let lower_id = match self.lower_id(parent)? {
             Some(lower_id) => {
-                copy_tree(&self.layer(parent).join("upper"), &upper, Files::Copied)?;
+                copy_tree(&self.upper(parent), &upper, Files::Copied)?;
                 lower_id
             }
             None => {
@@ -145,7 +154,7 @@ impl Driver for Overlay {
         match merged::attached(&layer)? {
             Some(view) => Ok(view),
             None => {
-                let lower = vec![layer.join("upper"), self.root(&lower_id)];
+                let lower = vec![self.upper(id), self.root(&lower_id)];
                 merged::detached(&Mount { lower, upper: None }, &layer)
             }
         }
@@ -163,14 +172,15 @@ impl Driver for Overlay {
 
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
         let (old, new) = (self.view(parent)?, self.view(id)?);
-        let upper = self.layer(id).join("upper");
-        Ok(changes(old.path(), new.path(), self.kinship(&upper))?)
+        let (below, upper) = (self.upper(parent), self.upper(id));
+        Ok(changes(old.path(), new.path(), self.kinship(&upper, Some(&below)))?)
     }
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
         let (old, new) = (parent.map(|parent| self.view(parent)).transpose()?, self.view(id)?);
-        let upper = self.layer(id).join("upper");
-        whole::pack_difference(old.as_ref().map(View::path), new.path(), self.kinship(&upper), &self.home, out)
+        let (below, upper) = (parent.map(|parent| self.upper(parent)), self.upper(id));
+        let kinship = self.kinship(&upper, below.as_deref());
+        whole::pack_difference(old.as_ref().map(View::path), new.path(), kinship, &self.home, out)
     }
 
     fn own_files(&self, id: &str) -> PathBuf {
@@ -180,12 +190,13 @@ impl Driver for Overlay {
     fn own_size_bytes(&self, id: &str) -> Result<u64, DriverError> {
         let below = whole::init_of(id);
         if !self.layer(&below).is_dir() {
-            let own = if self.lower_id(id)?.is_some() { self.layer(id).join("upper") } else { self.root(id) };
+            let own = if self.lower_id(id)?.is_some() { self.upper(id) } else { self.root(id) };
             return files::size_below(&own).map_err(failed("measure", &own));
         }
         // The upper directory has what the layer below had in its own.
-        let upper = self.layer(id).join("upper");
-        whole::difference_bytes(self.view(&below)?.path(), self.view(id)?.path(), self.kinship(&upper))
+        let (copied, upper) = (self.upper(&below), self.upper(id));
+        let kinship = self.kinship(&upper, Some(&copied));
+        whole::difference_bytes(self.view(&below)?.path(), self.view(id)?.path(), kinship)
     }
 
     fn remove(&self, id: &str) -> Result<(), DriverError> {

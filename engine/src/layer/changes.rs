@@ -82,6 +82,8 @@ pub enum Kinship<'a> {
     Snapshot,
     /// Whatever is not in this upper directory of an overlay was not touched; directories that are new have this mark there.
     Upper(&'a Path, OverlayXattr),
+    /// The same of an upper directory that began as a copy of a second one: a directory that has the mark there, too, is no new one.
+    CopiedUpper(&'a Path, &'a Path, OverlayXattr),
 }
 
 /// What makes the tree at `new` out of the tree at `old`, sorted by path, so that parents come before children.
@@ -95,7 +97,8 @@ pub fn changes(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Chang
     let traces = match kinship {
         Kinship::Unknown => Traces::Unknown,
         Kinship::Snapshot => Traces::Snapshot,
-        Kinship::Upper(upper, marks) => Traces::Upper(open(upper)?, marks),
+        Kinship::Upper(upper, marks) => Traces::Upper(open(upper)?, None, marks),
+        Kinship::CopiedUpper(upper, copied, marks) => Traces::Upper(open(upper)?, Some(open(copied)?), marks),
     };
     let level = Level { old: Some(open(old)?), new: open(new)?, traces };
     let root = Path::new("/");
@@ -111,8 +114,8 @@ pub fn changes(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Chang
 enum Traces {
     Unknown,
     Snapshot,
-    /// It is in the upper directory too.
-    Upper(OwnedFd, OverlayXattr),
+    /// It is in the upper directory too, and maybe in the one of which that is a copy.
+    Upper(OwnedFd, Option<OwnedFd>, OverlayXattr),
     /// Nothing in it was touched.
     None,
 }
@@ -188,11 +191,15 @@ impl Level {
             Traces::Unknown => Traces::Unknown,
             Traces::Snapshot => Traces::Snapshot,
             Traces::None => Traces::None,
-            Traces::Upper(upper, marks) => match root::open_real_directory(upper.as_fd(), name) {
-                Ok(inside) => Traces::Upper(inside, *marks),
-                Err(Errno::NOENT | Errno::NOTDIR) => Traces::None,
-                Err(errno) => return Err(error("open the upper directory of", path, errno)),
-            },
+            Traces::Upper(upper, copied, marks) => {
+                let inside = |upper: &OwnedFd| match root::open_real_directory(upper.as_fd(), name) {
+                    Ok(inside) => Ok(Some(inside)),
+                    Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+                    Err(errno) => Err(error("open the upper directory of", path, errno)),
+                };
+                let copied = copied.as_ref().map_or(Ok(None), inside)?;
+                inside(upper)?.map_or(Traces::None, |upper| Traces::Upper(upper, copied, *marks))
+            }
         };
         let old = self.old.as_ref().filter(|_| was_directory).map(open).transpose()?;
         Ok(Level { old, new: open(&self.new)?, traces })
@@ -233,7 +240,7 @@ impl Level {
                 Traces::Unknown => true,
                 Traces::Snapshot => changed(was) != changed(is),
                 Traces::None => false,
-                Traces::Upper(upper, _) => {
+                Traces::Upper(upper, ..) => {
                     let found = root::stat(upper.as_fd(), name);
                     found.map_err(|errno| error("look in the upper directory for", path, errno))?.is_some()
                 }
@@ -244,10 +251,13 @@ impl Level {
         match &self.traces {
             Traces::Unknown | Traces::None => Ok(false),
             Traces::Snapshot => Ok(was.st_ino != is.st_ino),
-            Traces::Upper(upper, marks) => match marks.is_opaque(upper.as_fd(), name) {
-                Err(Errno::NOENT) => Ok(false),
-                is_opaque => is_opaque.map_err(|errno| error("look in the upper directory for", path, errno)),
-            },
+            Traces::Upper(upper, copied, marks) => {
+                let is_opaque = |upper: &OwnedFd| match marks.is_opaque(upper.as_fd(), name) {
+                    Err(Errno::NOENT | Errno::NOTDIR) => Ok(false),
+                    is_opaque => is_opaque.map_err(|errno| error("look in the upper directory for", path, errno)),
+                };
+                Ok(is_opaque(upper)? && !copied.as_ref().map_or(Ok(false), is_opaque)?)
+            }
         }
     }
 

@@ -129,6 +129,24 @@ fn every_page_replays_on_a_real_dockerd() {
     replay(&[&ALL[..], &["--on", "docker"]].concat(), "docker");
 }
 
+/// A driver, what it needs here, and of the pages about changes those in which it has the most to say; CONTRIBUTING.md has the words
+/// for all of them.
+const WHERE_DRIVERS_DIFFER: [(&str, &str, &[&str]); 3] = [
+    ("vfs", "docker", &["removals-found-by-comparison"]),
+    ("btrfs", "btrfs", &["removals-found-by-comparison", "two-names-in-a-copy"]),
+    ("fuse-overlayfs", "fuse-overlayfs", &["devices-and-large-owners"]),
+];
+
+#[test]
+fn pages_about_changes_replay_on_a_real_dockerd_with_the_other_drivers() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("docker", "a dockerd needs root");
+    }
+    for (driver, wanting, pages) in WHERE_DRIVERS_DIFFER {
+        replay(&[pages, &["--on", "docker", "--driver", driver]].concat(), wanting);
+    }
+}
+
 #[test]
 fn a_walkthrough_told_as_html_draws_the_layers_of_its_images() {
     let directory = tempfile::tempdir().unwrap();

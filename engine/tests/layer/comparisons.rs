@@ -174,6 +174,18 @@ fn a_directory_that_replaced_an_equal_one_is_told_by_its_mark() {
 }
 
 #[test]
+fn a_mark_that_was_copied_tells_of_no_new_directory() {
+    let (old, new, upper, copied) = (directory(), directory(), directory(), directory());
+    base(&Tree(old.path()));
+    base(&Tree(new.path()));
+    Tree(upper.path()).dir("t").opaque_dir("t/empty").opaque_dir("t/dir");
+    Tree(copied.path()).dir("t").file("t/empty", "", 0o644).opaque_dir("t/dir");
+    let kinship = Kinship::CopiedUpper(upper.path(), copied.path(), options().overlay);
+    let found = changes(old.path(), new.path(), kinship).unwrap();
+    assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), ["C /t", "C /t/empty"]);
+}
+
+#[test]
 fn a_hole_is_as_good_as_zeros() {
     let (old, new) = (directory(), directory());
     for (tree, holes) in [(Tree(old.path()), true), (Tree(new.path()), false)] {

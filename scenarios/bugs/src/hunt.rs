@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use layerlab_engine::driver;
 use layerlab_properties::campaign::{self, Counts};
 use layerlab_properties::laws;
 use layerlab_properties::machine::Host;
+use layerlab_properties::received;
 use layerlab_properties::stores::{self, case};
+use layerlab_properties::subjects::SubjectError;
 
 use crate::bug::{Bug, Home};
 use crate::seeded::{self, Seeded};
@@ -44,6 +47,12 @@ pub struct Effort {
     pub is_first_enough: bool,
 }
 
+/// Every detector, by name.
+pub fn detectors() -> Vec<&'static str> {
+    let trees = laws::ALL.iter().map(|law| law.name());
+    trees.chain(received::laws()).chain(stores::laws::ALL.iter().map(|law| law.name())).collect()
+}
+
 /// Everybody who sees `bug`, in the order in which they do, by cases below the directory `place`. The thread has been prepared
 /// ([`layerlab_properties::case::prepare_thread`]) and has mounts of its own.
 pub fn hunt(name: &str, bug: &'static dyn Bug, host: &Host, place: &Path, effort: Effort) -> Vec<Kill> {
@@ -58,6 +67,19 @@ pub fn hunt(name: &str, bug: &'static dyn Bug, host: &Host, place: &Path, effort
         kills.extend(chase(effort, laws::ALL.to_vec(), |law| law.name(), run));
     }
     let (Home::Driver(driver) | Home::Store(driver)) = bug.home() else { return kills };
+    if !kills.is_empty() && effort.is_first_enough {
+        return kills;
+    }
+    let open = |place: &Path| {
+        let right = driver::open(Some(driver), place).map_err(SubjectError::of("open a driver in", place))?;
+        Ok(seeded::seeded(bug, right))
+    };
+    let run = |watching: &[&'static str], seed| {
+        let campaign = received::Campaign { open: &open, laws: watching, place: place.to_owned() };
+        let failure = campaign.run(seed, &mut Counts::default()).err()?;
+        Some((failure.broken, failure.parts.iter().map(|part| format!("{part:?}")).collect()))
+    };
+    kills.extend(chase(effort, received::laws(), |law| law, run));
     if !kills.is_empty() && effort.is_first_enough {
         return kills;
     }

@@ -4,11 +4,13 @@
 //! a bug              bug (the seams), catalogue/, one file each
 //! what it is in      seeded: a mount, a driver, or a store that does everything through the bug
 //! who looks for it   hunt: every law at once, none of which knows a bug
+//! who saw what       matrix
 //! command            main.rs is layerlab-bugs
 //! ```
 
 pub mod bug;
 pub mod catalogue;
 pub mod hunt;
+pub mod matrix;
 pub mod seeded;
 pub mod tars;

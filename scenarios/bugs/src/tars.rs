@@ -125,5 +125,8 @@ pub fn unpacked_otherwise(
     let mut all = entries(&bytes).map_err(failed)?;
     change(&mut all);
     let other = written(&all).map_err(failed)?;
-    driver.unpack(&mut &other[..], content, owners, record)
+    // What is noted of it is right.
+    let aside = tempfile::tempdir().map_err(failed)?;
+    driver.unpack(&mut &bytes[..], aside.path(), owners, record)?;
+    driver.unpack(&mut &other[..], content, owners, &mut io::sink())
 }

@@ -14,7 +14,8 @@ pub struct Promises {
     pub root_owner_is_inherited: bool,
     /// How many layers can lie below the upper one. Where there are as many, a commit copies the upper layer, as Docker's legacy
     /// `overlay` driver does with the layer right below a container's (`Create` of moby's `overlay.go`), and the tree stays as it is. The
-    /// copy has none of overlayfs's notes of where something came from, so that it is listed with other inode numbers than it has.
+    /// copy has none of overlayfs's notes of where something came from, so that it is listed with other inode numbers than it has; and of a
+    /// directory in it that nothing lies below `docker diff` may say that it took the place of another: the kernel marks those as it likes.
     pub layers_max: usize,
     /// Setting an attribute copies its file up even if it is then refused (`ovl_xattr_set` of `fs/overlayfs/xattrs.c`).
     pub refused_xattrs_copy_up: bool,
@@ -92,9 +93,9 @@ pub struct Promises {
     /// A further name of a file that was copied up is listed with its inode number (`d_ino`); not where overlayfs keeps its list of a
     /// directory of the upper layer, which a new link does not renew (`ovl_instantiate` of `fs/overlayfs/dir.c`).
     pub further_names_are_listed_with_their_inode: bool,
-    /// A diff sees every change; else it compares two trees by name, as Docker's drivers without an upper layer do (`changesDiff` of
-    /// moby's archive package): the time of a directory and which names are one file stay unseen. (Docker's own misses more, content of
-    /// the same size and time above all, since it looks at what lstat(2) tells.)
+    /// A diff sees every change; else it compares two trees by name, as all of Docker's drivers but `overlay2` and `aufs` do
+    /// (`NewNaiveDiffDriver` of moby's `fsdiff.go`, `changesDiff` of its archive package): the time of a directory and which names are one file
+    /// stay unseen. (Docker's own misses more, content of the same size and time above all, since it looks at what lstat(2) tells.)
     pub diffs_see_everything: bool,
     /// A directory that took the place of another and looks the same is told by `docker diff`: an overlay marks it as opaque, a snapshot
     /// keeps inode numbers. Docker never tells it, and of a copy nobody can.

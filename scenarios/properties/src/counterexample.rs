@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use layerlab_model::inode::Node;
 use layerlab_model::operation::{Access, Allocate, Before, Flags, Operation, Replace, Step, Target, User};
@@ -47,7 +47,12 @@ pub fn directory(subject: &str) -> PathBuf {
 
 /// What is kept of a subject, sorted by file name. A file that is none of ours is passed over.
 pub fn kept<T: DeserializeOwned>(subject: &str) -> io::Result<Vec<(PathBuf, T)>> {
-    let entries = match fs::read_dir(directory(subject)) {
+    kept_in(&directory(subject))
+}
+
+/// What is kept in a directory, likewise.
+pub(crate) fn kept_in<T: DeserializeOwned>(directory: &Path) -> io::Result<Vec<(PathBuf, T)>> {
+    let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };

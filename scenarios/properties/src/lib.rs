@@ -37,6 +37,7 @@ mod mount_line;
 pub mod overlayfs;
 pub mod page;
 pub mod perform;
+pub mod private;
 pub mod race;
 pub mod readdir;
 pub mod received;

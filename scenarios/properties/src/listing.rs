@@ -132,6 +132,7 @@ mod tests {
             identity: (0, identity),
             xattrs: BTreeMap::new(),
             marks: Marks::default(),
+            private: BTreeMap::new(),
             is_listed_as_what_it_is: true,
             is_listed_with_its_inode: true,
         }

@@ -17,7 +17,7 @@ use layerlab_properties::list;
 use layerlab_properties::machine::Host;
 use layerlab_properties::requirement::{self, Requirement};
 use layerlab_properties::shard::Shard;
-use layerlab_properties::situations::{self, Situation};
+use layerlab_properties::situations::{self, arranged};
 use layerlab_properties::stores;
 use layerlab_properties::subjects::{self, Subject};
 use layerlab_properties::verdict;
@@ -245,7 +245,7 @@ fn held(
     let again = again::kept(&campaign, backing)? + again::pages(&campaign, backing)?;
     let seed = cli.seed.unwrap_or_else(fresh_seed);
     let mut counts = Counts::default();
-    let broken = arranged(&situations, &campaign, backing, &mut counts);
+    let broken = arranged(&situations, &campaign, backing, &mut counts)?;
     let begun = Instant::now();
     let parts: Vec<_> = std::thread::scope(|scope| {
         // Without a law nobody would watch.
@@ -293,34 +293,6 @@ fn held(
         true => idle(cli, &counts, names(), &subject.name(), backing),
         false => Ok(FAILED),
     }
-}
-
-/// Arranges each of `situations` once; tells of those that are not as they should be and how to see them again, and says how many.
-fn arranged(
-    situations: &[&'static Situation],
-    campaign: &Campaign<'_>,
-    backing: &Backing,
-    counts: &mut Counts,
-) -> usize {
-    let Campaign { subject, host, place, .. } = campaign;
-    let broke = |situation: &&&'static Situation| match situation.hold(*subject, host, place, &|_, _| ()) {
-        Ok(judged) => {
-            counts.judge(situation.name(), judged);
-            false
-        }
-        Err(findings) => {
-            println!("{} broke of {} on {backing}, kernel {}:", situation.name(), subject.name(), host.kernel);
-            findings.iter().for_each(|finding| println!("  {finding}"));
-            if let Some(options) = subject.mount_options() {
-                println!("  mounted with {options}");
-            }
-            let rootless = if host.promises().first_namespace { "" } else { " --rootless" };
-            let (name, subject) = (situation.name(), subject.name());
-            println!("  again: cargo xtask laws {name} --subject {subject} --backing {backing}{rootless}");
-            true
-        }
-    };
-    situations.iter().filter(broke).count()
 }
 
 /// Says which laws had nothing to judge; all is skipped when none had.

@@ -39,9 +39,11 @@ pub struct Facts {
     /// Which file it is: names of one file have the same.
     pub identity: (u64, u64),
     /// Extended attributes by their full names, overlayfs's private ones apart.
-    pub xattrs: BTreeMap<Text, Vec<u8>>,
-    /// Names of overlayfs's private attributes, without their prefix.
+    pub xattrs: Attributes,
+    /// What overlayfs's private attributes make of it.
     pub marks: Marks,
+    /// Those attributes by their names without the prefix; the model has none ([`crate::private`] says what there may be).
+    pub private: Attributes,
     /// Whether its directory lists it with its type (`d_type`), or without any.
     pub is_listed_as_what_it_is: bool,
     /// Whether its directory lists it with its inode number (`d_ino`).
@@ -76,6 +78,9 @@ pub struct Marks {
     /// Anything that is none of overlayfs's attributes.
     pub unknown: Vec<Text>,
 }
+
+/// Extended attributes: names and values.
+pub type Attributes = BTreeMap<Text, Vec<u8>>;
 
 /// All paths of a tree, the root as an empty one.
 pub type Tree = BTreeMap<Text, Facts>;
@@ -134,6 +139,7 @@ fn whiteout() -> Facts {
         identity: (0, 0),
         xattrs: BTreeMap::new(),
         marks: Marks::default(),
+        private: Attributes::new(),
         is_listed_as_what_it_is: true,
         is_listed_with_its_inode: true,
     }
@@ -165,6 +171,7 @@ pub fn of_inode(union: &Union, at: At) -> Facts {
         identity: (at.layer as u64, at.inode as u64),
         xattrs: meta.xattrs.clone(),
         marks: Marks::default(),
+        private: Attributes::new(),
         is_listed_as_what_it_is: true,
         is_listed_with_its_inode: true,
     }
@@ -215,7 +222,7 @@ fn facts(path: &Text, names: &mut [u8]) -> Result<Facts, Errno> {
         'l' => fs::readlink(at(path), Vec::new())?.into_bytes(),
         _ => Vec::new(),
     };
-    let (xattrs, marks) = attributes(path, names)?;
+    let (xattrs, marks, private) = attributes(path, names)?;
     Ok(Facts {
         kind,
         mode: stat.st_mode & 0o7777,
@@ -227,6 +234,7 @@ fn facts(path: &Text, names: &mut [u8]) -> Result<Facts, Errno> {
         identity: (stat.st_dev, stat.st_ino),
         xattrs,
         marks,
+        private,
         is_listed_as_what_it_is: true,
         is_listed_with_its_inode: true,
     })
@@ -267,12 +275,12 @@ fn read(path: &Text, size_bytes: usize) -> Result<Vec<u8>, Errno> {
     Ok(bytes)
 }
 
-fn attributes(path: &Text, names: &mut [u8]) -> Result<(BTreeMap<Text, Vec<u8>>, Marks), Errno> {
+fn attributes(path: &Text, names: &mut [u8]) -> Result<(Attributes, Marks, Attributes), Errno> {
     let length = match fs::llistxattr(at(path), &mut *names) {
         Err(Errno::OPNOTSUPP) => 0,
         length => length?,
     };
-    let (mut xattrs, mut marks) = (BTreeMap::new(), Marks::default());
+    let (mut xattrs, mut marks, mut privates) = (Attributes::new(), Marks::default(), Attributes::new());
     let all: Vec<Vec<u8>> = names[..length].split(|byte| *byte == 0).map(<[u8]>::to_vec).collect();
     for name in all.iter().filter(|name| !name.is_empty()) {
         let private = [&b"trusted.overlay."[..], b"user.overlay."].iter().find_map(|prefix| name.strip_prefix(*prefix));
@@ -280,24 +288,31 @@ fn attributes(path: &Text, names: &mut [u8]) -> Result<(BTreeMap<Text, Vec<u8>>,
             Some(b"opaque") => marks.opaque = true,
             Some(b"redirect") => marks.redirect = true,
             Some(b"metacopy") => marks.metacopy = true,
-            Some(b"origin" | b"impure" | b"nlink" | b"uuid" | b"upper") => {}
-            None if XFS_LISTS.contains(&name.as_slice()) => {}
+            Some(b"origin" | b"impure" | b"nlink" | b"uuid") => {}
+            None if XFS_LISTS.contains(&name.as_slice()) => continue,
             Some(_) => marks.unknown.push(Text(name.clone())),
-            None => {
-                let mut value = vec![0; 4096];
-                let length = match fs::lgetxattr(at(path), &name[..], &mut value[..]) {
-                    Err(Errno::RANGE) => {
-                        value.resize(XATTR_BYTES_MAX, 0);
-                        fs::lgetxattr(at(path), &name[..], &mut value[..])?
-                    }
-                    length => length?,
-                };
-                value.truncate(length);
-                xattrs.insert(Text(name.clone()), value);
-            }
+            None => {}
         }
+        let value = value(path, name)?;
+        match private {
+            Some(short) => privates.insert(Text(short.to_vec()), value),
+            None => xattrs.insert(Text(name.clone()), value),
+        };
     }
-    Ok((xattrs, marks))
+    Ok((xattrs, marks, privates))
+}
+
+fn value(path: &Text, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    let mut value = vec![0; 4096];
+    let length = match fs::lgetxattr(at(path), name, &mut value[..]) {
+        Err(Errno::RANGE) => {
+            value.resize(XATTR_BYTES_MAX, 0);
+            fs::lgetxattr(at(path), name, &mut value[..])?
+        }
+        length => length?,
+    };
+    value.truncate(length);
+    Ok(value)
 }
 
 /// Why two trees are not the same.

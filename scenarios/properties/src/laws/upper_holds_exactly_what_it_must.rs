@@ -1,10 +1,11 @@
 //! `upper layer = what the model changed`: the names, whiteouts, opaque marks and redirects that must be there, and no others.
-//! overlayfs's book-keeping (origin, impure, nlink, uuid) may be there.
+//! overlayfs's book-keeping (origin, impure, nlink, uuid) may be there, where it belongs, and says what is so.
 //!
 //! Checklist: CU-08, CU-14, XA-02, HL-02, WH-01, WH-03, WH-04, OP-01, RN-02, RN-07~, PM-04, N-05, N-06~
 
 use super::{Judged, Law, UPPER_LAYER, Verdict, Watch, verdict};
 use crate::case::Moment;
+use crate::private;
 use crate::tree::{self, Clock};
 
 pub static LAW: Upper = Upper;
@@ -32,6 +33,7 @@ impl Watch for Watching {
         let expected = tree::of_upper(moment.model.union());
         let found = tree::differences(&expected, upper, &mut self.clock);
         let links = tree::link_differences(&expected, upper);
-        verdict(found.iter().chain(&links).map(|found| format!("upper: {found}")))
+        let private = private::faults(moment.model.union(), moment.model.promises(), upper);
+        verdict(found.iter().chain(&links).chain(&private).map(|found| format!("upper: {found}")))
     }
 }

@@ -132,6 +132,7 @@ fn as_read(expected: &Tree, actual: &tree::Tree) -> tree::Tree {
             identity: (0, number as u64),
             xattrs,
             marks: Marks::default(),
+            private: Default::default(),
             is_listed_as_what_it_is: true,
             is_listed_with_its_inode: real.is_none_or(|real| real.is_listed_with_its_inode),
         }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::Stage;
 use super::edited::is_edited_in_place;
 use crate::laws::{Judged, LOWER_LAYERS, UPPER_LAYER};
+use crate::private::is_origin;
 
 const LACKING: Judged = Judged::Lacking("file attributes as chattr(1) sets them");
 
@@ -160,24 +161,10 @@ fn attribute(path: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {
     }
 }
 
-/// Whether it is a file handle as overlayfs writes it: `struct ovl_fb` of `fs/overlayfs/overlayfs.h`, or nothing where there are none.
-fn is_origin(value: &[u8]) -> bool {
-    const HEAD: usize = 21;
-    match value {
-        [] => true,
-        [version, magic, length, ..] => {
-            *version == 0 && *magic == 0xfb && usize::from(*length) == value.len() && value.len() > HEAD
-        }
-        _ => false,
-    }
-}
-
 /// A copy says where it came from, its directory that it has such, and with an index the file how many names it has, each in
 /// overlayfs's own form.
 pub fn private_attributes_are_well_formed(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
-    let (Some(prefix), Some(_)) = (stage.private_prefix(), stage.upper_root()) else {
-        return Ok(Judged::Lacking(UPPER_LAYER));
-    };
+    let Some(prefix) = stage.private_prefix() else { return Ok(Judged::Lacking(UPPER_LAYER)) };
     fs::create_dir(stage.at("dir"))?;
     for name in ["dir/file", "dir/linked"] {
         fs::write(stage.at(name), "below")?;
@@ -213,7 +200,8 @@ pub fn private_attributes_are_well_formed(stage: &mut Stage<'_>) -> anyhow::Resu
 /// mounts"; Linux 6.7).
 pub fn private_attributes_of_an_inner_overlay_are_kept(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     const LACKING: Judged = Judged::Lacking("private attributes for overlays within it (Linux 6.7)");
-    let (Some(private), Some(_)) = (stage.private_prefix(), stage.upper_root()) else { return Ok(LACKING) };
+    // A driver that copies the upper layer leaves out what is private to overlays.
+    let Some(private) = stage.private_prefix().filter(|_| stage.promises.layers_max > 1) else { return Ok(LACKING) };
     fs::create_dir(stage.at("dir"))?;
     fs::write(stage.at("dir/below"), "below")?;
     stage.commit()?;

@@ -1,7 +1,8 @@
 //! Situations: what random steps do not reach, arranged by hand: locks, mappings, a full disk, many threads, layers that were edited.
 //!
 //! *Why*: a case is one thread's steps in a mount that is sound; much of what goes wrong with containers is neither. *Holds*: a situation
-//! is a function with a name that says what holds; it works in a stack of any subject and says when that has not what it is about.
+//! is a function with a name that says what holds; it works in a stack of any subject and says when that has not what it is about. One
+//! that broke is kept, and arranged first next time.
 //! *Never*: a situation that cannot fail, or that leaves something behind. *Proved by*: `tests/situations.rs`, where somebody meddles with
 //! each of them at the moment before it looks, and is noticed.
 
@@ -12,6 +13,7 @@ use crate::laws::{Judged, Verdict};
 use crate::machine::Host;
 use crate::subjects::Subject;
 
+mod arranged;
 mod attributes;
 mod cold;
 mod copy_up;
@@ -22,6 +24,7 @@ mod mounts;
 mod open_files;
 mod stage;
 
+pub use arranged::arranged;
 pub use stage::Stage;
 
 /// Something that must hold, with what it takes to see it.

@@ -4,10 +4,11 @@ use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::sync::OnceLock;
 
 use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Driver, KNOWN, View, fuse_overlayfs};
-use layerlab_engine::layer::{Kinship, Owners, PackOptions, changes, pack_changes};
+use layerlab_engine::layer::{Files, Kinship, Owners, PackOptions, changes, copy_tree, pack_changes};
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
@@ -57,7 +58,6 @@ impl Subject for EngineDriver {
         let (is_copy, is_legacy) = (matches!(self.name, "vfs" | "btrfs"), self.name == "overlay");
         Promises {
             layers: !is_copy,
-            // What is committed goes through a tar into a whole tree; below a layer that is written to lies one such.
             layers_max: if is_legacy { 1 } else { usize::MAX },
             lower_layers_max: host.promises().lower_layers_max.min(self.layers_max()),
             root_is_inherited: is_copy || is_legacy,
@@ -71,7 +71,7 @@ impl Subject for EngineDriver {
             whiteouts_are_refused: false,
             removed_directories_stay_removed: is_copy,
             further_names_are_listed_with_their_inode: is_copy,
-            diffs_see_everything: !is_copy,
+            diffs_see_everything: !is_copy && !is_legacy,
             replaced_directories_are_told: self.name != "vfs",
             ..host.promises()
         }
@@ -100,12 +100,12 @@ impl Subject for EngineDriver {
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         let driver = driver::open(Some(self.name), place).map_err(SubjectError::of("open driver on", place))?;
         let mut stack = Layers {
-            driver: (self.decorate)(driver),
+            driver: (self.decorate)(driver).into(),
             place: place.to_owned(),
             ids: Vec::new(),
             upper: None,
             view: None,
-            applied: Cell::new(0),
+            passed: Cell::new(0),
             lowers_max: if self.name == "overlay" { 1 } else { usize::MAX },
         };
         stack.commit()?;
@@ -114,13 +114,13 @@ impl Subject for EngineDriver {
 }
 
 struct Layers {
-    driver: Box<dyn Driver>,
+    driver: Rc<dyn Driver>,
     place: PathBuf,
     ids: Vec<String>,
     upper: Option<OwnedFd>,
     view: Option<View>,
-    /// How many tars were applied.
-    applied: Cell<usize>,
+    /// How many layers were made to be looked at.
+    passed: Cell<usize>,
     /// How many layers lie below the upper one at most.
     lowers_max: usize,
 }
@@ -141,6 +141,39 @@ impl Layers {
 
     fn top(&self) -> &str {
         self.ids.last().map_or("", String::as_str)
+    }
+
+    /// A layer for as long as somebody looks at it: one that shares its files with another adds to their names.
+    fn passing(&self) -> Passing {
+        let number = self.passed.replace(self.passed.get() + 1);
+        Passing { id: format!("{:064x}", PASSING + number), driver: Rc::clone(&self.driver) }
+    }
+
+    /// A layer of an image that shows what layer `number` does, where that can have none on it, since it was written to in a place of its own.
+    fn image_of(&self, number: usize) -> Result<Option<Passing>, SubjectError> {
+        if number < self.lowers_max {
+            return Ok(None);
+        }
+        let content = tempfile::tempdir_in(&self.place).map_err(self.failed("copy a layer in"))?;
+        let view = self.driver.view(&self.ids[number]).map_err(self.failed("copy a layer in"))?;
+        copy_tree(view.path(), content.path(), Files::Copied).map_err(self.failed("copy a layer in"))?;
+        let image = self.passing();
+        self.driver.adopt(&image.id, None, content.path()).map_err(self.failed("adopt a layer in"))?;
+        Ok(Some(image))
+    }
+}
+
+/// A layer that is removed when nobody looks at it any more.
+struct Passing {
+    id: String,
+    driver: Rc<dyn Driver>,
+}
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        if let Err(error) = self.driver.remove(&self.id) {
+            eprintln!("layerlab-laws: cannot remove a layer that was looked at: {error}");
+        }
     }
 }
 
@@ -181,8 +214,7 @@ impl Stack for Layers {
     }
 
     fn frozen(&self) -> Option<&dyn Frozen> {
-        // On a layer that is written to no tar can be laid.
-        (self.ids.len() > 1 && self.lowers_max > 1).then_some(self)
+        (self.ids.len() > 1).then_some(self)
     }
 }
 
@@ -232,11 +264,15 @@ impl Frozen for Layers {
 
     fn applied(&self, tar: &Tar) -> Result<Applied, SubjectError> {
         let content = unpacked(tar, &*self.driver, &self.place)?;
-        let id = format!("{:064x}", APPLIED + self.applied.replace(self.applied.get() + 1));
-        let below = self.depth().checked_sub(2).map(|below| self.ids[below].as_str());
-        self.driver.adopt(&id, below, content.path()).map_err(SubjectError::of("adopt a layer in", &self.place))?;
-        let view = self.driver.view(&id).map_err(SubjectError::of("look at an adopted layer in", &self.place))?;
-        Ok(Applied { tree: self.directory(view.path())?, holds: vec![Box::new(view)] })
+        let below = self.depth().checked_sub(2);
+        let image = below.map(|below| self.image_of(below)).transpose()?.flatten();
+        let below = image.as_ref().map(|image| &image.id).or_else(|| below.map(|below| &self.ids[below]));
+        let layer = self.passing();
+        self.driver
+            .adopt(&layer.id, below.map(String::as_str), content.path())
+            .map_err(self.failed("adopt a layer in"))?;
+        let view = self.driver.view(&layer.id).map_err(self.failed("look at an adopted layer in"))?;
+        Ok(Applied { tree: self.directory(view.path())?, holds: vec![Box::new(view), Box::new(layer)] })
     }
 
     fn applied_elsewhere(&self, name: &str, tars: &[Tar], order: Order) -> Result<Applied, SubjectError> {
@@ -274,8 +310,8 @@ impl Frozen for Layers {
     }
 }
 
-/// Layers that are applied tars are numbered from here.
-const APPLIED: usize = 1 << 20;
+/// Layers that are made to be looked at are numbered from here.
+const PASSING: usize = 1 << 20;
 
 /// What a tar holds, in a directory below `place` that `driver` can adopt.
 fn unpacked(tar: &Tar, driver: &dyn Driver, place: &Path) -> Result<tempfile::TempDir, SubjectError> {

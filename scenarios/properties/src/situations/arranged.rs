@@ -1,0 +1,164 @@
+//! The situations of one run: what broke before is arranged first; what breaks is told, and kept as JSON. A situation is code, so that there is
+//! neither a script of it nor a page.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+use super::Situation;
+use crate::again;
+use crate::backing::Backing;
+use crate::campaign::{Campaign, Counts};
+use crate::counterexample::{directory, kept_in};
+use crate::laws::Judged;
+
+/// What is kept of one that broke.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    situation: String,
+    subject: String,
+    backing: String,
+    /// Whether root was not the first user namespace's.
+    rootless: bool,
+    kernel: String,
+    /// What was not as it should be.
+    findings: Vec<String>,
+}
+
+impl Kept {
+    fn of(situation: &Situation, campaign: &Campaign<'_>, backing: &Backing, findings: Vec<String>) -> Kept {
+        Kept {
+            situation: situation.name().to_owned(),
+            subject: campaign.subject.name(),
+            backing: backing.to_string(),
+            rootless: !campaign.host.promises().first_namespace,
+            kernel: campaign.host.kernel.clone(),
+            findings,
+        }
+    }
+
+    fn keep(&self, directory: &Path) -> anyhow::Result<PathBuf> {
+        let rootless = if self.rootless { "-rootless" } else { "" };
+        let path = directory.join(format!("{}-{}{rootless}.json", self.situation, self.backing.replace('/', "-")));
+        fs::create_dir_all(directory)?;
+        fs::write(&path, serde_json::to_string_pretty(self)?)?;
+        Ok(path)
+    }
+
+    /// What arranges it once more.
+    fn command(&self) -> String {
+        let Kept { situation, subject, backing, rootless, .. } = self;
+        let rootless = if *rootless { " --rootless" } else { "" };
+        format!("cargo xtask laws {situation} --subject {subject} --backing {backing}{rootless}")
+    }
+}
+
+/// `situations` with where each is kept that broke before, those first.
+fn known_first(
+    situations: &[&'static Situation],
+    campaign: &Campaign<'_>,
+    backing: &Backing,
+    directory: &Path,
+) -> anyhow::Result<Vec<(&'static Situation, Option<PathBuf>)>> {
+    let kept = kept_in::<Kept>(directory).context("cannot read what failed before")?;
+    let rootless = !campaign.host.promises().first_namespace;
+    let is_here = |kept: &Kept| kept.backing == backing.to_string() && kept.rootless == rootless;
+    let path = |situation: &Situation| {
+        let found = kept.iter().find(|(_, kept)| kept.situation == situation.name() && is_here(kept));
+        found.map(|(path, _)| path.clone())
+    };
+    let mut known: Vec<_> = situations.iter().map(|situation| (*situation, path(situation))).collect();
+    known.sort_by_key(|(_, path)| path.is_none());
+    Ok(known)
+}
+
+/// Arranges each of `situations` once; tells of those that are not as they should be and how to see them again, and says how many. What holds
+/// now is forgotten.
+pub fn arranged(
+    situations: &[&'static Situation],
+    campaign: &Campaign<'_>,
+    backing: &Backing,
+    counts: &mut Counts,
+) -> anyhow::Result<usize> {
+    arranged_in(&directory(&campaign.subject.name()), situations, campaign, backing, counts)
+}
+
+/// The same, with what broke kept in `directory`.
+fn arranged_in(
+    directory: &Path,
+    situations: &[&'static Situation],
+    campaign: &Campaign<'_>,
+    backing: &Backing,
+    counts: &mut Counts,
+) -> anyhow::Result<usize> {
+    let Campaign { subject, host, place, .. } = campaign;
+    let mut broken = 0;
+    for (situation, known) in known_first(situations, campaign, backing, directory)? {
+        match situation.hold(*subject, host, place, &|_, _| ()) {
+            Ok(judged) => {
+                counts.judge(situation.name(), judged);
+                if let Some(path) = known.filter(|_| judged == Judged::Held) {
+                    again::forgotten(Some(situation.name()), &path);
+                }
+            }
+            Err(findings) => {
+                broken += 1;
+                if let Some(path) = known {
+                    println!("still broken ({}):", path.display());
+                }
+                println!("{} broke of {} on {backing}, kernel {}:", situation.name(), subject.name(), host.kernel);
+                findings.iter().for_each(|finding| println!("  {finding}"));
+                if let Some(options) = subject.mount_options() {
+                    println!("  mounted with {options}");
+                }
+                let kept = Kept::of(situation, campaign, backing, findings);
+                println!("  again: {}", kept.command());
+                let path = kept.keep(directory).context("cannot keep the situation")?;
+                println!("  kept, and arranged first next time: {}", path.display());
+            }
+        }
+    }
+    Ok(broken)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+    use crate::machine::Host;
+    use crate::subjects;
+
+    fn situation(name: &str, act: fn(&mut super::super::Stage<'_>) -> anyhow::Result<Judged>) -> &'static Situation {
+        Box::leak(Box::new(Situation { name: name.to_owned(), act }))
+    }
+
+    #[test]
+    fn what_broke_is_arranged_first_and_forgotten_when_it_holds() {
+        let (all, host, place) = (subjects::all(), Host::probe(false), tempfile::tempdir().unwrap());
+        let campaign =
+            Campaign { subject: &*all[0], host: &host, laws: &[], place: place.path().to_owned(), length: 0 };
+        let (backing, directory) = (Backing::Tmpfs, place.path().join("kept"));
+        let [other, breaks, holds] = [
+            situation("another-situation", |_| Ok(Judged::Held)),
+            situation("this-situation", |_| bail!("it broke")),
+            situation("this-situation", |_| Ok(Judged::Held)),
+        ];
+        let lacking = situation("this-situation", |_| Ok(Judged::Lacking("matter")));
+        let arranged = |situations: &[&'static Situation]| {
+            arranged_in(&directory, situations, &campaign, &backing, &mut Counts::default()).unwrap()
+        };
+        let known =
+            |situations: &[&'static Situation]| known_first(situations, &campaign, &backing, &directory).unwrap();
+        assert_eq!(arranged(&[other, breaks]), 1);
+        let [(first, Some(path)), (last, None)] = &known(&[other, breaks])[..] else { panic!("nothing is kept") };
+        assert_eq!((first.name(), last.name()), ("this-situation", "another-situation"));
+        let kept: Kept = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+        assert_eq!(kept.findings, ["it broke"]);
+        assert!(kept.command().starts_with("cargo xtask laws this-situation --subject plain --backing tmpfs"));
+        assert_eq!((arranged(&[lacking]), path.exists()), (0, true), "it was not judged");
+        assert_eq!((arranged(&[other, holds]), path.exists()), (0, false));
+    }
+}
