@@ -49,12 +49,12 @@ pub trait Bug: Send + Sync {
     fn look(&self, _tree: &mut Tree, _notes: &Notes) {}
 
     /// Ends the mount, of which nothing is used any more.
-    fn unmounted(&self, _layers: &Layers<'_>) -> io::Result<()> {
+    fn unmounted(&self, _layers: &mut Layers<'_>) -> io::Result<()> {
         Ok(())
     }
 
     /// Makes the upper layer a lower one.
-    fn committed(&self, _layers: &Layers<'_>) -> io::Result<()> {
+    fn committed(&self, _layers: &mut Layers<'_>) -> io::Result<()> {
         Ok(())
     }
 
@@ -188,7 +188,7 @@ pub fn is_whiteout(stat: &Stat) -> bool {
 pub struct Layers<'a> {
     pub(crate) stack: &'a dyn Stack,
     /// What is remembered of the steps.
-    pub notes: &'a Notes,
+    pub notes: &'a mut Notes,
 }
 
 impl Layers<'_> {
@@ -208,6 +208,11 @@ impl Layers<'_> {
         self.upper().map_or(Ok(Vec::new()), |upper| below(&upper))
     }
 
+    /// Removes the whiteouts of what is in the notes from the upper layer.
+    pub fn without_noted_whiteouts(&self) -> io::Result<()> {
+        self.without_whiteouts(|path| self.notes.contains(path))
+    }
+
     /// Removes those whiteouts from the upper layer whose paths in the merged tree are chosen.
     pub fn without_whiteouts(&self, is_chosen: impl Fn(&Text) -> bool) -> io::Result<()> {
         let Some(upper) = self.upper() else { return Ok(()) };
@@ -225,6 +230,27 @@ impl Layers<'_> {
     pub fn lowers(&self) -> Vec<PathBuf> {
         self.stack.lowers()
     }
+}
+
+/// Whether there is a whiteout of overlayfs at `path`.
+pub fn is_whiteout_at(path: &Path) -> bool {
+    statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| is_whiteout(&stat))
+}
+
+/// A path of a step as [`Tree`] has it: without a `/` at its beginning.
+pub fn in_tree(path: &Text) -> Text {
+    Text::from(path.as_bytes().strip_prefix(b"/").unwrap_or(path.as_bytes()))
+}
+
+/// The path of a directory, and the last name, of a path of a step.
+pub fn split(path: &Text) -> (Text, Text) {
+    let slash = path.as_bytes().iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+    (Text::from(&path.as_bytes()[..slash]), Text::from(&path.as_bytes()[slash + 1..]))
+}
+
+/// Makes `path` a whiteout of overlayfs.
+pub fn white_out(path: &Path) -> io::Result<()> {
+    Ok(rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, rustix::fs::Mode::empty(), 0)?)
 }
 
 /// Everything below `directory`, the deepest first.

@@ -123,9 +123,10 @@ struct SeededStack {
 }
 
 impl SeededStack {
-    fn layers(&self, act: impl FnOnce(&Layers<'_>) -> io::Result<()>) -> Result<(), SubjectError> {
-        let case = locked(&self.case);
-        act(&Layers { stack: &*self.inner, notes: &case.notes }).map_err(SubjectError::of("seed a bug in", &self.place))
+    fn layers(&self, act: impl FnOnce(&mut Layers<'_>) -> io::Result<()>) -> Result<(), SubjectError> {
+        let mut case = locked(&self.case);
+        act(&mut Layers { stack: &*self.inner, notes: &mut case.notes })
+            .map_err(SubjectError::of("seed a bug in", &self.place))
     }
 }
 

@@ -70,10 +70,7 @@ pub fn entries(bytes: &[u8]) -> io::Result<Vec<Entry>> {
         let mut content = Vec::new();
         entry.read_to_end(&mut content)?;
         if entry.header().entry_type().is_pax_local_extensions() {
-            for record in tar::PaxExtensions::new(&content) {
-                let record = record?;
-                pax.insert(String::from_utf8_lossy(record.key_bytes()).into_owned(), record.value_bytes().to_vec());
-            }
+            pax = records(&content);
             continue;
         }
         found.push(Entry { header: entry.header().clone(), pax: std::mem::take(&mut pax), content });
@@ -81,11 +78,28 @@ pub fn entries(bytes: &[u8]) -> io::Result<Vec<Entry>> {
     Ok(found)
 }
 
+/// The records of a PAX header: a length, which counts itself, a space, a key, `=`, a value, a line's end (pax(1)). A value may have any bytes.
+fn records(mut text: &[u8]) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let position = |text: &[u8], byte: u8| text.iter().position(|other| *other == byte);
+    while let Some(space) = position(text, b' ') {
+        let length = String::from_utf8_lossy(&text[..space]).parse::<usize>().unwrap_or(0);
+        let Some(record) = text.get(space + 1..length.saturating_sub(1)) else { break };
+        if let Some(equals) = position(record, b'=') {
+            found.insert(String::from_utf8_lossy(&record[..equals]).into_owned(), record[equals + 1..].to_vec());
+        }
+        text = &text[length..];
+    }
+    found
+}
+
 /// A tar of these entries.
 pub fn written(entries: &[Entry]) -> io::Result<Vec<u8>> {
     let mut builder = tar::Builder::new(Vec::new());
     for entry in entries {
-        builder.append_pax_extensions(entry.pax.iter().map(|(key, value)| (key.as_str(), &value[..])))?;
+        if !entry.pax.is_empty() {
+            builder.append_pax_extensions(entry.pax.iter().map(|(key, value)| (key.as_str(), &value[..])))?;
+        }
         builder.append(&entry.header, &entry.content[..])?;
     }
     builder.into_inner()

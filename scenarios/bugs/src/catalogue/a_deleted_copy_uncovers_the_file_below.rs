@@ -23,7 +23,7 @@ impl Bug for It {
         Ok(done)
     }
 
-    fn unmounted(&self, layers: &Layers<'_>) -> io::Result<()> {
-        layers.without_whiteouts(|path| layers.notes.contains(path))
+    fn unmounted(&self, layers: &mut Layers<'_>) -> io::Result<()> {
+        layers.without_noted_whiteouts()
     }
 }

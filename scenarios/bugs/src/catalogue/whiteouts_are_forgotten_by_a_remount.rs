@@ -10,7 +10,7 @@ pub struct It;
 pub static BUG: It = It;
 
 impl Bug for It {
-    fn unmounted(&self, layers: &Layers<'_>) -> io::Result<()> {
+    fn unmounted(&self, layers: &mut Layers<'_>) -> io::Result<()> {
         layers.without_whiteouts(|_| true)
     }
 }
