@@ -42,7 +42,10 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
         bail!("nothing was asked:\n{skips}");
     }
     let skipped: BTreeSet<&str> = skips.lines().filter_map(|line| line.strip_prefix("skipped: ")).collect();
-    fs::write(call::root().join(TABLE), table(&outcomes, &skipped)).with_context(|| format!("cannot write {TABLE}"))?;
+    let declared =
+        skips.lines().filter_map(|line| line.strip_prefix("declared: ")).map(declared).collect::<Result<_, _>>()?;
+    fs::write(call::root().join(TABLE), table(&outcomes, &declared, &skipped))
+        .with_context(|| format!("cannot write {TABLE}"))?;
     println!("{TABLE}");
     let broken = outcomes.values().flat_map(BTreeMap::values).filter(|holds| !**holds).count();
     if broken > 0 {
@@ -66,10 +69,21 @@ fn read(said: &str) -> anyhow::Result<Outcomes> {
     Ok(outcomes)
 }
 
-fn table(outcomes: &Outcomes, skipped: &BTreeSet<&str>) -> String {
+/// What was not asked since the driver has nothing to judge: promise, driver, and why.
+type Declared<'a> = BTreeMap<(String, &'a str), &'a str>;
+
+fn declared(line: &str) -> anyhow::Result<((String, &str), &str)> {
+    let parts: Vec<&str> = line.splitn(3, ": ").collect();
+    let [place, promise, why] = parts[..] else { bail!("what is declared by {line:?}?") };
+    let (driver, _) = place.split_once(" on ").with_context(|| format!("no driver: {line}"))?;
+    Ok(((promise.replace('_', " "), driver), why))
+}
+
+fn table(outcomes: &Outcomes, declared: &Declared<'_>, skipped: &BTreeSet<&str>) -> String {
     let mut text = String::from(
         "# What every storage driver promises\n\n\
-         Written by `cargo xtask contract`: each promise stands once in `engine/tests/contract/promises.rs`.\n\n",
+         Written by `cargo xtask contract`: each promise stands once in `engine/tests/contract/promises.rs`. A cell names the file\n\
+         systems on which it was asked and holds, or says why there is nothing to ask.\n\n",
     );
     let drivers: BTreeSet<&str> = places(outcomes).map(|(driver, _)| driver.as_str()).collect();
     let _ = writeln!(text, "| promise | {} |", drivers.iter().copied().collect::<Vec<_>>().join(" | "));
@@ -77,6 +91,10 @@ fn table(outcomes: &Outcomes, skipped: &BTreeSet<&str>) -> String {
     for (promise, places) in outcomes {
         let _ = write!(text, "| {promise} |");
         for driver in &drivers {
+            if let Some(why) = declared.get(&(promise.clone(), *driver)) {
+                let _ = write!(text, " *{why}* |");
+                continue;
+            }
             let of = places.iter().filter(|((of, _), _)| of == driver);
             let (holds, broken): (Vec<_>, Vec<_>) = of.partition(|(_, holds)| **holds);
             let named = |places: Vec<(&(String, String), &bool)>| {
@@ -111,8 +129,15 @@ mod tests {
             {\"type\":\"test\",\"name\":\"vfs on tmpfs: it_holds\",\"event\":\"ok\"}\n\
             {\"type\":\"test\",\"name\":\"vfs on xfs: it_holds\",\"event\":\"failed\"}\n";
         let outcomes = read(said).unwrap();
-        let text = table(&outcomes, &BTreeSet::from(["the contract on ext4: no mkfs.ext4"]));
-        assert!(text.contains("| promise | vfs |\n|---|---|\n| it holds | tmpfs; BROKEN on xfs |\n"), "{text}");
+        let declared = Declared::from([declared("btrfs on tmpfs: it_holds: it has none: not one").unwrap()]);
+        let outcomes = Outcomes::from_iter(outcomes.into_iter().map(|(promise, mut places)| {
+            places.insert(("btrfs".into(), "btrfs".into()), true);
+            (promise, places)
+        }));
+        let text = table(&outcomes, &declared, &BTreeSet::from(["the contract on ext4: no mkfs.ext4"]));
+        let expected =
+            "| promise | btrfs | vfs |\n|---|---|---|\n| it holds | *it has none: not one* | tmpfs; BROKEN on xfs |\n";
+        assert!(text.contains(expected), "{text}");
         assert!(text.ends_with("\nNot asked:\n\n- the contract on ext4: no mkfs.ext4\n"), "{text}");
     }
 }

@@ -6,11 +6,22 @@ use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
     name: "laws",
-    summary: "hold storage drivers against the laws: [LAW…] [--subject S,…] [--backing tmpfs|ext4|xfs|btrfs|DIR,…] [--cases N | --minutes M] [--seed S] [--shard I/N] [--rootless] [--require WORD,…] [--counts] | --list",
+    summary: "hold storage drivers against the laws: [LAW…] [--subject S,…] [--backing tmpfs|ext4|xfs|btrfs|DIR,…] [--cases N | --minutes M] [--seed S] [--shard I/N] [--rootless] [--require WORD,…] [--counts] | --list | --table [--cases N]",
     run,
 };
 
+/// What came of every law with every subject, below the root of the workspace.
+const TABLE: &str = "snapshots/laws.md";
+
 fn run(arguments: &[String]) -> anyhow::Result<u8> {
     call::succeed(&mut call::cargo(&["build", "--package", "layerlab-properties", "--bins"]))?;
-    call::status(Command::new(call::built("layerlab-laws")?).args(arguments))
+    let table = call::root().join(TABLE);
+    let mut laws = Command::new(call::built("layerlab-laws")?);
+    for argument in arguments {
+        laws.arg(argument);
+        if argument == "--table" {
+            laws.arg(&table);
+        }
+    }
+    call::status(&mut laws)
 }

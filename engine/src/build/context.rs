@@ -100,7 +100,7 @@ impl Context {
         let mut counted = CountedReader { stream, bytes: 0 };
         let tar = decompressed(&mut counted).map_err(ContextError::Archive)?;
         // Copies are root's, whoever owned what was sent.
-        let (contents, overlay) = (Contents::Files, OverlayXattr::User);
+        let (contents, overlay) = (Contents::Files, OverlayXattr::None);
         unpack(tar, directory, &UnpackOptions { contents, overlay, owners: Owners::CallerOnly })?;
         let sent_bytes = counted.bytes;
         // A stranger may have packed it: no link leads out of it.

@@ -110,7 +110,7 @@ impl Copy<'_> {
 
     fn take_out(&self, tar: impl Read, directory: &OwnedFd) -> Result<(), String> {
         let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-        let options = UnpackOptions { contents: Contents::Files, overlay: OverlayXattr::User, owners: self.owners };
+        let options = UnpackOptions { contents: Contents::Files, overlay: OverlayXattr::None, owners: self.owners };
         unpack(tar, &place, &options).map(drop).map_err(|error| error.to_string())
     }
 

@@ -11,7 +11,7 @@ use super::finding::{Fault, Findings, Remedy};
 use super::place::Place;
 use super::repair::RepairError;
 use crate::driver::Driver;
-use crate::layer::{Files, copy_tree};
+use crate::layer::{Files, OverlayXattr, copy_tree};
 use crate::store::failed;
 use crate::sys::btrfs;
 use crate::sys::random::KernelEntropy;
@@ -40,7 +40,8 @@ pub(super) fn convert(place: &Place, driver: &dyn Driver, directory: &Path) -> R
     let beside = KernelEntropy.hex_id();
     driver.create(&beside, None)?;
     let copy = place.directory(&beside);
-    let copied = copy_tree(directory, &copy, Files::Copied).map_err(crate::driver::DriverError::from);
+    let copied =
+        copy_tree(directory, &copy, Files::Copied, OverlayXattr::None).map_err(crate::driver::DriverError::from);
     let swapped = copied.map_err(RepairError::from).and_then(|()| {
         let swapped = rustix::fs::renameat_with(CWD, &copy, CWD, directory, RenameFlags::EXCHANGE);
         Ok(swapped.map_err(|errno| failed("rename", &copy)(io::Error::from(errno)))?)

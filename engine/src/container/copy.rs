@@ -136,7 +136,7 @@ impl ContainerFiles {
             return Err(EngineError::ReadOnlyVolume);
         }
         let place = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-        let options = UnpackOptions { contents: Contents::Copies, overlay: OverlayXattr::User, owners };
+        let options = UnpackOptions { contents: Contents::Copies, overlay: OverlayXattr::None, owners };
         let shown: PathBuf = Path::new("/").join(path).components().collect();
         unpack(tar, &place, &options).map(drop).map_err(|error| EngineError::CopyIn(error.below(&shown)))
     }

@@ -18,7 +18,7 @@ use super::volumes::check_volume;
 use super::{Container, Engine, EngineError, mount_spec};
 use crate::driver::DriverError;
 use crate::image::RunConfig;
-use crate::layer::{Files, copy_tree};
+use crate::layer::{Files, OverlayXattr, copy_tree};
 use crate::store::Volume;
 use crate::sys::reason::reason;
 use crate::sys::root::Root;
@@ -115,7 +115,7 @@ impl Engine {
                 }
                 Some(place) if point.copies() && is_empty(&volume.data)? => {
                     let from = PathBuf::from(format!("/proc/self/fd/{}", place.as_raw_fd()));
-                    copy_tree(&from, &volume.data, Files::Copied).map_err(DriverError::from)?;
+                    copy_tree(&from, &volume.data, Files::Copied, OverlayXattr::None).map_err(DriverError::from)?;
                 }
                 _ => {}
             }

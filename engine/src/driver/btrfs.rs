@@ -13,15 +13,18 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::DriverError;
 use super::files::{exists_is_fine, failed, make_directory};
 use super::whole::Trees;
+use super::{Deviation, DriverError};
 use crate::layer::Kinship;
 use crate::sys::btrfs;
 use crate::sys::removal::remove_tree;
 
 /// Docker's name of this driver.
 pub const NAME: &str = "btrfs";
+
+/// What it does otherwise than others.
+pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::MountsNothing];
 
 /// Layers as subvolumes below `<data root>/btrfs/subvolumes`.
 pub struct Btrfs {
@@ -43,6 +46,8 @@ impl Btrfs {
 impl Trees for Btrfs {
     const NAME: &'static str = NAME;
     const KINSHIP: Kinship<'static> = Kinship::Snapshot;
+
+    const DEVIATIONS: &'static [Deviation] = DEVIATIONS;
 
     fn home(&self) -> &Path {
         &self.home

@@ -23,12 +23,24 @@ use std::time::Duration;
 use super::files::{self, exists_is_fine, failed, make_directory};
 use super::linked::Linked;
 use super::merged::{self, MERGED};
-use super::{Driver, DriverError, GraphData, View, whole};
+use super::{Deviation, Driver, DriverError, GraphData, View, whole};
 use crate::layer::{Change, Kinship, OverlayXattr, Packed, Unpacked, changes};
 use crate::sys::fuse::{self, Life, Served};
 
 /// Docker's name of this driver, and the program's.
 pub const NAME: &str = "fuse-overlayfs";
+
+/// What it does otherwise than others, seen of release 1.10.
+pub(super) const DEVIATIONS: &[Deviation] = &[
+    Deviation::NullDevicesHide,
+    Deviation::NoOverlayXattrs,
+    Deviation::CopiesLoseTimes,
+    Deviation::CopiesLoseAttributes,
+    Deviation::NamesComeApart,
+    Deviation::NoFileFlags,
+    Deviation::NoHoles,
+    Deviation::WhiteoutNamesTaken,
+];
 
 /// The mode of a layer's `work`.
 pub(crate) const WORK_MODE: u32 = 0o710;
@@ -112,6 +124,10 @@ impl Driver for FuseOverlayfs {
         NAME
     }
 
+    fn deviations(&self) -> &'static [Deviation] {
+        DEVIATIONS
+    }
+
     fn info(&self) -> Vec<(&'static str, String)> {
         Vec::new()
     }
@@ -125,7 +141,7 @@ impl Driver for FuseOverlayfs {
     }
 
     fn marks(&self) -> OverlayXattr {
-        OverlayXattr::None
+        OverlayXattr::Program
     }
 
     fn attach(&self, id: &str) -> Result<PathBuf, DriverError> {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::files::backing_file_system;
-use super::{Driver, DriverError, btrfs, fuse_overlayfs, overlay, overlay2, trial, vfs};
+use super::{Deviation, Driver, DriverError, btrfs, fuse_overlayfs, overlay, overlay2, trial, vfs};
 use crate::sys::{self, namespace};
 
 /// Opens a driver below a data root.
@@ -18,6 +18,8 @@ pub struct Known {
     pub(super) open: Option<Open>,
     /// What it needs of the machine; the path is the data root.
     needs: fn(&Path) -> Option<String>,
+    /// What it does otherwise than others; nothing is known of one that this engine does not have.
+    pub deviations: &'static [Deviation],
     /// What is worth knowing of a driver that works, or what one that does not would need; the path is the data root.
     about: fn(&Path) -> String,
 }
@@ -35,36 +37,42 @@ pub enum Availability {
 pub static KNOWN: [Known; 9] = [
     Known {
         name: overlay2::NAME,
+        deviations: overlay2::DEVIATIONS,
         needs: overlayfs,
         open: Some(|root| Ok(Box::new(overlay2::Overlay2::open(root)?))),
         about: |_| String::new(),
     },
     Known {
         name: overlay::NAME,
+        deviations: overlay::DEVIATIONS,
         needs: overlayfs,
         open: Some(|root| Ok(Box::new(overlay::Overlay::open(root)?))),
         about: |_| "deprecated by Docker and gone from its version 24".to_owned(),
     },
     Known {
         name: vfs::NAME,
+        deviations: vfs::DEVIATIONS,
         needs: |_| None,
         open: Some(|root| Ok(Box::new(vfs::Vfs::open(root)?))),
         about: |_| "it mounts nothing, and copies every layer in full".to_owned(),
     },
     Known {
         name: btrfs::NAME,
+        deviations: btrfs::DEVIATIONS,
         needs: |root| (!sys::btrfs::is_below(root)).then(|| needs_data_root_on("btrfs", root)),
         open: Some(|root| Ok(Box::new(btrfs::Btrfs::open(root)?))),
         about: |_| "it mounts nothing, and each layer is a snapshot".to_owned(),
     },
     Known {
         name: fuse_overlayfs::NAME,
+        deviations: fuse_overlayfs::DEVIATIONS,
         needs: |_| fuse_overlayfs::need(),
         open: Some(|root| Ok(Box::new(fuse_overlayfs::FuseOverlayfs::open(root)?))),
         about: |_| "the program fuse-overlayfs stacks the layers, one process for each mount".to_owned(),
     },
     Known {
         name: "aufs",
+        deviations: &[],
         needs: |_| None,
         open: None,
         about: |_| {
@@ -78,6 +86,7 @@ pub static KNOWN: [Known; 9] = [
     },
     Known {
         name: "devicemapper",
+        deviations: &[],
         needs: |_| None,
         open: None,
         about: |_| {
@@ -90,12 +99,14 @@ pub static KNOWN: [Known; 9] = [
     },
     Known {
         name: "zfs",
+        deviations: &[],
         needs: |_| None,
         open: None,
         about: |root| format!("{NOT_BUILT}; {}, and {}", needs_data_root_on("zfs", root), device("/dev/zfs")),
     },
     Known {
         name: "windowsfilter",
+        deviations: &[],
         needs: |_| None,
         open: None,
         about: |_| "it is a filter of Windows' NTFS: it exists on Windows only, for Windows images".to_owned(),
@@ -125,6 +136,11 @@ pub(super) fn first_choice(data_root: &Path) -> &'static str {
 }
 
 impl Known {
+    /// Whether the driver does this otherwise than others.
+    pub fn deviates(&self, in_what: Deviation) -> bool {
+        self.deviations.contains(&in_what)
+    }
+
     /// Whether this engine has the driver, whatever this machine can do.
     pub fn is_built_in(&self) -> bool {
         self.open.is_some()

@@ -15,6 +15,7 @@ use crate::sys::mount::Detached;
 use crate::sys::reason::reason;
 
 pub mod btrfs;
+mod deviation;
 mod files;
 pub mod fuse_overlayfs;
 pub mod known;
@@ -26,8 +27,9 @@ mod trial;
 pub mod vfs;
 mod whole;
 
+pub use deviation::Deviation;
 pub(crate) use files::{counted_bytes, size_below};
-pub use known::{Availability, KNOWN, refusal, survey};
+pub use known::{Availability, KNOWN, Known, refusal, survey};
 
 /// What a driver could not do, on which path.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +109,8 @@ impl View {
     }
 }
 
-/// How many layers an image may have in Docker, whatever its driver.
+/// How many layers an image may have in Docker, whatever its driver (`maxLayerDepth` of moby's `layer` package, "max depth exceeded"): an image
+/// with more can be used here, and is refused by a dockerd.
 pub const DOCKERS_LAYERS_MAX: usize = 125;
 
 /// A storage driver. Layers are named by their cache ID.
@@ -118,6 +121,14 @@ pub trait Driver: Send + Sync {
     /// How many layers an image may have: Docker's number, unless the driver is known to bear more.
     fn layers_max(&self) -> usize {
         DOCKERS_LAYERS_MAX
+    }
+
+    /// What it does otherwise than all the others.
+    fn deviations(&self) -> &'static [Deviation];
+
+    /// Whether it does this otherwise.
+    fn deviates(&self, in_what: Deviation) -> bool {
+        self.deviations().contains(&in_what)
     }
 
     /// Lines of `docker info` below `Storage Driver`.

@@ -20,12 +20,15 @@ use std::path::{Path, PathBuf};
 
 use super::files::{self, exists_is_fine, failed, make_directory, write};
 use super::merged::{self, MERGED};
-use super::{Driver, DriverError, GraphData, View, whole};
+use super::{Deviation, Driver, DriverError, GraphData, View, whole};
 use crate::layer::{Change, Files, Kinship, OverlayXattr, Packed, changes, copy_tree, lay_over};
 use crate::sys::overlay::Overlay as Mount;
 
 /// Docker's name of this driver.
 pub const NAME: &str = "overlay";
+
+/// What it does otherwise than others.
+pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::NullDevicesHide];
 
 /// Where the tree of a layer is built, until it is whole.
 const UNFINISHED: &str = "tmproot";
@@ -88,6 +91,10 @@ impl Driver for Overlay {
         NAME
     }
 
+    fn deviations(&self) -> &'static [Deviation] {
+        DEVIATIONS
+    }
+
     fn info(&self) -> Vec<(&'static str, String)> {
         vec![("Backing Filesystem", files::backing_file_system(&self.home)), ("Supports d_type", "true".to_owned())]
     }
@@ -104,7 +111,7 @@ impl Driver for Overlay {
         make_directory(&work, 0o700).map_err(failed("create", &work))?;
         let lower_id = match self.lower_id(parent)? {
             Some(lower_id) => {
-                copy_tree(&self.upper(parent), &upper, Files::Copied)?;
+                copy_tree(&self.upper(parent), &upper, Files::Copied, self.marks())?;
                 lower_id
             }
             None => {
@@ -123,7 +130,7 @@ impl Driver for Overlay {
         let unfinished = layer.join(UNFINISHED);
         make_directory(&unfinished, 0o755).map_err(failed("create", &unfinished))?;
         if let Some(parent) = parent {
-            copy_tree(&self.root(parent), &unfinished, Files::Linked)?;
+            copy_tree(&self.root(parent), &unfinished, Files::Linked, self.marks())?;
         }
         lay_over(content, &unfinished, self.marks())?;
         fs::rename(&unfinished, self.root(id)).map_err(failed("rename", &unfinished))

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use super::files::{self, failed};
 use super::linked::Linked;
 use super::merged::{self, MERGED};
-use super::{Driver, DriverError, GraphData, View};
+use super::{Deviation, Driver, DriverError, GraphData, View};
 use crate::layer::{Change, Kinship, OverlayXattr, Packed, Unpacked, changes, pack};
 use crate::sys::namespace;
 use crate::sys::overlay::Overlay;
@@ -31,9 +31,14 @@ use crate::sys::overlay::Overlay;
 /// Docker's name of this driver.
 pub const NAME: &str = "overlay2";
 
-/// Of the kernel's 500 lower directories (`OVL_MAX_STACK`) a view of a container takes one for its own layer and one for
-/// its `-init` layer.
+/// A kernel stacks 500 lower directories and no more, however they are named (`OVL_MAX_STACK` of `fs/overlayfs/params.h`: by `lowerdir=`, which has to fit a
+/// page, as by `lowerdir+`, which takes any number of paths; both are used, `engine/src/sys/overlay.rs`). An image of 500 could be looked into
+/// and never run: a container's `-init` layer lies on it. And a container that does not run is looked into (`diff`, `cp`, `commit`, `export`)
+/// as two more lower directories, `-init` and its own: it must not be the upper directory of a second mount.
 const LAYERS_MAX: usize = 498;
+
+/// What it does otherwise than others.
+pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::LayerIsTheUpper, Deviation::NullDevicesHide];
 
 /// The mode of a layer's `work`.
 pub(crate) const WORK_MODE: u32 = 0o700;
@@ -98,6 +103,10 @@ impl Driver for Overlay2 {
 
     fn layers_max(&self) -> usize {
         LAYERS_MAX
+    }
+
+    fn deviations(&self) -> &'static [Deviation] {
+        DEVIATIONS
     }
 
     fn info(&self) -> Vec<(&'static str, String)> {

@@ -9,13 +9,17 @@
 
 use std::path::{Path, PathBuf};
 
-use super::DriverError;
 use super::files::{exists_is_fine, failed, make_directory};
 use super::whole::Trees;
-use crate::layer::{Files, Kinship, copy_tree};
+use super::{Deviation, DriverError};
+use crate::layer::{Files, Kinship, OverlayXattr, copy_tree};
 
 /// Docker's name of this driver.
 pub const NAME: &str = "vfs";
+
+/// What it does otherwise than others.
+pub(super) const DEVIATIONS: &[Deviation] =
+    &[Deviation::MountsNothing, Deviation::CopiesWhole, Deviation::EqualDirectoriesUnseen];
 
 /// Layers as directories below `<data root>/vfs/dir`.
 pub struct Vfs {
@@ -38,6 +42,8 @@ impl Trees for Vfs {
     const NAME: &'static str = NAME;
     const KINSHIP: Kinship<'static> = Kinship::Unknown;
 
+    const DEVIATIONS: &'static [Deviation] = DEVIATIONS;
+
     fn home(&self) -> &Path {
         &self.home
     }
@@ -45,7 +51,7 @@ impl Trees for Vfs {
     fn make(&self, layer: &Path, parent: Option<&Path>) -> Result<(), DriverError> {
         make_directory(layer, 0o755).map_err(failed("create", layer))?;
         match parent {
-            Some(parent) => Ok(copy_tree(parent, layer, Files::Copied)?),
+            Some(parent) => Ok(copy_tree(parent, layer, Files::Copied, OverlayXattr::None)?),
             None => Ok(()),
         }
     }

@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::files::{self, failed, gone_is_fine};
-use super::{Driver, DriverError, GraphData, View, merged};
-use crate::layer::{Change, ChangeKind, Kinship, OverlayXattr, Packed, changes, lay_over, pack_changes};
+use super::{Deviation, Driver, DriverError, GraphData, View, merged};
+use crate::layer::{
+    Change, ChangeKind, Kinship, OverlayXattr, Packed, changes, changes_and_links, lay_over, pack_changes,
+};
 use crate::sys::removal::remove_tree;
 
 /// What the layer below a container's own is called, behind its name.
@@ -20,6 +22,9 @@ pub(super) trait Trees: Send + Sync {
 
     /// How a tree came of the one that it was made of.
     const KINSHIP: Kinship<'static>;
+
+    /// What the driver does otherwise than others.
+    const DEVIATIONS: &'static [Deviation];
 
     /// The directory of the layers.
     fn home(&self) -> &Path;
@@ -36,6 +41,10 @@ pub(super) trait Trees: Send + Sync {
 impl<T: Trees> Driver for T {
     fn name(&self) -> &'static str {
         T::NAME
+    }
+
+    fn deviations(&self) -> &'static [Deviation] {
+        T::DEVIATIONS
     }
 
     fn info(&self) -> Vec<(&'static str, String)> {
@@ -126,10 +135,10 @@ pub(super) fn pack_difference(
     out: &mut dyn io::Write,
 ) -> Result<Packed, DriverError> {
     let found = match below {
-        Some(below) => changes(below, tree, kinship)?,
+        Some(below) => changes_and_links(below, tree, kinship)?,
         None => {
             let nothing = tempfile::tempdir_in(scratch).map_err(failed("create", scratch))?;
-            changes(nothing.path(), tree, Kinship::Unknown)?
+            changes_and_links(nothing.path(), tree, Kinship::Unknown)?
         }
     };
     merged::with_pack_options(|options| Ok(pack_changes(tree, &found, options, out)?))

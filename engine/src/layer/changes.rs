@@ -24,8 +24,9 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use super::links::Names;
 use super::root;
-use super::whiteout::{self, OverlayXattr};
+use super::whiteout::OverlayXattr;
 use crate::sys::reason::reason;
 
 /// The letter in front of a path.
@@ -90,6 +91,24 @@ pub enum Kinship<'a> {
 ///
 /// Both are followed as they are mounted; a mount below `new` shows as what is mounted there.
 pub fn changes(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Change>, ChangesError> {
+    Ok(found(old, new, kinship)?.changes)
+}
+
+/// What [`changes`] finds, and which names besides have to be in a layer so that names of one file are so there.
+pub fn changes_and_links(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Change>, ChangesError> {
+    let Found { mut changes, links } = found(old, new, kinship)?;
+    links.tell(&mut changes);
+    Ok(changes)
+}
+
+/// What a comparison finds.
+#[derive(Default)]
+struct Found {
+    changes: Vec<Change>,
+    links: Names,
+}
+
+fn found(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Found, ChangesError> {
     let open = |path: &Path| {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         fs::open(path, flags, Mode::empty()).map_err(|errno| error("open", path, errno))
@@ -100,11 +119,16 @@ pub fn changes(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Chang
         Kinship::Upper(upper, marks) => Traces::Upper(open(upper)?, None, marks),
         Kinship::CopiedUpper(upper, copied, marks) => Traces::Upper(open(upper)?, Some(open(copied)?), marks),
     };
-    let level = Level { old: Some(open(old)?), new: open(new)?, traces };
+    let old = open(old)?;
+    let old_names = match kinship {
+        Kinship::Upper(_, marks) | Kinship::CopiedUpper(_, _, marks) if !is_stacked(&old) => marks,
+        _ => OverlayXattr::None,
+    };
+    let level = Level { old: Some(old), old_names, new: open(new)?, traces };
     let root = Path::new("/");
-    let mut found = Vec::new();
+    let mut found = Found::default();
     if level.is_root_modified()? {
-        found.push(Change { kind: ChangeKind::Modified, path: root.to_owned() });
+        found.changes.push(Change { kind: ChangeKind::Modified, path: root.to_owned() });
     }
     level.compare(root, &mut found)?;
     Ok(found)
@@ -132,12 +156,14 @@ struct Listed {
 struct Level {
     /// None where everything is added.
     old: Option<OwnedFd>,
+    /// How the xattrs of the old one are called: it may be a single layer, as it lies there, when the new one lies on it.
+    old_names: OverlayXattr,
     new: OwnedFd,
     traces: Traces,
 }
 
 impl Level {
-    fn compare(&self, path: &Path, found: &mut Vec<Change>) -> Result<(), ChangesError> {
+    fn compare(&self, path: &Path, found: &mut Found) -> Result<(), ChangesError> {
         let list = |fd: &OwnedFd| root::sorted_names(fd.as_fd()).map_err(|errno| error("list", path, errno));
         let mut names: BTreeMap<OsString, Listed> = BTreeMap::new();
         for name in self.old.as_ref().map_or_else(|| Ok(Vec::new()), list)? {
@@ -152,32 +178,29 @@ impl Level {
         Ok(())
     }
 
-    fn compare_name(
-        &self,
-        name: &OsStr,
-        listed: Listed,
-        path: &Path,
-        found: &mut Vec<Change>,
-    ) -> Result<(), ChangesError> {
+    fn compare_name(&self, name: &OsStr, listed: Listed, path: &Path, found: &mut Found) -> Result<(), ChangesError> {
         let look = |fd: &OwnedFd| root::stat(fd.as_fd(), name).map_err(|errno| error("look at", path, errno));
         let was = self.old.as_ref().filter(|_| listed.in_old).map_or(Ok(None), look)?;
         let is = if listed.in_new { look(&self.new)? } else { None };
         let change = |kind| Change { kind, path: path.to_owned() };
         let Some(is) = is else {
-            found.extend(was.map(|_| change(ChangeKind::Deleted)));
+            found.changes.extend(was.map(|_| change(ChangeKind::Deleted)));
             return Ok(());
         };
-        let at = found.len();
+        let at = found.changes.len();
         let own = match (&was, &self.old) {
             (Some(was), Some(old)) => self.is_modified(old, was, &is, name, path)?.then_some(ChangeKind::Modified),
             _ => Some(ChangeKind::Added),
         };
-        found.extend(own.map(change));
-        if root::file_type(&is) == FileType::Directory {
-            let was_directory = was.is_some_and(|was| root::file_type(&was) == FileType::Directory);
+        found.changes.extend(own.map(change));
+        let is_directory = |stat: &Stat| root::file_type(stat) == FileType::Directory;
+        if !is_directory(&is) {
+            found.links.note(path, was.as_ref().filter(|was| !is_directory(was)), &is, own.is_some());
+        } else {
+            let was_directory = was.as_ref().is_some_and(is_directory);
             self.inside(name, was_directory, path)?.compare(path, found)?;
-            if own.is_none() && found.len() > at {
-                found.insert(at, change(ChangeKind::Modified));
+            if own.is_none() && found.changes.len() > at {
+                found.changes.insert(at, change(ChangeKind::Modified));
             }
         }
         Ok(())
@@ -202,7 +225,7 @@ impl Level {
             }
         };
         let old = self.old.as_ref().filter(|_| was_directory).map(open).transpose()?;
-        Ok(Level { old, new: open(&self.new)?, traces })
+        Ok(Level { old, old_names: self.old_names, new: open(&self.new)?, traces })
     }
 
     fn is_modified(
@@ -213,7 +236,7 @@ impl Level {
         name: &OsStr,
         path: &Path,
     ) -> Result<bool, ChangesError> {
-        if stat_differs(was, is) || xattrs(old, name, path)? != xattrs(&self.new, name, path)? {
+        if stat_differs(was, is) || self.xattrs_differ(old, name, path)? {
             return Ok(true);
         }
         match root::file_type(is) {
@@ -229,6 +252,10 @@ impl Level {
             FileType::Directory => self.is_another_directory(was, is, name, path),
             _ => Ok(false),
         }
+    }
+
+    fn xattrs_differ(&self, old: &OwnedFd, name: &OsStr, path: &Path) -> Result<bool, ChangesError> {
+        Ok(xattrs(old, self.old_names, name, path)? != xattrs(&self.new, OverlayXattr::None, name, path)?)
     }
 
     /// Whether a file may have another content, though all that lstat(2) tells is the same.
@@ -266,20 +293,30 @@ impl Level {
         let (path, here) = (Path::new("/"), OsStr::new("."));
         let Some(old) = &self.old else { return Ok(false) };
         let stat = |fd: &OwnedFd| fs::fstat(fd).map_err(|errno| error("look at", path, errno));
-        Ok(stat_differs(&stat(old)?, &stat(&self.new)?) || xattrs(old, here, path)? != xattrs(&self.new, here, path)?)
+        Ok(stat_differs(&stat(old)?, &stat(&self.new)?) || self.xattrs_differ(old, here, path)?)
     }
 }
 
-/// The xattrs that count: an overlay's own are none of the tree's, and of those that security modules of the host give, only capabilities
-/// are somebody's wish.
-fn xattrs(directory: &OwnedFd, name: &OsStr, path: &Path) -> Result<BTreeMap<String, Vec<u8>>, ChangesError> {
+/// Whether this is what the kernel or the program fuse-overlayfs shows of several layers (`statfs(2)`, `f_type`).
+fn is_stacked(tree: &OwnedFd) -> bool {
+    fs::fstatfs(tree).is_ok_and(|found| matches!(found.f_type, 0x794c_7630 | 0x6573_5546))
+}
+
+/// The xattrs that count, by the names that a file shows: an overlay's own marks are none of the tree's, and of those that security modules of the
+/// host give, only capabilities are somebody's wish.
+fn xattrs(
+    directory: &OwnedFd,
+    names: OverlayXattr,
+    name: &OsStr,
+    path: &Path,
+) -> Result<BTreeMap<String, Vec<u8>>, ChangesError> {
     let fail = |errno| error("read the xattrs of", path, errno);
     let mut found = BTreeMap::new();
     for xattr in root::xattr_names(directory.as_fd(), name).map_err(fail)? {
         let is_the_hosts = xattr.starts_with("security.") && xattr != "security.capability";
-        if !is_the_hosts && !whiteout::is_overlay_private(xattr.as_bytes()) {
+        if !is_the_hosts && let Some(shown) = names.shown(&xattr) {
             let value = root::xattr(directory.as_fd(), name, &xattr).map_err(fail)?;
-            found.extend(value.map(|value| (xattr, value)));
+            found.extend(value.map(|value| (shown.into_owned(), value)));
         }
     }
     Ok(found)

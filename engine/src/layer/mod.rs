@@ -8,6 +8,7 @@
 //! in the tar (OCI image-spec, layer.md)        on disk (kernel, Documentation/filesystems/overlayfs.rst)
 //! dir/.wh.NAME        empty file               dir/NAME   character device 0:0
 //! dir/.wh..wh..opq    empty file               dir        xattr trusted.overlay.opaque=y (or user.overlay.opaque=y)
+//! xattr user.overlay.NAME, if that is read     xattr user.overlay.overlay.NAME (trusted.overlay.NAME alike)
 //! everything else                              the same entry
 //! ```
 //!
@@ -20,7 +21,7 @@
 //! that tar was Docker's own.
 //!
 //! *Never*: a path outside the given root is created, changed, linked or read because of what a tar says; an error is
-//! logged and forgotten; overlayfs' private xattrs travel in either direction.
+//! logged and forgotten; an xattr that came with a file means anything to an overlay.
 //!
 //! *Proved by*: the tests beside the code, and `engine/tests/layer/` (hostile tars, round trips, Docker's recorded
 //! bytes and diff IDs).
@@ -32,6 +33,7 @@ pub mod changes;
 pub mod compression;
 mod entry;
 pub mod header;
+mod links;
 pub mod pack;
 mod root;
 pub mod tar_split;
@@ -45,7 +47,7 @@ pub const PACKING_STACK_BYTES: usize = 64 << 20;
 
 pub use bundle::{Bundle, BundleError, BundleOptions, content_hash};
 pub use chain::{chain_id, chain_ids};
-pub use changes::{Change, ChangeKind, ChangesError, Kinship, changes};
+pub use changes::{Change, ChangeKind, ChangesError, Kinship, changes, changes_and_links};
 pub use compression::decompressed;
 pub use pack::{PackError, PackOptions, Packed, pack, pack_changes};
 pub use tar_split::TarSplitError;

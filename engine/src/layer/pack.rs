@@ -176,12 +176,12 @@ impl<'a, W: Write> Packer<'a, W> {
             FileType::Directory => {
                 let opened = root::open_real_directory(directory, name).map_err(error("open"))?;
                 self.write_header(&header, path)?;
-                if self.marks != OverlayXattr::None && self.marks.is_opaque(directory, name).map_err(error("read"))? {
+                if !self.marks.has_files() && self.marks.is_opaque(directory, name).map_err(error("read"))? {
                     self.write_header(&opaque_header(&header), path)?;
                 }
                 return Ok(Some(opened));
             }
-            FileType::CharacterDevice if stat.st_rdev == 0 && self.marks != OverlayXattr::None => {
+            FileType::CharacterDevice if stat.st_rdev == 0 && !self.marks.has_files() => {
                 turn_into_whiteout(&mut header, path);
                 self.write_header(&header, path)?;
             }

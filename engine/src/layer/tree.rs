@@ -15,7 +15,7 @@ use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Tim
 use rustix::io::Errno;
 
 use super::root;
-use super::whiteout::{self, Hides, OverlayXattr};
+use super::whiteout::{Hides, OverlayXattr};
 use crate::sys::reason::reason;
 
 /// A tree that could not be copied or changed. Paths are relative to it.
@@ -37,31 +37,36 @@ pub enum Files {
 }
 
 /// Copies what is in the directory `from`, and its attributes, to the empty directory `to`. Directories, symlinks and
-/// device nodes are always new. Of overlayfs' own marks only that of opaque directories is taken along.
-pub fn copy_tree(from: &Path, to: &Path, files: Files) -> Result<(), TreeError> {
-    let mut copy = Copy { files, first_names: HashMap::new(), to: open_root(to)? };
+/// device nodes are always new. Of the marks of an overlay, as `marks` says, only that of opaque directories is taken along.
+pub fn copy_tree(from: &Path, to: &Path, files: Files, marks: OverlayXattr) -> Result<(), TreeError> {
+    let mut copy = Copy { files, marks: (marks, Opaque::Kept), first_names: HashMap::new(), to: open_root(to)? };
     let (from, to) = (open_root(from)?, open_root(to)?);
     copy.directory(from.as_fd(), to.as_fd(), Path::new(""))?;
     let here = Path::new("");
     let stat = fs::fstat(&from).map_err(error("look at", here))?;
-    give_attributes(&stat, from.as_fd(), to.as_fd(), OsStr::new("."), here, Marks::Kept)
+    give_attributes(&stat, from.as_fd(), to.as_fd(), OsStr::new("."), here, copy.marks)
 }
 
 /// Moves what was unpacked at `content` into the whole tree `tree`: whiteouts and opaque directories, marked as `marks`
 /// says, remove what they hide, and other entries replace what has their name; no mark is left. `content` is used up.
 pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), TreeError> {
-    let mut copy = Copy { files: Files::Copied, first_names: HashMap::new(), to: open_root(tree)? };
+    let mut copy = Copy {
+        files: Files::Copied,
+        marks: (marks, Opaque::Dropped),
+        first_names: HashMap::new(),
+        to: open_root(tree)?,
+    };
     let (content, tree) = (open_root(content)?, open_root(tree)?);
     let here = Path::new("");
     // Before anything moves out of it, which changes its time.
     let stat = fs::fstat(&content).map_err(error("look at", here))?;
     lay_directory_over(content.as_fd(), tree.as_fd(), here, marks, &mut copy)?;
-    give_attributes(&stat, content.as_fd(), tree.as_fd(), OsStr::new("."), here, Marks::Dropped)
+    give_attributes(&stat, content.as_fd(), tree.as_fd(), OsStr::new("."), here, copy.marks)
 }
 
-/// What becomes of overlayfs's mark of an opaque directory in a copy.
+/// What becomes of the mark of an opaque directory in a copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Marks {
+enum Opaque {
     /// It is wanted there too.
     Kept,
     /// What it says was done.
@@ -82,7 +87,7 @@ fn lay_directory_over(
         let Some(stat) = lay_entry_over(content, tree, &name, &path, marks, copy)? else { continue };
         let open = |parent| root::open_real_directory(parent, &name).map_err(error("open", &path));
         lay_directory_over(open(content)?.as_fd(), open(tree)?.as_fd(), &path, marks, copy)?;
-        finish_directory(&stat, content, tree, &name, &path)?;
+        finish_directory(&stat, content, tree, &name, &path, copy.marks)?;
     }
     Ok(())
 }
@@ -148,9 +153,10 @@ fn finish_directory(
     tree: BorrowedFd<'_>,
     name: &OsStr,
     path: &Path,
+    marks: (OverlayXattr, Opaque),
 ) -> Result<(), TreeError> {
     drop_attributes(content, tree, name, path)?;
-    give_attributes(stat, content, tree, name, path, Marks::Dropped)
+    give_attributes(stat, content, tree, name, path, marks)
 }
 
 /// Takes away from a directory that stays what the one that is laid over it has not.
@@ -168,6 +174,8 @@ fn drop_attributes(content: BorrowedFd<'_>, tree: BorrowedFd<'_>, name: &OsStr, 
 
 struct Copy {
     files: Files,
+    /// Which xattrs are marks, and what becomes of them.
+    marks: (OverlayXattr, Opaque),
     /// Where in the copy the first name of a file with several names is.
     first_names: HashMap<(u64, u64), PathBuf>,
     to: OwnedFd,
@@ -218,7 +226,7 @@ impl Copy {
                 fs::mknodat(to, name, kind, mode, stat.st_rdev).map_err(error("make the node", path))?;
             }
         }
-        give_attributes(stat, from, to, name, path, Marks::Kept)
+        give_attributes(stat, from, to, name, path, self.marks)
     }
 }
 
@@ -257,7 +265,7 @@ fn give_attributes(
     to: BorrowedFd<'_>,
     name: &OsStr,
     path: &Path,
-    marks: Marks,
+    (marks, opaque): (OverlayXattr, Opaque),
 ) -> Result<(), TreeError> {
     let (uid, gid) = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
     fs::chownat(to, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(error("set the owner of", path))?;
@@ -270,8 +278,8 @@ fn give_attributes(
         }
     }
     for xattr in wanted {
-        let is_wanted = marks == Marks::Kept && whiteout::is_opaque_mark(&xattr);
-        if whiteout::is_overlay_private(xattr.as_bytes()) && !is_wanted {
+        let is_wanted = opaque == Opaque::Kept && marks.opaque() == Some(&xattr);
+        if marks.is_mark(xattr.as_bytes()) && !is_wanted {
             continue;
         }
         let Some(value) = root::xattr(from, name, &xattr).map_err(error("read an xattr of", path))? else { continue };
@@ -331,7 +339,7 @@ mod tests {
     fn a_linked_copy_shares_files_and_has_its_own_directories_and_symlinks() {
         let place = scene();
         let (from, to) = (place.path().join("from"), place.path().join("to"));
-        copy_tree(&from, &to, Files::Linked).unwrap();
+        copy_tree(&from, &to, Files::Linked, OverlayXattr::User).unwrap();
         assert_eq!(inode(from.join("d/b")), inode(to.join("d/b")));
         assert_ne!(inode(from.join("s")), inode(to.join("s")));
         assert_ne!(inode(from.join("d")), inode(to.join("d")));
@@ -353,7 +361,7 @@ mod tests {
                 set => set.unwrap(),
             }
         }
-        copy_tree(&from, &to, Files::Copied).unwrap();
+        copy_tree(&from, &to, Files::Copied, OverlayXattr::None).unwrap();
         for (path, name) in [(&to, "user.two"), (&to.join("a"), "user.one"), (&to.join("d"), "user.two")] {
             let mut value = [0; 8];
             let length = rustix::fs::getxattr(path, name, &mut value[..]).unwrap();
@@ -366,7 +374,7 @@ mod tests {
     fn a_full_copy_shares_nothing_and_keeps_link_groups() {
         let place = scene();
         let (from, to) = (place.path().join("from"), place.path().join("to"));
-        copy_tree(&from, &to, Files::Copied).unwrap();
+        copy_tree(&from, &to, Files::Copied, OverlayXattr::None).unwrap();
         assert_ne!(inode(from.join("a")), inode(to.join("a")));
         assert_eq!(inode(to.join("a")), inode(to.join("d/a2")));
         assert_eq!(fs::read_to_string(to.join("d/b")).unwrap(), "below");
@@ -376,7 +384,7 @@ mod tests {
     fn what_is_laid_over_a_linked_copy_leaves_the_original_alone() {
         let place = scene();
         let at = |path: &str| place.path().join(path);
-        copy_tree(&at("from"), &at("to"), Files::Linked).unwrap();
+        copy_tree(&at("from"), &at("to"), Files::Linked, OverlayXattr::User).unwrap();
         fs::write(at("content/a"), "new and longer").unwrap();
         fs::write(at("content/d/c"), "added").unwrap();
         fs::create_dir(at("content/s")).unwrap();

@@ -6,7 +6,7 @@
 //! times come last, an entry replaces what stands at its name and never writes through it. Only a layer's whiteouts hide
 //! anything, and only a layer may not name a path twice: whoever packs other files calls them what he likes.
 //!
-//! *Never*: overlayfs' private xattrs are taken from a tar; an error leaves a layer that looks complete: what was
+//! *Never*: an xattr of a tar is a mark for whatever stacks layers; an error leaves a layer that looks complete: what was
 //! unpacked so far is the caller's to remove.
 
 use std::collections::{HashMap, HashSet};
@@ -57,7 +57,7 @@ pub enum Contents {
 #[derive(Debug, Clone, Copy)]
 pub struct UnpackOptions {
     pub contents: Contents,
-    /// Where opaque marks go: as the layer will be mounted.
+    /// Where opaque marks go, and what must be none: as the layer will be mounted. `None` for what is unpacked into a tree as it is seen.
     pub overlay: OverlayXattr,
     pub owners: Owners,
 }
@@ -73,7 +73,7 @@ pub struct Unpacked {
     pub entries: u64,
     /// Entries that have another owner than the one recorded.
     pub owners_lost: u64,
-    /// Xattrs that the file system or the lack of privilege refused, as Docker lets pass.
+    /// Xattrs that the file system or the lack of privilege refused, as Docker lets pass, or that the storage driver cannot keep.
     pub xattrs_lost: u64,
 }
 
@@ -172,14 +172,12 @@ impl Layer {
         match whiteout::meaning(name) {
             Meaning::AufsMetadata => Ok(()),
             Meaning::Nonsense => Err(UnpackError::EmptyWhiteout { name: lossy(&entry.name) }),
-            Meaning::Opaque if self.options.overlay == OverlayXattr::None => {
-                self.make(entry, &self.place(&path, name)?, archive)
-            }
+            Meaning::Opaque if self.options.overlay.has_files() => self.make(entry, &self.place(&path, name)?, archive),
             Meaning::Opaque => self.mark_opaque(&self.place(parent, OsStr::new("."))?),
             Meaning::Whiteout(hidden) => {
                 let hidden_path = parent.join(hidden);
                 let place = self.place(&hidden_path, hidden)?;
-                if self.options.overlay != OverlayXattr::None || whiteout::file_name(hidden).is_none() {
+                if !self.options.overlay.has_files() || whiteout::file_name(hidden).is_none() {
                     return self.white_out(entry, &place);
                 }
                 if self.has_been_made(&place)? {
@@ -275,8 +273,7 @@ impl Layer {
 
     /// Takes away the file that says that a name is gone, when the layer has the name too: it would hide it. True if there was one.
     fn take_whiteout_file(&self, place: &Place<'_>) -> Result<bool, UnpackError> {
-        let Some(file_name) = whiteout::file_name(place.name).filter(|_| self.options.overlay == OverlayXattr::None)
-        else {
+        let Some(file_name) = whiteout::file_name(place.name).filter(|_| self.options.overlay.has_files()) else {
             return Ok(false);
         };
         match fs::unlinkat(place.fd(), file_name, AtFlags::empty()) {
@@ -469,9 +466,12 @@ impl Layer {
 
     fn give_xattrs(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
         let is_late = |xattr: &[u8]| entry.kind == Kind::Directory && xattr == root::DEFAULT_ACL.as_bytes();
-        let is_taken = |xattr: &[u8]| !self.options.overlay.is_private(xattr) && !is_late(xattr);
-        for (xattr, value) in entry.xattrs.iter().filter(|(xattr, _)| is_taken(xattr)) {
-            match root::set_xattr(place.fd(), place.name, xattr, value) {
+        for (xattr, value) in entry.xattrs.iter().filter(|(xattr, _)| !is_late(xattr)) {
+            let Some(kept) = self.options.overlay.kept(xattr) else {
+                self.done.xattrs_lost += 1;
+                continue;
+            };
+            match root::set_xattr(place.fd(), place.name, &kept, value) {
                 Ok(()) => {}
                 Err(Errno::OPNOTSUPP | Errno::PERM) => self.done.xattrs_lost += 1,
                 Err(errno) => return Err(place.error("set an xattr of")(errno)),

@@ -1,5 +1,6 @@
 //! Deletions: how a layer says "this name is gone", in a tar and in an overlayfs directory.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -13,8 +14,13 @@ use super::root;
 pub const PREFIX: &str = ".wh.";
 /// The start of AUFS' own bookkeeping names, which are no content.
 const AUFS_PREFIX: &str = ".wh..wh.";
-/// How long a name can be on disk (`NAME_MAX`).
+/// How long a name can be on disk (`NAME_MAX`), and that of an xattr (`XATTR_NAME_MAX`).
 const NAME_MAX_BYTES: usize = 255;
+/// What an overlay's own xattrs begin with, of either namespace.
+const TRUSTED: &str = "trusted.overlay.";
+const USER: &str = "user.overlay.";
+/// What stands behind that in the name of one that is a file's own, and not the overlay's.
+const ESCAPE: &str = "overlay.";
 
 /// What the file is called that says that `name` is gone; nothing for one too long to have such a file.
 pub(super) fn file_name(name: &OsStr) -> Option<OsString> {
@@ -30,12 +36,24 @@ pub fn can_be_hidden(name: &OsStr) -> bool {
 /// The name in a tar that makes its directory opaque (OCI image-spec, `layer.md`, "Opaque Whiteout").
 pub const OPAQUE: &str = ".wh..wh..opq";
 
-/// The xattr namespace in which overlayfs keeps its marks: `User` for mounts with `userxattr`, `Trusted` otherwise. With `None` deletions
-/// are files that have the names they have in a tar, which fuse-overlayfs reads for root and ordinary users alike, and which whole trees are made of: there a device 0:0 is one.
+/// How what is stacked says what is gone, and which xattrs it would take for its own: an image may hold files with such xattrs, which must
+/// not mean anything then.
+///
+/// An overlay of the kernel keeps its marks in one xattr namespace, and reads none of the other. A file's own xattr of that name lies there
+/// under an escaped one, `user.overlay.overlay.NAME`, which an overlay since Linux 6.7 shows as `user.overlay.NAME` and an older one not at all
+/// (`overlayfs.rst`, "Nested overlayfs mounts"). Both are so within one way of mounting: whoever takes layers of root into a user namespace, where
+/// overlays read `user.overlay.*`, gives an image's xattrs of these names a meaning, and the marks of root none. A directory of the image would then hide or rename what the
+/// same image has; an overlay's xattrs never lead out of its layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OverlayXattr {
+    /// `trusted.overlay.*`: overlays that root mounts.
     Trusted,
+    /// `user.overlay.*`: those that are mounted with `userxattr`.
     User,
+    /// Of the program fuse-overlayfs, for root and ordinary users alike: deletions are files that have the names they have in a tar. The
+    /// program takes the xattrs of both namespaces and its own for marks, knows no escape, and shows none: a file cannot have them.
+    Program,
+    /// Nothing is stacked: deletions are files that have the names they have in a tar until they are carried out, a device 0:0 is one, and an xattr is an xattr.
     None,
 }
 
@@ -46,7 +64,47 @@ impl OverlayXattr {
         match self {
             OverlayXattr::Trusted => Some("trusted.overlay.opaque"),
             OverlayXattr::User => Some("user.overlay.opaque"),
-            OverlayXattr::None => None,
+            OverlayXattr::Program | OverlayXattr::None => None,
+        }
+    }
+
+    /// Whether deletions are files that have the names they have in a tar.
+    pub(super) fn has_files(self) -> bool {
+        self.opaque().is_none()
+    }
+
+    /// What the names of an overlay's xattrs begin with.
+    fn prefix(self) -> Option<&'static str> {
+        match self {
+            OverlayXattr::Trusted => Some(TRUSTED),
+            OverlayXattr::User => Some(USER),
+            OverlayXattr::Program | OverlayXattr::None => None,
+        }
+    }
+
+    /// Under which name the xattr `name` of a file lies in a layer; nothing where it can have none.
+    pub(super) fn kept(self, name: &[u8]) -> Option<Cow<'_, [u8]>> {
+        if self == OverlayXattr::Program && self.is_mark(name) {
+            return None;
+        }
+        let Some((prefix, rest)) =
+            self.prefix().and_then(|prefix| Some((prefix, name.strip_prefix(prefix.as_bytes())?)))
+        else {
+            return Some(Cow::Borrowed(name));
+        };
+        let escaped = [prefix.as_bytes(), ESCAPE.as_bytes(), rest].concat();
+        (escaped.len() <= NAME_MAX_BYTES).then_some(Cow::Owned(escaped))
+    }
+
+    /// The name by which an overlay shows the xattr `name` of a file in a layer; nothing for a mark.
+    pub(super) fn shown(self, name: &str) -> Option<Cow<'_, str>> {
+        let unescaped = self.prefix().and_then(|prefix| {
+            let rest = name.strip_prefix(prefix)?.strip_prefix(ESCAPE)?;
+            Some([prefix, rest].concat())
+        });
+        match unescaped {
+            Some(name) => Some(Cow::Owned(name)),
+            None => (!self.is_mark(name.as_bytes())).then_some(Cow::Borrowed(name)),
         }
     }
 
@@ -64,18 +122,25 @@ impl OverlayXattr {
     /// What the entry `name` of an unpacked layer hides, if it is no entry itself. Where deletions are files, a device is one only
     /// if the name that is gone is too long for a file to say so.
     pub(super) fn hides<'a>(self, name: &'a OsStr, stat: &Stat) -> Option<Hides<'a>> {
-        let is_whiteout = is_device(stat) && (self != OverlayXattr::None || file_name(name).is_none());
+        let is_whiteout = is_device(stat) && (!self.has_files() || file_name(name).is_none());
         match meaning(name) {
             _ if is_whiteout => Some(Hides::Name(name)),
-            Meaning::Whiteout(hidden) if self == OverlayXattr::None => Some(Hides::Name(hidden)),
-            Meaning::Opaque if self == OverlayXattr::None => Some(Hides::Below),
+            Meaning::Whiteout(hidden) if self.has_files() => Some(Hides::Name(hidden)),
+            Meaning::Opaque if self.has_files() => Some(Hides::Below),
             _ => None,
         }
     }
 
-    /// Whether an xattr would be taken for a mark, and so is nothing to unpack.
-    pub(super) fn is_private(self, xattr: &[u8]) -> bool {
-        is_overlay_private(xattr) || (self == OverlayXattr::None && xattr.starts_with(b"user.fuseoverlayfs."))
+    /// Whether an xattr in a layer is a mark, or would be taken for one.
+    pub(super) fn is_mark(self, xattr: &[u8]) -> bool {
+        match self {
+            OverlayXattr::None => false,
+            OverlayXattr::Program => is_overlay_private(xattr) || xattr.starts_with(b"user.fuseoverlayfs."),
+            OverlayXattr::Trusted | OverlayXattr::User => {
+                let rest = self.prefix().and_then(|prefix| xattr.strip_prefix(prefix.as_bytes()));
+                rest.is_some_and(|rest| !rest.starts_with(ESCAPE.as_bytes()))
+            }
+        }
     }
 }
 
@@ -88,19 +153,14 @@ pub(super) enum Hides<'a> {
     Below,
 }
 
-/// Whether an xattr is the mark of an opaque directory, of either namespace.
-pub fn is_opaque_mark(xattr: &str) -> bool {
-    [OverlayXattr::Trusted, OverlayXattr::User].iter().any(|marks| marks.opaque() == Some(xattr))
-}
-
 /// Whether this is how overlayfs marks a deleted name.
 pub(super) fn is_device(stat: &Stat) -> bool {
     root::file_type(stat) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
-/// Whether an xattr is one of overlayfs' own marks, of either namespace.
+/// Whether an xattr has the name of one of overlayfs' own, of either namespace.
 pub fn is_overlay_private(xattr: &[u8]) -> bool {
-    xattr.starts_with(b"trusted.overlay.") || xattr.starts_with(b"user.overlay.")
+    xattr.starts_with(TRUSTED.as_bytes()) || xattr.starts_with(USER.as_bytes())
 }
 
 /// What the last component of a tar entry's name asks for.
@@ -156,6 +216,37 @@ mod tests {
         for (name, expected) in table {
             assert_eq!(meaning(OsStr::new(name)), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn an_xattr_that_would_be_a_mark_is_escaped_and_shown_by_its_own_name() {
+        use OverlayXattr::{None as Nothing, Program, Trusted, User};
+        let (trusted, user) = ("trusted.overlay.opaque", "user.overlay.redirect");
+        let (kept_trusted, kept_user) = ("trusted.overlay.overlay.opaque", "user.overlay.overlay.redirect");
+        let table = [
+            (Trusted, trusted, Some(kept_trusted)),
+            (Trusted, user, Some(user)),
+            (User, user, Some(kept_user)),
+            (User, trusted, Some(trusted)),
+            (User, kept_user, Some("user.overlay.overlay.overlay.redirect")),
+            (Program, user, None),
+            (Program, trusted, None),
+            (Program, "user.fuseoverlayfs.opaque", None),
+            (Program, "user.mime", Some("user.mime")),
+            (Nothing, trusted, Some(trusted)),
+            (Nothing, "user.fuseoverlayfs.opaque", Some("user.fuseoverlayfs.opaque")),
+        ];
+        for (marks, name, kept) in table {
+            assert_eq!(marks.kept(name.as_bytes()).as_deref(), kept.map(str::as_bytes), "{marks:?} {name}");
+            if let Some(kept) = kept {
+                assert!(!marks.is_mark(kept.as_bytes()), "{marks:?} {kept}");
+                assert_eq!(marks.shown(kept).as_deref(), Some(name), "{marks:?} {kept}");
+            }
+        }
+        assert!(Trusted.is_mark(trusted.as_bytes()) && Trusted.shown(trusted).is_none());
+        assert!(User.is_mark(user.as_bytes()) && User.shown(user).is_none());
+        let long = format!("user.overlay.{}", "x".repeat(240));
+        assert!(User.kept(long.as_bytes()).is_none(), "there is no room to escape it");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
 use layerlab_engine::image::Digest;
-use layerlab_engine::layer::{Files, copy_tree};
+use layerlab_engine::layer::{Files, OverlayXattr, copy_tree};
 
 use super::damage::{make, remove, write};
 use super::house::{Ground, House};
@@ -32,7 +32,7 @@ fn written(house: &House, cache_id: &str, config: &str) -> Written {
     write(&record.join("cache-id"), cache_id);
     let directory = house.home().join(cache_id);
     fs::create_dir_all(directory.join("diff")).unwrap();
-    copy_tree(&files, &directory.join("diff"), Files::Copied).unwrap();
+    copy_tree(&files, &directory.join("diff"), Files::Copied, OverlayXattr::None).unwrap();
     write(&directory.join("link"), &"H".repeat(26));
     let short_name = house.home().join("l").join("H".repeat(26));
     symlink(format!("../{cache_id}/diff"), &short_name).unwrap();

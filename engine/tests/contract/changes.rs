@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
+use layerlab_engine::driver::{Deviation, Driver};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, makedev, mknodat, setxattr, utimensat,
 };
@@ -13,28 +14,31 @@ use rustix::fs::{
 use super::scene::{Scene, tree};
 
 /// When the base was made, and when it was changed: all that has a later time.
-const MADE: i64 = 1_000_000_000;
-const CHANGED: i64 = 1_100_000_000;
+pub const MADE: i64 = 1_000_000_000;
+pub const CHANGED: i64 = 1_100_000_000;
 
 /// What this user may do here.
 #[derive(Debug, Clone, Copy)]
 pub struct Ability {
     pub makes_devices: bool,
     pub gives_owners: bool,
-    /// What is copied up keeps its time, be it a link or a directory above: release 1.10 of fuse-overlayfs gives these that of the copy.
+    /// What is copied up keeps its time.
     pub keeps_times: bool,
+    /// The other names of a file that loses one stay one file.
+    pub keeps_names: bool,
 }
 
 impl Ability {
     /// Of this process, with a storage driver.
-    pub fn with(driver: &str) -> Ability {
+    pub fn with(driver: &dyn Driver) -> Ability {
         let map = fs::read_to_string("/proc/self/uid_map").unwrap();
         let count = |line: &str| line.split_whitespace().nth(2).unwrap().parse::<u64>().unwrap();
         let ids = map.lines().map(count).sum::<u64>();
         Ability {
             makes_devices: ids == u64::from(u32::MAX),
             gives_owners: ids > 1000,
-            keeps_times: driver != "fuse-overlayfs",
+            keeps_names: !driver.deviates(Deviation::NamesComeApart),
+            keeps_times: !driver.deviates(Deviation::CopiesLoseTimes),
         }
     }
 }
@@ -132,7 +136,9 @@ pub fn change(root: &Path, able: Ability) {
         lchown(at("kept/deep"), None, Some(66)).unwrap();
     }
     fs::remove_dir_all(at("gone")).unwrap();
-    fs::remove_file(at("links/b")).unwrap();
+    if able.keeps_names {
+        fs::remove_file(at("links/b")).unwrap();
+    }
     fs::remove_file(at("names/removed")).unwrap();
     fs::rename(at("moved"), at("names/moved")).unwrap();
     // Each kind in the place of another.
@@ -186,7 +192,7 @@ pub fn change(root: &Path, able: Ability) {
     }
 }
 
-fn set_time(path: &Path, seconds: i64) {
+pub fn set_time(path: &Path, seconds: i64) {
     let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
     let times = Timestamps { last_access: time, last_modification: time };
     utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();

@@ -13,6 +13,29 @@ const FEATURES: [&str; 5] = ["index", "metacopy", "nfs_export", "redirect_dir", 
 /// Whoever has it changes what is every process's.
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// Whether a feature is on by default now.
+pub fn is_on(feature: &str) -> bool {
+    fs::read_to_string(Path::new(PARAMETERS).join(feature)).is_ok_and(|value| value.trim() == "Y")
+}
+
+/// The defaults stay what they are, for as long as a value lives.
+pub struct Still {
+    _alone: MutexGuard<'static, ()>,
+    /// The same against other processes.
+    _locked: Option<File>,
+}
+
+impl Still {
+    pub fn begin() -> Still {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let locked = File::open(PARAMETERS).ok();
+        if let Some(locked) = &locked {
+            locked.lock_shared().unwrap();
+        }
+        Still { _alone: alone, _locked: locked }
+    }
+}
+
 pub struct AllOn {
     /// Sets everything back when nobody holds its input any more, however this process ends.
     guard: Child,

@@ -8,16 +8,19 @@
 mod canonical;
 mod changes;
 mod defaults;
+mod drawn;
+mod links;
+mod marks;
 mod mounts;
 mod promises;
 mod scene;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use layerlab_engine::driver::{self, KNOWN, fuse_overlayfs};
-use layerlab_properties::backing::{Backing, BackingError, LOOP_TYPES};
+use layerlab_properties::backing::{Backing, BackingError, LOOP_TYPES, Place};
 use layerlab_properties::enter::in_namespaces;
 use layerlab_scenarios::skip::{leave_out, skip};
 use libtest_mimic::{Arguments, Trial};
@@ -33,8 +36,9 @@ fn main() -> ExitCode {
     let entered = in_namespaces(false, |_| {
         let backings = std::iter::once(Backing::Tmpfs).chain(LOOP_TYPES.map(Backing::Loop));
         // Each is unmounted when all is done.
-        let places: Vec<_> = backings.filter_map(|backing| Some((backing.to_string(), made(&backing)?))).collect();
-        let trials = places.iter().flat_map(|(backing, place)| trials(backing, place.path())).collect();
+        let places: Vec<_> =
+            backings.filter_map(|backing| Some((backing.to_string(), [made(&backing)?, made(&backing)?]))).collect();
+        let trials = places.iter().flat_map(|(backing, [place, alone])| trials(backing, place.path(), alone)).collect();
         let conclusion = libtest_mimic::run(&arguments, trials);
         u8::from(conclusion.has_failed())
     });
@@ -47,7 +51,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn made(backing: &Backing) -> Option<layerlab_properties::backing::Place> {
+fn made(backing: &Backing) -> Option<Place> {
     match backing.make() {
         Ok(place) => Some(place),
         Err(BackingError::Unavailable { backing, reason }) => {
@@ -63,9 +67,10 @@ fn is_first_namespace() -> bool {
     std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| map.split_whitespace().eq(["0", "0", "4294967295"]))
 }
 
-/// Every promise of every driver that can lie below `place`.
-fn trials(backing: &str, place: &Path) -> Vec<Trial> {
+/// Every promise of every driver that can lie below `place`; on `alone` is one at a time.
+fn trials(backing: &str, place: &Path, alone: &Place) -> Vec<Trial> {
     let mut trials = Vec::new();
+    let alone = Arc::new(Mutex::new(alone.path().to_owned()));
     for known in KNOWN.iter().filter(|known| known.is_built_in()) {
         if let Some(why) = driver::refusal(known.name, place) {
             let why = format!("the contract of {} on {backing}: {why}", known.name);
@@ -76,9 +81,15 @@ fn trials(backing: &str, place: &Path) -> Vec<Trial> {
             continue;
         }
         for promise in promises::ALL {
-            let (place, driver) = (Arc::new(place.to_owned()), known.name);
-            trials.push(Trial::test(format!("{driver} on {backing}: {}", promise.name), move || {
-                (promise.holds)(&Scene::begin(driver, &place));
+            let (place, alone, driver) = (place.to_owned(), Arc::clone(&alone), known.name);
+            let name = format!("{driver} on {backing}: {}", promise.name);
+            if let Some(why) = promise.not_asked(driver) {
+                eprintln!("declared: {name}: {why}");
+                continue;
+            }
+            trials.push(Trial::test(name, move || {
+                let held = promise.is_alone().then(|| alone.lock().unwrap_or_else(PoisonError::into_inner));
+                (promise.holds)(&Scene::begin(driver, held.as_deref().unwrap_or(&place)));
                 Ok(())
             }));
         }

@@ -6,8 +6,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use layerlab_engine::driver::{Deviation, KNOWN, fuse_overlayfs};
+
 use super::canonical::{canonical, differences};
 use super::changes::{self, Ability};
+use super::drawn::drawn_changes_make_the_same_layers;
+use super::links::names_of_one_file_are_one_file_where_the_layer_is_applied;
+use super::marks::xattrs_that_are_called_as_an_overlays_mean_nothing;
 use super::mounts::{
     a_layer_takes_no_room_for_what_it_has_from_below, mounts_below, mounts_have_exactly_these_options,
     the_kernels_defaults_decide_nothing,
@@ -20,6 +25,33 @@ pub struct Promise {
     pub name: &'static str,
     /// Panics if it does not hold.
     pub holds: fn(&Scene),
+}
+
+impl Promise {
+    /// Why there is nothing to judge on a driver.
+    pub fn not_asked(&self, driver: &str) -> Option<&'static str> {
+        let deviates = |in_what| KNOWN.iter().any(|known| known.name == driver && known.deviates(in_what));
+        match self.name {
+            "mounts_have_exactly_these_options" if deviates(Deviation::MountsNothing) => {
+                Some("it has no mount of its own")
+            }
+            "the_kernels_defaults_decide_nothing" if deviates(Deviation::MountsNothing) => {
+                Some("it has no mount of its own")
+            }
+            "the_kernels_defaults_decide_nothing" if driver == fuse_overlayfs::NAME => {
+                Some("it is a program that stacks, and not the kernel")
+            }
+            "files_that_are_immutable_do_not_stop_a_removal" if deviates(Deviation::NoFileFlags) => {
+                Some(Deviation::NoFileFlags.told())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether nobody else may work on the same file system meanwhile.
+    pub fn is_alone(&self) -> bool {
+        self.name == "a_layer_takes_no_room_for_what_it_has_from_below"
+    }
 }
 
 macro_rules! promises {
@@ -36,6 +68,9 @@ pub const ALL: &[Promise] = promises![
     changes_are_told_by_kind_and_path,
     a_diff_is_the_same_each_time_and_gives_the_tree_elsewhere,
     the_same_change_makes_the_same_layer,
+    drawn_changes_make_the_same_layers,
+    xattrs_that_are_called_as_an_overlays_mean_nothing,
+    names_of_one_file_are_one_file_where_the_layer_is_applied,
     a_layer_without_changes_has_an_empty_diff,
     the_size_is_that_of_a_layers_own_files,
     own_files_lie_under_the_names_of_the_tar,
@@ -215,8 +250,8 @@ fn a_diff_is_the_same_each_time_and_gives_the_tree_elsewhere(scene: &Scene) {
 /// What two trees differ in has the same bytes on every driver, and so the same diff ID; it is the layer that is committed, too. That of
 /// `overlay2` is its upper directory, as with Docker: it says the same in other words, which `canonical.rs` lists.
 fn the_same_change_makes_the_same_layer(scene: &Scene) {
+    let able = Ability::with(&*scene.driver);
     let made = |scene: &Scene| {
-        let able = Ability::with(scene.name);
         changes::base(scene, able);
         scene.container("c", "base");
         scene.edit("c", |root| changes::change(root, able));
@@ -228,12 +263,11 @@ fn the_same_change_makes_the_same_layer(scene: &Scene) {
     let differ = |one: &[u8], other: &[u8]| differences(&canonical(one, &below), &canonical(other, &below));
     assert!(copied == own_copied);
     assert_eq!(differ(&walked, &copied), "", "the same change is another on a copy");
-    let able = Ability::with(scene.name);
     // For who has a single ID fuse-overlayfs 1.10 moves the time of the root, which whiteouts there are written with.
     let moves_root = !able.keeps_times && !able.gives_owners;
     assert!(moves_root || walked == copied, "the same change is written otherwise on a copy");
     assert_eq!(differ(&own, &walked), "", "the committed layer is not what the trees differ in");
-    if scene.name != "overlay2" {
+    if !scene.driver.deviates(Deviation::LayerIsTheUpper) {
         assert!(own == walked, "the committed layer is written otherwise");
     }
 }
@@ -328,6 +362,8 @@ fn nothing_stays_mounted(scene: &Scene) {
     scene.base();
     scene.container("c", "base");
     scene.driver.attach("c").unwrap();
+    let mounts = usize::from(!scene.driver.deviates(Deviation::MountsNothing));
+    assert_eq!(mounts_below(scene.root.path()).len(), mounts);
     scene.edit("c", change_everything);
     scene.tree("c");
     scene.changes("c", "c-init");

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use layerlab_engine::driver::{self, Driver};
 use layerlab_engine::layer::{
-    Contents, Kinship, OverlayXattr, Owners, PackOptions, UnpackOptions, changes, pack_changes, unpack,
+    Contents, Kinship, OverlayXattr, Owners, PackOptions, UnpackOptions, changes_and_links, pack_changes, unpack,
 };
 use layerlab_engine::sys::owners::{group_name, user_name};
 
@@ -107,7 +107,7 @@ impl Scene {
     /// The layer tar of what the trees of `id` and `parent` differ in, whatever the driver keeps of it.
     pub fn walked(&self, id: &str, parent: &str) -> Vec<u8> {
         let (old, new) = (self.driver.view(parent).unwrap(), self.driver.view(id).unwrap());
-        let found = changes(old.path(), new.path(), Kinship::Unknown).unwrap();
+        let found = changes_and_links(old.path(), new.path(), Kinship::Unknown).unwrap();
         let options = PackOptions { overlay: OverlayXattr::None, user_name: &user_name, group_name: &group_name };
         let mut tar = Vec::new();
         pack_changes(new.path(), &found, &options, &mut tar).unwrap();

@@ -22,6 +22,8 @@ pub struct Ability {
     /// bears no other such file; the xattr of a link it gives to what the link points to; what it copies up loses the bits that give a user or
     /// a group, a link its time; and one name less of a file touches the directories of its others.
     pub is_kernels: bool,
+    /// A file can have xattrs of the names that an overlay's have: the program fuse-overlayfs takes them for its own.
+    pub keeps_overlay_xattrs: bool,
     /// An image can be saved whose whiteout has something in it: dockerd 20.10 looks for a file of that name.
     pub fills_whiteouts: bool,
 }
@@ -249,6 +251,11 @@ pub fn acts(able: Ability) -> Vec<Act> {
         Act::Remove(at("link-again")),
         Act::Make(at("link-again"), Node::of(Kind::Fifo, 0o600)),
     ]);
+    if able.keeps_overlay_xattrs {
+        // Those that came with the image stay with what is not touched, and a container may give others.
+        acts.push(Act::Change(at("marked/more"), Node::file("more and more").xattr("user.overlay.redirect", b"/etc")));
+        acts.push(Act::Make(at("made/marked"), Node::directory().xattr("user.overlay.opaque", b"y")));
+    }
     acts.push(Act::Remove(at(&long_name(able))));
     if able.is_kernels {
         acts.extend([

@@ -5,14 +5,18 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use layerlab_engine::driver::{Deviation, Known};
+
 use super::node::{Kind, Node, Tree};
 use super::packed::Entry;
 
 /// Whose losses they are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Losses {
     pub is_dockerd: bool,
-    pub driver: &'static str,
+    pub known: &'static Known,
+    /// Root's overlays have their attributes elsewhere than those of others.
+    pub is_root: bool,
 }
 
 impl Losses {
@@ -23,7 +27,7 @@ impl Losses {
         for name in tree.names() {
             let node = tree.change(&name);
             // A device 0:0 in a layer is how an overlay says that a name is gone (kernel, `overlayfs.rst`, "whiteouts").
-            if node.kind == Kind::Char(0, 0) && !matches!(self.driver, "vfs" | "btrfs") {
+            if node.kind == Kind::Char(0, 0) && self.known.deviates(Deviation::NullDevicesHide) {
                 tree.remove(&name);
                 continue;
             }
@@ -40,13 +44,21 @@ impl Losses {
         tree
     }
 
-    /// An overlay's own attributes: we take none from a tar (`engine/src/layer/unpack.rs`), dockerd all, and overlayfs shows none of its own
-    /// (`ovl_is_private_xattr` in the kernel's `fs/overlayfs/xattrs.c`).
+    /// What has the name of an overlay's own attribute. We keep it under an escaped name where it would be read (`engine/src/layer/whiteout.rs`),
+    /// which kernels before 6.7 do not show (`ovl_is_escaped_xattr` in `fs/overlayfs/xattrs.c`); the program fuse-overlayfs knows no escape. dockerd takes all as they
+    /// are, and overlayfs shows none of its own.
     fn overlays_own(&self, node: &mut Node) {
-        node.xattrs.retain(|name, _| {
-            let is_own = name.starts_with("trusted.overlay.");
-            !is_own && (self.is_dockerd || !name.starts_with("user.overlay."))
-        });
+        let is_programs = self.known.deviates(Deviation::NoOverlayXattrs);
+        let (trusted, user) = match () {
+            () if self.known.deviates(Deviation::MountsNothing) => (false, false),
+            () if is_programs => (true, true),
+            () => (self.is_root, !self.is_root),
+        };
+        let is_read = |name: &str| {
+            (trusted && name.starts_with("trusted.overlay.")) || (user && name.starts_with("user.overlay."))
+        };
+        let is_escaped = !self.is_dockerd && !is_programs && super::shows_escaped_xattrs();
+        node.xattrs.retain(|name, _| is_escaped || !is_read(name));
     }
 
     /// The tree of an image that was committed: what is in its new layer went through a tar such as dockerd 20.10 writes.

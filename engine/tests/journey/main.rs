@@ -19,6 +19,7 @@ mod seen;
 
 use std::process::ExitCode;
 
+use layerlab_engine::driver::{Deviation, KNOWN};
 use layerlab_scenarios::page::DRIVERS;
 use layerlab_scenarios::skip::skip;
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -105,14 +106,17 @@ fn outside(who: Who, name: &str, driver: &str) -> Result<(), Failed> {
 fn travel(who: &str, driver: &str) -> ExitCode {
     let who = ALL.iter().find(|(_, name)| *name == who).unwrap().0;
     let driver = DRIVERS.into_iter().find(|known| *known == driver).unwrap();
+    let known = KNOWN.iter().find(|known| known.name == driver).unwrap();
     let able = Ability {
         is_root: who != Who::User,
         has_owners: has_owners(),
-        keeps_holes: who != Who::Dockerd && driver != "fuse-overlayfs",
-        is_kernels: driver != "fuse-overlayfs",
+        keeps_holes: who != Who::Dockerd && !known.deviates(Deviation::NoHoles),
+        is_kernels: !known.deviates(Deviation::CopiesLoseAttributes),
+        keeps_overlay_xattrs: !known.deviates(Deviation::NoOverlayXattrs)
+            && (known.deviates(Deviation::MountsNothing) || shows_escaped_xattrs()),
         fills_whiteouts: !matches!(who, Who::Dockerd | Who::ByDockerd),
     };
-    let losses = Losses { is_dockerd: who == Who::Dockerd, driver };
+    let losses = Losses { is_dockerd: who == Who::Dockerd, known, is_root: able.is_root };
     let travelled = match who {
         Who::ByDockerd => road::carried(Ability { keeps_holes: false, ..able }, &losses),
         _ => road::travel(&Engine::of_the_lab(), able, &losses),
@@ -124,6 +128,13 @@ fn travel(who: &str, driver: &str) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether an overlay shows a file's own xattr that has the name of one of the overlay's: since Linux 6.7.
+fn shows_escaped_xattrs() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
+    (numbers.next(), numbers.next()) >= (Some(6), Some(7))
 }
 
 /// Whether this user namespace has more than a single ID.

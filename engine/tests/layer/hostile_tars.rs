@@ -2,13 +2,14 @@
 //!
 //! Checklist: N-19~
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use layerlab_engine::layer::archive::ArchiveError;
-use layerlab_engine::layer::{UnpackError, unpack};
+use layerlab_engine::layer::{OverlayXattr, UnpackError, UnpackOptions, unpack};
 
-use crate::scene::{Tar, directory, is_whiteout, listing, options, unpacked};
+use crate::scene::{Tar, directory, is_root, is_whiteout, listing, options, unpacked};
 
 /// Unpacks beside a canary directory and demands that it is as before, whatever became of the layer.
 pub fn attack(name: &str, make: impl FnOnce(&Path) -> Vec<u8>) -> (Result<(), UnpackError>, tempfile::TempDir) {
@@ -143,17 +144,38 @@ fn whiteouts_of_nothing_of_here_and_of_above_are_refused() {
 
 /// Checklist: XA-12
 #[test]
-fn overlays_private_xattrs_are_not_taken_from_a_tar() {
-    let place = directory();
-    let redirect: &[(&str, &[u8])] = &[
-        ("SCHILY.xattr.trusted.overlay.redirect", b"/etc"),
-        ("SCHILY.xattr.user.overlay.redirect", b"/etc"),
-        ("SCHILY.xattr.user.overlay.opaque", b"y"),
-    ];
-    unpacked(&Tar::new().pax(redirect).dir("d/", 0o755).end(), place.path()).unwrap();
-    let mut names = [0u8; 256];
-    assert_eq!(rustix::fs::llistxattr(place.path().join("d"), &mut names[..]), Ok(0));
+fn an_xattr_of_a_tar_is_no_mark_and_is_there_under_another_name() {
+    let tar = Tar::new().pax(OVERLAYS_OWN).dir("d/", 0o755).end();
+    let kept = |overlay| {
+        let place = directory();
+        let done = unpack(&tar[..], place.path(), &UnpackOptions { overlay, ..options() }).unwrap();
+        let mut list = [0u8; 256];
+        let length = rustix::fs::llistxattr(place.path().join("d"), &mut list[..]).unwrap();
+        let names = list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+        let names: BTreeSet<String> = names.map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        assert_eq!(done.xattrs_lost, 3 - names.len() as u64);
+        names.into_iter().filter(|name| !name.starts_with("trusted.") || is_root()).collect::<Vec<_>>()
+    };
+    let trusted = |name: &'static str| Some(name).filter(|_| is_root());
+    let names = |trusted: Option<&'static str>, users: [&'static str; 2]| {
+        trusted.into_iter().chain(users).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (own, escaped) = (
+        ["user.overlay.opaque", "user.overlay.redirect"],
+        ["user.overlay.overlay.opaque", "user.overlay.overlay.redirect"],
+    );
+    assert_eq!(kept(OverlayXattr::Trusted), names(trusted("trusted.overlay.overlay.redirect"), own));
+    assert_eq!(kept(OverlayXattr::User), names(trusted("trusted.overlay.redirect"), escaped));
+    assert_eq!(kept(OverlayXattr::None), names(trusted("trusted.overlay.redirect"), own));
+    assert!(kept(OverlayXattr::Program).is_empty(), "the program would read them");
 }
+
+/// What an overlay would take for its own.
+const OVERLAYS_OWN: &[(&str, &[u8])] = &[
+    ("SCHILY.xattr.trusted.overlay.redirect", b"/etc"),
+    ("SCHILY.xattr.user.overlay.redirect", b"/etc"),
+    ("SCHILY.xattr.user.overlay.opaque", b"y"),
+];
 
 #[test]
 fn a_name_that_comes_twice_is_refused() {

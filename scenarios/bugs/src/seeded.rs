@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use layerlab_engine::driver::{Driver, DriverError, GraphData, View};
+use layerlab_engine::driver::{Deviation, Driver, DriverError, GraphData, View};
 use layerlab_engine::layer::{Change, OverlayXattr, Owners, Packed, UnpackError, Unpacked};
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Answer, Step};
@@ -172,6 +172,10 @@ impl Driver for SeededDriver {
 
     fn layers_max(&self) -> usize {
         self.inner.layers_max()
+    }
+
+    fn deviations(&self) -> &'static [Deviation] {
+        self.inner.deviations()
     }
 
     fn info(&self) -> Vec<(&'static str, String)> {

@@ -93,9 +93,9 @@ pub struct Promises {
     /// A further name of a file that was copied up is listed with its inode number (`d_ino`); not where overlayfs keeps its list of a
     /// directory of the upper layer, which a new link does not renew (`ovl_instantiate` of `fs/overlayfs/dir.c`).
     pub further_names_are_listed_with_their_inode: bool,
-    /// A diff sees every change; else it compares two trees by name, as all of Docker's drivers but `overlay2` and `aufs` do
-    /// (`NewNaiveDiffDriver` of moby's `fsdiff.go`, `changesDiff` of its archive package): the time of a directory and which names are one file
-    /// stay unseen. (Docker's own misses more, content of the same size and time above all, since it looks at what lstat(2) tells.)
+    /// A diff sees every change; else it compares two trees, as all of Docker's drivers but `overlay2` and `aufs` do
+    /// (`NewNaiveDiffDriver` of moby's `fsdiff.go`, `changesDiff` of its archive package): the time of a directory stays unseen. (Docker's own
+    /// misses more, content of the same size and time and which names are one file above all, since it looks at what lstat(2) tells of each name.)
     pub diffs_see_everything: bool,
     /// A directory that took the place of another and looks the same is told by `docker diff`: an overlay marks it as opaque, a snapshot
     /// keeps inode numbers. Docker never tells it, and of a copy nobody can.

@@ -50,6 +50,7 @@ pub mod simplify;
 pub mod situations;
 pub mod stores;
 pub mod subjects;
+pub mod table;
 pub mod tar;
 pub mod tree;
 pub mod verdict;

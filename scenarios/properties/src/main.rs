@@ -1,12 +1,14 @@
 //! The command `layerlab-laws`: holds a subject against the laws.
 
+use std::cell::RefCell;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
 use layerlab_properties::again;
-use layerlab_properties::backing::{Backing, BackingError};
+use layerlab_properties::backing::{Backing, BackingError, LOOP_TYPES};
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::counterexample::Counterexample;
@@ -20,6 +22,7 @@ use layerlab_properties::shard::Shard;
 use layerlab_properties::situations::{self, arranged};
 use layerlab_properties::stores;
 use layerlab_properties::subjects::{self, Subject};
+use layerlab_properties::table::{self, Outcomes};
 use layerlab_properties::verdict;
 use rustix::process::{Resource, Rlimit};
 
@@ -28,6 +31,8 @@ const FAILED: u8 = 1;
 const SKIPPED: u8 = 77;
 /// An act on a store of images takes as long as so many steps in a tree, and longer.
 const STEPS_TO_AN_ACT: usize = 3;
+/// In the table, so many cases of trees come to one of a store.
+const CASES_TO_ONE_OF_A_STORE: u64 = 20;
 /// So many steps meet everything that is drawn at all.
 const STEPS_TO_MEET_ALL: u64 = 20_000;
 
@@ -69,6 +74,9 @@ struct Cli {
     /// Only say which laws, subjects and backings there are, and what of them this machine can have
     #[arg(long)]
     list: bool,
+    /// Hold everything against every law on every backing (from seed 1, unless another is given), and write what came of it to this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["laws", "subject", "backing", "shard", "rootless"])]
+    table: Option<PathBuf>,
     /// Show how often each kind of step came out how, what never came, and how often each law had something to judge
     #[arg(long)]
     counts: bool,
@@ -88,6 +96,13 @@ fn main() -> ExitCode {
     let mut cli = Cli::parse();
     if let Err(errno) = allow_many_files() {
         eprintln!("layerlab-laws: cannot open many files at once: {errno}");
+    }
+    if cli.table.is_some() {
+        let subjects = subjects::all().into_iter().filter(|subject| subject.deviates().is_none());
+        cli.subject =
+            subjects.map(|subject| subject.name()).chain(stores::all().iter().map(|kind| kind.name())).collect();
+        cli.backing = [Backing::Tmpfs].into_iter().chain(LOOP_TYPES.map(Backing::Loop)).collect();
+        cli.seed = cli.seed.or(Some(1));
     }
     let mut places = Vec::new();
     // Root of a user namespace mounts no block device.
@@ -119,6 +134,7 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let laws = chosen(&cli.laws)?;
+    let outcomes = RefCell::default();
     if let Some(why) = requirement::wanting(&cli.require, host) {
         bail!(why);
     }
@@ -138,20 +154,23 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     for name in &cli.subject {
         if let Some(kind) = stores.iter().find(|kind| kind.name() == *name) {
             for backing in &cli.backing {
-                statuses.push(store_held(cli, host, kind, backing)?);
+                statuses.push(store_held(cli, host, kind, backing, &outcomes)?);
             }
             continue;
         }
         let subject = all.iter().find(|subject| subject.name() == *name);
         let subject = subject.with_context(|| format!("there is no subject {name}; there are {}", names()))?;
         for backing in &cli.backing {
-            statuses.push(held(cli, host, &laws, &**subject, backing)?);
+            statuses.push(held(cli, host, &laws, &**subject, backing, &outcomes)?);
         }
     }
     if let Ok(log) = &mut log {
         let complaints = log.complaints();
         complaints.iter().for_each(|complaint| println!("the kernel complained meanwhile: {complaint}"));
         statuses.extend((!complaints.is_empty()).then_some(FAILED));
+    }
+    if let Some(path) = &cli.table {
+        table::write(&outcomes.borrow(), host, path)?;
     }
     let has = |status| statuses.contains(&status);
     Ok(if has(FAILED) {
@@ -178,18 +197,33 @@ fn skipped(cli: &Cli, name: &str, backing: &Backing, why: &str) -> anyhow::Resul
 }
 
 /// One kind of store on one backing.
-fn store_held(cli: &Cli, host: &Host, kind: &stores::Kind, backing: &Backing) -> anyhow::Result<u8> {
+fn store_held(
+    cli: &Cli,
+    host: &Host,
+    kind: &stores::Kind,
+    backing: &Backing,
+    outcomes: &RefCell<Outcomes>,
+) -> anyhow::Result<u8> {
+    let skipped = |why: &str| {
+        outcomes.borrow_mut().refused(&kind.name(), &backing.to_string(), why);
+        skipped(cli, &kind.name(), backing, why)
+    };
     if stores::held::chosen(&cli.laws).is_empty() {
-        return skipped(cli, &kind.name(), backing, NO_LAW);
+        return skipped(NO_LAW);
     }
     let place = match backing.make() {
-        Err(BackingError::Unavailable { reason, .. }) => return skipped(cli, &kind.name(), backing, &reason),
+        Err(BackingError::Unavailable { reason, .. }) => return skipped(&reason),
         place => place?,
     };
     if let Some(why) = kind.refusal_on(place.path()) {
-        return skipped(cli, &kind.name(), backing, &why);
+        return skipped(&why);
     }
-    let end = if cli.minutes.is_some() { u64::MAX } else { cli.cases };
+    let end = match (cli.minutes, &cli.table) {
+        (Some(_), _) => u64::MAX,
+        // A case of a store gives each law much to judge, and takes its time.
+        (None, Some(_)) => cli.cases.div_ceil(CASES_TO_ONE_OF_A_STORE),
+        (None, None) => cli.cases,
+    };
     let cases = |thread| -> Box<dyn Iterator<Item = u64>> {
         let cases = cli.shard.unwrap_or(Shard::WHOLE).cases(thread, cli.threads);
         Box::new(cases.take_while(move |case| *case < end))
@@ -207,7 +241,11 @@ fn store_held(cli: &Cli, host: &Host, kind: &stores::Kind, backing: &Backing) ->
         counts: cli.counts,
         required: &cli.require,
     };
-    Ok(if stores::held::held(kind, &order)? { 0 } else { FAILED })
+    let came = stores::held::held(kind, &order)?;
+    let laws = stores::held::chosen(&cli.laws);
+    let place = (&*kind.name(), &*backing.to_string());
+    outcomes.borrow_mut().held(place, laws.iter().map(|law| law.name()), &came.counts, &came.broken);
+    Ok(if came.is_held { 0 } else { FAILED })
 }
 
 /// One subject on one backing.
@@ -217,9 +255,13 @@ fn held(
     laws: &[&'static dyn Law],
     subject: &dyn Subject,
     backing: &Backing,
+    outcomes: &RefCell<Outcomes>,
 ) -> anyhow::Result<u8> {
     let called = format!("{} on {backing}", subject.name());
-    let skipped = |why: &str| skipped(cli, &subject.name(), backing, why);
+    let skipped = |why: &str| {
+        outcomes.borrow_mut().refused(&subject.name(), &backing.to_string(), why);
+        skipped(cli, &subject.name(), backing, why)
+    };
     let situations = situations::chosen(&cli.laws);
     if laws.is_empty() && situations.is_empty() {
         return skipped(NO_LAW);
@@ -283,13 +325,17 @@ fn held(
         cli.shard.map_or_else(String::new, |shard| format!(", shard {shard},")),
         counts.total() as f64 / seconds,
         counts.judgements(),
-        match (failures.is_empty() && broken == 0, names().filter(|name| counts.judgements_of(name) > 0).count()) {
+        match (failures.is_empty() && broken.is_empty(), names().filter(|name| counts.judgements_of(name) > 0).count())
+        {
             (false, _) => "a law broke".to_owned(),
             (true, asked) if asked == names().count() => "every law held".to_owned(),
             (true, asked) => format!("{asked} of {} laws held, the others had nothing to judge", names().count()),
         }
     );
-    match failures.is_empty() && broken == 0 && again == 0 {
+    let laws_broken = failures.iter().filter_map(|failure| failure.broken.law).chain(broken.iter().copied());
+    let laws_broken = laws_broken.map(str::to_owned).collect();
+    outcomes.borrow_mut().held((&subject.name(), &backing.to_string()), names(), &counts, &laws_broken);
+    match failures.is_empty() && broken.is_empty() && again == 0 {
         true => idle(cli, &counts, names(), &subject.name(), backing),
         false => Ok(FAILED),
     }

@@ -87,7 +87,7 @@ pub fn carried(tree: &Tree, told: &Tree) -> Tree {
 pub enum Sight {
     /// It saw every change.
     Everything,
-    /// It compared two trees by name (`Promises::diffs_see_everything`).
+    /// It compared two trees (`Promises::diffs_see_everything`).
     ByName,
 }
 
@@ -104,9 +104,7 @@ pub fn differences(tree: &Tree, applied: &Tree, sight: Sight) -> Vec<Difference>
         }
     }
     let mut found = tree::differences(&expected, &actual, &mut Clock::new());
-    if sight == Sight::Everything {
-        found.extend(tree::link_differences(&expected, &actual));
-    }
+    found.extend(tree::link_differences(&expected, &actual));
     found
 }
 

@@ -110,7 +110,7 @@ fn copy_out(
         .map_err(|error| Failure::new(format!("stat {}: {}", directory.display(), system_reason(&error))))?;
     // Docker's client gives everything to the caller, with and without --archive.
     let unpacking =
-        UnpackOptions { contents: Contents::Copies, overlay: OverlayXattr::User, owners: Owners::CallerOnly };
+        UnpackOptions { contents: Contents::Copies, overlay: OverlayXattr::None, owners: Owners::CallerOnly };
     carry(
         |writer| files.read(source, &name, follow, writer).map_err(failed),
         |reader| unpack(reader, &directory, &unpacking).map(drop).map_err(|error| failed(error.below(&directory))),

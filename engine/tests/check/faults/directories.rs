@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use layerlab_engine::layer::{Files, copy_tree};
+use layerlab_engine::layer::{Files, OverlayXattr, copy_tree};
 use layerlab_engine::sys::btrfs;
 
 use super::Repair::{Advises, Mends, Pulls};
@@ -24,7 +24,7 @@ pub const FAULTS: &[Fault] = &[
         |house| {
             let (layer, aside) = (layer(house, 1), house.home().join("aside"));
             fs::create_dir(&aside).unwrap();
-            copy_tree(&layer, &aside, Files::Copied).unwrap();
+            copy_tree(&layer, &aside, Files::Copied, OverlayXattr::None).unwrap();
             remove(&layer);
             fs::rename(aside, layer).unwrap();
         },

@@ -74,14 +74,14 @@ fn known_first(
     Ok(known)
 }
 
-/// Arranges each of `situations` once; tells of those that are not as they should be and how to see them again, and says how many. What holds
-/// now is forgotten.
+/// Arranges each of `situations` once; tells of those that are not as they should be and how to see them again, and names them. What holds now
+/// is forgotten.
 pub fn arranged(
     situations: &[&'static Situation],
     campaign: &Campaign<'_>,
     backing: &Backing,
     counts: &mut Counts,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<Vec<&'static str>> {
     arranged_in(&directory(&campaign.subject.name()), situations, campaign, backing, counts)
 }
 
@@ -92,9 +92,9 @@ fn arranged_in(
     campaign: &Campaign<'_>,
     backing: &Backing,
     counts: &mut Counts,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<Vec<&'static str>> {
     let Campaign { subject, host, place, .. } = campaign;
-    let mut broken = 0;
+    let mut broken = Vec::new();
     for (situation, known) in known_first(situations, campaign, backing, directory)? {
         match situation.hold(*subject, host, place, &|_, _| ()) {
             Ok(judged) => {
@@ -104,7 +104,7 @@ fn arranged_in(
                 }
             }
             Err(findings) => {
-                broken += 1;
+                broken.push(situation.name());
                 if let Some(path) = known {
                     println!("still broken ({}):", path.display());
                 }
@@ -152,13 +152,13 @@ mod tests {
         };
         let known =
             |situations: &[&'static Situation]| known_first(situations, &campaign, &backing, &directory).unwrap();
-        assert_eq!(arranged(&[other, breaks]), 1);
+        assert_eq!(arranged(&[other, breaks]), ["this-situation"]);
         let [(first, Some(path)), (last, None)] = &known(&[other, breaks])[..] else { panic!("nothing is kept") };
         assert_eq!((first.name(), last.name()), ("this-situation", "another-situation"));
         let kept: Kept = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
         assert_eq!(kept.findings, ["it broke"]);
         assert!(kept.command().starts_with("cargo xtask laws this-situation --subject plain --backing tmpfs"));
-        assert_eq!((arranged(&[lacking]), path.exists()), (0, true), "it was not judged");
-        assert_eq!((arranged(&[other, holds]), path.exists()), (0, false));
+        assert_eq!((arranged(&[lacking]).len(), path.exists()), (0, true), "it was not judged");
+        assert_eq!((arranged(&[other, holds]).len(), path.exists()), (0, false));
     }
 }

@@ -1,5 +1,6 @@
 //! A campaign over one kind of store: what was kept first, then fresh cases in several threads; it says what came of it.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -47,8 +48,19 @@ pub fn chosen(wanted: &[String]) -> Vec<&'static dyn Law> {
     laws::ALL.iter().copied().filter(is_wanted).collect()
 }
 
-/// Whether every law held.
-pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<bool> {
+/// What came of it.
+#[derive(Debug)]
+pub struct Came {
+    /// Whether every law held.
+    pub is_held: bool,
+    /// What was done, and what the laws made of it.
+    pub counts: Counts,
+    /// The laws that broke.
+    pub broken: BTreeSet<String>,
+}
+
+/// Runs it.
+pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<Came> {
     let laws = chosen(order.laws);
     let begin = |place: &std::path::Path| kind.begin(place);
     let campaign = Campaign { begin: &begin, laws: &laws, place: order.place.clone(), length: order.length };
@@ -94,7 +106,8 @@ pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<bool> {
         }
         println!("skipped {} of {} on {}: {why}", idle.join(", "), kind.name(), order.backing);
     }
-    Ok(is_held)
+    let broken = failures.iter().filter_map(|failure| failure.broken.law.map(str::to_owned)).collect();
+    Ok(Came { is_held, counts, broken })
 }
 
 /// The cases of one thread; it stops at the first that breaks a law.

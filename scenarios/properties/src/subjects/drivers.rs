@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Driver, KNOWN, View, fuse_overlayfs};
-use layerlab_engine::layer::{Files, Kinship, Owners, PackOptions, changes, copy_tree, pack_changes};
+use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Deviation, Driver, KNOWN, View, fuse_overlayfs};
+use layerlab_engine::layer::{
+    Files, Kinship, Owners, PackOptions, changes, changes_and_links, copy_tree, pack_changes,
+};
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
@@ -55,7 +57,8 @@ impl Subject for EngineDriver {
     }
 
     fn promises(&self, host: &Host) -> Promises {
-        let (is_copy, is_legacy) = (matches!(self.name, "vfs" | "btrfs"), self.name == "overlay");
+        let deviates = |in_what| KNOWN.iter().any(|known| known.name == self.name && known.deviates(in_what));
+        let (is_copy, is_legacy) = (deviates(Deviation::MountsNothing), self.name == "overlay");
         Promises {
             layers: !is_copy,
             layers_max: if is_legacy { 1 } else { usize::MAX },
@@ -72,7 +75,7 @@ impl Subject for EngineDriver {
             removed_directories_stay_removed: is_copy,
             further_names_are_listed_with_their_inode: is_copy,
             diffs_see_everything: !is_copy && !is_legacy,
-            replaced_directories_are_told: self.name != "vfs",
+            replaced_directories_are_told: !deviates(Deviation::EqualDirectoriesUnseen),
             ..host.promises()
         }
     }
@@ -156,7 +159,8 @@ impl Layers {
         }
         let content = tempfile::tempdir_in(&self.place).map_err(self.failed("copy a layer in"))?;
         let view = self.driver.view(&self.ids[number]).map_err(self.failed("copy a layer in"))?;
-        copy_tree(view.path(), content.path(), Files::Copied).map_err(self.failed("copy a layer in"))?;
+        copy_tree(view.path(), content.path(), Files::Copied, self.driver.marks())
+            .map_err(self.failed("copy a layer in"))?;
         let image = self.passing();
         self.driver.adopt(&image.id, None, content.path()).map_err(self.failed("adopt a layer in"))?;
         Ok(Some(image))
@@ -234,7 +238,8 @@ impl Frozen for Layers {
                     below.map(|below| self.driver.view(below)).transpose().map_err(self.failed("pack a layer in"))?;
                 let new = self.driver.view(id).map_err(self.failed("pack a layer in"))?;
                 let old = old.as_ref().map_or(nothing.path(), |old| old.path());
-                let found = changes(old, new.path(), Kinship::Unknown).map_err(self.failed("pack a layer in"))?;
+                let found =
+                    changes_and_links(old, new.path(), Kinship::Unknown).map_err(self.failed("pack a layer in"))?;
                 let options = PackOptions { overlay: self.driver.marks(), user_name: &|_| None, group_name: &|_| None };
                 pack_changes(new.path(), &found, &options, &mut bytes).map_err(self.failed("pack a layer in"))?
             }

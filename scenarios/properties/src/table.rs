@@ -1,0 +1,276 @@
+//! `--table`: what came of each law with each subject, on every file system, written as Markdown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use layerlab_scenarios::lab::prepare::workspace_root;
+
+use crate::counts::Counts;
+use crate::laws;
+use crate::machine::Host;
+use crate::situations;
+use crate::stores;
+use crate::subjects;
+
+/// What came of a law with a subject on a backing.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Held,
+    /// Nothing to judge, and why.
+    Skipped(String),
+    Broken,
+}
+
+/// What came of everything that was asked.
+#[derive(Debug, Default)]
+pub struct Outcomes {
+    /// By law and subject: the backings, with what came of it there.
+    cells: BTreeMap<(String, String), BTreeMap<String, Outcome>>,
+    /// What a subject could not lie on, and why.
+    refused: BTreeSet<String>,
+}
+
+impl Outcomes {
+    /// `subject` was held against `laws` on `backing`, of which some are `broken`.
+    pub fn held<'a>(
+        &mut self,
+        (subject, backing): (&str, &str),
+        laws: impl Iterator<Item = &'a str>,
+        counts: &Counts,
+        broken: &BTreeSet<String>,
+    ) {
+        let laws: Vec<&str> = laws.collect();
+        let mut came: BTreeMap<&str, Outcome> = laws.iter().map(|law| (*law, Outcome::Held)).collect();
+        for (why, idle) in counts.idle(laws.iter().copied(), "it") {
+            came.extend(idle.into_iter().map(|law| (law, Outcome::Skipped(why.clone()))));
+        }
+        came.extend(laws.iter().filter(|law| broken.contains(**law)).map(|law| (*law, Outcome::Broken)));
+        for (law, outcome) in came {
+            let cell = self.cells.entry((law.to_owned(), subject.to_owned())).or_default();
+            cell.insert(backing.to_owned(), outcome);
+        }
+    }
+
+    /// `subject` could not be asked on `backing`.
+    pub fn refused(&mut self, subject: &str, backing: &str, why: &str) {
+        self.refused.insert(format!("{subject} on {backing}: {why}"));
+    }
+}
+
+/// Numbered reasons, in the order in which they were first given.
+#[derive(Default)]
+struct Notes(Vec<String>);
+
+impl Notes {
+    fn number(&mut self, note: &str) -> usize {
+        let found = self.0.iter().position(|known| known == note);
+        1 + found.unwrap_or_else(|| {
+            self.0.push(note.to_owned());
+            self.0.len() - 1
+        })
+    }
+}
+
+/// The names of the laws of trees, situations among them, and of the subjects; then those of stores.
+pub fn names() -> [(Vec<String>, Vec<String>); 2] {
+    let mut of_trees: Vec<String> = laws::ALL.iter().map(|law| law.name().to_owned()).collect();
+    of_trees.extend(situations::ALL.iter().map(|situation| situation.name().to_owned()));
+    let of_stores = stores::laws::ALL.iter().map(|law| law.name().to_owned()).collect();
+    let subjects = subjects::all().iter().map(|subject| subject.name()).collect();
+    [(of_trees, subjects), (of_stores, stores::all().iter().map(|kind| kind.name()).collect())]
+}
+
+/// The table of `outcomes` on this machine.
+pub fn of(outcomes: &Outcomes, host: &Host) -> std::io::Result<String> {
+    let mut text = String::from(
+        "# What every subject is held against\n\n\
+         Written by `cargo xtask laws --table`, as root. *held*: on every file system that the subject was asked on. *declared*: held too, with a \
+         promise of the subject's own that the law asks for; or left out, since it is known to break. *skipped*: there was nothing to judge. *not asked*: it \
+         disturbs others, and is asked by its name only. The numbers are those of the reasons below.\n",
+    );
+    let (declared, mut notes) = (Declared::of(host)?, Notes::default());
+    for (title, (laws, subjects)) in ["Laws and situations", "Laws of a store of images"].into_iter().zip(names()) {
+        let _ = write!(
+            text,
+            "\n## {title}\n\n| law | {} |\n|---|{}\n",
+            subjects.join(" | "),
+            "---|".repeat(subjects.len())
+        );
+        for law in &laws {
+            let cells = subjects.iter().map(|subject| match outcomes.cells.get(&(law.clone(), subject.clone())) {
+                Some(cell) => told(cell, &declared.asked(law, subject), &mut notes),
+                None => declared.deviates.get(subject).map_or_else(
+                    || "not asked".to_owned(),
+                    |why| format!("declared {}", notes.number(&format!("{subject} is left out: {why}"))),
+                ),
+            });
+            let cells: Vec<String> = cells.collect();
+            let _ = writeln!(text, "| {law} | {} |", cells.join(" | "));
+        }
+    }
+    text += "\n## Reasons\n\n";
+    for (number, note) in (1..).zip(&notes.0) {
+        let _ = writeln!(text, "{number}. {note}");
+    }
+    text += "\n## What subjects promise otherwise than the machine\n\n";
+    for (promise, made) in &declared.promises {
+        let word = match () {
+            () if made.values().all(|value| *value == true) => "made by",
+            () if made.values().all(|value| *value == false) => "not made by",
+            () => "otherwise by",
+        };
+        let subjects: Vec<&str> = made.keys().map(String::as_str).collect();
+        let _ = writeln!(text, "- `{promise}`, {word} {}:{}", subjects.join(", "), declared.about(promise));
+    }
+    if !outcomes.refused.is_empty() {
+        text += "\n## Not asked\n\n";
+        for line in &outcomes.refused {
+            let _ = writeln!(text, "- {line}");
+        }
+    }
+    Ok(text)
+}
+
+/// One cell: each outcome once, with the backings where there are several.
+fn told(cell: &BTreeMap<String, Outcome>, asked: &[String], notes: &mut Notes) -> String {
+    let mut by_outcome: BTreeMap<&Outcome, Vec<&str>> = BTreeMap::new();
+    for (backing, outcome) in cell {
+        by_outcome.entry(outcome).or_default().push(backing);
+    }
+    let is_one = by_outcome.len() == 1;
+    let words = by_outcome.into_iter().map(|(outcome, backings)| {
+        let word = match outcome {
+            Outcome::Held if asked.is_empty() => "held".to_owned(),
+            Outcome::Held => {
+                let numbers = asked.iter().map(|promise| notes.number(promise).to_string());
+                format!("declared {}", numbers.collect::<Vec<_>>().join(" "))
+            }
+            Outcome::Skipped(why) => format!("skipped {}", notes.number(why)),
+            Outcome::Broken => "BROKEN".to_owned(),
+        };
+        if is_one { word } else { format!("{word} on {}", backings.join(", ")) }
+    });
+    words.collect::<Vec<_>>().join("; ")
+}
+
+/// What subjects say of themselves.
+struct Declared {
+    /// By the name of a promise: the subjects that make it otherwise than the machine does, and how.
+    promises: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
+    /// Subjects that are known to break laws, and how.
+    deviates: BTreeMap<String, &'static str>,
+    /// The file of the promises, where their sources are named.
+    source: String,
+}
+
+impl Declared {
+    fn of(host: &Host) -> std::io::Result<Declared> {
+        let own = serde_json::to_value(host.promises())?;
+        let (mut promises, mut deviates) = (BTreeMap::<String, BTreeMap<_, _>>::new(), BTreeMap::new());
+        for subject in subjects::all() {
+            let made = serde_json::to_value(subject.promises(host))?;
+            let others = made.as_object().into_iter().flatten().filter(|(name, value)| own[name.as_str()] != **value);
+            for (name, value) in others {
+                promises.entry(name.clone()).or_default().insert(subject.name(), value.clone());
+            }
+            deviates.extend(subject.deviates().map(|why| (subject.name(), why)));
+        }
+        let source = fs::read_to_string(workspace_root().join("scenarios/model/src/promises.rs"))?;
+        Ok(Declared { promises, deviates, source })
+    }
+
+    /// The promises that `law` asks for by name and `subject` makes otherwise, as they are told.
+    fn asked(&self, law: &str, subject: &str) -> Vec<String> {
+        let text = code(law);
+        let is_named = |promise: &str| {
+            let is_end = |rest: &str| !rest.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+            ["promises.", "promises()."].iter().any(|of| text.split(&format!("{of}{promise}")).skip(1).any(is_end))
+        };
+        let is_asked =
+            |promise: &str| is_named(promise) || promise == "diffs_see_everything" && text.contains("sight(moment)");
+        let own = self.promises.iter().filter(|(promise, made)| made.contains_key(subject) && is_asked(promise));
+        own.map(|(promise, _)| format!("the promise `{promise}`, told below")).collect()
+    }
+
+    /// What the comment of a promise says.
+    fn about(&self, promise: &str) -> String {
+        let mut about = String::new();
+        for line in self.source.lines().map(str::trim) {
+            match line.strip_prefix("///") {
+                Some(more) => about += more,
+                None if line.starts_with(&format!("pub {promise}:")) => break,
+                None => about.clear(),
+            }
+        }
+        about
+    }
+}
+
+/// The code of a law or a situation, from the checkout that this was built from; nothing of what is a store's.
+fn code(law: &str) -> String {
+    let (source, name) = (workspace_root().join("scenarios/properties/src"), law.replace('-', "_"));
+    if let Ok(text) = fs::read_to_string(source.join(format!("laws/{name}.rs"))) {
+        return text;
+    }
+    let files = fs::read_dir(source.join("situations")).into_iter().flatten().flatten();
+    let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
+    let of = |text: String| {
+        let begin = text.find(&format!("pub fn {name}("))?;
+        let end = text[begin..].find("\n}\n").map_or(text.len(), |end| begin + end);
+        Some(text[begin..end].to_owned())
+    };
+    texts.filter_map(of).next().unwrap_or_default()
+}
+
+/// Writes the table to `path`.
+pub fn write(outcomes: &Outcomes, host: &Host, path: &Path) -> anyhow::Result<()> {
+    fs::write(path, of(outcomes, host)?).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::laws::Judged;
+
+    #[test]
+    fn a_cell_says_what_came_and_why() {
+        let (mut outcomes, mut counts) = (Outcomes::default(), Counts::default());
+        let laws = ["layer-tars-are-well-formed", "applying-a-diff-gives-the-tree", "readdir-says-what-lookup-says"];
+        counts.judge(laws[0], Judged::Held);
+        counts.judge(laws[1], Judged::Held);
+        counts.judge(laws[2], Judged::Lacking("directories"));
+        let none = BTreeSet::new();
+        outcomes.held(("layerlab-vfs", "tmpfs"), laws.into_iter(), &counts, &none);
+        counts.judge(laws[2], Judged::Held);
+        outcomes.held(("layerlab-vfs", "xfs"), laws.into_iter(), &counts, &none);
+        outcomes.held(("plain", "tmpfs"), laws.into_iter(), &counts, &BTreeSet::from([laws[0].to_owned()]));
+        outcomes.refused("layerlab-btrfs", "tmpfs", "it is no btrfs");
+        let text = of(&outcomes, &Host::probe(true)).unwrap();
+        let cells =
+            |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
+        let line = |name: &str| cells(text.lines().find(|line| line.starts_with(&format!("| {name} |"))).unwrap());
+        let cell = |law: &str, subject: &str| {
+            let column = line("law").iter().position(|name| name == subject).unwrap();
+            line(law)[column].clone()
+        };
+        let reason = |words: &str| {
+            let (number, _) = text.lines().find(|line| line.contains(words)).unwrap().split_once(". ").unwrap();
+            number.to_owned()
+        };
+        assert_eq!(cell(laws[0], "layerlab-vfs"), "held");
+        assert_eq!(cell(laws[1], "layerlab-vfs"), format!("declared {}", reason("`diffs_see_everything`, told below")));
+        let skipped = format!("held on xfs; skipped {} on tmpfs", reason("it has no directories"));
+        assert_eq!(cell(laws[2], "layerlab-vfs"), skipped);
+        assert_eq!(cell(laws[0], "plain"), "BROKEN");
+        let left_out = format!("declared {}", reason("layerlab-fuse-overlayfs is left out"));
+        assert_eq!(cell(laws[0], "layerlab-fuse-overlayfs"), left_out);
+        assert!(text.ends_with("\n## Not asked\n\n- layerlab-btrfs on tmpfs: it is no btrfs\n"), "{text}");
+        let promise = "- `diffs_see_everything`, not made by layerlab-btrfs, layerlab-overlay, layerlab-vfs: A diff sees every change";
+        assert!(text.lines().any(|line| line.starts_with(promise)), "{text}");
+    }
+}
