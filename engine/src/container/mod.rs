@@ -112,12 +112,20 @@ pub struct Engine {
 impl Engine {
     /// Opens the engine, laying out the data root when it is new, and puts right what a killed monitor left behind.
     pub fn open(settings: Settings) -> Result<Engine, EngineError> {
+        Engine::open_with(settings, |driver| driver)
+    }
+
+    /// [`Engine::open`] with a driver of somebody's own, made of the one that the settings choose.
+    pub fn open_with(
+        settings: Settings,
+        made_of: impl FnOnce(Box<dyn Driver>) -> Box<dyn Driver>,
+    ) -> Result<Engine, EngineError> {
         // The driver is asked first: one that does not exist must not leave directories behind.
         std::fs::create_dir_all(&settings.data_root).map_err(error::failed("create", &settings.data_root))?;
         if daemon::is_dockerd_at_work(&settings.data_root) {
             return Err(StoreError::Dockerd(settings.data_root).into());
         }
-        let driver = driver::open(settings.storage_driver.as_deref(), &settings.data_root)?;
+        let driver = made_of(driver::open(settings.storage_driver.as_deref(), &settings.data_root)?);
         let store = Store::open(&settings.data_root, driver.name())?;
         // The monitors of containers get the same one.
         let settings = Settings { storage_driver: Some(driver.name().to_owned()), ..settings };

@@ -13,7 +13,7 @@ use super::lease::Lease;
 use super::{Engine, EngineError};
 use crate::image::manifest::Platform;
 use crate::image::{Digest, Reference};
-use crate::layer::{Contents, Owners, UnpackOptions, Unpacked, unpack_recording};
+use crate::layer::{Owners, Unpacked};
 use crate::registry::{self, LayerToPull, PullProgress, PullSink, Pulled, SinkError};
 use crate::store::{Layer, Lock, Staging};
 
@@ -110,17 +110,12 @@ impl Engine {
         Ok(self.store.save_repositories(&names)?)
     }
 
-    /// How layers are to be unpacked for this driver and this user.
-    pub(super) fn unpack_options(&self) -> UnpackOptions {
-        let owners = if self.settings.squash_owners { Owners::SquashUnmapped } else { Owners::AsRecorded };
-        UnpackOptions { contents: Contents::Layer, overlay: self.driver.marks(), owners }
-    }
-
     /// Unpacks a layer tar at `content`, and writes beside it from what the tar can be put together again.
-    pub(super) fn unpack_layer(&self, tar: impl Read, content: &Path) -> Result<Unpacked, EngineError> {
+    pub(super) fn unpack_layer(&self, mut tar: impl Read, content: &Path) -> Result<Unpacked, EngineError> {
         let path = tar_split_of(content);
-        let record = fs::File::create(&path).map_err(failed("create", &path))?;
-        let unpacked = unpack_recording(tar, content, &self.unpack_options(), record)?;
+        let mut record = fs::File::create(&path).map_err(failed("create", &path))?;
+        let owners = if self.settings.squash_owners { Owners::SquashUnmapped } else { Owners::AsRecorded };
+        let unpacked = self.driver.unpack(&mut tar, content, owners, &mut record)?;
         if unpacked.xattrs_lost > 0 {
             tracing::warn!(unpacked.xattrs_lost, "extended attributes were refused and are lost");
         }

@@ -7,7 +7,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::layer::{Change, OverlayXattr, Packed, Unpacked};
+use crate::layer::{
+    Change, Contents, OverlayXattr, Owners, Packed, UnpackError, UnpackOptions, Unpacked, unpack_recording,
+};
 use crate::sys::fuse::Life;
 use crate::sys::mount::Detached;
 use crate::sys::reason::reason;
@@ -134,6 +136,19 @@ pub trait Driver: Send + Sync {
 
     /// Makes an empty layer `id` on top of `parent`, which from now on never changes.
     fn create(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError>;
+
+    /// Unpacks a layer tar into the empty directory `content`, for [`Driver::adopt`], and writes to `record` what is needed to get the
+    /// same tar back ([`unpack_recording`]).
+    fn unpack(
+        &self,
+        tar: &mut dyn io::Read,
+        content: &Path,
+        owners: Owners,
+        record: &mut dyn io::Write,
+    ) -> Result<Unpacked, UnpackError> {
+        let options = UnpackOptions { contents: Contents::Layer, overlay: self.marks(), owners };
+        unpack_recording(tar, content, &options, record)
+    }
 
     /// Makes a layer like [`Driver::create`] whose content is the directory `content`, which moves there.
     fn adopt(&self, id: &str, parent: Option<&str>, content: &Path) -> Result<(), DriverError>;

@@ -58,8 +58,9 @@ pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), 
     };
     let (content, tree) = (open_root(content)?, open_root(tree)?);
     let here = Path::new("");
-    lay_directory_over(content.as_fd(), tree.as_fd(), here, marks, &mut copy)?;
+    // Before anything moves out of it, which changes its time.
     let stat = fs::fstat(&content).map_err(error("look at", here))?;
+    lay_directory_over(content.as_fd(), tree.as_fd(), here, marks, &mut copy)?;
     give_attributes(&stat, content.as_fd(), tree.as_fd(), OsStr::new("."), here, copy.marks)
 }
 

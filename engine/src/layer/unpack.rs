@@ -21,7 +21,7 @@ use rustix::io::Errno;
 
 use super::archive::{Archive, Entry, Kind, Time};
 use super::root::{self, Root};
-use super::whiteout::{self, Meaning, OverlayXattr};
+use super::whiteout::{self, Hides, Meaning, OverlayXattr};
 
 mod error;
 
@@ -180,7 +180,9 @@ impl Layer {
                 if !self.options.overlay.has_files() || whiteout::file_name(hidden).is_none() {
                     return self.white_out(entry, &place);
                 }
-                self.remove(&place)?;
+                if self.has_been_made(&place)? {
+                    return Ok(());
+                }
                 self.make(entry, &self.place(&path, name)?, archive)
             }
             Meaning::Content => {
@@ -207,11 +209,43 @@ impl Layer {
     /// Opens the directory that `path` stands in, making it where the layer did not; for `.`, `path` itself.
     fn place<'a>(&self, path: &'a Path, name: &'a OsStr) -> Result<Place<'a>, UnpackError> {
         let parent = if name == "." { path } else { path.parent().unwrap_or(Path::new("")) };
-        let directory = self
-            .root
-            .directory_or_new(parent)
-            .map_err(|errno| io_error("make the parent directory of", path, errno))?;
+        let found = match self.root.directory(parent) {
+            Err(Errno::NOENT | Errno::NOTDIR) => {
+                if self.options.contents == Contents::Layer {
+                    self.clear_way(parent)?;
+                }
+                self.root.directory_or_new(parent)
+            }
+            found => found,
+        };
+        let directory = found.map_err(|errno| io_error("make the parent directory of", path, errno))?;
         Ok(Place { directory, name, path })
+    }
+
+    /// Where the layer hides a directory on the way that it has itself, though no entry is about it, that one is made, and hides the one below.
+    fn clear_way(&self, path: &Path) -> Result<(), UnpackError> {
+        let error = |errno| io_error("make the parent directory of", path, errno);
+        if !matches!(self.root.directory(path), Err(Errno::NOENT | Errno::NOTDIR)) {
+            return Ok(());
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
+        self.clear_way(parent)?;
+        let Ok(directory) = self.root.directory(parent) else { return Ok(()) };
+        let place = Place { directory, name, path };
+        let found = root::stat(place.fd(), name).map_err(error)?;
+        let is_hidden = match found {
+            Some(found) if self.is_whiteout(name, &found) => {
+                fs::unlinkat(place.fd(), name, AtFlags::empty()).map_err(error)?;
+                true
+            }
+            Some(_) => false,
+            None => self.take_whiteout_file(&place)?,
+        };
+        if is_hidden {
+            let directory = self.root.directory_or_new(path).map_err(error)?;
+            self.mark_opaque(&Place { directory, name: OsStr::new("."), path })?;
+        }
+        Ok(())
     }
 
     fn apply_root(&mut self, entry: &Entry, path: &Path) -> Result<(), UnpackError> {
@@ -238,7 +272,7 @@ impl Layer {
     }
 
     /// Takes away the file that says that a name is gone, when the layer has the name too: it would hide it. True if there was one.
-    fn take_whiteout_file(&mut self, place: &Place<'_>) -> Result<bool, UnpackError> {
+    fn take_whiteout_file(&self, place: &Place<'_>) -> Result<bool, UnpackError> {
         let Some(file_name) = whiteout::file_name(place.name).filter(|_| self.options.overlay.has_files()) else {
             return Ok(false);
         };
@@ -249,7 +283,26 @@ impl Layer {
         }
     }
 
+    /// Whether the layer has something itself that it also hides below: that stays, whichever comes first, and a directory shows nothing
+    /// of the one below (OCI image-spec, `layer.md`, "Whiteouts").
+    fn has_been_made(&self, place: &Place<'_>) -> Result<bool, UnpackError> {
+        let found = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
+        let Some(found) = found.filter(|found| !self.is_whiteout(place.name, found)) else { return Ok(false) };
+        if root::file_type(&found) == FileType::Directory {
+            let inside = root::open_real_directory(place.fd(), place.name).map_err(place.error("open"))?;
+            self.mark_opaque(&Place { directory: inside, name: OsStr::new("."), path: place.path })?;
+        }
+        Ok(true)
+    }
+
+    fn is_whiteout(&self, name: &OsStr, found: &Stat) -> bool {
+        matches!(self.options.overlay.hides(name, found), Some(Hides::Name(hidden)) if hidden == name)
+    }
+
     fn white_out(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
+        if self.has_been_made(place)? {
+            return Ok(());
+        }
         self.remove(place)?;
         make_device(place, FileType::CharacterDevice, 0, 0, 0)?;
         self.give_owner(entry, place)?;

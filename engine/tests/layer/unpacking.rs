@@ -134,12 +134,25 @@ fn an_opaque_mark_may_come_before_its_directory() {
 
 /// Checklist: WH-12, DF-09
 #[test]
-fn a_whiteout_takes_back_what_the_layer_itself_put_there() {
+fn a_whiteout_leaves_what_the_layer_itself_has_whichever_comes_first() {
+    let own = Tar::new().dir("d/", 0o755).file("d/f", "four").file("g", "seven77");
+    let whiteouts_last = own.file(".wh.d", "").file(".wh.g", "").end();
+    let whiteouts = Tar::new().file(".wh.d", "").file(".wh.g", "");
+    let whiteouts_first = whiteouts.dir("d/", 0o755).file("d/f", "four").file("g", "seven77").end();
+    for tar in [whiteouts_last, whiteouts_first] {
+        let place = directory();
+        let done = unpacked(&tar, place.path()).unwrap();
+        assert!(opaque(&place.path().join("d")) && fs::read(place.path().join("g")).unwrap() == b"seven77");
+        assert_eq!(done, Unpacked { size_bytes: 11, told_bytes: 11, entries: 5, ..Unpacked::default() });
+    }
+}
+
+/// Checklist: WH-12
+#[test]
+fn a_directory_that_no_entry_names_takes_the_place_of_a_whiteout() {
     let place = directory();
-    let tar = Tar::new().dir("d/", 0o755).file("d/f", "four").file("g", "seven77").file(".wh.d", "").end();
-    let done = unpacked(&tar, place.path()).unwrap();
-    assert!(is_whiteout(&place.path().join("d")));
-    assert_eq!(done, Unpacked { size_bytes: 7, told_bytes: 11, entries: 4, ..Unpacked::default() });
+    unpacked(&Tar::new().file(".wh.d", "").file("d/e/f", "x").end(), place.path()).unwrap();
+    assert!(opaque(&place.path().join("d")) && place.path().join("d/e/f").is_file());
 }
 
 /// Checklist: WH-12

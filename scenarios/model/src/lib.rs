@@ -13,6 +13,7 @@ pub mod inode;
 pub mod operation;
 pub mod process;
 pub mod promises;
+pub mod received;
 pub mod store;
 pub mod text;
 pub mod union;

@@ -252,6 +252,7 @@ impl Case {
 
     fn look(&self) -> Result<View, CaseError> {
         let merged = self.merged.as_ref().map_or(Ok(Tree::new()), tree::of_disk)?;
+        let merged = self.hands.look(merged);
         Ok(View { merged, upper: self.stack.upper().map(|upper: BorrowedFd<'_>| tree::of_disk(upper)).transpose()? })
     }
 }

@@ -10,7 +10,7 @@
 //!                    kernel_log listens to the kernel meanwhile
 //! when a law breaks  shrink and simplify make the case short; verdict tells it, with its scene, mount_line, listing and
 //!                    what is known; counterexample keeps it, as JSON, as a script, and as a page (page, console); again runs it first
-//! the same, smaller  sim: the model alone; stores/: images rather than trees
+//! the same, smaller  sim: the model alone; stores/: images rather than trees; received/: layers that others made
 //! commands           main.rs is layerlab-laws (list is its --list), bin/layerlab-sim.rs
 //! ```
 //!
@@ -40,6 +40,7 @@ pub mod perform;
 pub mod private;
 pub mod race;
 pub mod readdir;
+pub mod received;
 pub mod requirement;
 pub mod scene;
 pub mod shard;

@@ -19,6 +19,7 @@ use rustix::fs::{
 };
 use rustix::thread::{set_thread_res_gid, set_thread_res_uid};
 
+use crate::tree::Tree;
 use crate::{mapping, race, readdir};
 
 /// Whoever does the steps of a case; what is open stays open between them.
@@ -28,6 +29,11 @@ pub trait Hands {
 
     /// Closes everything.
     fn close_all(&mut self);
+
+    /// The merged tree as they see it, of which `tree` was read.
+    fn look(&self, tree: Tree) -> Tree {
+        tree
+    }
 }
 
 /// Does them as they are.

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use layerlab_engine::container::config::HostConfig;
 use layerlab_engine::container::{
@@ -14,11 +15,13 @@ use layerlab_engine::registry::RegistrySettings;
 
 use super::{Freed, Promises, Shop};
 use crate::subjects::SubjectError;
+use crate::subjects::drivers::Decorate;
 
 /// An engine with a storage driver, on a data root below a directory.
 pub struct EngineShop {
     place: PathBuf,
     driver: &'static str,
+    decorate: Arc<Decorate>,
     engine: Engine,
     /// How many others were asked for.
     others: std::cell::Cell<usize>,
@@ -35,8 +38,13 @@ impl LoadProgress for Silent {
 impl EngineShop {
     /// An empty store below the directory `place`.
     pub fn open(place: &Path, driver: &'static str) -> Result<EngineShop, SubjectError> {
-        let engine = engine(place, driver)?;
-        Ok(EngineShop { place: place.to_owned(), driver, engine, others: std::cell::Cell::new(0) })
+        EngineShop::decorated(place, driver, Arc::new(|driver| driver))
+    }
+
+    /// [`EngineShop::open`], with something round the driver.
+    pub fn decorated(place: &Path, driver: &'static str, decorate: Arc<Decorate>) -> Result<EngineShop, SubjectError> {
+        let engine = engine(place, driver, &*decorate)?;
+        Ok(EngineShop { place: place.to_owned(), driver, decorate, engine, others: std::cell::Cell::new(0) })
     }
 
     fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
@@ -54,7 +62,7 @@ impl EngineShop {
     }
 }
 
-fn engine(place: &Path, driver: &'static str) -> Result<Engine, SubjectError> {
+fn engine(place: &Path, driver: &'static str, decorate: &Decorate) -> Result<Engine, SubjectError> {
     let settings = Settings {
         data_root: place.join("data"),
         exec_root: place.join("exec"),
@@ -64,7 +72,7 @@ fn engine(place: &Path, driver: &'static str) -> Result<Engine, SubjectError> {
         // Nothing is started.
         program: PathBuf::new(),
     };
-    Engine::open(settings).map_err(SubjectError::of("open an engine in", place))
+    Engine::open_with(settings, decorate).map_err(SubjectError::of("open an engine in", place))
 }
 
 fn deleted(removed: Vec<RemovedImage>) -> Vec<String> {
@@ -165,13 +173,13 @@ impl Shop for EngineShop {
     }
 
     fn reopen(&mut self) -> Result<(), SubjectError> {
-        self.engine = engine(&self.place, self.driver)?;
+        self.engine = engine(&self.place, self.driver, &*self.decorate)?;
         Ok(())
     }
 
     fn another(&self) -> Result<Box<dyn Shop>, SubjectError> {
         let place = self.place.join(format!("other-{}", self.others.replace(self.others.get() + 1)));
         std::fs::create_dir(&place).map_err(SubjectError::of("mkdir", &place))?;
-        Ok(Box::new(EngineShop::open(&place, self.driver)?))
+        Ok(Box::new(EngineShop::decorated(&place, self.driver, self.decorate.clone())?))
     }
 }

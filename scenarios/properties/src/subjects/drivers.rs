@@ -9,8 +9,7 @@ use std::sync::OnceLock;
 
 use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Deviation, Driver, KNOWN, View, fuse_overlayfs};
 use layerlab_engine::layer::{
-    Contents, Files, Kinship, Owners, PackOptions, UnpackOptions, changes, changes_and_links, copy_tree, pack_changes,
-    unpack,
+    Files, Kinship, Owners, PackOptions, changes, changes_and_links, copy_tree, pack_changes,
 };
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
@@ -23,17 +22,26 @@ use crate::machine::Host;
 pub struct EngineDriver {
     name: &'static str,
     layers_max: OnceLock<usize>,
+    decorate: Box<Decorate>,
 }
+
+/// What is put round a driver: nothing, or what makes another one of it.
+pub type Decorate = dyn Fn(Box<dyn Driver>) -> Box<dyn Driver> + Send + Sync;
 
 /// Every driver that the engine can open.
 pub fn all() -> impl Iterator<Item = EngineDriver> {
     KNOWN
         .iter()
         .filter(|known| known.is_built_in())
-        .map(|known| EngineDriver { name: known.name, layers_max: OnceLock::new() })
+        .map(|known| EngineDriver::decorated(known.name, Box::new(|driver| driver)))
 }
 
 impl EngineDriver {
+    /// The driver of that name, with something round it.
+    pub fn decorated(name: &'static str, decorate: Box<Decorate>) -> EngineDriver {
+        EngineDriver { name, layers_max: OnceLock::new(), decorate }
+    }
+
     /// The greatest depth that the driver itself names; it is asked once. Where it cannot be opened no case begins.
     fn layers_max(&self) -> usize {
         *self.layers_max.get_or_init(|| {
@@ -95,7 +103,7 @@ impl Subject for EngineDriver {
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         let driver = driver::open(Some(self.name), place).map_err(SubjectError::of("open driver on", place))?;
         let mut stack = Layers {
-            driver: driver.into(),
+            driver: (self.decorate)(driver).into(),
             place: place.to_owned(),
             ids: Vec::new(),
             upper: None,
@@ -313,7 +321,7 @@ const PASSING: usize = 1 << 20;
 /// What a tar holds, in a directory below `place` that `driver` can adopt.
 fn unpacked(tar: &Tar, driver: &dyn Driver, place: &Path) -> Result<tempfile::TempDir, SubjectError> {
     let content = tempfile::tempdir_in(place).map_err(SubjectError::of("make a directory in", place))?;
-    let options = UnpackOptions { contents: Contents::Layer, overlay: driver.marks(), owners: Owners::AsRecorded };
-    unpack(&tar.bytes[..], content.path(), &options).map_err(SubjectError::of("unpack a layer in", place))?;
+    let unpacked = driver.unpack(&mut &tar.bytes[..], content.path(), Owners::AsRecorded, &mut std::io::sink());
+    unpacked.map_err(SubjectError::of("unpack a layer in", place))?;
     Ok(content)
 }

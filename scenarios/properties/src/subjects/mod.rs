@@ -18,7 +18,7 @@ use crate::tree::{self, Tree};
 
 mod carry;
 mod data_only;
-mod drivers;
+pub mod drivers;
 mod overlay;
 mod plain;
 

@@ -1,0 +1,37 @@
+//! A file is younger after a commit than it was before, so that caches of builds miss.
+//!
+//! Origin: TS-01. containerd/containerd#3589, moby/buildkit#1153: times were rounded to the nearest second.
+
+use std::io;
+
+use layerlab_engine::driver::{Driver, DriverError};
+use layerlab_engine::layer::Packed;
+
+use crate::bug::{Bug, Home};
+use crate::tars::packed_otherwise;
+
+pub struct It;
+pub static BUG: It = It;
+
+impl Bug for It {
+    fn home(&self) -> Home {
+        Home::Driver("overlay2")
+    }
+
+    fn pack(
+        &self,
+        driver: &dyn Driver,
+        id: &str,
+        parent: Option<&str>,
+        out: &mut dyn io::Write,
+    ) -> Result<Packed, DriverError> {
+        packed_otherwise(driver, id, parent, out, |entries| {
+            for entry in entries.iter_mut() {
+                let Some(text) = entry.pax.remove("mtime") else { continue };
+                let seconds = String::from_utf8_lossy(&text).parse::<f64>().unwrap_or_default().ceil();
+                entry.pax.insert("mtime".to_owned(), format!("{seconds:.0}").into_bytes());
+                entry.change(|header| header.set_mtime(seconds.max(0.0) as u64));
+            }
+        })
+    }
+}

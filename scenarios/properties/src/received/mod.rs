@@ -1,0 +1,228 @@
+//! Layers as they are received: tars that no packer of ours makes, unpacked by a driver, against the model.
+//!
+//! *Why*: what comes from a registry has its entries in any order, lacks parents, repeats names in other spellings, and may mean harm; what
+//! our own packers write never does. *Holds*: a case is a few layers of a few entries, so that what breaks a law is read at once. *Never*: a
+//! name that leads to anything but a canary. *Proved by*: `tests/received.rs`, and the seeded bugs of unpacking.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use layerlab_engine::driver::Driver;
+use layerlab_model::inode::Time;
+use layerlab_model::received::{Entry, Refusal, Tree};
+use rustix::fs::{Mode, OFlags};
+
+use crate::campaign::{Broken, Counts};
+use crate::laws::Judged;
+use crate::shrink::shortest;
+use crate::subjects::SubjectError;
+
+mod draw;
+mod judge;
+mod write;
+
+use judge::LAWS;
+
+pub use draw::drawn;
+pub use write::Form;
+
+/// Every law, by name.
+pub fn laws() -> Vec<&'static str> {
+    LAWS.iter().map(|(name, _)| *name).collect()
+}
+
+/// One thing in a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Part {
+    /// An entry of the layer.
+    Entry(Entry),
+    /// The layer ends, in this form, and another begins on it.
+    End(Form),
+}
+
+/// Opens an empty driver below a directory.
+pub type Open<'a> = dyn Fn(&Path) -> Result<Box<dyn Driver>, SubjectError> + Sync + 'a;
+
+/// What is held against the laws.
+pub struct Campaign<'a> {
+    /// The driver.
+    pub open: &'a Open<'a>,
+    /// Names of laws; those that are not named do not watch.
+    pub laws: &'a [&'static str],
+    /// The directory below which layers lie.
+    pub place: PathBuf,
+}
+
+/// A case that broke a law.
+#[derive(Debug)]
+pub struct Failure {
+    /// What it was drawn from.
+    pub seed: u64,
+    /// The shortest part of it that breaks the same law.
+    pub parts: Vec<Part>,
+    /// What came of that.
+    pub broken: Broken,
+}
+
+impl Campaign<'_> {
+    /// Draws the case of `seed` and runs it.
+    pub fn run(&self, seed: u64, counts: &mut Counts) -> Result<(), Failure> {
+        let parts = drawn(seed);
+        let Err(broken) = self.replay(&parts, counts) else { return Ok(()) };
+        let law = broken.law;
+        let fails = |part: &[Part]| self.replay(part, &mut Counts::default()).is_err_and(|broken| broken.law == law);
+        let parts = shortest(&parts, fails);
+        let broken = self.replay(&parts, &mut Counts::default()).err().unwrap_or(broken);
+        Err(Failure { seed, parts, broken })
+    }
+
+    /// Runs a case that is known.
+    pub fn replay(&self, parts: &[Part], counts: &mut Counts) -> Result<(), Broken> {
+        let place = tempfile::tempdir_in(&self.place).map_err(cannot)?;
+        let canary = Canary::put(place.path()).map_err(cannot)?;
+        let store = place.path().join("store");
+        fs::create_dir(&store).map_err(cannot)?;
+        let mut case = Case { driver: (self.open)(&store).map_err(cannot)?, place: place.path(), layers: Vec::new() };
+        let mut tree = Tree::default();
+        for (entries, form) in layers(parts) {
+            let entries: Vec<Entry> = entries.iter().map(|entry| canary.named_in(entry)).collect();
+            let tar = write::tar(&entries, form).map_err(cannot)?;
+            let received = case.receive(&tar);
+            let expected = tree.with(&entries);
+            let moment = judge::Moment {
+                case: &case,
+                entries: &entries,
+                tar: &tar,
+                expected: &expected,
+                received: &received,
+                canary: &canary,
+            };
+            for (law, judge) in LAWS.iter().filter(|(law, _)| self.laws.contains(law)) {
+                let judged = judge(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+                counts.judge(law, judged);
+            }
+            counts.count("layer", if expected.is_ok() { "unpacked" } else { "refused" });
+            let Ok(next) = expected else { break };
+            tree = next;
+        }
+        Ok(())
+    }
+}
+
+fn cannot(error: impl std::fmt::Display) -> Broken {
+    Broken { law: None, findings: vec![error.to_string()] }
+}
+
+/// The layers of a case; the last need not be ended.
+fn layers(parts: &[Part]) -> Vec<(Vec<Entry>, Form)> {
+    let mut layers = vec![(Vec::new(), Form::default())];
+    for part in parts {
+        match (part, layers.last_mut()) {
+            (Part::Entry(entry), Some((entries, _))) => entries.push(entry.clone()),
+            (Part::End(form), Some((_, of_layer))) => {
+                *of_layer = *form;
+                layers.push((Vec::new(), Form::default()));
+            }
+            (_, None) => {}
+        }
+    }
+    if layers.len() > 1 && layers.last().is_some_and(|(entries, _)| entries.is_empty()) {
+        layers.pop();
+    }
+    layers
+}
+
+/// Something beside the store that no layer may touch.
+struct Canary {
+    place: PathBuf,
+    before: crate::tree::Tree,
+}
+
+/// What stands in drawn paths for the canary's.
+const CANARY: &[u8] = b"/CANARY";
+
+impl Canary {
+    fn put(place: &Path) -> std::io::Result<Canary> {
+        let place = place.join("canary");
+        fs::create_dir(&place)?;
+        fs::write(place.join("file"), "untouched")?;
+        fs::create_dir(place.join("directory"))?;
+        let before = Canary::read(&place)?;
+        Ok(Canary { place, before })
+    }
+
+    fn read(place: &Path) -> std::io::Result<crate::tree::Tree> {
+        let directory = rustix::fs::open(place, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        Ok(crate::tree::of_disk(&directory)?)
+    }
+
+    /// The entry with the canary's path in the place of [`CANARY`].
+    fn named_in(&self, entry: &Entry) -> Entry {
+        use std::os::unix::ffi::OsStrExt;
+        let ours = self.place.as_os_str().as_bytes();
+        let named =
+            |text: &layerlab_model::text::Text| match text.0.windows(CANARY.len()).position(|part| part == CANARY) {
+                Some(at) => layerlab_model::text::Text([&text.0[..at], ours, &text.0[at + CANARY.len()..]].concat()),
+                None => text.clone(),
+            };
+        use layerlab_model::received::Kind;
+        let kind = match &entry.kind {
+            Kind::Symlink(target) => Kind::Symlink(named(target)),
+            Kind::Link(target) => Kind::Link(named(target)),
+            other => other.clone(),
+        };
+        Entry { name: named(&entry.name), kind, meta: entry.meta.clone() }
+    }
+}
+
+/// The layers of one case, in a driver.
+struct Case<'a> {
+    driver: Box<dyn Driver>,
+    place: &'a Path,
+    layers: Vec<String>,
+}
+
+/// A layer that was unpacked and lies on those before.
+struct Received {
+    /// How its tar was made.
+    record: Vec<u8>,
+}
+
+impl Case<'_> {
+    fn receive(&mut self, tar: &[u8]) -> Result<Received, String> {
+        let content = tempfile::tempdir_in(self.place).map_err(|error| error.to_string())?;
+        // A layer's root, unless its tar says otherwise (`store/staging.rs`).
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(content.path(), mode).map_err(|error| error.to_string())?;
+        let mut record = Vec::new();
+        let owners = layerlab_engine::layer::Owners::AsRecorded;
+        let unpacked = self.driver.unpack(&mut &tar[..], content.path(), owners, &mut record);
+        unpacked.map_err(|error| error.to_string())?;
+        let id = format!("{:064x}", self.layers.len() + 1);
+        let below = self.layers.last().map(String::as_str);
+        self.driver.adopt(&id, below, content.path()).map_err(|error| error.to_string())?;
+        self.layers.push(id);
+        Ok(Received { record })
+    }
+}
+
+/// A time of the model's as [`crate::tree`] has it.
+fn when(time: Time) -> crate::tree::When {
+    crate::tree::When::Time(time)
+}
+
+/// What a refusal is about, in words.
+fn word(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::Escapes => "a name leads out of the layer",
+        Refusal::RootIsNoDirectory => "its root is no directory",
+        Refusal::NamelessWhiteout => "a whiteout names nothing",
+        Refusal::LinkToNothing => "a link leads to nothing in the layer",
+        Refusal::NoDirectory => "on the way to an entry there is something that is no directory",
+        Refusal::Twice => "two entries have one name",
+        Refusal::DirectoryIsElsewhere => "a link has come into the way to a directory of the layer",
+    }
+}
+
+/// Nothing to judge.
+const NOT_ASKED: crate::laws::Verdict = Ok(Judged::NotAsked);
