@@ -157,8 +157,9 @@ fn a_volume_whose_removal_is_killed_is_gone_after_the_next_command() {
     let mut removal = house.command("", &["volume", "rm", "big"]).stdout(Stdio::null()).spawn().unwrap();
     let began = Instant::now();
     let intends = || {
-        let entries = fs::read_dir(house.path("data/tmp")).unwrap().flatten();
-        let notes = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("intent-"));
+        let notes = fs::read_dir(house.path("data/image/vfs/intents")).into_iter().flatten().flatten();
+        // One that is being written has another name.
+        let notes = notes.filter(|note| !note.file_name().to_string_lossy().starts_with('.'));
         notes.filter_map(|note| fs::read_to_string(note.path()).ok()).any(|text| text == "volume big\n")
     };
     while !intends() {

@@ -1,27 +1,20 @@
 //! What commands that are gone have left: notes, staging places, records aside, mounts.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::books::{Books, listed};
 use super::finding::{Fault, Findings, Remedy};
 use super::place::Place;
 use super::{CheckError, users};
 use crate::image::Digest;
-use crate::store::staging;
+use crate::store::{INTENTS, staging};
 use crate::sys::mount;
-
-/// How notes are called of what is about to be made or removed (`engine/src/container/intent.rs`).
-const NOTE: &str = "intent-";
 
 /// To be called under the store's lock: who would make a note or put a record aside holds it.
 pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) -> Result<(), CheckError> {
-    let scratch = place.data_root.join("tmp");
-    for name in listed(&scratch)? {
-        let path = scratch.join(&name);
-        if name.starts_with(NOTE) {
-            check_note(place, &path, findings);
-        }
+    for path in notes(place)? {
+        check_note(place, &path, findings);
     }
     for path in staging::left(&place.data_root)? {
         findings.add(Fault::HalfMade, &path, "a command that is gone left what it had unpacked", Remedy::Remove);
@@ -34,27 +27,31 @@ pub(super) fn check(place: &Place, books: &Books, findings: &mut Findings) -> Re
     Ok(())
 }
 
+/// Notes of what commands were about to make or remove (`engine/src/container/intent.rs`).
+fn notes(place: &Place) -> Result<Vec<PathBuf>, CheckError> {
+    let directory = place.image().join(INTENTS);
+    Ok(listed(&directory)?.into_iter().map(|name| directory.join(name)).collect())
+}
+
 /// What notes name in lines that begin with `word`.
 pub(super) fn noted(place: &Place, word: &str) -> Result<BTreeSet<String>, CheckError> {
-    let scratch = place.data_root.join("tmp");
     let mut found = BTreeSet::new();
-    for name in listed(&scratch)?.into_iter().filter(|name| name.starts_with(NOTE)) {
-        let text = read_note(place, &scratch.join(name)).unwrap_or_default();
+    for path in notes(place)? {
+        let text = read_note(&path);
         let names = text.lines().filter_map(|line| line.strip_prefix(word)?.split(' ').next());
         found.extend(names.map(str::to_owned));
     }
     Ok(found)
 }
 
-/// The lines of a note, unless they are about another driver's layers.
-fn read_note(place: &Place, path: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let is_others = text.lines().any(|line| line.strip_prefix("driver ").is_some_and(|name| name != place.driver()));
-    (!is_others).then_some(text)
+/// What a note says; one that was not written to its end is about nothing.
+fn read_note(path: &Path) -> String {
+    let is_whole = path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));
+    std::fs::read_to_string(path).ok().filter(|_| is_whole).unwrap_or_default()
 }
 
 fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
-    let Some(text) = read_note(place, path) else { return };
+    let text = read_note(path);
     let mut chains = text.lines().filter_map(|line| Digest::from_hex(line.strip_prefix("chain ")?).ok());
     // Layers of a removed image that somebody reads go with their reader.
     if chains.any(|chain| users::is_leased(place, &chain)) {

@@ -1,24 +1,23 @@
 //! What is about to be made or removed, written down first: so that what a killed command left half done is known for what
 //! it is, and nothing that somebody else made is ever taken for it.
 //!
-//! On disk: `<data root>/tmp/intent-*`, a line `driver <name>`, whose all else is, then lines `cache <cache ID>`, `chain <chain ID>` (the topmost first), `volume <name>`, of a container that is
-//! being made `making <ID>`, and of one that is being removed `container <ID>`, with ` volumes` after it if those that nobody named go too. An intent exists only while the store's lock is
+//! On disk: files in `<data root>/image/<driver>/intents`, which is there as long as there are any (a dockerd that begins empties `tmp`); lines
+//! `cache <cache ID>`, `chain <chain ID>` (the topmost first), `volume <name>`, of a container that is being made `making <ID>`, and of one that is being removed `container <ID>`, with ` volumes` after it if those that nobody named go too. An intent exists only while the store's lock is
 //! held; one that is seen by the next holder of the lock was left by a process that is gone,
 //! or names layers that somebody still read when they were to be removed (`lease.rs`).
 
 use std::fs;
 use std::io;
 use std::iter;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::error::failed;
 use super::{Engine, EngineError};
 use crate::image::Digest;
-use crate::store::atomic;
 use crate::store::volumes::is_name;
-
-const PREFIX: &str = "intent-";
+use crate::store::{INTENTS, atomic};
 
 /// A note that some layers are being made or removed.
 #[must_use = "an intent that is not done is swept"]
@@ -29,7 +28,9 @@ pub(super) struct Intent {
 impl Intent {
     /// What was intended has happened, or has been undone.
     pub(super) fn done(self) -> Result<(), EngineError> {
-        fs::remove_file(&self.path).map_err(failed("remove", &self.path))
+        fs::remove_file(&self.path).map_err(failed("remove", &self.path))?;
+        // Others are there, or none is.
+        self.path.parent().map_or(Ok(()), |place| fs::remove_dir(place).or(Ok(())))
     }
 }
 
@@ -72,9 +73,28 @@ impl Engine {
         self.note(&format!("container {container}{volumes}\n{chains}"))
     }
 
+    fn intents(&self) -> PathBuf {
+        self.store.data_root().join("image").join(self.driver.name()).join(INTENTS)
+    }
+
+    /// All that lies where notes do; without the store's lock it may be of what another command does just now.
+    fn noted(&self) -> Result<Vec<PathBuf>, EngineError> {
+        let place = self.intents();
+        match fs::read_dir(&place) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            entries => Ok(entries.map_err(failed("list", &place))?.flatten().map(|entry| entry.path()).collect()),
+        }
+    }
+
     fn note(&self, lines: &str) -> Result<Intent, EngineError> {
-        let path = self.store.data_root().join("tmp").join(format!("{PREFIX}{}", self.entropy.hex_id()));
-        atomic::write(&path, format!("driver {}\n{lines}", self.driver.name()).as_bytes(), 0o600)?;
+        let place = self.intents();
+        if !place.is_dir() {
+            fs::DirBuilder::new().mode(0o700).create(&place).map_err(failed("create", &place))?;
+            let above = place.parent().unwrap_or(&place);
+            atomic::sync_directory(above).map_err(failed("sync", above))?;
+        }
+        let path = place.join(self.entropy.hex_id());
+        atomic::write(&path, lines.as_bytes(), 0o600)?;
         Ok(Intent { path })
     }
 
@@ -82,17 +102,14 @@ impl Engine {
     /// what nobody refers to. Whatever else has lost its record may be somebody's only copy: `layerlab check` tells of it.
     /// To be called under the store's lock.
     pub(super) fn sweep(&self) -> Result<(), EngineError> {
-        let place = self.store.data_root().join("tmp");
-        let entries = fs::read_dir(&place).map_err(failed("list", &place))?.flatten();
-        let left = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX));
         // Whoever finishes a removal makes notes, too.
-        let left: Vec<PathBuf> = left.map(|entry| entry.path()).collect();
-        for path in left {
-            let text = fs::read_to_string(&path).map_err(failed("open", &path))?;
-            // Another driver's are cleared away when that is chosen again.
-            if text.lines().any(|line| line.strip_prefix("driver ").is_some_and(|name| name != self.driver.name())) {
+        for path in self.noted()? {
+            // Somebody was killed while he wrote it, and had begun nothing.
+            if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+                Intent { path }.done()?;
                 continue;
             }
+            let text = fs::read_to_string(&path).map_err(failed("open", &path))?;
             let noted = fs::metadata(&path).and_then(|meta| meta.modified()).map_err(failed("look at", &path))?;
             tracing::info!(intent = %path.display(), "what was left to be removed is removed");
             // What lies below a layer that somebody reads stays too.
@@ -172,9 +189,7 @@ impl Engine {
 
     /// Whether something is noted. Without the store's lock it may be what another command does just now.
     pub(super) fn has_intents(&self) -> Result<bool, EngineError> {
-        let place = self.store.data_root().join("tmp");
-        let entries = fs::read_dir(&place).map_err(failed("list", &place))?.flatten();
-        Ok(entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)))
+        Ok(!self.noted()?.is_empty())
     }
 
     fn is_referred_to(&self, cache_id: &str) -> Result<bool, EngineError> {

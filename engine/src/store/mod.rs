@@ -11,6 +11,7 @@
 //! image/<driver>/imagedb/metadata/sha256/<image>/…        parent, lastUpdated (made here only)  images.rs
 //! image/<driver>/layerdb/sha256/<chain>/…                 cache-id diff parent size tar-split   layers.rs
 //! image/<driver>/layerdb/mounts/<container>/…             mount-id init-id parent               layers.rs
+//! image/<driver>/intents/…                                notes of commands under way           container/intent.rs
 //! image/<driver>/distribution/…                           blob digest ↔ diff ID                 distribution.rs
 //! volumes/<name>/_data                                    what a volume holds                   volumes.rs
 //! volumes/metadata.db                                     dockerd's, whose lock keeps it out    daemon.rs
@@ -40,6 +41,9 @@ pub use lock::{Asked, Hold, Lock};
 pub use repositories::Repositories;
 pub use staging::Staging;
 pub use volumes::{Volume, Volumes};
+
+/// Where commands note what they are about to make or remove, below `image/<driver>` (`container/intent.rs`).
+pub(crate) const INTENTS: &str = "intents";
 
 /// What the store could not do, on which path.
 #[derive(Debug, thiserror::Error)]

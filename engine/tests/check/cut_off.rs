@@ -22,8 +22,7 @@ fn a_container_that_was_being_made_is_half_made_and_goes() {
     let (record, mount) = house.container();
     let (own, init) = house.container_directories();
     // As a power cut leaves it: the note is synced, and little of what it is about.
-    let note = format!("driver overlay2\nmaking {}\ncache {}\ncache {}\n", name(&record), name(&own), name(&init));
-    fs::write(house.data().join("tmp/intent-1"), note).unwrap();
+    house.noted(&format!("making {}\ncache {}\ncache {}\n", name(&record), name(&own), name(&init)));
     remove(&record.join("config.v2.json"));
     for (directory, file) in [(&own, "lower"), (&init, "link")] {
         fs::write(directory.join(file), "").unwrap();
@@ -40,15 +39,27 @@ fn a_container_that_was_being_made_is_cleared_away_by_the_next_command_that_make
     let house = House::new(&Ground::of("overlay2").unwrap());
     let (record, mount) = house.container();
     let (own, init) = house.container_directories();
-    let place = house.data().join("tmp/intent-1");
     let lines = format!("making {}\ncache {}\ncache {}\n", name(&record), name(&own), name(&init));
     remove(&record.join("config.v2.json"));
-    fs::write(&place, format!("driver vfs\n{lines}")).unwrap();
-    house.done(&["volume", "create", "vv"]);
-    assert!([&record, &mount, &own, &init, &place].iter().all(|path| path.exists()), "a note of another driver");
-    fs::write(&place, format!("driver overlay2\n{lines}")).unwrap();
+    let note = house.noted(&lines);
+    house.done(&["--storage-driver", "vfs", "volume", "create", "vv"]);
+    assert!([&record, &mount, &own, &init, &note].iter().all(|path| path.exists()), "it is none of another driver's");
     house.done(&["volume", "create", "ww"]);
-    assert!([&record, &mount, &own, &init, &place].iter().all(|path| !path.exists()));
+    assert!([&record, &mount, &own, &init, &note].iter().all(|path| !path.exists()));
+    assert!(!note.parent().unwrap().exists());
+    assert_eq!(kinds(&house), [] as [String; 0]);
+}
+
+#[test]
+fn a_note_that_was_not_written_to_its_end_is_about_nothing() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let own = house.container_directories().0;
+    let note = house.noted("cache ");
+    let unfinished = note.with_file_name(".tmp-aaaaaa");
+    fs::rename(&note, &unfinished).unwrap();
+    assert_eq!(kinds(&house), ["half-made"]);
+    house.done(&["volume", "create", "vv"]);
+    assert!(own.is_dir() && !unfinished.exists());
     assert_eq!(kinds(&house), [] as [String; 0]);
 }
 
@@ -87,7 +98,7 @@ fn a_removal_that_was_cut_off_is_finished_by_the_next_command_that_makes_or_remo
     let house = House::new(&Ground::of("overlay2").unwrap());
     let (record, mount) = house.container();
     let (own, init) = house.container_directories();
-    fs::write(house.data().join("tmp/intent-1"), format!("container {} volumes\n", name(&record))).unwrap();
+    house.noted(&format!("container {} volumes\n", name(&record)));
     remove(&own.join("diff"));
     assert_eq!(kinds(&house), ["half-made"]);
     house.done(&["ps", "-aq"]);
@@ -101,8 +112,7 @@ fn a_removal_that_was_cut_off_is_finished_by_the_next_command_that_makes_or_remo
 fn a_container_that_was_started_since_its_removal_was_cut_off_stays() {
     let house = House::new(&Ground::of("overlay2").unwrap());
     let record = house.container().0;
-    let note = house.data().join("tmp/intent-1");
-    fs::write(&note, format!("container {}\n", name(&record))).unwrap();
+    let note = house.noted(&format!("container {}\n", name(&record)));
     fs::File::open(&note).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     let config = record.join("config.v2.json");
     let text = fs::read_to_string(&config).unwrap();

@@ -161,6 +161,14 @@ impl House {
         self.data().join("image").join(self.driver)
     }
 
+    /// A note as a killed command leaves it.
+    pub fn noted(&self, lines: &str) -> PathBuf {
+        let place = self.image().join("intents");
+        fs::create_dir_all(&place).unwrap();
+        fs::write(place.join("note"), lines).unwrap();
+        place.join("note")
+    }
+
     fn bare_command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab"));
         command.arg("--data-root").arg(self.data()).arg("--exec-root").arg(self.place.path().join("exec"));

@@ -2,7 +2,7 @@
 
 use super::Repair::Mends;
 use super::{ALL, Fault, fault};
-use crate::damage::{make, write};
+use crate::damage::make;
 
 pub const FAULTS: &[Fault] = &[
     fault(
@@ -17,7 +17,7 @@ pub const FAULTS: &[Fault] = &[
         ALL,
         |house| {
             let id = "e".repeat(64);
-            write(&house.data().join("tmp/intent-x"), &format!("cache {id}\n"));
+            house.noted(&format!("cache {id}\n"));
             make(&house.home().join(id));
         },
         &["half-made", "orphan-directory"],
