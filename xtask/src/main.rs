@@ -1,5 +1,6 @@
 //! `cargo xtask`: the front door; each verb is one file that builds what is needed and calls it.
 
+mod bugs;
 mod call;
 mod checklist;
 mod ci;
@@ -27,6 +28,7 @@ const VERBS: [&Verb; 12] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,
+    &bugs::VERB,
     &sim::VERB,
     &contract::VERB,
     &interop::VERB,
