@@ -24,7 +24,7 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 12] = [
+const VERBS: [&Verb; 13] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,

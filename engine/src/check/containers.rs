@@ -219,8 +219,10 @@ fn check_lost(place: &Place, books: &Books, id: &str, findings: &mut Findings) {
     let (directory, mount) = (place.containers().join(id), place.mounts().join(id));
     let path = directory.join("config.v2.json");
     let mount_id = books.mounts.get(id).and_then(|mount| mount.mount_id.as_ref());
+    // Where the records of all are away they are not lost one by one.
+    let is_away = !place.containers().is_dir();
     let has_written = mount_id.is_some_and(|mount_id| may_hold_files(place, mount_id));
-    if !directory.join("hostconfig.json").exists() && !path.exists() && !has_written {
+    if !is_away && !directory.join("hostconfig.json").exists() && !path.exists() && !has_written {
         for directory in [directory, mount].into_iter().filter(|path| path.is_dir()) {
             let what = format!("{} of container {} is there, and no record", directory.display(), short(id));
             findings.add(Fault::HalfMade, &directory, what, Remedy::Remove);

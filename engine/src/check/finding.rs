@@ -169,6 +169,8 @@ pub enum Remedy {
     FetchConfig(Digest),
     /// The layer with this chain ID and its record go.
     DropLayer(Digest),
+    /// What was noted is finished or undone, as the next command would that makes or removes something.
+    Finish,
     /// An engine that is opened sets it right, or removes what was to go with its end (`--rm`).
     Recover { removes: bool },
 }
@@ -192,7 +194,7 @@ impl Remedy {
             | Remedy::Unmount => Some(Way::Adding),
             Remedy::Remove | Remedy::ForgetName { .. } | Remedy::DropLayer(_) => Some(Way::Removing),
             Remedy::FetchLayer(_) | Remedy::FetchConfig(_) => Some(Way::Fetching),
-            Remedy::Recover { .. } => Some(Way::Recovering),
+            Remedy::Finish | Remedy::Recover { .. } => Some(Way::Recovering),
         }
     }
 
@@ -216,6 +218,7 @@ impl Remedy {
             Remedy::FetchLayer(_) => "the layer is pulled again by its digest".to_owned(),
             Remedy::FetchConfig(_) => "the image's configuration is pulled again by its digest".to_owned(),
             Remedy::DropLayer(_) => "the layer is removed".to_owned(),
+            Remedy::Finish => "what it was about is finished, or undone".to_owned(),
             Remedy::Recover { removes: false } => "the record is set right".to_owned(),
             Remedy::Recover { removes: true } => {
                 "the container is removed with all that it wrote, as it was made to go with its end (--rm)".to_owned()

@@ -60,10 +60,7 @@ fn check_note(place: &Place, path: &Path, findings: &mut Findings) {
     let is_engines = |line: &str| line.starts_with("volume ") || line.starts_with("container ");
     let remedy = match text.lines().any(is_engines) {
         false => Remedy::Remove,
-        true => Remedy::Advice(
-            "make or remove a container: that clears volumes that were being made, and finishes removals of containers, too"
-                .to_owned(),
-        ),
+        true => Remedy::Finish,
     };
     findings.add(Fault::HalfMade, path, "a command was killed while it made or removed layers", remedy);
 }

@@ -52,7 +52,11 @@ pub(super) fn mend(place: &Place, books: &Books, finding: &Finding) -> Result<()
         Remedy::Unmount => Ok(mount::unmount(path).map_err(failed("unmount", path))?),
         Remedy::ForgetName { repository, name } => forget(place, repository, name),
         Remedy::DropLayer(chain) => drop_layer(place, books, chain),
-        Remedy::Advice(_) | Remedy::FetchLayer(_) | Remedy::FetchConfig(_) | Remedy::Recover { .. } => Ok(()),
+        Remedy::Advice(_)
+        | Remedy::FetchLayer(_)
+        | Remedy::FetchConfig(_)
+        | Remedy::Finish
+        | Remedy::Recover { .. } => Ok(()),
     }
 }
 

@@ -17,7 +17,7 @@ use super::error::failed;
 use super::{Engine, EngineError};
 use crate::image::Digest;
 use crate::store::volumes::is_name;
-use crate::store::{INTENTS, atomic};
+use crate::store::{INTENTS, atomic, daemon};
 
 /// A note that some layers are being made or removed.
 #[must_use = "an intent that is not done is swept"]
@@ -98,6 +98,12 @@ impl Engine {
         Ok(Intent { path })
     }
 
+    /// [`Engine::sweep`], for whoever has no lock.
+    pub fn finish_what_was_cut_off(&self) -> Result<(), EngineError> {
+        let _lock = self.store.lock()?;
+        self.sweep()
+    }
+
     /// Removes what killed commands left half done, and what could not be removed yet: only what their notes name, and of that only
     /// what nobody refers to. Whatever else has lost its record may be somebody's only copy: `layerlab check` tells of it.
     /// To be called under the store's lock.
@@ -127,12 +133,14 @@ impl Engine {
     /// Whether nothing of this line, which was noted then, is left to be undone.
     fn undo(&self, line: &str, noted: SystemTime) -> Result<bool, EngineError> {
         match line.split_once(' ') {
+            // Whoever saw it there again may have gone on with it.
+            Some(("container" | "volume", _)) if self.has_dockerd_begun_since(noted) => {}
             Some(("container", rest)) => {
                 let (id, volumes) = rest.split_once(' ').unwrap_or((rest, ""));
                 return self.finish_removal(id, volumes == "volumes", noted);
             }
             Some(("making", id)) => return self.clear(id),
-            Some(("cache", id)) if !self.is_referred_to(id)? => self.driver.remove(id)?,
+            Some(("cache", id)) if is_cache_id(id) && !self.is_referred_to(id)? => self.driver.remove(id)?,
             Some(("chain", hex)) => {
                 if let Some(top) = Digest::from_hex(hex).ok().filter(|top| self.store.layers.has(top)) {
                     return Ok(self.release_layers(Some(top))?.is_all);
@@ -144,6 +152,12 @@ impl Engine {
             _ => {}
         }
         Ok(true)
+    }
+
+    /// Whether a dockerd has begun on this data root after that time: each writes into its database of volumes then (bbolt's `Tx.Commit`, of
+    /// moby's `volume/service/store.go`).
+    fn has_dockerd_begun_since(&self, noted: SystemTime) -> bool {
+        daemon::last_begun(self.store.data_root()).is_some_and(|begun| begun > noted)
     }
 
     /// Whether a container is gone, or was started again after its removal was cut off, which takes it back.
@@ -204,6 +218,11 @@ impl Engine {
         }
         Ok(false)
     }
+}
+
+/// Whether this names a layer's directory: an ID, which the layer of mount points has with `-init` behind it.
+fn is_cache_id(text: &str) -> bool {
+    is_id(text.strip_suffix("-init").unwrap_or(text))
 }
 
 /// Whether this is the ID of a container, and no path to elsewhere.

@@ -10,6 +10,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use super::{StoreError, failed};
 
@@ -19,6 +20,11 @@ const DATABASE: &str = "volumes/metadata.db";
 pub fn is_dockerd_at_work(data_root: &Path) -> bool {
     // Shared and for a moment: a dockerd that starts just now asks again for a second.
     File::open(data_root.join(DATABASE)).is_ok_and(|database| is_dockerds(&database))
+}
+
+/// When a dockerd began on `data_root` last, or changed a volume: whoever keeps dockerds out writes nothing into their database.
+pub fn last_begun(data_root: &Path) -> Option<SystemTime> {
+    std::fs::metadata(data_root.join(DATABASE)).and_then(|meta| meta.modified()).ok()
 }
 
 /// Keeps every dockerd from `data_root` until the file is closed; refused where one works. Nothing is held below a data root without a place for

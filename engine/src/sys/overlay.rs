@@ -80,7 +80,7 @@ impl Overlay {
 
 /// Features whose default is the kernel builder's choice, or whoever set the module's parameters, and which change what an upper directory
 /// holds or what numbers files have: switched off, so that an upper means the same everywhere. Redirects are not made, but followed: a
-/// dockerd on a kernel with another default leaves them. Only those this kernel knows. With `userxattr` the kernel itself rules out the
+/// dockerd on a kernel with another default leaves them. Only those this kernel knows, which its module's parameters tell once it is loaded. With `userxattr` the kernel itself rules out the
 /// first two, and takes a word about redirects for a contradiction.
 fn pinned() -> impl Iterator<Item = (&'static str, &'static str)> {
     const FEATURES: [(&str, &str, &str); 5] = [
@@ -91,6 +91,12 @@ fn pinned() -> impl Iterator<Item = (&'static str, &'static str)> {
         ("xino_auto", "xino", "off"),
     ];
     let first = if namespace::is_user_namespace() { 2 } else { 0 };
-    let known = |(parameter, ..): &&(&str, _, _)| Path::new("/sys/module/overlay/parameters").join(parameter).exists();
+    let parameters = Path::new("/sys/module/overlay/parameters");
+    if !parameters.exists() {
+        // Asking for the file system loads its module. Where nobody tells what it knows, it knows all of these: Linux 4.19 did.
+        let _ = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC);
+    }
+    let is_told = parameters.exists();
+    let known = move |(parameter, ..): &&(&str, _, _)| !is_told || parameters.join(parameter).exists();
     FEATURES[first..].iter().filter(known).map(|(_, option, value)| (*option, *value))
 }

@@ -109,6 +109,32 @@ fn a_removal_that_was_cut_off_is_finished_by_the_next_command_that_makes_or_remo
 }
 
 #[test]
+fn a_repair_finishes_a_removal_that_was_cut_off_and_takes_a_new_volume_back() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let record = house.container().0;
+    house.done(&["volume", "create", "vv"]);
+    house.noted(&format!("container {} volumes\nvolume vv\n", name(&record)));
+    assert_eq!(kinds(&house), ["half-made"]);
+    house.done(&["check", "--repair"]);
+    assert!(!record.exists() && !house.data().join("volumes/vv").exists());
+    assert_eq!(kinds(&house), [] as [String; 0]);
+}
+
+#[test]
+fn what_a_dockerd_has_seen_since_stays() {
+    let house = House::new(&Ground::of("overlay2").unwrap());
+    let record = house.container().0;
+    house.done(&["volume", "create", "vv"]);
+    let note = house.noted(&format!("container {} volumes\nvolume vv\n", name(&record)));
+    fs::File::open(&note).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+    // As a dockerd leaves it.
+    fs::write(house.data().join("volumes/metadata.db"), "").unwrap();
+    house.done(&["volume", "create", "ww"]);
+    assert!(record.exists() && house.data().join("volumes/vv").is_dir() && !note.exists());
+    assert_eq!(kinds(&house), [] as [String; 0]);
+}
+
+#[test]
 fn a_container_that_was_started_since_its_removal_was_cut_off_stays() {
     let house = House::new(&Ground::of("overlay2").unwrap());
     let record = house.container().0;

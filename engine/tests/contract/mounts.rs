@@ -131,7 +131,7 @@ fn kernels_own() -> BTreeSet<String> {
 
 /// A container on a long file takes no room for it. The driver `vfs` copies, and shares what it copied where files can share. Nobody else works
 /// on this file system meanwhile.
-pub fn a_layer_takes_no_room_for_what_it_has_from_below(scene: &Scene) {
+pub fn a_layer_takes_the_room_that_its_driver_says(scene: &Scene) {
     const LONG_BYTES: u64 = 24 << 20;
     scene.layer_of("base", None, |content| {
         let (random, mut long) =

@@ -14,7 +14,7 @@ use super::drawn::drawn_changes_make_the_same_layers;
 use super::links::names_of_one_file_are_one_file_where_the_layer_is_applied;
 use super::marks::xattrs_that_are_called_as_an_overlays_mean_nothing;
 use super::mounts::{
-    a_layer_takes_no_room_for_what_it_has_from_below, mounts_below, mounts_have_exactly_these_options,
+    a_layer_takes_the_room_that_its_driver_says, mounts_below, mounts_have_exactly_these_options,
     the_kernels_defaults_decide_nothing,
 };
 use super::scene::{Scene, change_everything, tree};
@@ -50,7 +50,7 @@ impl Promise {
 
     /// Whether nobody else may work on the same file system meanwhile.
     pub fn is_alone(&self) -> bool {
-        self.name == "a_layer_takes_no_room_for_what_it_has_from_below"
+        self.name == "a_layer_takes_the_room_that_its_driver_says"
     }
 }
 
@@ -77,7 +77,7 @@ pub const ALL: &[Promise] = promises![
     what_is_attached_can_be_written_to_and_is_there_the_next_time,
     mounts_have_exactly_these_options,
     the_kernels_defaults_decide_nothing,
-    a_layer_takes_no_room_for_what_it_has_from_below,
+    a_layer_takes_the_room_that_its_driver_says,
     an_opaque_mark_at_the_top_hides_everything_below,
     a_tar_may_leave_parents_out_that_are_below,
     files_that_are_immutable_do_not_stop_a_removal,

@@ -23,7 +23,7 @@ pub struct Entry {
     pub name: Text,
     /// What it is.
     pub kind: Kind,
-    /// Its attributes; a hard link's say nothing.
+    /// Its attributes; a hard link's are those of the file.
     pub meta: Meta,
 }
 
@@ -83,9 +83,9 @@ pub enum Refusal {
     LinkToNothing,
     /// On the way there is something that is no directory.
     NoDirectory,
-    /// Two entries have one name.
+    /// Two entries have one name (`ErrDuplicatePath` of vbatts/tar-split's `tar/storage`).
     Twice,
-    /// A link has come into the way to a directory of the layer.
+    /// A link has come into the way to a directory of the layer: its attributes would be set of another (no document speaks of it).
     DirectoryIsElsewhere,
 }
 

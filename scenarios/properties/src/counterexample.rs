@@ -108,6 +108,14 @@ impl Counterexample {
         for line in self.findings.iter().flat_map(|finding| finding.lines()) {
             let _ = writeln!(text, "#   {line}");
         }
+        // What a driver makes of layers beside what the kernel does is not in it.
+        if self.subject.starts_with("layerlab-") && self.subject != "layerlab-overlay2" {
+            let _ = writeln!(
+                text,
+                "# It does the steps without {}: what shows only with that driver does not show here.",
+                self.subject
+            );
+        }
         text += &BEGINNING.replace("UNSHARE", self.unshare()).replace("PLACE", &self.place());
         let options = mount_options.unwrap_or_default();
         let options = if self.rootless { of_users(options) } else { options.to_owned() };

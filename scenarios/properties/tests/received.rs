@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use layerlab_engine::driver;
+use layerlab_properties::backing::{Backing, BackingError};
 use layerlab_properties::campaign::Counts;
 use layerlab_properties::enter::own_mounts;
 use layerlab_properties::received::{Campaign, laws};
@@ -24,10 +25,15 @@ fn layers_that_others_made_are_the_models_on_each_driver() {
         skip("root", "the entries have owners of all kinds");
         return;
     }
-    for name in ["overlay2", "overlay", "vfs"] {
+    for name in ["overlay2", "overlay", "vfs", "btrfs"] {
         std::thread::spawn(move || {
             own_mounts().unwrap();
-            let place = tempfile::tempdir_in(memory()).unwrap();
+            let on = if name == "btrfs" { Backing::Loop("btrfs") } else { Backing::Directory(memory()) };
+            let on = match on.make() {
+                Err(error @ BackingError::Unavailable { .. }) => return skip("btrfs", &error.to_string()),
+                on => on.unwrap(),
+            };
+            let place = tempfile::tempdir_in(on.path()).unwrap();
             let open = |at: &Path| driver::open(Some(name), at).map_err(SubjectError::of("open a driver in", at));
             let campaign = Campaign { open: &open, laws: &laws(), place: place.path().to_owned() };
             let mut counts = Counts::default();
@@ -37,7 +43,9 @@ fn layers_that_others_made_are_the_models_on_each_driver() {
                     panic!("{name}, seed {seed}: {:#?}\n{}", failure.broken, parts.join("\n"));
                 }
             }
-            counts.lines().for_each(|line| println!("{name}: {line}"));
+            for law in laws() {
+                assert!(counts.judgements_of(law) > CASES / 2, "{law} had little to judge of {name}");
+            }
         })
         .join()
         .unwrap();

@@ -83,7 +83,10 @@ fn mended(settings: &Settings, place: &Place, options: &Options) -> Result<Repor
             eprintln!("{line}");
         }
     };
-    let recover = || Engine::open(settings.clone()).map(drop).map_err(|error| error.to_string());
+    let recover = || {
+        let engine = Engine::open(settings.clone()).map_err(|error| error.to_string())?;
+        engine.finish_what_was_cut_off().map_err(|error| error.to_string())
+    };
     let (registry, squash_owners) = (&settings.registry, settings.squash_owners);
     repair(place, &options.images, &Means { registry, squash_owners, recover: &recover, tell: &tell })
 }
