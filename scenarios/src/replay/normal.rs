@@ -108,7 +108,9 @@ fn named(text: &str, bindings: &Bindings) -> String {
         }
     };
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if let Some((name, _)) = bindings.iter().find(|(_, bound)| is_number && bound.value == text) {
+    // An id may by chance have no letter.
+    let mut numbers = bindings.iter().filter(|(_, bound)| is_number && !bound.is_id());
+    if let Some((name, _)) = numbers.find(|(_, bound)| bound.value == text) {
         return format!("[[{name}]]");
     }
     if LINKS.is_match(text) {
@@ -125,4 +127,18 @@ fn named(text: &str, bindings: &Bindings) -> String {
 fn mark(line: &str, rules: &StepRules) -> String {
     let marked = MARKS.iter().fold(line.to_owned(), |line, (what, mark)| what.replace_all(&line, *mark).into_owned());
     if rules.columns { WIDE_BLANK.replace_all(&marked, "   ").into_owned() } else { marked }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matcher::Origin;
+    use crate::page::Kind;
+
+    #[test]
+    fn an_id_without_a_letter_is_no_number() {
+        let mut bindings = Bindings::default();
+        bindings.bind("box", Kind::Short, "123456789012", Origin::default()).unwrap();
+        assert_eq!(named("123456789012", &bindings), "[[box:short]]");
+    }
 }
