@@ -27,10 +27,9 @@ impl Bug for It {
     ) -> Result<Packed, DriverError> {
         packed_otherwise(driver, id, parent, out, |entries| {
             for entry in entries.iter_mut() {
-                let Some(text) = entry.pax.remove("mtime") else { continue };
-                let seconds = String::from_utf8_lossy(&text).parse::<f64>().unwrap_or_default().ceil();
-                entry.pax.insert("mtime".to_owned(), format!("{seconds:.0}").into_bytes());
-                entry.change(|header| header.set_mtime(seconds.max(0.0) as u64));
+                // Layers carry whole seconds: what is rounded up is the next one.
+                let seconds = entry.header.mtime().unwrap_or_default();
+                entry.change(|header| header.set_mtime(seconds + 1));
             }
         })
     }

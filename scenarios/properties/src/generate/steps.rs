@@ -31,6 +31,8 @@ impl Generator {
         match self.below(24) {
             0 => Text::from("odd.name"),
             1 => Text([&b"user."[..], &[b'n'; 251]].concat()),
+            // All but the private prefix of overlayfs, which ends in a dot.
+            2 => Text::from("trusted.overlayed"),
             _ => Text::from(self.of(&XATTRS)),
         }
     }
@@ -200,7 +202,8 @@ impl Generator {
                     Node::Socket,
                     Node::Character { major: 240, minor: 7 },
                     Node::Character { major: 0, minor: 0 },
-                    Node::Block { major: 240, minor: 8 },
+                    // More than a byte holds.
+                    Node::Block { major: 240, minor: 70_000 },
                 ]);
                 Operation::Mknod { path: self.fresh(tree), node, mode: self.create_mode() }
             }

@@ -1,5 +1,5 @@
 //! `tar(layer)` is one that any reader takes: names are relative and written once, a directory comes before what is in it, a hard
-//! link after the file that it leads to, a whiteout is an empty file and no link, and the end is marked.
+//! link after the file that it leads to, which is none itself, a whiteout is an empty file and no link, and the end is marked.
 //!
 //! Checklist: HL-08, DF-10
 
@@ -68,9 +68,10 @@ impl Watch for Watching {
                 say("has content and is no file");
             }
             let target = entry.target.as_ref().and_then(|target| before.get(target));
-            let is_good = target.is_some_and(|target| target.kind != DIRECTORY && !target.name().starts_with(b".wh."));
-            if entry.kind == LINK && !is_good {
-                say("is a hard link to nothing that came before it");
+            let is_good =
+                |target: &Entry| ![DIRECTORY, LINK].contains(&target.kind) && !target.name().starts_with(b".wh.");
+            if entry.kind == LINK && !target.is_some_and(|target| is_good(target)) {
+                say("is a hard link to no file that came before it");
             }
             if before.insert(path, entry).is_some() {
                 say("is there twice");

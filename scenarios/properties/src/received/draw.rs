@@ -91,6 +91,10 @@ impl Draw {
                 Kind::Node(self.one(&[Node::Fifo, Node::Character { major, minor }, Node::Block { major, minor }]))
             }
             12..15 => {
+                // Now and then what the layer has itself.
+                if !before.is_empty() && self.seldom(3) {
+                    path = self.one(before);
+                }
                 let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
                 let hidden = if self.seldom(4) { ".wh..wh..opq".to_owned() } else { format!(".wh.{name}") };
                 path = if directory.is_empty() { hidden } else { format!("{directory}/{hidden}") };
