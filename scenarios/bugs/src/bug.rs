@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use layerlab_engine::driver::{Driver, DriverError};
-use layerlab_engine::layer::{Change, Owners, Packed, UnpackError, Unpacked};
+use layerlab_engine::layer::{Change, Owners, UnpackError, Unpacked};
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Answer, Operation, Slot, Step, User};
 use layerlab_model::text::Text;
@@ -21,6 +21,8 @@ use layerlab_properties::stores::{Freed, Shop};
 use layerlab_properties::subjects::{Stack, SubjectError};
 use layerlab_properties::tree::Tree;
 use rustix::fs::{AtFlags, CWD, FileType, Stat, statat};
+
+use crate::tars::Entry;
 
 /// What a bug is seeded in: the subject that is right without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,16 +75,11 @@ pub trait Bug: Send + Sync {
         driver.changes(id, parent)
     }
 
-    /// [`Driver::pack`]
-    fn pack(
-        &self,
-        driver: &dyn Driver,
-        id: &str,
-        parent: Option<&str>,
-        out: &mut dyn io::Write,
-    ) -> Result<Packed, DriverError> {
-        driver.pack(id, parent, out)
-    }
+    /// Writes the entries of a layer tar that a driver packs.
+    fn packed(&self, _entries: &mut Vec<Entry>) {}
+
+    /// Reads the entries of a layer tar that a driver unpacks; what is noted of the tar is right.
+    fn received(&self, _entries: &mut Vec<Entry>) {}
 
     /// [`Driver::unpack`]
     fn unpack(

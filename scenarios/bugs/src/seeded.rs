@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use layerlab_engine::driver::{Deviation, Driver, DriverError, GraphData, View};
+use layerlab_engine::image::Digest;
 use layerlab_engine::layer::{Change, OverlayXattr, Owners, Packed, UnpackError, Unpacked};
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Answer, Step};
@@ -18,6 +19,7 @@ use layerlab_properties::subjects::{self, Frozen, Stack, Subject, SubjectError};
 use layerlab_properties::tree::Tree;
 
 use crate::bug::{Bug, Home, Layers, Mounted, Notes};
+use crate::tars;
 
 /// A subject with a bug in it, for the cases of one thread.
 pub struct Seeded {
@@ -197,7 +199,17 @@ impl Driver for SeededDriver {
         owners: Owners,
         record: &mut dyn io::Write,
     ) -> Result<Unpacked, UnpackError> {
-        self.bug.unpack(&*self.inner, tar, content, owners, record)
+        let failed = |source| UnpackError::Io { operation: "seed a bug in", path: content.into(), source };
+        let mut right = Vec::new();
+        tar.read_to_end(&mut right).map_err(failed)?;
+        let bytes = tars::changed(right.clone(), |entries| self.bug.received(entries)).map_err(failed)?;
+        if bytes == right {
+            return self.bug.unpack(&*self.inner, &mut &right[..], content, owners, record);
+        }
+        // What is noted of it is right.
+        let aside = tempfile::tempdir().map_err(failed)?;
+        self.inner.unpack(&mut &right[..], aside.path(), owners, record)?;
+        self.inner.unpack(&mut &bytes[..], content, owners, &mut io::sink())
     }
 
     fn marks(&self) -> OverlayXattr {
@@ -229,7 +241,12 @@ impl Driver for SeededDriver {
     }
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
-        self.bug.pack(&*self.inner, id, parent, out)
+        let mut right = Vec::new();
+        let packed = self.inner.pack(id, parent, &mut right)?;
+        let failed = |source| DriverError::Io { operation: "seed a bug in the tar of", path: id.into(), source };
+        let bytes = tars::changed(right, |entries| self.bug.packed(entries)).map_err(failed)?;
+        out.write_all(&bytes).map_err(failed)?;
+        Ok(Packed { diff_id: Digest::of(&bytes), tar_size_bytes: bytes.len() as u64, ..packed })
     }
 
     fn own_files(&self, id: &str) -> PathBuf {

@@ -2,13 +2,8 @@
 //!
 //! Origin: DF-20. opencontainers/umoci#572: a `continue` stood behind the branch for whiteouts, for four years.
 
-use std::io;
-
-use layerlab_engine::driver::{Driver, DriverError};
-use layerlab_engine::layer::Packed;
-
 use crate::bug::{Bug, Home};
-use crate::tars::{Entry, packed_otherwise};
+use crate::tars::Entry;
 
 pub struct It;
 pub static BUG: It = It;
@@ -18,17 +13,9 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn pack(
-        &self,
-        driver: &dyn Driver,
-        id: &str,
-        parent: Option<&str>,
-        out: &mut dyn io::Write,
-    ) -> Result<Packed, DriverError> {
-        packed_otherwise(driver, id, parent, out, |entries| {
-            if entries.iter().any(Entry::is_whiteout) {
-                entries.retain(|entry| entry.is_whiteout() || entry.header.entry_type().is_dir());
-            }
-        })
+    fn packed(&self, entries: &mut Vec<Entry>) {
+        if entries.iter().any(Entry::is_whiteout) {
+            entries.retain(|entry| entry.is_whiteout() || entry.header.entry_type().is_dir());
+        }
     }
 }

@@ -3,13 +3,9 @@
 //! Origin: TR-03. containers/storage 8aad48ae2: the map from inode to name was overwritten by each new name.
 
 use std::collections::BTreeMap;
-use std::io;
-
-use layerlab_engine::driver::{Driver, DriverError};
-use layerlab_engine::layer::Packed;
 
 use crate::bug::{Bug, Home};
-use crate::tars::packed_otherwise;
+use crate::tars::Entry;
 
 pub struct It;
 pub static BUG: It = It;
@@ -19,20 +15,12 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn pack(
-        &self,
-        driver: &dyn Driver,
-        id: &str,
-        parent: Option<&str>,
-        out: &mut dyn io::Write,
-    ) -> Result<Packed, DriverError> {
-        packed_otherwise(driver, id, parent, out, |entries| {
-            let mut last = BTreeMap::new();
-            for entry in entries.iter_mut().filter(|entry| entry.header.entry_type().is_hard_link()) {
-                if let Some(before) = last.insert(entry.link(), entry.path()) {
-                    entry.become_link_to(&before);
-                }
+    fn packed(&self, entries: &mut Vec<Entry>) {
+        let mut last = BTreeMap::new();
+        for entry in entries.iter_mut().filter(|entry| entry.header.entry_type().is_hard_link()) {
+            if let Some(before) = last.insert(entry.link(), entry.path()) {
+                entry.become_link_to(&before);
             }
-        })
+        }
     }
 }

@@ -2,14 +2,8 @@
 //!
 //! Origin: TR-01. confidential-containers/guest-components#1737: a PAX record of no length counted as absent.
 
-use std::io;
-use std::path::Path;
-
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
-
 use crate::bug::{Bug, Home};
-use crate::tars::{XATTR, unpacked_otherwise};
+use crate::tars::{Entry, XATTR};
 
 pub struct It;
 pub static BUG: It = It;
@@ -19,18 +13,9 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        unpacked_otherwise(driver, tar, content, owners, record, |entries| {
-            for entry in entries.iter_mut() {
-                entry.pax.retain(|key, value| !key.starts_with(XATTR) || !value.is_empty());
-            }
-        })
+    fn received(&self, entries: &mut Vec<Entry>) {
+        for entry in entries.iter_mut() {
+            entry.pax.retain(|key, value| !key.starts_with(XATTR) || !value.is_empty());
+        }
     }
 }

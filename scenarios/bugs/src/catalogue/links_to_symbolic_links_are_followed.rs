@@ -3,14 +3,9 @@
 //! Origin: HL-07. containerd 3b1534c47, moby ab181ce55: the target's path was resolved before link(2).
 
 use std::collections::BTreeMap;
-use std::io;
-use std::path::Path;
-
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
 
 use crate::bug::{Bug, Home};
-use crate::tars::unpacked_otherwise;
+use crate::tars::Entry;
 
 pub struct It;
 pub static BUG: It = It;
@@ -20,25 +15,16 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        unpacked_otherwise(driver, tar, content, owners, record, |entries| {
-            let links = entries.iter().filter(|entry| entry.header.entry_type().is_symlink());
-            let links: BTreeMap<_, _> = links.map(|entry| (entry.path(), entry.link())).collect();
-            for entry in entries.iter_mut().filter(|entry| entry.header.entry_type().is_hard_link()) {
-                let directory = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-                if let Some(content) = links.get(&entry.link()) {
-                    let target = entry.link();
-                    let resolved = [&target[..directory(&target)], content].concat();
-                    entry.become_link_to(&resolved);
-                }
+    fn received(&self, entries: &mut Vec<Entry>) {
+        let links = entries.iter().filter(|entry| entry.header.entry_type().is_symlink());
+        let links: BTreeMap<_, _> = links.map(|entry| (entry.path(), entry.link())).collect();
+        for entry in entries.iter_mut().filter(|entry| entry.header.entry_type().is_hard_link()) {
+            let directory = |path: &[u8]| path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+            if let Some(content) = links.get(&entry.link()) {
+                let target = entry.link();
+                let resolved = [&target[..directory(&target)], content].concat();
+                entry.become_link_to(&resolved);
             }
-        })
+        }
     }
 }

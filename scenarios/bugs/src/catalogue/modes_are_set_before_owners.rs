@@ -2,14 +2,8 @@
 //!
 //! Origin: PM-01. opencontainers/umoci#166, mended by #169; moby/moby#36239: chown(2) clears these bits when it comes after chmod(2).
 
-use std::io;
-use std::path::Path;
-
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
-
 use crate::bug::{Bug, Home};
-use crate::tars::unpacked_otherwise;
+use crate::tars::Entry;
 
 pub struct It;
 pub static BUG: It = It;
@@ -19,21 +13,12 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        unpacked_otherwise(driver, tar, content, owners, record, |entries| {
-            for entry in entries.iter_mut() {
-                let owner = entry.header.uid().unwrap_or_default();
-                if let Some(mode) = entry.header.mode().ok().filter(|_| owner != 0 && entry.header.entry_type().is_file()) {
-                    entry.change(|header| header.set_mode(mode & 0o1777));
-                }
+    fn received(&self, entries: &mut Vec<Entry>) {
+        for entry in entries.iter_mut() {
+            let owner = entry.header.uid().unwrap_or_default();
+            if let Some(mode) = entry.header.mode().ok().filter(|_| owner != 0 && entry.header.entry_type().is_file()) {
+                entry.change(|header| header.set_mode(mode & 0o1777));
             }
-        })
+        }
     }
 }

@@ -2,13 +2,8 @@
 //!
 //! Origin: XA-01. containers/storage a8686fcb4: the map of attributes was made anew within the loop over their names.
 
-use std::io;
-
-use layerlab_engine::driver::{Driver, DriverError};
-use layerlab_engine::layer::Packed;
-
 use crate::bug::{Bug, Home};
-use crate::tars::{XATTR, packed_otherwise};
+use crate::tars::{Entry, XATTR};
 
 pub struct It;
 pub static BUG: It = It;
@@ -18,18 +13,10 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn pack(
-        &self,
-        driver: &dyn Driver,
-        id: &str,
-        parent: Option<&str>,
-        out: &mut dyn io::Write,
-    ) -> Result<Packed, DriverError> {
-        packed_otherwise(driver, id, parent, out, |entries| {
-            for entry in entries.iter_mut() {
-                let names: Vec<_> = entry.pax.keys().filter(|key| key.starts_with(XATTR)).cloned().collect();
-                names.iter().rev().skip(1).for_each(|name| drop(entry.pax.remove(name)));
-            }
-        })
+    fn packed(&self, entries: &mut Vec<Entry>) {
+        for entry in entries.iter_mut() {
+            let names: Vec<_> = entry.pax.keys().filter(|key| key.starts_with(XATTR)).cloned().collect();
+            names.iter().rev().skip(1).for_each(|name| drop(entry.pax.remove(name)));
+        }
     }
 }

@@ -2,14 +2,8 @@
 //!
 //! Origin: OP-06. concourse/registry-image-resource#267, mended by #284: `.wh.` was stripped before the test for the mark, so that the mark deleted a file `.wh..opq`.
 
-use std::io;
-use std::path::Path;
-
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
-
 use crate::bug::{Bug, Home};
-use crate::tars::unpacked_otherwise;
+use crate::tars::Entry;
 
 pub struct It;
 pub static BUG: It = It;
@@ -19,16 +13,7 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        unpacked_otherwise(driver, tar, content, owners, record, |entries| {
-            entries.retain(|entry| entry.name() != b".wh..wh..opq");
-        })
+    fn received(&self, entries: &mut Vec<Entry>) {
+        entries.retain(|entry| entry.name() != b".wh..wh..opq");
     }
 }

@@ -2,14 +2,8 @@
 //!
 //! Origin: TR-15. opencontainers/umoci's changelog of 0.5.0: user and group IDs were silently cut.
 
-use std::io;
-use std::path::Path;
-
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
-
 use crate::bug::{Bug, Home};
-use crate::tars::unpacked_otherwise;
+use crate::tars::Entry;
 
 pub struct It;
 pub static BUG: It = It;
@@ -19,20 +13,11 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        unpacked_otherwise(driver, tar, content, owners, record, |entries| {
-            for entry in entries.iter_mut() {
-                entry.pax.remove("uid");
-                let uid = entry.header.uid().unwrap_or_default();
-                entry.change(|header| header.set_uid(uid & 0o7_777_777));
-            }
-        })
+    fn received(&self, entries: &mut Vec<Entry>) {
+        for entry in entries.iter_mut() {
+            entry.pax.remove("uid");
+            let uid = entry.header.uid().unwrap_or_default();
+            entry.change(|header| header.set_uid(uid & 0o7_777_777));
+        }
     }
 }

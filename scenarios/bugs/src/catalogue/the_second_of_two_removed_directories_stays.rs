@@ -2,13 +2,8 @@
 //!
 //! Origin: DF-07. containerd/continuity f3fdbe5: the prefix to skip was not renewed when the change before was a directory, too.
 
-use std::io;
-
-use layerlab_engine::driver::{Driver, DriverError};
-use layerlab_engine::layer::Packed;
-
 use crate::bug::{Bug, Home};
-use crate::tars::{Entry, packed_otherwise};
+use crate::tars::Entry;
 
 fn entries_name(path: &[u8]) -> &[u8] {
     path.rsplit(|byte| *byte == b'/').next().unwrap_or(path)
@@ -22,21 +17,13 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn pack(
-        &self,
-        driver: &dyn Driver,
-        id: &str,
-        parent: Option<&str>,
-        out: &mut dyn io::Write,
-    ) -> Result<Packed, DriverError> {
-        packed_otherwise(driver, id, parent, out, |entries| {
-            let paths: Vec<_> = entries.iter().map(Entry::path).collect();
-            let mut number: usize = 0;
-            entries.retain(|entry| {
-                let before = number.checked_sub(1).map(|before| entries_name(&paths[before]));
-                number += 1;
-                !(entry.is_whiteout() && before.is_some_and(|name| name.starts_with(b".wh.")))
-            });
-        })
+    fn packed(&self, entries: &mut Vec<Entry>) {
+        let paths: Vec<_> = entries.iter().map(Entry::path).collect();
+        let mut number: usize = 0;
+        entries.retain(|entry| {
+            let before = number.checked_sub(1).map(|before| entries_name(&paths[before]));
+            number += 1;
+            !(entry.is_whiteout() && before.is_some_and(|name| name.starts_with(b".wh.")))
+        });
     }
 }

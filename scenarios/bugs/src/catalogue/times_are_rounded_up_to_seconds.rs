@@ -2,13 +2,8 @@
 //!
 //! Origin: TS-01. containerd/containerd#3589, moby/buildkit#1153: times were rounded to the nearest second.
 
-use std::io;
-
-use layerlab_engine::driver::{Driver, DriverError};
-use layerlab_engine::layer::Packed;
-
 use crate::bug::{Bug, Home};
-use crate::tars::packed_otherwise;
+use crate::tars::Entry;
 
 pub struct It;
 pub static BUG: It = It;
@@ -18,19 +13,11 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn pack(
-        &self,
-        driver: &dyn Driver,
-        id: &str,
-        parent: Option<&str>,
-        out: &mut dyn io::Write,
-    ) -> Result<Packed, DriverError> {
-        packed_otherwise(driver, id, parent, out, |entries| {
-            for entry in entries.iter_mut() {
-                // Layers carry whole seconds: what is rounded up is the next one.
-                let seconds = entry.header.mtime().unwrap_or_default();
-                entry.change(|header| header.set_mtime(seconds + 1));
-            }
-        })
+    fn packed(&self, entries: &mut Vec<Entry>) {
+        for entry in entries.iter_mut() {
+            // Layers carry whole seconds: what is rounded up is the next one.
+            let seconds = entry.header.mtime().unwrap_or_default();
+            entry.change(|header| header.set_mtime(seconds + 1));
+        }
     }
 }
