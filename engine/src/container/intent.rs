@@ -1,10 +1,17 @@
 //! What is about to be made or removed, written down first: so that what a killed command left half done is known for what
 //! it is, and nothing that somebody else made is ever taken for it.
 //!
-//! On disk: files in `<data root>/image/<driver>/intents`, which is there as long as there are any (a dockerd that begins empties `tmp`); lines
-//! `cache <cache ID>`, `chain <chain ID>` (the topmost first), `volume <name>`, of a container that is being made `making <ID>`, and of one that is being removed `container <ID>`, with ` volumes` after it if those that nobody named go too. An intent exists only while the store's lock is
-//! held; one that is seen by the next holder of the lock was left by a process that is gone,
-//! or names layers that somebody still read when they were to be removed (`lease.rs`).
+//! On disk: files in `<data root>/image/<driver>/intents`, which is there as long as there are any (a dockerd that begins
+//! empties `tmp`). Their lines:
+//! ```text
+//! cache <cache ID>            a layer directory that is made
+//! chain <chain ID>            a registered layer that may go, the topmost first
+//! volume <name>               a volume that is made, or removed
+//! making <ID>                 a container that is made
+//! container <ID> [volumes]    one that is removed, with the volumes that nobody named
+//! ```
+//! One exists only while the store's lock is held; one that is seen by the next holder of the lock was left by a process that is
+//! gone, or names layers that somebody still read when they were to be removed (`lease.rs`).
 
 use std::fs;
 use std::io;

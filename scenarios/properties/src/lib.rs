@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! what is held       subjects/ (overlays, our drivers, a plain directory) on a backing, by a machine
-//! against what       laws/, one file each
+//! against what       laws/, one file each (private: what overlayfs's own attributes may say)
 //! a case             generate/ draws steps; case does them for real (perform, race, readdir) and in the model;
 //!                    tree reads what is there, tar what a layer's tar has
 //! by hand            situations/, what no step is: locks, mappings, full disks, crowds, mounts that are refused
@@ -11,7 +11,7 @@
 //! when a law breaks  shrink and simplify make the case short; verdict tells it, with its scene, mount_line, listing and
 //!                    what is known; counterexample keeps it, as JSON, as a script, and as a page (page, console); again runs it first
 //! the same, smaller  sim: the model alone; stores/: images rather than trees; received/: layers that others made
-//! commands           main.rs is layerlab-laws (list is its --list), bin/layerlab-sim.rs
+//! commands           main.rs is layerlab-laws (list is its --list, table its --table), bin/layerlab-sim.rs
 //! ```
 //!
 //! To read it in one go: `subjects/mod.rs`, `laws/mod.rs`, one law, `case.rs`, `campaign.rs`.

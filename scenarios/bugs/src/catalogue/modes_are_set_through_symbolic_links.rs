@@ -37,7 +37,7 @@ impl Bug for It {
         for path in below(content).map_err(failed)?.into_iter().filter(|path| path.is_symlink()) {
             let outside = path.canonicalize().ok().filter(|target| !target.starts_with(content));
             if let Some(target) = outside.filter(|target| is_of_the_case(content, target)) {
-                fs::set_permissions(target, std::os::unix::fs::PermissionsExt::from_mode(0o777)).map_err(failed)?;
+                fs::set_permissions(target, std::os::unix::fs::PermissionsExt::from_mode(0o700)).map_err(failed)?;
             }
         }
         unpacked

@@ -5,17 +5,23 @@
 //! name that leads to anything but a canary. *Proved by*: `tests/received.rs`, and the seeded bugs of unpacking.
 
 use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use layerlab_engine::driver::Driver;
+use layerlab_engine::layer::Owners;
 use layerlab_model::inode::Time;
-use layerlab_model::received::{Entry, Refusal, Tree};
+use layerlab_model::received::{Entry, Kind, Refusal, Tree};
+use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
 
 use crate::campaign::{Broken, Counts};
-use crate::laws::Judged;
+use crate::laws::{Judged, Verdict};
 use crate::shrink::shortest;
 use crate::subjects::SubjectError;
+use crate::tree;
 
 mod draw;
 mod judge;
@@ -135,14 +141,14 @@ fn layers(parts: &[Part]) -> Vec<(Vec<Entry>, Form)> {
 /// Something beside the store that no layer may touch.
 struct Canary {
     place: PathBuf,
-    before: crate::tree::Tree,
+    before: tree::Tree,
 }
 
 /// What stands in drawn paths for the canary's.
 const CANARY: &[u8] = b"/CANARY";
 
 impl Canary {
-    fn put(place: &Path) -> std::io::Result<Canary> {
+    fn put(place: &Path) -> io::Result<Canary> {
         let place = place.join("canary");
         fs::create_dir(&place)?;
         fs::write(place.join("file"), "untouched")?;
@@ -151,21 +157,18 @@ impl Canary {
         Ok(Canary { place, before })
     }
 
-    fn read(place: &Path) -> std::io::Result<crate::tree::Tree> {
+    fn read(place: &Path) -> io::Result<tree::Tree> {
         let directory = rustix::fs::open(place, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-        Ok(crate::tree::of_disk(&directory)?)
+        Ok(tree::of_disk(&directory)?)
     }
 
     /// The entry with the canary's path in the place of [`CANARY`].
     fn named_in(&self, entry: &Entry) -> Entry {
-        use std::os::unix::ffi::OsStrExt;
         let ours = self.place.as_os_str().as_bytes();
-        let named =
-            |text: &layerlab_model::text::Text| match text.0.windows(CANARY.len()).position(|part| part == CANARY) {
-                Some(at) => layerlab_model::text::Text([&text.0[..at], ours, &text.0[at + CANARY.len()..]].concat()),
-                None => text.clone(),
-            };
-        use layerlab_model::received::Kind;
+        let named = |text: &Text| match text.0.windows(CANARY.len()).position(|part| part == CANARY) {
+            Some(at) => Text([&text.0[..at], ours, &text.0[at + CANARY.len()..]].concat()),
+            None => text.clone(),
+        };
         let kind = match &entry.kind {
             Kind::Symlink(target) => Kind::Symlink(named(target)),
             Kind::Link(target) => Kind::Link(named(target)),
@@ -192,11 +195,9 @@ impl Case<'_> {
     fn receive(&mut self, tar: &[u8]) -> Result<Received, String> {
         let content = tempfile::tempdir_in(self.place).map_err(|error| error.to_string())?;
         // A layer's root, unless its tar says otherwise (`store/staging.rs`).
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        fs::set_permissions(content.path(), mode).map_err(|error| error.to_string())?;
+        fs::set_permissions(content.path(), fs::Permissions::from_mode(0o755)).map_err(|error| error.to_string())?;
         let mut record = Vec::new();
-        let owners = layerlab_engine::layer::Owners::AsRecorded;
-        let unpacked = self.driver.unpack(&mut &tar[..], content.path(), owners, &mut record);
+        let unpacked = self.driver.unpack(&mut &tar[..], content.path(), Owners::AsRecorded, &mut record);
         unpacked.map_err(|error| error.to_string())?;
         let id = format!("{:064x}", self.layers.len() + 1);
         let below = self.layers.last().map(String::as_str);
@@ -206,9 +207,9 @@ impl Case<'_> {
     }
 }
 
-/// A time of the model's as [`crate::tree`] has it.
-fn when(time: Time) -> crate::tree::When {
-    crate::tree::When::Time(time)
+/// A time of the model's as [`tree`] has it.
+fn when(time: Time) -> tree::When {
+    tree::When::Time(time)
 }
 
 /// What a refusal is about, in words.
@@ -225,4 +226,4 @@ fn word(refusal: Refusal) -> &'static str {
 }
 
 /// Nothing to judge.
-const NOT_ASKED: crate::laws::Verdict = Ok(Judged::NotAsked);
+const NOT_ASKED: Verdict = Ok(Judged::NotAsked);
