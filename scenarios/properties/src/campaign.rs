@@ -116,11 +116,21 @@ impl Campaign<'_> {
         seed.checked_rem(count).map(|number| self.laws[number as usize])
     }
 
-    /// Draws the case of `seed` and runs it.
+    /// Draws the case of `seed` and runs it; one that breaks a law is made short.
     pub fn run(&self, seed: u64, counts: &mut Counts) -> Result<(), Failure> {
+        self.find(seed, counts).map_err(|failure| self.shrunk(failure))
+    }
+
+    /// Draws the case of `seed` and runs it; one that breaks a law stays as it was drawn.
+    pub fn find(&self, seed: u64, counts: &mut Counts) -> Result<(), Failure> {
         let mut steps = Vec::new();
-        let Err(broken) = self.draw(seed, counts, &mut steps) else { return Ok(()) };
-        let length = steps.len();
+        let drawn = self.draw(seed, counts, &mut steps);
+        drawn.map_err(|broken| Failure { seed, length: steps.len(), steps, broken })
+    }
+
+    /// The shortest part of a failure that breaks the same law.
+    pub fn shrunk(&self, failure: Failure) -> Failure {
+        let Failure { steps, broken, .. } = failure;
         let law = broken.law;
         // Only the law that broke goes on watching: another that a part breaks first would be in its way.
         let it = self.laws.iter().copied().filter(|one| Some(one.name()) == law);
@@ -131,7 +141,7 @@ impl Campaign<'_> {
             let again = (0..TRIES).find_map(|_| broken_by(&shrunk)).unwrap_or(broken);
             Broken { findings: [&[NOT_EACH_TIME.to_owned()], &again.findings[..]].concat(), ..again }
         });
-        Err(Failure { seed, length, steps: shrunk, broken })
+        Failure { steps: shrunk, broken, ..failure }
     }
 
     fn draw(&self, seed: u64, counts: &mut Counts, steps: &mut Vec<Step>) -> Result<(), Broken> {

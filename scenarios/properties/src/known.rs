@@ -121,7 +121,7 @@ static ALL: [Deviation; 11] = [
         step: |step| *step == Operation::Commit,
         finding: |found| {
             let found = found.trim_start_matches("upper: ");
-            found.starts_with("/: mode should be ") || found.starts_with("/: owner should be ")
+            ["mode", "owner", "group"].iter().any(|field| found.starts_with(&format!("/: {field} should be ")))
         },
     },
 ];

@@ -4,7 +4,7 @@
 //! what is held       subjects/ (overlays, our drivers, a plain directory) on a backing, by a machine
 //! against what       laws/, one file each (private: what overlayfs's own attributes may say)
 //! a case             generate/ draws steps; case does them for real (perform, race, readdir) and in the model;
-//!                    tree reads what is there, tar what a layer's tar has
+//!                    tree/ reads what is there and compares it, tar what a layer's tar has
 //! by hand            situations/, what no step is: locks, mappings, full disks, crowds, mounts that are refused
 //! many cases         campaign, counts, shard; enter gives them namespaces; requirement says what must not be skipped;
 //!                    kernel_log listens to the kernel meanwhile

@@ -23,6 +23,7 @@ use layerlab_properties::situations::{self, arranged};
 use layerlab_properties::stores;
 use layerlab_properties::subjects::{self, Subject};
 use layerlab_properties::table::{self, Outcomes};
+use layerlab_properties::tree;
 use layerlab_properties::verdict;
 use rustix::process::{Resource, Rlimit};
 
@@ -138,6 +139,7 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
         print!("{}", list::list(host)?);
         return Ok(0);
     }
+    tree::see_everything()?;
     let laws = chosen(&cli.laws)?;
     let outcomes = RefCell::default();
     if let Some(why) = requirement::wanting(&cli.require, host) {

@@ -9,7 +9,7 @@ use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
 use layerlab_model::union::{Mark, Union};
 
-use crate::tree::{self, Difference, Facts, Tree};
+use crate::tree::{self, Facts, Tree};
 
 /// The value of a mark that says yes (`ovl_set_opaque_xerr`, `ovl_set_impure` of `fs/overlayfs/util.c`).
 const YES: &[u8] = b"y";
@@ -56,7 +56,7 @@ pub fn names_by(value: &[u8], here: u64, below: u32) -> Option<i64> {
 }
 
 /// What is wrong with the private attributes of the `upper` layer, where it should be what the model has in its own.
-pub fn faults(union: &Union, promises: &Promises, upper: &Tree) -> Vec<Difference> {
+pub fn faults(union: &Union, promises: &Promises, upper: &Tree) -> Vec<String> {
     let mut found = Vec::new();
     for (names, mark) in union.upper_marks() {
         let path = tree::path(&names);
@@ -70,10 +70,7 @@ pub fn faults(union: &Union, promises: &Promises, upper: &Tree) -> Vec<Differenc
                 fault(union, promises, (at, names.is_empty()), facts, name, value)
             });
             let said = Text(value.clone());
-            found.extend(wrong.map(|why| Difference {
-                path: path.clone(),
-                what: format!("the private attribute {name} is {said:?}: {why}"),
-            }));
+            found.extend(wrong.map(|why| format!("/{path}: the private attribute {name} is {said:?}: {why}")));
         }
         // Its directory says that it holds such (`ovl_copy_up_workdir` of `fs/overlayfs/copy_up.c` and its like; `ovl_rename` of `fs/overlayfs/dir.c`),
         // until it is listed and nothing in it has another inode number than its own (`ovl_cache_get_impure` of `fs/overlayfs/readdir.c`).
@@ -82,7 +79,7 @@ pub fn faults(union: &Union, promises: &Promises, upper: &Tree) -> Vec<Differenc
         let is_pure = |parent: &Text| upper.get(parent).is_some_and(|facts| !has(facts, "impure"));
         let is_impure_with = promises.inode_numbers_survive_a_remount && has(facts, "origin");
         if let Some(path) = parent.filter(|parent| is_impure_with && is_pure(parent)) {
-            found.push(Difference { path, what: "should be marked impure, since it holds a copy".to_owned() });
+            found.push(format!("/{path}: should be marked impure, since it holds a copy"));
         }
     }
     found

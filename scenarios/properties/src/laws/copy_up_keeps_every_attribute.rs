@@ -11,7 +11,7 @@ use layerlab_model::text::Text;
 use super::{COPY_UP, Judged, Law, Verdict, Watch, verdict};
 use crate::case::Moment;
 use crate::generate::Weights;
-use crate::tree::{self, Facts};
+use crate::tree::{self, Facts, Field};
 
 pub static LAW: CopyUp = CopyUp;
 
@@ -51,22 +51,15 @@ impl Watch for Watching {
             };
             let may_change = changed(&tree::of_inode(union, moved.from), &tree::of_inode(union, moved.to));
             let lost = changed(original, copy).into_iter().filter(|field| !may_change.contains(field));
-            found.extend(lost.map(|field| format!("/{to} was copied up and has another {field}")));
+            found.extend(lost.map(|field| format!("/{to} was copied up and has another {}", field.word())));
         }
         verdict(found)
     }
 }
 
-/// The attributes in which two differ.
-fn changed(one: &Facts, other: &Facts) -> Vec<&'static str> {
-    let all = [
-        ("type", one.kind != other.kind),
-        ("mode", one.mode != other.mode),
-        ("owner", one.owner != other.owner),
-        ("mtime", one.mtime != other.mtime),
-        ("content", one.content != other.content),
-        ("device number", one.device != other.device),
-        ("xattrs", one.xattrs != other.xattrs),
-    ];
-    all.into_iter().filter(|(_, is_other)| *is_other).map(|(name, _)| name).collect()
+/// The attributes in which two differ. How many names it has is the merged tree's to tell.
+fn changed(one: &Facts, other: &Facts) -> Vec<Field> {
+    let mut fields = tree::different_fields(one, other);
+    fields.retain(|field| *field != Field::Links);
+    fields
 }

@@ -10,7 +10,7 @@
 
 use super::{Law, Verdict, Watch, verdict};
 use crate::case::Moment;
-use crate::tree::{self, Clock, Difference, When};
+use crate::tree::{self, Clock, Difference, Field, When};
 
 pub static LAW: MergedView = MergedView;
 
@@ -45,7 +45,7 @@ impl Watching {
                 && !(began..=ended).contains(&is)
             {
                 let what = format!("mtime should lie between {began} and {ended}, is {is}");
-                found.push(Difference { path: path.clone(), what });
+                found.push(Difference { path: path.clone(), field: Field::Mtime, what });
             }
         }
         found

@@ -34,6 +34,7 @@ impl Watch for Watching {
         let found = tree::differences(&expected, upper, &mut self.clock);
         let links = tree::link_differences(&expected, upper);
         let private = private::faults(moment.model.union(), moment.model.promises(), upper);
-        verdict(found.iter().chain(&links).chain(&private).map(|found| format!("upper: {found}")))
+        let found = found.iter().chain(&links).map(ToString::to_string).chain(private);
+        verdict(found.map(|found| format!("upper: {found}")))
     }
 }

@@ -71,15 +71,25 @@ pub struct Failure {
 }
 
 impl Campaign<'_> {
-    /// Draws the case of `seed` and runs it.
+    /// Draws the case of `seed` and runs it; one that breaks a law is made short.
     pub fn run(&self, seed: u64, counts: &mut Counts) -> Result<(), Failure> {
+        self.find(seed, counts).map_err(|failure| self.shrunk(failure))
+    }
+
+    /// Draws the case of `seed` and runs it; one that breaks a law stays as it was drawn.
+    pub fn find(&self, seed: u64, counts: &mut Counts) -> Result<(), Failure> {
         let parts = drawn(seed);
-        let Err(broken) = self.replay(&parts, counts) else { return Ok(()) };
+        self.replay(&parts, counts).map_err(|broken| Failure { seed, parts, broken })
+    }
+
+    /// The shortest part of a failure that breaks the same law.
+    pub fn shrunk(&self, failure: Failure) -> Failure {
+        let Failure { parts, broken, .. } = failure;
         let law = broken.law;
         let fails = |part: &[Part]| self.replay(part, &mut Counts::default()).is_err_and(|broken| broken.law == law);
         let parts = shortest(&parts, fails);
         let broken = self.replay(&parts, &mut Counts::default()).err().unwrap_or(broken);
-        Err(Failure { seed, parts, broken })
+        Failure { parts, broken, ..failure }
     }
 
     /// Runs a case that is known.

@@ -48,15 +48,25 @@ const LETTERS: [char; 3] = ['x', 'y', 'z'];
 const LAYERS_MAX: u32 = 4;
 
 impl Campaign<'_> {
-    /// Draws the case of `seed` and runs it.
+    /// Draws the case of `seed` and runs it; one that breaks a law is made short.
     pub fn run(&self, seed: u64, counts: &mut Counts) -> Result<(), Failure> {
+        self.find(seed, counts).map_err(|failure| self.shrunk(failure))
+    }
+
+    /// Draws the case of `seed` and runs it; one that breaks a law stays as it was drawn.
+    pub fn find(&self, seed: u64, counts: &mut Counts) -> Result<(), Failure> {
         let acts = drawn(seed, self.length, self.weights_of(seed));
-        let Err(broken) = self.replay(&acts, counts) else { return Ok(()) };
+        self.replay(&acts, counts).map_err(|broken| Failure { seed, length: acts.len(), acts, broken })
+    }
+
+    /// The shortest part of a failure that breaks the same law.
+    pub fn shrunk(&self, failure: Failure) -> Failure {
+        let Failure { acts, broken, .. } = failure;
         let law = broken.law;
         let fails = |part: &[Act]| self.replay(part, &mut Counts::default()).is_err_and(|broken| broken.law == law);
         let shrunk = shortest(&acts, fails);
         let broken = self.replay(&shrunk, &mut Counts::default()).err().unwrap_or(broken);
-        Err(Failure { seed, length: acts.len(), acts: shrunk, broken })
+        Failure { acts: shrunk, broken, ..failure }
     }
 
     /// The weights of the law that the case of `seed` is drawn for.

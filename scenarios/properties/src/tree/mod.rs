@@ -1,7 +1,6 @@
 //! A tree as it is compared: every path with everything that can be known about what is there.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::os::fd::AsFd;
 
 use layerlab_model::inode::{At, Body, Copied, Inode, Node, Stamp, Time};
@@ -9,6 +8,13 @@ use layerlab_model::text::Text;
 use layerlab_model::union::{Mark, Through, Union};
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
+
+mod compare;
+mod eyesight;
+
+pub(crate) use compare::mark_differences;
+pub use compare::{Comparator, Difference, Field, Inodes, changes, differences, different_fields, link_differences};
+pub use eyesight::{Seeded, see_everything, seeded, unseen};
 
 /// What is listed and cannot be looked up.
 pub const NOT_THERE: char = '?';
@@ -313,157 +319,6 @@ fn value(path: &Text, name: &[u8]) -> Result<Vec<u8>, Errno> {
     };
     value.truncate(length);
     Ok(value)
-}
-
-/// Why two trees are not the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Difference {
-    /// Where.
-    pub path: Text,
-    /// What.
-    pub what: String,
-}
-
-impl fmt::Display for Difference {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "/{}: {}", self.path, self.what)
-    }
-}
-
-/// What of the `actual` tree is not as in `expected`.
-pub fn differences(expected: &Tree, actual: &Tree, clock: &mut Clock) -> Vec<Difference> {
-    let mut found = Vec::new();
-    for (path, facts) in expected {
-        let mut differ = |what: String| found.push(Difference { path: path.clone(), what });
-        let Some(real) = actual.get(path) else {
-            differ(format!("should be there ({})", word(facts.kind)));
-            continue;
-        };
-        if facts.kind != real.kind {
-            differ(format!("should be {}, is {}", word(facts.kind), word(real.kind)));
-            continue;
-        }
-        if let When::Time(is) = real.mtime {
-            let should = match facts.mtime {
-                When::Time(time) => time,
-                When::Reading(reading) => *clock.entry(reading).or_insert(is),
-            };
-            if is != should {
-                differ(format!("mtime should be {should}, is {is}"));
-            }
-        }
-        fields(facts, real).into_iter().for_each(&mut differ);
-        for difference in mark_differences(&facts.marks, &real.marks) {
-            differ(difference);
-        }
-    }
-    for (path, facts) in actual.iter().filter(|(path, _)| !expected.contains_key(*path)) {
-        found.push(Difference { path: path.clone(), what: format!("should not be there ({})", word(facts.kind)) });
-    }
-    found
-}
-
-/// Which paths of both trees are names of one file in one tree and not in the other.
-pub fn link_differences(expected: &Tree, actual: &Tree) -> Vec<Difference> {
-    let mut there: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
-    let mut back: HashMap<(u64, u64), (u64, u64)> = HashMap::new();
-    let mut found = Vec::new();
-    for (path, facts) in expected.iter().filter(|(_, facts)| facts.kind != 'd' && facts.kind != 'w') {
-        let Some(real) = actual.get(path) else { continue };
-        let is_same = *there.entry(facts.identity).or_insert(real.identity) == real.identity
-            && *back.entry(real.identity).or_insert(facts.identity) == facts.identity;
-        if !is_same {
-            let what = "is not one file with the names it should be one with, or with others".to_owned();
-            found.push(Difference { path: path.clone(), what });
-        }
-    }
-    found
-}
-
-/// What differs in the facts that need nothing else to be compared.
-fn fields(should: &Facts, is: &Facts) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut compare = |what: &str, should: String, is: String| {
-        if should != is {
-            found.push(format!("{what} should be {should}, is {is}"));
-        }
-    };
-    compare("mode", format!("{:04o}", should.mode), format!("{:04o}", is.mode));
-    compare("owner", format!("{:?}", should.owner), format!("{:?}", is.owner));
-    compare("device", format!("{:?}", should.device), format!("{:?}", is.device));
-    compare("number of names", should.links.to_string(), is.links.to_string());
-    if should.content != is.content {
-        compare("content", shown(&should.content), shown(&is.content));
-    }
-    if should.xattrs != is.xattrs {
-        compare("xattrs", format!("{:?}", texts(&should.xattrs)), format!("{:?}", texts(&is.xattrs)));
-    }
-    found
-}
-
-/// Whether inode numbers must be the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Inodes {
-    /// They must.
-    Compared,
-    /// Those of files and directories must, others may change.
-    OfFilesCompared,
-    /// They may change.
-    Ignored,
-}
-
-/// What differs between two readings of one tree, in everything that was read.
-pub fn changes(before: &Tree, after: &Tree, inodes: Inodes) -> Vec<Difference> {
-    let device = |tree: &Tree| tree.get(&Text::default()).map(|root| root.identity.0);
-    let (device_before, device_after) = (device(before), device(after));
-    let mut found = Vec::new();
-    for (path, facts) in before {
-        let mut differ = |what: String| found.push(Difference { path: path.clone(), what });
-        let Some(now) = after.get(path) else {
-            differ(format!("{} is gone", word(facts.kind)));
-            continue;
-        };
-        if facts.kind != now.kind {
-            differ(format!("should be {}, is {}", word(facts.kind), word(now.kind)));
-            continue;
-        }
-        fields(facts, now).into_iter().for_each(&mut differ);
-        if facts.mtime != now.mtime {
-            differ(format!("mtime was {:?}, is {:?}", facts.mtime, now.mtime));
-        }
-        if facts.marks != now.marks {
-            differ(format!("marks were {:?}, are {:?}", facts.marks, now.marks));
-        }
-        let is_root_device = (Some(facts.identity.0) == device_before, Some(now.identity.0) == device_after);
-        let is_same = facts.identity.1 == now.identity.1 && is_root_device.0 == is_root_device.1;
-        let is_compared = match inodes {
-            Inodes::Compared => true,
-            Inodes::OfFilesCompared => matches!(facts.kind, '-' | 'd'),
-            Inodes::Ignored => false,
-        };
-        if is_compared && !is_same {
-            differ(format!("inode was {:?}, is {:?}", facts.identity, now.identity));
-        }
-    }
-    for (path, facts) in after.iter().filter(|(path, _)| !before.contains_key(*path)) {
-        found.push(Difference { path: path.clone(), what: format!("{} has come", word(facts.kind)) });
-    }
-    found
-}
-
-pub(crate) fn mark_differences(expected: &Marks, actual: &Marks) -> Vec<String> {
-    let mut found = Vec::new();
-    if expected.opaque != actual.opaque && !(expected.opaque_is_free && actual.opaque) {
-        found.push(format!("should {}be marked opaque", if expected.opaque { "" } else { "not " }));
-    }
-    if expected.redirect != actual.redirect && !(expected.redirect_is_free && actual.redirect) {
-        found.push(format!("should {}have a redirect", if expected.redirect { "" } else { "not " }));
-    }
-    if expected.metacopy != actual.metacopy {
-        found.push(format!("should {}be without content of its own", if expected.metacopy { "" } else { "not " }));
-    }
-    found.extend(actual.unknown.iter().map(|name| format!("has the attribute {name}")));
-    found
 }
 
 fn word(kind: char) -> &'static str {
