@@ -14,7 +14,7 @@ pub const SKIPS_VARIABLE: &str = "LAYERLAB_SKIPS";
 pub const REQUIRE_VARIABLE: &str = "LAYERLAB_REQUIRE";
 
 /// What a test can want of a host: to be root, labs for ordinary users, a dockerd, the source documents, a bash, the
-/// programs of these names, overlay mounts with every option, file systems in memory, in a file, or read only, and the kernel's log.
+/// programs of these names, FUSE, overlay mounts with every option, file systems in memory, in a file, or read only, and the kernel's log.
 const WANTS: &[&str] = &[
     "root",
     "user",
@@ -25,6 +25,7 @@ const WANTS: &[&str] = &[
     "docker-registry",
     "podman",
     "skopeo",
+    "fuse",
     "fuse-overlayfs",
     "zsh",
     "fish",

@@ -5,6 +5,7 @@
 //! what it is in      seeded: a mount, a driver, or a store that does everything through the bug
 //! who looks for it   hunt: every law at once, none of which knows a bug
 //! who saw what       matrix
+//! for others' suites outward: a mount through FUSE
 //! command            main.rs is layerlab-bugs
 //! ```
 
@@ -12,5 +13,6 @@ pub mod bug;
 pub mod catalogue;
 pub mod hunt;
 pub mod matrix;
+pub mod outward;
 pub mod seeded;
 pub mod tars;

@@ -51,7 +51,17 @@ impl Seeded {
             Home::Driver(name) => Box::new(EngineDriver::decorated(name, Box::new(|inner| seeded(bug, inner)))),
             Home::Store(_) => return None,
         };
-        Some(Seeded { name: name.to_owned(), bug, inner, case: Mutex::default() })
+        Some(Seeded::around(name, bug, inner))
+    }
+
+    /// Whoever does the steps with the bug, before `inner`; they are of the case that was begun last.
+    pub fn before(&self, inner: Box<dyn Hands>) -> Box<dyn Hands> {
+        Box::new(SeededHands { bug: self.bug, inner, case: locked(&self.case).clone() })
+    }
+
+    /// `inner` with `bug` in it, called `name`.
+    pub fn around(name: &str, bug: &'static dyn Bug, inner: Box<dyn Subject>) -> Seeded {
+        Seeded { name: name.to_owned(), bug, inner, case: Mutex::default() }
     }
 }
 
@@ -84,7 +94,7 @@ impl Subject for Seeded {
     }
 
     fn hands(&self) -> Box<dyn Hands> {
-        Box::new(SeededHands { bug: self.bug, inner: self.inner.hands(), case: locked(&self.case).clone() })
+        self.before(self.inner.hands())
     }
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {

@@ -23,7 +23,7 @@ use crate::tree::Tree;
 use crate::{mapping, race, readdir};
 
 /// Whoever does the steps of a case; what is open stays open between them.
-pub trait Hands {
+pub trait Hands: Send {
     /// Does `step`; what comes back is in the model's words.
     fn step(&mut self, step: &Step) -> Result<Answer, Errno>;
 
@@ -61,6 +61,16 @@ impl Hands for Performer {
 impl Performer {
     fn slot(&self, slot: Slot) -> Result<&OwnedFd, rustix::io::Errno> {
         self.open.get(&slot).ok_or(rustix::io::Errno::BADF)
+    }
+
+    /// Takes a file that somebody else opened as what is open in `slot`.
+    pub fn hold(&mut self, slot: Slot, file: OwnedFd) {
+        self.open.insert(slot, file);
+    }
+
+    /// What is open in `slot`.
+    pub fn held(&self, slot: Slot) -> Option<&OwnedFd> {
+        self.open.get(&slot)
     }
 
     fn perform(&mut self, operation: &Operation) -> Done {

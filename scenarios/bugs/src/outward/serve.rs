@@ -1,0 +1,88 @@
+//! Mounts a tree once more, through FUSE and a bug.
+//!
+//! *Holds*: the mount has no place until somebody gives it one, and ends with the last who uses it; then the thread that serves it ends, and
+//! with it everything that is open below. *Never*: `fusermount`, or a library of the host.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::thread::{self, JoinHandle};
+
+use fuser::{Config, Session, SessionACL};
+use layerlab_properties::case::prepare_thread;
+use layerlab_properties::perform::Hands;
+use rustix::fs::{CWD, Mode, OFlags, open, openat};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+};
+
+use super::bench::Bench;
+use super::passing::Passing;
+
+/// The device through which the kernel speaks.
+pub const DEVICE: &str = "/dev/fuse";
+
+/// Who decides what a user may do, beyond the tree below itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// The kernel asks first whether modes and access control lists allow it, as of every file system.
+    Kernel,
+    /// Nobody: everything is asked for, and a bug can let in whom it likes. So `..` is gone through, and pipes and devices are opened, without
+    /// asking, and of two reasons to refuse another one may be told.
+    Below,
+}
+
+/// A mount, and who serves it.
+pub struct Served {
+    /// The root of the mount. When nobody has it any more the service ends.
+    pub root: OwnedFd,
+    /// Who serves it.
+    pub service: Service,
+}
+
+/// The thread that serves a mount.
+pub struct Service(JoinHandle<io::Result<()>>);
+
+impl Service {
+    /// Waits until the mount is gone.
+    pub fn end(self) -> io::Result<()> {
+        self.0.join().map_err(|_| io::Error::other("the thread that serves a mount through FUSE panicked"))?
+    }
+}
+
+/// Serves the tree `merged` through `hands`, behind which are those of `bench`.
+pub fn serve(merged: OwnedFd, hands: Box<dyn Hands>, bench: Bench, gate: Gate) -> io::Result<Served> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let processes = open("/proc", directory, Mode::empty())?;
+    let descriptors = open("/proc/self/fd", directory, Mode::empty())?;
+    let device = open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    let root = mounted(&device, gate)?;
+    let serve = move || {
+        // The threads that a session begins have the root and the working directory of this one.
+        prepare_thread()?;
+        rustix::process::fchdir(&merged)?;
+        rustix::process::chroot(".")?;
+        let tree = openat(CWD, ".", directory, Mode::empty())?;
+        drop(merged);
+        rustix::process::fchdir(&descriptors)?;
+        let passing = Passing::new(tree, processes, hands, bench);
+        Session::from_fd(passing, device, SessionACL::All, Config::default())?.run()
+    };
+    Ok(Served { root, service: Service(thread::Builder::new().name("fuse".to_owned()).spawn(serve)?) })
+}
+
+/// A mount that asks `device`, at no place.
+fn mounted(device: &OwnedFd, gate: Gate) -> io::Result<OwnedFd> {
+    let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    let context = context.as_fd();
+    fsconfig_set_string(context, "source", "layerlab-bugs")?;
+    fsconfig_set_string(context, "fd", device.as_raw_fd().to_string())?;
+    fsconfig_set_string(context, "rootmode", "40000")?;
+    fsconfig_set_string(context, "user_id", "0")?;
+    fsconfig_set_string(context, "group_id", "0")?;
+    fsconfig_set_flag(context, "allow_other")?;
+    if gate == Gate::Kernel {
+        fsconfig_set_flag(context, "default_permissions")?;
+    }
+    fsconfig_create(context)?;
+    Ok(fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+}

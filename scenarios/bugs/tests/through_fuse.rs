@@ -1,0 +1,172 @@
+//! A mount through FUSE in which nothing is wrong keeps the laws that the overlay behind it keeps.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use layerlab_bugs::bug::Bug;
+use layerlab_bugs::outward::bench::Bench;
+use layerlab_bugs::outward::serve::{self, Gate, Service, serve};
+use layerlab_bugs::seeded::Seeded;
+use layerlab_model::operation::{Operation, Step, User};
+use layerlab_model::promises::Promises;
+use layerlab_model::text::Text;
+use layerlab_properties::case::{Case, prepare_thread};
+use layerlab_properties::enter::own_mounts;
+use layerlab_properties::generate::{Generator, Weights};
+use layerlab_properties::laws;
+use layerlab_properties::machine::Host;
+use layerlab_properties::shrink::simplest;
+use layerlab_properties::simplify::proposals;
+use layerlab_properties::subjects::{Frozen, Stack, Subject, SubjectError};
+use layerlab_scenarios::skip::skip;
+
+const MEMORY: &str = "/dev/shm";
+const CASES: u64 = 60;
+const STEPS: usize = 40;
+
+struct NothingIsWrong;
+
+impl Bug for NothingIsWrong {}
+
+static NOTHING: NothingIsWrong = NothingIsWrong;
+
+/// A subject whose merged tree is reached through FUSE.
+struct ThroughFuse(&'static Seeded);
+
+impl Subject for ThroughFuse {
+    fn name(&self) -> String {
+        format!("{} through FUSE", self.0.name())
+    }
+
+    fn promises(&self, host: &Host) -> Promises {
+        self.0.promises(host)
+    }
+
+    fn refusal(&self, host: &Host) -> Option<String> {
+        self.0.refusal(host)
+    }
+
+    fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
+        let (inner, seeded) = (self.0.begin(place)?, self.0);
+        Ok(Box::new(StackThroughFuse { inner, seeded, place: place.to_owned(), service: None }))
+    }
+}
+
+struct StackThroughFuse {
+    inner: Box<dyn Stack>,
+    seeded: &'static Seeded,
+    place: PathBuf,
+    service: Option<Service>,
+}
+
+impl Stack for StackThroughFuse {
+    fn mount(&mut self) -> Result<OwnedFd, SubjectError> {
+        let merged = self.inner.mount()?;
+        let bench = Bench::default();
+        let hands = self.seeded.before(bench.hands());
+        let served = serve(merged, hands, bench, Gate::Kernel).map_err(SubjectError::of("serve", &self.place))?;
+        self.service = Some(served.service);
+        Ok(served.root)
+    }
+
+    fn unmount(&mut self) -> Result<(), SubjectError> {
+        let ended = self.service.take().map_or(Ok(()), Service::end);
+        ended.map_err(SubjectError::of("end the service of", &self.place))?;
+        self.inner.unmount()
+    }
+
+    fn upper(&self) -> Option<BorrowedFd<'_>> {
+        self.inner.upper()
+    }
+
+    fn lowers(&self) -> Vec<PathBuf> {
+        self.inner.lowers()
+    }
+
+    fn commit(&mut self) -> Result<(), SubjectError> {
+        self.inner.commit()
+    }
+
+    fn frozen(&self) -> Option<&dyn Frozen> {
+        self.inner.frozen()
+    }
+}
+
+/// Whether this machine can.
+fn can() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        skip("root", "bugs are seeded in what only root can mount");
+    } else if !Path::new(serve::DEVICE).exists() {
+        skip("fuse", "there is no /dev/fuse");
+        return false;
+    }
+    is_root
+}
+
+/// What FUSE itself does otherwise, so that it is not asked for: nothing is opened that has no name, and a user who may not is refused to rename
+/// the one name of a file to the other, where the kernel would do nothing if it knew that they are names of one.
+fn is_left_out(step: &Step) -> bool {
+    let inode = |path: &Text| rustix::fs::lstat(&path.0[..]).map(|stat| stat.st_ino).ok();
+    match &step.operation {
+        Operation::OpenUnnamed { .. } => true,
+        Operation::Rename { from, to, .. } => step.user == User::Other && inode(from) == inode(to),
+        _ => false,
+    }
+}
+
+/// A case of steps that are known, or are drawn as it goes on; what broke, if something did.
+fn broken(subject: &dyn Subject, host: &Host, known: Option<&[Step]>, seed: u64) -> (Vec<Step>, Option<Vec<String>>) {
+    let place = tempfile::tempdir_in(MEMORY).unwrap();
+    let mut case = Case::begin(subject, host, place.path()).unwrap();
+    let mut watches: Vec<_> = laws::ALL.iter().map(|law| (law.name(), law.watch())).collect();
+    let mut generator = Generator::new(seed, Weights::default(), true);
+    let mut steps = Vec::new();
+    let length = known.map_or(STEPS, <[Step]>::len);
+    for number in 0..length {
+        let step = known.map_or_else(|| generator.step(case.model()), |known| known[number].clone());
+        if case.model().promises_nothing_of(&step) || is_left_out(&step) {
+            continue;
+        }
+        steps.push(step);
+        let moment = match case.step(&steps[steps.len() - 1], number + 1 == length) {
+            Ok(moment) => moment,
+            Err(error) => return (steps.clone(), Some(vec![error.to_string()])),
+        };
+        let found = watches.iter_mut().find_map(|(law, watch)| {
+            let findings = watch.after(&moment).err()?;
+            Some([vec![(*law).to_owned()], findings].concat())
+        });
+        if found.is_some() {
+            drop(case);
+            return (steps, found);
+        }
+    }
+    drop(case);
+    (steps, None)
+}
+
+#[test]
+fn a_mount_in_which_nothing_is_wrong_keeps_the_laws_of_the_overlay_below() {
+    if !can() {
+        return;
+    }
+    let hold = || {
+        own_mounts().unwrap();
+        prepare_thread().unwrap();
+        let host = Host::probe(true).on(Path::new(MEMORY)).unwrap();
+        let subject = ThroughFuse(Box::leak(Box::new(Seeded::of("nothing", &NOTHING).unwrap())));
+        for seed in 1..=CASES {
+            let (steps, Some(findings)) = broken(&subject, &host, None, seed) else { continue };
+            let fails =
+                |part: &[Step]| broken(&subject, &host, Some(part), seed).1.is_some_and(|now| now[0] == findings[0]);
+            let shortest = simplest(&steps, proposals, fails);
+            let shown: Vec<String> = shortest.iter().map(ToString::to_string).collect();
+            panic!("case {seed}: {findings:?}\n{shown:#?}\n{:?}", broken(&subject, &host, Some(&shortest), seed).1);
+        }
+    };
+    thread::scope(|scope| scope.spawn(hold).join().unwrap());
+}
