@@ -42,6 +42,11 @@ pub trait Bug: Send + Sync {
         Home::Mount("overlay")
     }
 
+    /// Whether it lets users in whom the kernel would send away before a file system is asked: a mount through FUSE leaves that to it then.
+    fn lets_in(&self) -> bool {
+        false
+    }
+
     /// Does a step in the merged tree.
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {
         mounted.pass(step)

@@ -34,7 +34,14 @@ impl Bug for NothingIsWrong {}
 static NOTHING: NothingIsWrong = NothingIsWrong;
 
 /// A subject whose merged tree is reached through FUSE.
-struct ThroughFuse(&'static Seeded);
+struct ThroughFuse(&'static Seeded, Gate);
+
+impl ThroughFuse {
+    fn of(name: &str, bug: &'static dyn Bug) -> ThroughFuse {
+        let gate = if bug.lets_in() { Gate::Below } else { Gate::Kernel };
+        ThroughFuse(Box::leak(Box::new(Seeded::of(name, bug).unwrap())), gate)
+    }
+}
 
 impl Subject for ThroughFuse {
     fn name(&self) -> String {
@@ -50,14 +57,15 @@ impl Subject for ThroughFuse {
     }
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
-        let (inner, seeded) = (self.0.begin(place)?, self.0);
-        Ok(Box::new(StackThroughFuse { inner, seeded, place: place.to_owned(), service: None }))
+        let (inner, seeded, gate) = (self.0.begin(place)?, self.0, self.1);
+        Ok(Box::new(StackThroughFuse { inner, seeded, gate, place: place.to_owned(), service: None }))
     }
 }
 
 struct StackThroughFuse {
     inner: Box<dyn Stack>,
     seeded: &'static Seeded,
+    gate: Gate,
     place: PathBuf,
     service: Option<Service>,
 }
@@ -67,7 +75,7 @@ impl Stack for StackThroughFuse {
         let merged = self.inner.mount()?;
         let bench = Bench::default();
         let hands = self.seeded.before(bench.hands());
-        let served = serve(merged, hands, bench, Gate::Kernel).map_err(SubjectError::of("serve", &self.place))?;
+        let served = serve(merged, hands, bench, self.gate).map_err(SubjectError::of("serve", &self.place))?;
         self.service = Some(served.service);
         Ok(served.root)
     }
@@ -149,24 +157,30 @@ fn broken(subject: &dyn Subject, host: &Host, known: Option<&[Step]>, seed: u64)
     (steps, None)
 }
 
+/// Runs `body` where mounts are its own.
+fn apart(body: impl FnOnce(&Host) + Send) {
+    let run = || {
+        own_mounts().unwrap();
+        prepare_thread().unwrap();
+        body(&Host::probe(true).on(Path::new(MEMORY)).unwrap());
+    };
+    thread::scope(|scope| scope.spawn(run).join().unwrap());
+}
+
 #[test]
 fn a_mount_in_which_nothing_is_wrong_keeps_the_laws_of_the_overlay_below() {
     if !can() {
         return;
     }
-    let hold = || {
-        own_mounts().unwrap();
-        prepare_thread().unwrap();
-        let host = Host::probe(true).on(Path::new(MEMORY)).unwrap();
-        let subject = ThroughFuse(Box::leak(Box::new(Seeded::of("nothing", &NOTHING).unwrap())));
+    apart(|host| {
+        let subject = ThroughFuse::of("nothing", &NOTHING);
         for seed in 1..=CASES {
-            let (steps, Some(findings)) = broken(&subject, &host, None, seed) else { continue };
+            let (steps, Some(findings)) = broken(&subject, host, None, seed) else { continue };
             let fails =
-                |part: &[Step]| broken(&subject, &host, Some(part), seed).1.is_some_and(|now| now[0] == findings[0]);
+                |part: &[Step]| broken(&subject, host, Some(part), seed).1.is_some_and(|now| now[0] == findings[0]);
             let shortest = simplest(&steps, proposals, fails);
             let shown: Vec<String> = shortest.iter().map(ToString::to_string).collect();
-            panic!("case {seed}: {findings:?}\n{shown:#?}\n{:?}", broken(&subject, &host, Some(&shortest), seed).1);
+            panic!("case {seed}: {findings:?}\n{shown:#?}\n{:?}", broken(&subject, host, Some(&shortest), seed).1);
         }
-    };
-    thread::scope(|scope| scope.spawn(hold).join().unwrap());
+    });
 }

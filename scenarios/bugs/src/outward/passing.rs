@@ -34,6 +34,7 @@ use super::below::{
 };
 use super::bench::Bench;
 use super::caller::Caller;
+use super::serve::Gate;
 
 /// Nothing is kept.
 const AT_ONCE: Duration = Duration::ZERO;
@@ -43,17 +44,20 @@ const SHOWN_BYTES_MAX: u64 = 1 << 20;
 const TO_RUN: i32 = 0x20;
 
 /// The file system.
-pub struct Passing(Mutex<State>);
+pub struct Passing {
+    state: Mutex<State>,
+    gate: Gate,
+}
 
 impl Passing {
     /// Hands on to the tree `root`. The thread that serves has it as its root, and `/proc/self/fd` as its working directory; `processes` is
     /// `/proc`. Behind the bug of `hands` are those of `bench`.
-    pub fn new(root: OwnedFd, processes: OwnedFd, hands: Box<dyn Hands>, bench: Bench) -> Passing {
-        Passing(Mutex::new(State::new(root, processes, hands, bench)))
+    pub fn new(root: OwnedFd, processes: OwnedFd, hands: Box<dyn Hands>, bench: Bench, gate: Gate) -> Passing {
+        Passing { state: Mutex::new(State::new(root, processes, hands, bench)), gate }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,9 +71,12 @@ impl Filesystem for Passing {
             InitFlags::FUSE_ATOMIC_O_TRUNC,
             InitFlags::FUSE_DONT_MASK,
             InitFlags::FUSE_HANDLE_KILLPRIV,
-            InitFlags::FUSE_POSIX_ACL,
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ];
+        if self.gate == Gate::Kernel {
+            // It asks about access control lists, too; this alone makes it ask (`process_init_reply` of `fs/fuse/inode.c`).
+            let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);
+        }
         // An older kernel does without the last one: then files are not mapped to be shared.
         for flag in wanted {
             let _ = config.add_capabilities(flag);

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use fuser::{Config, Session, SessionACL};
@@ -56,6 +57,7 @@ pub fn serve(merged: OwnedFd, hands: Box<dyn Hands>, bench: Bench, gate: Gate) -
     let descriptors = open("/proc/self/fd", directory, Mode::empty())?;
     let device = open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
     let root = mounted(&device, gate)?;
+    let (ready, is_ready) = mpsc::channel();
     let serve = move || {
         // The threads that a session begins have the root and the working directory of this one.
         prepare_thread()?;
@@ -64,10 +66,18 @@ pub fn serve(merged: OwnedFd, hands: Box<dyn Hands>, bench: Bench, gate: Gate) -
         let tree = openat(CWD, ".", directory, Mode::empty())?;
         drop(merged);
         rustix::process::fchdir(&descriptors)?;
-        let passing = Passing::new(tree, processes, hands, bench);
-        Session::from_fd(passing, device, SessionACL::All, Config::default())?.run()
+        let passing = Passing::new(tree, processes, hands, bench, gate);
+        let session = Session::from_fd(passing, device, SessionACL::All, Config::default())?;
+        // Nobody waits where the thread could not be begun.
+        let _ = ready.send(());
+        session.run()
     };
-    Ok(Served { root, service: Service(thread::Builder::new().name("fuse".to_owned()).spawn(serve)?) })
+    let service = Service(thread::Builder::new().name("fuse".to_owned()).spawn(serve)?);
+    match is_ready.recv() {
+        Ok(()) => Ok(Served { root, service }),
+        // It ended instead, and says why.
+        Err(_) => Err(service.end().err().unwrap_or_else(|| io::Error::other("nobody serves the mount"))),
+    }
 }
 
 /// A mount that asks `device`, at no place.

@@ -1,0 +1,206 @@
+//! Runs a detector against each bug, and says which it caught.
+//!
+//! *Holds*: it is shown first what is right, once through a mount and once by a driver: whoever sees something there sees nothing of worth.
+//! *Never*: the name of a bug to the detector.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use layerlab_engine::driver;
+use layerlab_properties::subjects;
+
+use super::alone::{Alone, PLACE};
+use super::detector::{Attendant, Detector, Verdict};
+use super::ground::Furnished;
+use super::mounted::MountedBug;
+use super::serve::{DEVICE, Gate};
+use crate::bug::{Bug, Home};
+use crate::catalogue::Entry;
+use crate::seeded::Seeded;
+
+/// What is right is called so.
+pub const NOTHING: &str = "nothing-is-wrong";
+
+struct NothingIsWrong(Home);
+
+impl Bug for NothingIsWrong {
+    fn home(&self) -> Home {
+        self.0
+    }
+}
+
+static RIGHT: [NothingIsWrong; 2] = [NothingIsWrong(Home::Mount("overlay")), NothingIsWrong(Home::Driver("overlay2"))];
+
+/// Our programs, which a detector calls.
+pub struct Programs {
+    /// `layerlab-bugs`
+    pub bugs: PathBuf,
+    /// `layerlab-driver`
+    pub driver: PathBuf,
+}
+
+/// How often it said what.
+#[derive(Default)]
+struct Tally {
+    caught: usize,
+    saw_nothing: usize,
+    cannot_run: usize,
+    no_answer: usize,
+    false_alarms: usize,
+}
+
+/// Shows `detector` each of `entries`, and tells what it says, with what it printed if `is_told_all`. The exit code is 0 where it caught
+/// every bug that it could run against, and nothing else.
+pub fn compare(
+    alone: &Alone,
+    entries: &[&Entry],
+    detector: &Detector,
+    programs: &Programs,
+    is_told_all: bool,
+) -> anyhow::Result<u8> {
+    if detector.program.starts_with(PLACE) {
+        bail!("{} is hidden while bugs are mounted: move the program out of {PLACE}", detector.program.display());
+    }
+    let mut tally = Tally::default();
+    let right = RIGHT.iter().map(|right| (NOTHING, right as &'static dyn Bug));
+    for (name, bug) in right.chain(entries.iter().map(|entry| (&*entry.name, entry.bug))) {
+        let began = Instant::now();
+        let shown = alone.in_memory(|place| show(alone, (name, bug), detector, programs, place))?;
+        let (verdict, said) = shown.with_context(|| format!("{name} cannot be shown"))?;
+        println!("{:<11} {name} {:.1} s", word(&verdict), began.elapsed().as_secs_f64());
+        if let Verdict::CannotRun(why) | Verdict::NoAnswer(why) = &verdict {
+            println!("    {why}");
+        }
+        let is_false = name == NOTHING && verdict == Verdict::Caught;
+        if is_told_all || is_false {
+            print!("{said}");
+        }
+        match verdict {
+            _ if is_false => tally.false_alarms += 1,
+            Verdict::NoAnswer(_) => tally.no_answer += 1,
+            _ if name == NOTHING => {}
+            Verdict::SawNothing => tally.saw_nothing += 1,
+            Verdict::Caught => tally.caught += 1,
+            Verdict::CannotRun(_) => tally.cannot_run += 1,
+        }
+    }
+    let Tally { caught, saw_nothing, cannot_run, no_answer, false_alarms } = tally;
+    println!(
+        "of {} bugs {caught} caught, {saw_nothing} not seen, {cannot_run} not run, {no_answer} without an answer",
+        entries.len()
+    );
+    if false_alarms > 0 {
+        println!("it saw something where nothing is wrong, so that nothing of this counts");
+    }
+    Ok(u8::from(saw_nothing + no_answer + false_alarms > 0))
+}
+
+fn word(verdict: &Verdict) -> &'static str {
+    match verdict {
+        Verdict::SawNothing => "saw nothing",
+        Verdict::Caught => "caught",
+        Verdict::CannotRun(_) => "cannot run",
+        Verdict::NoAnswer(_) => "no answer",
+    }
+}
+
+/// Shows it one bug.
+fn show(
+    alone: &Alone,
+    (name, bug): (&str, &'static dyn Bug),
+    detector: &Detector,
+    programs: &Programs,
+    place: &Path,
+) -> anyhow::Result<(Verdict, String)> {
+    let cannot = |why: String| Ok((Verdict::CannotRun(why), String::new()));
+    let socket = place.join("socket");
+    let asked = UnixListener::bind(&socket)?;
+    let output = place.join("said");
+    let room = place.join("tmp");
+    fs::create_dir(&room)?;
+    match bug.home() {
+        Home::Mount(_) if !Path::new(DEVICE).exists() => cannot(format!("there is no {DEVICE}")),
+        Home::Mount(subject) => {
+            let inner = subjects::all().into_iter().find(|one| one.name() == subject);
+            let seeded = Seeded::around(name, bug, Box::new(Furnished(inner.context("it is in no subject")?)));
+            let (layers, merged) = (place.join("layers"), place.join("merged"));
+            fs::create_dir(&layers)?;
+            fs::create_dir(&merged)?;
+            let gate = if bug.lets_in() { Gate::Below } else { Gate::Kernel };
+            let mut mounted = MountedBug::begin(seeded, gate, &layers, &merged)?;
+            let asks =
+                |word: &str| script(place, word, &[&programs.bugs, Path::new("--ask"), &socket, Path::new(word)]);
+            let mut variables: Vec<(&str, OsString)> = vec![
+                ("TMPDIR", room.into()),
+                ("LAYERLAB_SUBJECT", "mount".into()),
+                ("LAYERLAB_MERGED", merged.into()),
+                ("LAYERLAB_REMOUNT", asks("remount")?),
+                ("LAYERLAB_COMMIT", asks("commit")?),
+            ];
+            variables.extend(mounted.layers()?);
+            let shown = detector.run(alone, &variables, &output, &asked, &mut mounted);
+            mounted.end()?;
+            shown
+        }
+        Home::Driver(driver) => {
+            let root = place.join("root");
+            fs::create_dir(&root)?;
+            if let Some(why) = driver::refusal(driver, &root) {
+                return cannot(why);
+            }
+            let mut words: Vec<&Path> = vec![&programs.driver, Path::new("--driver"), Path::new(driver)];
+            if name != NOTHING {
+                words.extend([Path::new("--bug"), Path::new(name)]);
+            }
+            words.extend([Path::new("--data-root"), &root]);
+            let variables = [
+                ("TMPDIR", room.into()),
+                ("LAYERLAB_SUBJECT", "driver".into()),
+                ("LAYERLAB_DRIVER", script(place, "driver", &words)?),
+            ];
+            detector.run(alone, &variables, &output, &asked, &mut Nobody)
+        }
+        Home::Store(_) => cannot("a store of images has neither a path nor a driver's command line".to_owned()),
+    }
+}
+
+/// A program that calls these words with whatever it is given.
+fn script(place: &Path, name: &str, words: &[&Path]) -> anyhow::Result<OsString> {
+    let mut text = OsString::from("#!/bin/sh\nexec");
+    for word in words {
+        text.push(" '");
+        text.push(word.to_str().with_context(|| format!("{} is no text", word.display()))?.replace('\'', "'\\''"));
+        text.push("'");
+    }
+    text.push(" \"$@\"\n");
+    let path = place.join(name);
+    fs::write(&path, text.as_encoded_bytes())?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    Ok(path.into_os_string())
+}
+
+impl Attendant for MountedBug {
+    fn attend(&mut self, word: &str) -> anyhow::Result<String> {
+        match word {
+            "remount" => self.remount()?,
+            "commit" => self.commit()?,
+            _ => bail!("there is only remount and commit"),
+        }
+        let quoted = |text: &OsString| format!("'{}'", text.to_string_lossy().replace('\'', "'\\''"));
+        Ok(self.layers()?.iter().map(|(name, value)| format!("{name}={}\n", quoted(value))).collect())
+    }
+}
+
+/// A driver is asked by its command line.
+struct Nobody;
+
+impl Attendant for Nobody {
+    fn attend(&mut self, word: &str) -> anyhow::Result<String> {
+        bail!("a driver has no {word}")
+    }
+}
