@@ -14,7 +14,7 @@ use super::text::Text;
 use crate::driver::{self, Driver};
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::tar_split::FILE_NAME;
-use crate::layer::{Contents, Owners, UnpackOptions, Unpacked, unpack_recording};
+use crate::layer::{Owners, Unpacked};
 use crate::registry::{self, LayerEvent, LayerToPull, PullProgress, PullSink, RegistrySettings, SinkError};
 use crate::store::{Staging, atomic, failed};
 use crate::sys::random::KernelEntropy;
@@ -23,7 +23,8 @@ use crate::world::Entropy;
 /// A pull that takes some layers only, into a place of its own, which is gone when this is dropped.
 pub(super) struct Fetcher {
     wanted: BTreeSet<Digest>,
-    options: UnpackOptions,
+    driver: Box<dyn Driver>,
+    owners: Owners,
     unpacked: Mutex<BTreeMap<Digest, Unpacked>>,
     layers: Mutex<Vec<LayerToPull>>,
     staging: Staging,
@@ -40,14 +41,12 @@ impl Fetcher {
     pub(super) fn new(place: &Place, means: &Means<'_>, wanted: BTreeSet<Digest>) -> Result<Fetcher, RepairError> {
         let scratch = place.data_root.join("tmp");
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&scratch).map_err(failed("create", &scratch))?;
-        let scratch = place.data_root.join("tmp");
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&scratch).map_err(failed("create", &scratch))?;
         let staging = Staging::new(&place.data_root)?;
         let owners = if means.squash_owners { Owners::SquashUnmapped } else { Owners::AsRecorded };
-        let marks = driver::open(Some(place.driver()), &place.data_root)?.marks();
         Ok(Fetcher {
             wanted,
-            options: UnpackOptions { contents: Contents::Layer, overlay: marks, owners },
+            driver: driver::open(Some(place.driver()), &place.data_root)?,
+            owners,
             unpacked: Mutex::default(),
             layers: Mutex::default(),
             staging,
@@ -145,8 +144,8 @@ impl PullSink for Fetcher {
         let content = self.content(&layer.chain_id);
         make(&content)?;
         let path = self.record(&layer.chain_id);
-        let record = fs::File::create(&path).map_err(failed("create", &path))?;
-        let unpacked = unpack_recording(tar, &content, &self.options, record)?;
+        let mut record = fs::File::create(&path).map_err(failed("create", &path))?;
+        let unpacked = self.driver.unpack(tar, &content, self.owners, &mut record)?;
         self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).insert(layer.chain_id.clone(), unpacked);
         Ok(())
     }

@@ -78,7 +78,7 @@ pub use records::Container;
 pub use remove_image::RemovedImage;
 pub use rootless::{NamespaceLock, enter_namespaces};
 
-pub use crate::driver::{Availability, GraphData};
+pub use crate::driver::{Availability, Choice, GraphData};
 pub use crate::store::{Staging, Volume};
 
 /// What dockerd would read from its flags and `daemon.json`.
@@ -103,6 +103,8 @@ pub struct Engine {
     settings: Settings,
     store: Store,
     driver: Box<dyn Driver>,
+    /// Why that one.
+    choice: Choice,
     clock: Box<dyn Clock>,
     entropy: Box<dyn Entropy>,
     /// Held while no container has been started yet, by commands that start one (`rootless.rs`).
@@ -125,7 +127,8 @@ impl Engine {
         if daemon::is_dockerd_at_work(&settings.data_root) {
             return Err(StoreError::Dockerd(settings.data_root).into());
         }
-        let driver = made_of(driver::open(settings.storage_driver.as_deref(), &settings.data_root)?);
+        let (name, choice) = driver::choose(settings.storage_driver.as_deref(), &settings.data_root)?;
+        let driver = made_of(driver::open(Some(&name), &settings.data_root)?);
         let store = Store::open(&settings.data_root, driver.name())?;
         // The monitors of containers get the same one.
         let settings = Settings { storage_driver: Some(driver.name().to_owned()), ..settings };
@@ -133,6 +136,7 @@ impl Engine {
             settings,
             store,
             driver,
+            choice,
             clock: Box::new(SystemClock),
             entropy: Box::new(KernelEntropy),
             namespace: Mutex::new(None),
@@ -149,6 +153,11 @@ impl Engine {
     /// Docker's name of the storage driver, and its lines of `docker info`.
     pub fn driver_info(&self) -> (&'static str, Vec<(&'static str, String)>) {
         (self.driver.name(), self.driver.info())
+    }
+
+    /// Why this driver is the one in use.
+    pub fn driver_choice(&self) -> Choice {
+        self.choice
     }
 
     /// Every storage driver that has a name, and whether it works here.

@@ -1,5 +1,6 @@
 //! Every storage driver that Docker or a document about it names, and what keeps one from working here.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -33,6 +34,27 @@ pub enum Availability {
     NotSupported(String),
 }
 
+/// Why a driver is the one in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Somebody named it.
+    Named,
+    /// Its layers lie in the data root.
+    Prior,
+    /// Nobody named one, and no layers lie there.
+    First,
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Choice::Named => f.write_str("named by --storage-driver or daemon.json"),
+            Choice::Prior => f.write_str("its layers lie in the data root"),
+            Choice::First => write!(f, "the first of {} that works here", ORDER.join(", ")),
+        }
+    }
+}
+
 /// All of them: those of this engine first.
 pub static KNOWN: [Known; 9] = [
     Known {
@@ -54,7 +76,7 @@ pub static KNOWN: [Known; 9] = [
         deviations: vfs::DEVIATIONS,
         needs: |_| None,
         open: Some(|root| Ok(Box::new(vfs::Vfs::open(root)?))),
-        about: |_| "it mounts nothing, and copies every layer in full".to_owned(),
+        about: |_| "it mounts nothing, and each layer is a whole copy, reflinked where the file system can".to_owned(),
     },
     Known {
         name: btrfs::NAME,
@@ -129,10 +151,12 @@ pub fn refusal(name: &str, data_root: &Path) -> Option<String> {
     }
 }
 
-/// The driver of a data root on which nothing lies yet: the first of these that works there. Docker's order since its version 23.
+/// The drivers that are chosen unasked, the first that works. Docker's order since its version 23.
+const ORDER: [&str; 4] = [overlay2::NAME, fuse_overlayfs::NAME, btrfs::NAME, vfs::NAME];
+
+/// The driver of a data root on which nothing lies yet.
 pub(super) fn first_choice(data_root: &Path) -> &'static str {
-    let order = [overlay2::NAME, fuse_overlayfs::NAME, btrfs::NAME, vfs::NAME];
-    order.into_iter().find(|name| refusal(name, data_root).is_none()).unwrap_or(overlay2::NAME)
+    ORDER.into_iter().find(|name| refusal(name, data_root).is_none()).unwrap_or(overlay2::NAME)
 }
 
 impl Known {

@@ -29,7 +29,7 @@ mod whole;
 
 pub use deviation::Deviation;
 pub(crate) use files::{counted_bytes, size_below};
-pub use known::{Availability, KNOWN, Known, refusal, survey};
+pub use known::{Availability, Choice, KNOWN, Known, refusal, survey};
 
 /// What a driver could not do, on which path.
 #[derive(Debug, thiserror::Error)]
@@ -200,24 +200,30 @@ pub trait Driver: Send + Sync {
     fn graph(&self, id: &str) -> Result<GraphData, DriverError>;
 }
 
-/// Opens the driver called `name` below `data_root`. Without a name it is the one that was used there before, or the
-/// first that works there; where two were used, one has to be named, as dockerd has it.
+/// The driver to use below `data_root`, and why: the one that is named, or else the one that was used there before, or the first
+/// that works there. Where two were used, one has to be named, as dockerd has it.
+pub fn choose(name: Option<&str>, data_root: &Path) -> Result<(String, Choice), DriverError> {
+    if let Some(name) = name {
+        return Ok((name.to_owned(), Choice::Named));
+    }
+    let prior = prior(data_root)?.map(|prior| (prior, Choice::Prior));
+    Ok(prior.unwrap_or_else(|| (known::first_choice(data_root).to_owned(), Choice::First)))
+}
+
+/// Opens the driver called `name` below `data_root`; without a name, the one that [`choose`] chooses.
 pub fn open(name: Option<&str>, data_root: &Path) -> Result<Box<dyn Driver>, DriverError> {
-    let name = match name {
-        Some(name) => name.to_owned(),
-        None => prior(data_root)?.unwrap_or_else(|| known::first_choice(data_root).to_owned()),
-    };
+    let (name, _) = choose(name, data_root)?;
     let refused = |why: String| DriverError::Unsupported(format!("error initializing graphdriver: {why}"));
     let names =
         || KNOWN.iter().filter(|known| known.is_built_in()).map(|known| known.name).collect::<Vec<_>>().join(", ");
-    let choose = || format!("; this engine has {}: choose one with --storage-driver or in daemon.json", names());
+    let way_out = || format!("; this engine has {}: choose one with --storage-driver or in daemon.json", names());
     let Some(known) = KNOWN.iter().find(|known| known.name == name) else {
-        return Err(refused(format!("driver not supported: {name:?} is unknown{}", choose())));
+        return Err(refused(format!("driver not supported: {name:?} is unknown{}", way_out())));
     };
     match (known.open, known.availability(data_root)) {
         (Some(open), Availability::Supported(_)) => open(data_root),
         (_, Availability::NotSupported(why) | Availability::Supported(why)) => {
-            Err(refused(format!("driver not supported: {name}: {why}{}", choose())))
+            Err(refused(format!("driver not supported: {name}: {why}{}", way_out())))
         }
     }
 }
@@ -267,10 +273,12 @@ mod tests {
         // Where layers lie already it is not tried whether they can.
         std::fs::create_dir(root.path().join("overlay")).unwrap();
         std::fs::create_dir_all(root.path().join("image/overlay/layerdb/sha256/aa")).unwrap();
+        assert_eq!(choose(None, root.path()).unwrap(), ("overlay".to_owned(), Choice::Prior));
         assert_eq!(open(None, root.path()).unwrap().name(), "overlay");
         std::fs::create_dir_all(root.path().join("image/overlay2/layerdb/sha256/aa")).unwrap();
         let Err(error) = open(None, root.path()) else { panic!("one of two was chosen") };
         assert!(error.to_string().contains("several valid graphdrivers: overlay2, overlay; Please"), "{error}");
         assert_eq!(open(Some("overlay2"), root.path()).unwrap().name(), "overlay2");
+        assert_eq!(choose(Some("overlay2"), root.path()).unwrap().1, Choice::Named);
     }
 }

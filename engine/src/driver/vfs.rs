@@ -1,4 +1,5 @@
-//! Docker's `vfs` driver: each layer is a whole tree of its own, copied in full from the layer below; no mount is needed.
+//! Docker's `vfs` driver: each layer is a whole tree of its own, copied from the layer below (reflinked where
+//! the file system can); no mount is needed.
 //!
 //! On disk (source: a recorded dockerd 20.10), below the data root:
 //! ```text

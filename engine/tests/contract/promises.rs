@@ -82,6 +82,7 @@ pub const ALL: &[Promise] = promises![
     a_tar_may_leave_parents_out_that_are_below,
     files_that_are_immutable_do_not_stop_a_removal,
     many_at_once_do_not_get_in_each_others_way,
+    one_layer_is_read_by_many_at_once_and_stays_attached,
     the_graph_names_directories_that_are_there,
     nothing_stays_mounted,
 ];
@@ -344,6 +345,33 @@ fn many_at_once_do_not_get_in_each_others_way(scene: &Scene) {
     });
     assert_eq!(scene.driver.all().unwrap(), ["base"]);
     assert_eq!(scene.tree("base"), base);
+}
+
+fn one_layer_is_read_by_many_at_once_and_stays_attached(scene: &Scene) {
+    scene.base();
+    scene.container("c", "base");
+    let place = scene.driver.attach("c").unwrap();
+    change_everything(&place);
+    let (written, changed) = (tree(&place), scene.changes("c", "c-init"));
+    let layer = scene.tar("c", Some("c-init"));
+    let read = &|| {
+        let driver = scene.again();
+        for _ in 0..3 {
+            let view = driver.view("c").unwrap();
+            let mut packed = Vec::new();
+            driver.pack("c", Some("c-init"), &mut packed).unwrap();
+            assert_eq!((packed == layer, driver.changes("c", "c-init").unwrap().len()), (true, changed.len()));
+            assert_eq!(tree(view.path()), written);
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+    fs::write(place.join("written-after"), "").unwrap();
+    assert!(scene.tree("c").contains_key(Path::new("written-after")));
+    scene.driver.detach("c").unwrap();
+    assert_eq!(scene.changes("c", "c-init").len(), changed.len() + 1);
 }
 
 fn the_graph_names_directories_that_are_there(scene: &Scene) {

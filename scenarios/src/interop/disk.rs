@@ -12,8 +12,8 @@ use super::shelf::files;
 use super::table::Fault;
 use crate::books::Books;
 
-/// Directories in which commands stage what is not finished.
-const STAGING: [&str; 2] = ["tmp", "image/{driver}/layerdb/tmp"];
+/// Directories in which commands stage what is not finished, and note what they are about to do.
+const STAGING: [&str; 3] = ["tmp", "image/{driver}/layerdb/tmp", "image/{driver}/intents"];
 /// Directories in which both engines remember, or only dockerd does, what they once had: nobody promises that this shrinks.
 const MEMORIES: [(&str, &str); 6] = [
     ("image/{driver}/distribution", "which digests layers were pulled by stays known when they go"),

@@ -65,8 +65,8 @@ use verdict::{Campaign, Played, Verdict};
 use crate::lab::machine::DATA_ROOT;
 use crate::target::TargetError;
 
-/// How many images are saved and compared byte for byte at each change of turns.
-const SAVED: usize = 1;
+/// How many images are saved and compared byte for byte, and how many containers committed, at a change of turns; at the last one all are.
+const LOOKED_INTO: usize = 1;
 /// How often a turn ends with the death of whoever has it.
 const CUT_ONCE_IN: usize = 4;
 /// What the last turn left.
@@ -76,8 +76,8 @@ struct Left {
     seen: Option<Seen>,
     /// The images whose archives were looked at.
     saved: Vec<String>,
-    /// The container that was committed to look at the layer.
-    committed: Option<String>,
+    /// The containers that were committed to look at their layers.
+    committed: Vec<String>,
     shelf: Shelf,
     /// How the turn was cut off, if it was.
     cut: Option<Cut>,
@@ -194,7 +194,7 @@ impl Game<'_> {
         if let Some(cut) = left.cut.take() {
             cut.reconcile(&mut self.table).map_err(one)?;
         }
-        let seen = Seen::look(&self.table, &left.saved, left.committed.as_deref()).map_err(one)?;
+        let seen = Seen::look(&self.table, &left.saved, &left.committed).map_err(one)?;
         let faults = left.seen.as_ref().map_or_else(Vec::new, |before| before.disagreements(&seen));
         let faults = faults.into_iter().chain(Seen::of(&self.table.model).differences(&seen));
         none(faults.collect())
@@ -207,7 +207,8 @@ impl Game<'_> {
             return self.cut(left);
         }
         let running: Vec<String> = self.table.model.running().into_iter().map(str::to_owned).collect();
-        let leave = who == Who::Docker && !running.is_empty() && self.draw.once_in(2);
+        let is_last = self.turn >= self.campaign.turns;
+        let leave = who == Who::Docker && !running.is_empty() && !is_last && self.draw.once_in(2);
         let mut now = Left::default();
         if leave {
             running.iter().for_each(|name| self.table.container(name).state = State::Exited(act::KILLED));
@@ -215,10 +216,9 @@ impl Game<'_> {
             for name in running {
                 Act::Stop(name).perform(&mut self.table).map_err(one)?;
             }
-            now.saved = self.some_images();
-            let containers: Vec<String> = self.table.model.containers.keys().cloned().collect();
-            now.committed = self.draw.choose(&containers);
-            let seen = Seen::look(&self.table, &now.saved, now.committed.as_deref()).map_err(one)?;
+            now.saved = self.some(self.table.model.names.keys().cloned().collect());
+            now.committed = self.some(self.table.model.containers.keys().cloned().collect());
+            let seen = Seen::look(&self.table, &now.saved, &now.committed).map_err(one)?;
             none(Seen::of(&self.table.model).differences(&seen))?;
             now.seen = Some(seen);
         }
@@ -281,9 +281,12 @@ impl Game<'_> {
         self.drawn.push(parts.collect());
     }
 
-    fn some_images(&mut self) -> Vec<String> {
-        let names: Vec<String> = self.table.model.names.keys().cloned().collect();
-        let mut some: Vec<String> = (0..SAVED).filter_map(|_| self.draw.choose(&names)).collect();
+    /// Those of `all` that are looked into at this change of turns.
+    fn some(&mut self, all: Vec<String>) -> Vec<String> {
+        if self.turn == self.campaign.turns {
+            return all;
+        }
+        let mut some: Vec<String> = (0..LOOKED_INTO).filter_map(|_| self.draw.choose(&all)).collect();
         some.sort();
         some.dedup();
         some

@@ -20,7 +20,7 @@ pub struct Seen(BTreeMap<String, String>);
 
 impl Seen {
     /// Looks at everything, into what `save` gives of the images `saved`, and at the layer of a commit of `committed`; nothing may run.
-    pub fn look(table: &Table, saved: &[String], committed: Option<&str>) -> Result<Seen, Fault> {
+    pub fn look(table: &Table, saved: &[String], committed: &[String]) -> Result<Seen, Fault> {
         let mut seen = Seen::default();
         seen.images(table)?;
         for name in saved {
@@ -29,7 +29,7 @@ impl Seen {
         seen.containers(table)?;
         seen.volumes(table)?;
         // At last, since it makes an image, if only for a moment.
-        if let Some(name) = committed {
+        for name in committed {
             let layer = probe::layer(table, name, &expected(table, name))?;
             seen.add(&format!("container {name}: layer of a commit"), layer);
         }

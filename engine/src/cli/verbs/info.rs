@@ -14,7 +14,7 @@ use crate::cli::messages::{BAD_TEMPLATE, Failure, SUCCESS, print, print_line};
 use crate::cli::session::Session;
 use crate::cli::template::{Subject, Template};
 use crate::cli::units;
-use crate::container::{Availability, Engine};
+use crate::container::{Availability, Choice, Engine};
 
 pub static VERB: Verb = Verb {
     names: &["info"],
@@ -113,7 +113,10 @@ impl Facts {
             known_drivers: if session.is_called_docker {
                 Vec::new()
             } else {
-                engine.known_drivers().into_iter().map(|(name, found)| (name, availability(&found))).collect()
+                let known = engine.known_drivers().into_iter();
+                known
+                    .map(|(name, found)| (name, availability(&found, (name == driver).then(|| engine.driver_choice()))))
+                    .collect()
             },
         })
     }
@@ -222,13 +225,15 @@ fn unvaried() -> Value {
     })
 }
 
-/// What is said of a storage driver on this machine.
-fn availability(found: &Availability) -> String {
-    match found {
+/// What is said of a storage driver on this machine, and of the one in use, why it is.
+fn availability(found: &Availability, choice: Option<Choice>) -> String {
+    let used = choice.map(|choice| format!("; in use: {choice}")).unwrap_or_default();
+    let found = match found {
         Availability::Supported(remark) if remark.is_empty() => "supported".to_owned(),
         Availability::Supported(remark) => format!("supported ({remark})"),
         Availability::NotSupported(reason) => format!("not supported: {reason}"),
-    }
+    };
+    found + &used
 }
 
 /// The name that `os-release` has for people (`man 5 os-release`).
@@ -260,7 +265,10 @@ mod tests {
             is_rootless: true,
             mirrors: vec!["http://127.0.0.1:5000/".to_owned()],
             insecure: Vec::new(),
-            known_drivers: vec![("overlay2", availability(&Availability::Supported(String::new())))],
+            known_drivers: vec![(
+                "overlay2",
+                availability(&Availability::Supported(String::new()), Some(Choice::Prior)),
+            )],
         };
         let version = crate::VERSION;
         let expected = format!(
@@ -293,7 +301,7 @@ Server:
  Registry Mirrors:
   http://127.0.0.1:5000/
  Storage Drivers:
-  overlay2: supported
+  overlay2: supported; in use: its layers lie in the data root
 
 "
         );
