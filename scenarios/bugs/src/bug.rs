@@ -35,6 +35,18 @@ pub enum Home {
     Store(&'static str),
 }
 
+/// What of the kernel's own stands before a mount through FUSE.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThroughFuse {
+    /// Its own questions whether a user may do something, as before every file system.
+    Gated,
+    /// Not those: everything is asked for, and a bug can let in whom it likes. So `..` is gone through, and pipes and devices are opened, without
+    /// asking, and of two reasons to refuse another one may be told.
+    Ungated,
+    /// Too much: it never asks for what the bug is in, for this reason.
+    Hidden(&'static str),
+}
+
 /// Something wrong.
 pub trait Bug: Send + Sync {
     /// What it is seeded in.
@@ -42,9 +54,9 @@ pub trait Bug: Send + Sync {
         Home::Mount("overlay")
     }
 
-    /// Whether it lets users in whom the kernel would send away before a file system is asked: a mount through FUSE leaves that to it then.
-    fn lets_in(&self) -> bool {
-        false
+    /// How a mount through FUSE has to be for it to show.
+    fn through_fuse(&self) -> ThroughFuse {
+        ThroughFuse::Gated
     }
 
     /// Does a step in the merged tree.

@@ -65,16 +65,19 @@ fn a_detector_of_mounts_catches_what_it_is_about_and_says_what_it_cannot_do() {
         "a-deleted-file-is-still-listed",
         "a-new-link-is-another-file",
         "a-whiteout-further-down-hides-what-came-after",
+        "a-deletion-without-a-look-before-is-forgotten",
     ];
     let (missed, not_run) = ("links-are-made-by-the-driver", "whiteouts-are-packed-as-links");
-    let (code, text) = shown(&ours("mounts.sh"), &[&caught[..], &[missed, not_run, "--steps"]].concat());
+    let hidden = "a-deleted-file-can-be-renamed";
+    let (code, text) = shown(&ours("mounts.sh"), &[&caught[..], &[missed, not_run, hidden, "--steps"]].concat());
     assert_eq!(code, Some(1), "one was not seen: {text}");
     assert!(says(&text, "saw nothing", "nothing-is-wrong"), "{text}");
     assert!(caught.iter().all(|name| says(&text, "caught", name)), "{text}");
     assert!(says(&text, "saw nothing", missed) && says(&text, "cannot run", not_run), "{text}");
+    assert!(says(&text, "cannot run", hidden) && text.contains("the kernel looks for a name before"), "{text}");
     assert!(text.contains("this one looks at mounts only"), "{text}");
     assert!(text.contains("file was deleted, and is there again"), "{text}");
-    assert!(text.contains("of 6 bugs 4 caught, 1 not seen, 1 not run, 0 without an answer"), "{text}");
+    assert!(text.contains("of 8 bugs 5 caught, 1 not seen, 2 not run, 0 without an answer"), "{text}");
 }
 
 #[test]

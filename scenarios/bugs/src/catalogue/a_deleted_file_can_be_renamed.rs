@@ -5,12 +5,16 @@
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Answer, Operation, Step};
 
-use crate::bug::{Bug, Mounted};
+use crate::bug::{Bug, Mounted, ThroughFuse};
 
 pub struct It;
 pub static BUG: It = It;
 
 impl Bug for It {
+    fn through_fuse(&self) -> ThroughFuse {
+        ThroughFuse::Hidden("the kernel looks for a name before it asks for it to be renamed")
+    }
+
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {
         let refused = mounted.pass(step);
         match &step.operation {

@@ -5,12 +5,16 @@
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Access, Answer, Flags, Operation, Step, Target};
 
-use crate::bug::{Bug, Mounted, SPARE};
+use crate::bug::{Bug, Mounted, SPARE, ThroughFuse};
 
 pub struct It;
 pub static BUG: It = It;
 
 impl Bug for It {
+    fn through_fuse(&self) -> ThroughFuse {
+        ThroughFuse::Ungated
+    }
+
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {
         let refused = mounted.pass(step);
         if let (Operation::Chmod { target: Target::Path(path), .. }, Err(_)) = (&step.operation, &refused) {

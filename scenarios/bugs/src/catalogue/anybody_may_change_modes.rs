@@ -5,14 +5,14 @@
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Answer, Operation, Step};
 
-use crate::bug::{Bug, Mounted};
+use crate::bug::{Bug, Mounted, ThroughFuse};
 
 pub struct It;
 pub static BUG: It = It;
 
 impl Bug for It {
-    fn lets_in(&self) -> bool {
-        true
+    fn through_fuse(&self) -> ThroughFuse {
+        ThroughFuse::Ungated
     }
 
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {

@@ -18,8 +18,8 @@ use super::alone::{Alone, PLACE};
 use super::detector::{Attendant, Detector, Verdict};
 use super::ground::Furnished;
 use super::mounted::MountedBug;
-use super::serve::{DEVICE, Gate};
-use crate::bug::{Bug, Home};
+use super::serve::DEVICE;
+use crate::bug::{Bug, Home, ThroughFuse};
 use crate::catalogue::Entry;
 use crate::seeded::Seeded;
 
@@ -126,13 +126,15 @@ fn show(
     match bug.home() {
         Home::Mount(_) if !Path::new(DEVICE).exists() => cannot(format!("there is no {DEVICE}")),
         Home::Mount(subject) => {
+            if let ThroughFuse::Hidden(why) = bug.through_fuse() {
+                return cannot(why.to_owned());
+            }
             let inner = subjects::all().into_iter().find(|one| one.name() == subject);
             let seeded = Seeded::around(name, bug, Box::new(Furnished(inner.context("it is in no subject")?)));
             let (layers, merged) = (place.join("layers"), place.join("merged"));
             fs::create_dir(&layers)?;
             fs::create_dir(&merged)?;
-            let gate = if bug.lets_in() { Gate::Below } else { Gate::Kernel };
-            let mut mounted = MountedBug::begin(seeded, gate, &layers, &merged)?;
+            let mut mounted = MountedBug::begin(seeded, bug.through_fuse(), &layers, &merged)?;
             let asks =
                 |word: &str| script(place, word, &[&programs.bugs, Path::new("--ask"), &socket, Path::new(word)]);
             let mut variables: Vec<(&str, OsString)> = vec![

@@ -11,7 +11,8 @@ use layerlab_properties::subjects::{Stack, Subject};
 use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 
 use super::bench::Bench;
-use super::serve::{Gate, Service, serve};
+use super::serve::{Service, serve};
+use crate::bug::ThroughFuse;
 use crate::seeded::Seeded;
 
 /// The mount.
@@ -19,15 +20,15 @@ pub struct MountedBug {
     seeded: Seeded,
     stack: Box<dyn Stack>,
     at: PathBuf,
-    gate: Gate,
+    through: ThroughFuse,
     service: Option<Service>,
 }
 
 impl MountedBug {
     /// Mounts `seeded`, with its layers below the directory `place`, at the empty directory `at`.
-    pub fn begin(seeded: Seeded, gate: Gate, place: &Path, at: &Path) -> anyhow::Result<MountedBug> {
+    pub fn begin(seeded: Seeded, through: ThroughFuse, place: &Path, at: &Path) -> anyhow::Result<MountedBug> {
         let stack = seeded.begin(place)?;
-        let mut mounted = MountedBug { seeded, stack, at: at.to_owned(), gate, service: None };
+        let mut mounted = MountedBug { seeded, stack, at: at.to_owned(), through, service: None };
         mounted.mount()?;
         Ok(mounted)
     }
@@ -35,8 +36,8 @@ impl MountedBug {
     fn mount(&mut self) -> anyhow::Result<()> {
         let merged = self.stack.mount()?;
         let bench = Bench::default();
-        let served =
-            serve(merged, self.seeded.before(bench.hands()), bench, self.gate).context("cannot mount through FUSE")?;
+        let served = serve(merged, self.seeded.before(bench.hands()), bench, self.through)
+            .context("cannot mount through FUSE")?;
         self.service = Some(served.service);
         let moved = move_mount(&served.root, "", rustix::fs::CWD, &self.at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH);
         moved.with_context(|| format!("cannot mount on {}", self.at.display()))

@@ -34,7 +34,7 @@ use super::below::{
 };
 use super::bench::Bench;
 use super::caller::Caller;
-use super::serve::Gate;
+use crate::bug::ThroughFuse;
 
 /// Nothing is kept.
 const AT_ONCE: Duration = Duration::ZERO;
@@ -46,14 +46,20 @@ const TO_RUN: i32 = 0x20;
 /// The file system.
 pub struct Passing {
     state: Mutex<State>,
-    gate: Gate,
+    through: ThroughFuse,
 }
 
 impl Passing {
     /// Hands on to the tree `root`. The thread that serves has it as its root, and `/proc/self/fd` as its working directory; `processes` is
     /// `/proc`. Behind the bug of `hands` are those of `bench`.
-    pub fn new(root: OwnedFd, processes: OwnedFd, hands: Box<dyn Hands>, bench: Bench, gate: Gate) -> Passing {
-        Passing { state: Mutex::new(State::new(root, processes, hands, bench)), gate }
+    pub fn new(
+        root: OwnedFd,
+        processes: OwnedFd,
+        hands: Box<dyn Hands>,
+        bench: Bench,
+        through: ThroughFuse,
+    ) -> Passing {
+        Passing { state: Mutex::new(State::new(root, processes, hands, bench)), through }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -73,7 +79,7 @@ impl Filesystem for Passing {
             InitFlags::FUSE_HANDLE_KILLPRIV,
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ];
-        if self.gate == Gate::Kernel {
+        if self.through == ThroughFuse::Gated {
             // It asks about access control lists, too; this alone makes it ask (`process_init_reply` of `fs/fuse/inode.c`).
             let _ = config.add_capabilities(InitFlags::FUSE_POSIX_ACL);
         }

@@ -18,19 +18,10 @@ use rustix::mount::{
 
 use super::bench::Bench;
 use super::passing::Passing;
+use crate::bug::ThroughFuse;
 
 /// The device through which the kernel speaks.
 pub const DEVICE: &str = "/dev/fuse";
-
-/// Who decides what a user may do, beyond the tree below itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
-    /// The kernel asks first whether modes and access control lists allow it, as of every file system.
-    Kernel,
-    /// Nobody: everything is asked for, and a bug can let in whom it likes. So `..` is gone through, and pipes and devices are opened, without
-    /// asking, and of two reasons to refuse another one may be told.
-    Below,
-}
 
 /// A mount, and who serves it.
 pub struct Served {
@@ -51,12 +42,12 @@ impl Service {
 }
 
 /// Serves the tree `merged` through `hands`, behind which are those of `bench`.
-pub fn serve(merged: OwnedFd, hands: Box<dyn Hands>, bench: Bench, gate: Gate) -> io::Result<Served> {
+pub fn serve(merged: OwnedFd, hands: Box<dyn Hands>, bench: Bench, through: ThroughFuse) -> io::Result<Served> {
     let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let processes = open("/proc", directory, Mode::empty())?;
     let descriptors = open("/proc/self/fd", directory, Mode::empty())?;
     let device = open(DEVICE, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
-    let root = mounted(&device, gate)?;
+    let root = mounted(&device, through)?;
     let (ready, is_ready) = mpsc::channel();
     let serve = move || {
         // The threads that a session begins have the root and the working directory of this one.
@@ -66,7 +57,7 @@ pub fn serve(merged: OwnedFd, hands: Box<dyn Hands>, bench: Bench, gate: Gate) -
         let tree = openat(CWD, ".", directory, Mode::empty())?;
         drop(merged);
         rustix::process::fchdir(&descriptors)?;
-        let passing = Passing::new(tree, processes, hands, bench, gate);
+        let passing = Passing::new(tree, processes, hands, bench, through);
         let session = Session::from_fd(passing, device, SessionACL::All, Config::default())?;
         // Nobody waits where the thread could not be begun.
         let _ = ready.send(());
@@ -81,7 +72,7 @@ pub fn serve(merged: OwnedFd, hands: Box<dyn Hands>, bench: Bench, gate: Gate) -
 }
 
 /// A mount that asks `device`, at no place.
-fn mounted(device: &OwnedFd, gate: Gate) -> io::Result<OwnedFd> {
+fn mounted(device: &OwnedFd, through: ThroughFuse) -> io::Result<OwnedFd> {
     let context = fsopen("fuse", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let context = context.as_fd();
     fsconfig_set_string(context, "source", "layerlab-bugs")?;
@@ -90,7 +81,7 @@ fn mounted(device: &OwnedFd, gate: Gate) -> io::Result<OwnedFd> {
     fsconfig_set_string(context, "user_id", "0")?;
     fsconfig_set_string(context, "group_id", "0")?;
     fsconfig_set_flag(context, "allow_other")?;
-    if gate == Gate::Kernel {
+    if through == ThroughFuse::Gated {
         fsconfig_set_flag(context, "default_permissions")?;
     }
     fsconfig_create(context)?;
