@@ -12,7 +12,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use layerlab_engine::driver;
-use layerlab_properties::subjects;
+use layerlab_properties::machine::Host;
+use layerlab_properties::subjects::{self, Subject};
 
 use super::alone::{Alone, PLACE};
 use super::detector::{Attendant, Detector, Verdict};
@@ -134,6 +135,10 @@ fn show(
             let (layers, merged) = (place.join("layers"), place.join("merged"));
             fs::create_dir(&layers)?;
             fs::create_dir(&merged)?;
+            let host = Host::probe(true).on(&layers)?;
+            if let Some(why) = seeded.refusal(&host).or_else(|| seeded.refusal_on(&layers)) {
+                return cannot(why);
+            }
             let mut mounted = MountedBug::begin(seeded, bug.through_fuse(), &layers, &merged)?;
             let asks =
                 |word: &str| script(place, word, &[&programs.bugs, Path::new("--ask"), &socket, Path::new(word)]);
