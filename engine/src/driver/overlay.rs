@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use super::files::{self, exists_is_fine, failed, make_directory, write};
 use super::merged::{self, MERGED};
 use super::{Deviation, Driver, DriverError, GraphData, View, whole};
-use crate::layer::{Change, Files, Kinship, OverlayXattr, Packed, changes, copy_tree, lay_over};
+use crate::layer::{Change, Files, Kinship, OverlayXattr, Owners, Packed, UnpackError, Unpacked, changes, copy_tree};
 use crate::sys::overlay::Overlay as Mount;
 
 /// Docker's name of this driver.
@@ -124,6 +124,16 @@ impl Driver for Overlay {
         write(&layer.join("lower-id"), lower_id.as_bytes(), 0o600)
     }
 
+    fn unpack(
+        &self,
+        tar: &mut dyn io::Read,
+        content: &Path,
+        owners: Owners,
+        record: &mut dyn io::Write,
+    ) -> Result<Unpacked, UnpackError> {
+        whole::unpack(tar, content, self.marks(), owners, record)
+    }
+
     fn adopt(&self, id: &str, parent: Option<&str>, content: &Path) -> Result<(), DriverError> {
         let layer = self.layer(id);
         make_directory(&layer, 0o710).map_err(failed("create", &layer))?;
@@ -132,7 +142,7 @@ impl Driver for Overlay {
         if let Some(parent) = parent {
             copy_tree(&self.root(parent), &unfinished, Files::Linked, self.marks())?;
         }
-        lay_over(content, &unfinished, self.marks())?;
+        whole::lay_unpacked(content, &unfinished, self.marks())?;
         fs::rename(&unfinished, self.root(id)).map_err(failed("rename", &unfinished))
     }
 

@@ -47,9 +47,18 @@ pub fn copy_tree(from: &Path, to: &Path, files: Files, marks: OverlayXattr) -> R
     give_attributes(&stat, from.as_fd(), to.as_fd(), OsStr::new("."), here, copy.marks)
 }
 
+/// What the root of a tree is after something was laid over it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootOf {
+    /// What the root of that is.
+    Content,
+    /// What it was before.
+    Tree,
+}
+
 /// Moves what was unpacked at `content` into the whole tree `tree`: whiteouts and opaque directories, marked as `marks`
 /// says, remove what they hide, and other entries replace what has their name; no mark is left. `content` is used up.
-pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), TreeError> {
+pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr, root: RootOf) -> Result<(), TreeError> {
     let mut copy = Copy {
         files: Files::Copied,
         marks: (marks, Opaque::Dropped),
@@ -58,10 +67,14 @@ pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), 
     };
     let (content, tree) = (open_root(content)?, open_root(tree)?);
     let here = Path::new("");
-    // Before anything moves out of it, which changes its time.
-    let stat = fs::fstat(&content).map_err(error("look at", here))?;
+    let wanted = match root {
+        RootOf::Content => content.as_fd(),
+        RootOf::Tree => tree.as_fd(),
+    };
+    // Before anything moves, which changes the time of both.
+    let stat = fs::fstat(wanted).map_err(error("look at", here))?;
     lay_directory_over(content.as_fd(), tree.as_fd(), here, marks, &mut copy)?;
-    give_attributes(&stat, content.as_fd(), tree.as_fd(), OsStr::new("."), here, copy.marks)
+    finish_directory(&stat, wanted, tree.as_fd(), OsStr::new("."), here, copy.marks)
 }
 
 /// What becomes of the mark of an opaque directory in a copy.
@@ -388,7 +401,7 @@ mod tests {
         fs::write(at("content/a"), "new and longer").unwrap();
         fs::write(at("content/d/c"), "added").unwrap();
         fs::create_dir(at("content/s")).unwrap();
-        lay_over(&at("content"), &at("to"), OverlayXattr::User).unwrap();
+        lay_over(&at("content"), &at("to"), OverlayXattr::User, RootOf::Content).unwrap();
         assert_eq!(fs::read_to_string(at("from/a")).unwrap(), "old");
         assert_eq!(fs::read_to_string(at("from/d/a2")).unwrap(), "old");
         assert_eq!(fs::read_to_string(at("to/a")).unwrap(), "new and longer");

@@ -71,6 +71,8 @@ pub struct Unpacked {
     pub told_bytes: u64,
     /// Entries in the tar, whiteouts included.
     pub entries: u64,
+    /// Whether one of them is about the root of the layer.
+    pub names_root: bool,
     /// Entries that have another owner than the one recorded.
     pub owners_lost: u64,
     /// Xattrs that the file system or the lack of privilege refused, as Docker lets pass, or that the storage driver cannot keep.
@@ -256,6 +258,7 @@ impl Layer {
             return Ok(());
         }
         self.note_name(&entry.name, path)?;
+        self.done.names_root = true;
         let place = self.place(Path::new(""), OsStr::new("."))?;
         self.give_attributes(entry, &place)
     }

@@ -84,9 +84,10 @@ fn gives_the_models_tree(moment: &Moment<'_>) -> Verdict {
         actual.values_mut().for_each(|facts| facts.marks = Marks::default());
     }
     let mut expected = as_read(expected, &actual);
-    // What a layer does not say of its root, its own directory says (`create` of moby's `overlay2.go`); with us on drivers of whole trees, too.
+    // What a layer does not say of its root, its own directory says where layers are stacked (`create` of moby's `overlay2.go`); a whole tree
+    // keeps the root of the one below.
     let names_root = |entry: &Entry| entry.name.0.iter().all(|byte| b"./".contains(byte));
-    if let Some(root) = actual.get(&Text::default())
+    if let Some(root) = actual.get(&Text::default()).filter(|_| is_stacked)
         && (root.mode, root.owner) == (0o755, (0, 0))
         && !moment.entries.iter().any(names_root)
     {
