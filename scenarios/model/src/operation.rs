@@ -350,6 +350,16 @@ impl Operation {
         }
     }
 
+    /// The mode that it gives to something; 0 where it gives none.
+    pub fn gives_mode(&self) -> u32 {
+        match self {
+            Operation::Open { mode, flags, .. } if flags.create => *mode,
+            Operation::Chmod { mode, .. } | Operation::Mknod { mode, .. } | Operation::MknodFile { mode, .. } => *mode,
+            Operation::Race { mode, .. } => mode.unwrap_or(0),
+            _ => 0,
+        }
+    }
+
     /// Every word that [`Operation::word`] has.
     pub const WORDS: [&'static str; 36] = [
         "open-path",

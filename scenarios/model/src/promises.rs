@@ -100,6 +100,58 @@ pub struct Promises {
     /// A directory that took the place of another and looks the same is told by `docker diff`: an overlay marks it as opaque, a snapshot
     /// keeps inode numbers. Docker never tells it, and of a copy nobody can.
     pub replaced_directories_are_told: bool,
+    /// A directory's time moves only when the directory changes. fuse-overlayfs gives the copy of a directory its time before it writes to it, and writes to one that it
+    /// only looks at (`create_directory` and `copyup` of its `main.c`): nothing is promised of the time of any directory then, and it is not compared.
+    pub directories_keep_their_time: bool,
+    /// A time that the kernel's clock gave to a file stays what it was shown as. Not where the kernel keeps it for a program that is told later (FUSE's
+    /// writeback cache, which `ovl_init` of fuse-overlayfs asks for): it is not compared then. One that somebody set is.
+    pub clock_times_are_kept: bool,
+    /// How long a name can be; 255 with Linux (`NAME_MAX`). fuse-overlayfs wants room for `.wh.` before it (`get_fs_namemax` of its `utils.c`), refuses longer ones in an order
+    /// of its own, and release 1.10 breaks off when one of 255 bytes of a lower layer is changed or removed: nothing is promised of longer ones then, and it is
+    /// not done.
+    pub name_bytes_max: usize,
+    /// A name that begins with `.wh.` is a name. fuse-overlayfs refuses it or takes it for a whiteout (`ovl_do_open` and `load_dir` of its `main.c`): nothing is promised then, and it is not
+    /// done.
+    pub whiteout_names_are_names: bool,
+    /// The names of one file can be in a lower layer. fuse-overlayfs parts them when one of them is removed, and shows a mixture of the two contents when one was written to
+    /// (`do_rm` and `register_inode` of its `main.c`): a layer with such files is not made then.
+    pub names_of_one_file_can_lie_below: bool,
+    /// What is copied up is as it was. fuse-overlayfs makes the copy of a link anew, and of a node that it can open a file (`copyup` of its `main.c`): nothing is promised then of links
+    /// and nodes in a lower layer that are changed or removed, and it is not done.
+    pub copies_are_whole: bool,
+    /// A file that was copied up before the last mount can be given another name. fuse-overlayfs tells a copy by the path that it was copied from, and takes the two for two files
+    /// when it is mounted again (`make_ovl_node` of its `main.c`): nothing is promised then, and it is not done.
+    pub copies_can_be_linked_later: bool,
+    /// The number of names of a file is how many it has. fuse-overlayfs counts those that it was asked about (`rpl_stat` of its `main.c`): it is not compared then.
+    pub numbers_of_names_are_counted: bool,
+    /// A symbolic link can have attributes of its own. fuse-overlayfs gives them to what the link leads to outside of the tree (`direct_setxattr` of its `direct.c`): none is set
+    /// then.
+    pub links_have_xattrs: bool,
+    /// A file can have its set-user-ID and set-group-ID bits, which go when another writes to it, and a directory hands the latter down. In fuse-overlayfs they are lost by a
+    /// copy-up, stay when another writes, and are not handed down (`copyup`, `ovl_write_buf` and `create_directory` of its `main.c`): none is given then.
+    pub set_id_bits_are_kept: bool,
+    /// Devices can be opened, or are refused, as Linux has it. Not where the lowest layer is no mount and the others are mounts without devices (`nodev`), as libfuse
+    /// makes them (`fuse_mount_sys` of its `lib/mount.c`): it is not done then.
+    pub devices_open: bool,
+    /// What was removed and is still open is changed, or refused, as the kernel's overlayfs has it. fuse-overlayfs changes it, and gives back names that are gone (`ovl_setattr` and
+    /// `ovl_link` of its `main.c`): only reading and writing are done then.
+    pub removed_files_can_be_changed: bool,
+    /// A write through a mapping leaves a file its capabilities. Not where the kernel hands the pages to a program that writes them (FUSE): it is not done with such a file then.
+    pub mappings_leave_capabilities: bool,
+    /// Two names can change places. fuse-overlayfs forgets what they hide in the layers below, which shows when one of them is removed (`ovl_rename_exchange` of its `main.c`): it is
+    /// not done then.
+    pub names_are_exchanged: bool,
+    /// A directory that takes the place of something in a layer below can be moved there, and on, and be removed, and takes directories in. With fuse-overlayfs what lay there may show
+    /// again, or be in the way (`ovl_rename_direct` of its `main.c` leaves a whiteout by `last_layer`, which such a directory has not): it is not done then.
+    pub replacing_directories_move: bool,
+    /// Files have holes where nothing was written, and tell of them (lseek(2), `SEEK_HOLE`). fuse-overlayfs answers no such question, and writes them out (`copyup` of its
+    /// `main.c`).
+    pub files_have_holes: bool,
+    /// Files can be opened that have no name yet (open(2), `O_TMPFILE`); fuse-overlayfs knows no such request of FUSE: it is not done then.
+    pub files_open_unnamed: bool,
+    /// Access control lists are the kernel's (acl(5)). fuse-overlayfs hands the list of a directory down without the mode that follows from it (`inherit_acl` of its
+    /// `main.c`): none is set or removed then.
+    pub lists_are_kept: bool,
     /// The machine's settings.
     pub protected: Protected,
 }
@@ -137,6 +189,24 @@ impl Promises {
         further_names_are_listed_with_their_inode: true,
         diffs_see_everything: true,
         replaced_directories_are_told: true,
+        directories_keep_their_time: true,
+        clock_times_are_kept: true,
+        name_bytes_max: 255,
+        whiteout_names_are_names: true,
+        names_of_one_file_can_lie_below: true,
+        copies_are_whole: true,
+        devices_open: true,
+        removed_files_can_be_changed: true,
+        files_have_holes: true,
+        files_open_unnamed: true,
+        lists_are_kept: true,
+        names_are_exchanged: true,
+        replacing_directories_move: true,
+        set_id_bits_are_kept: true,
+        mappings_leave_capabilities: true,
+        numbers_of_names_are_counted: true,
+        copies_can_be_linked_later: true,
+        links_have_xattrs: true,
         protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },
     };
 }

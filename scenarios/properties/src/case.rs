@@ -27,8 +27,23 @@ pub enum CaseError {
     Subject(#[from] SubjectError),
     /// A tree could not be read.
     #[error("a tree of the case cannot be read: {0}")]
-    Tree(#[from] rustix::io::Errno),
+    Tree(rustix::io::Errno),
+    /// The program that serves the merged tree is gone.
+    #[error("the program that serves the merged tree has broken off")]
+    BrokenOff,
 }
+
+impl From<rustix::io::Errno> for CaseError {
+    fn from(errno: rustix::io::Errno) -> CaseError {
+        match BROKEN_OFF.contains(&Errno(errno.raw_os_error())) {
+            true => CaseError::BrokenOff,
+            false => CaseError::Tree(errno),
+        }
+    }
+}
+
+/// What is refused so is refused by nobody: the program has broken off meanwhile, or before (`fuse_abort_conn` of `fs/fuse/dev.c`).
+const BROKEN_OFF: [Errno; 2] = [Errno::CONNABORTED, Errno::NOTCONN];
 
 /// What comes of a step.
 pub type Outcome = Result<Answer, Errno>;
@@ -108,7 +123,11 @@ pub struct Moment<'a> {
 impl Moment<'_> {
     /// The merged tree as the model has it.
     pub fn expected_tree(&self) -> &Tree {
-        self.expected_tree.get_or_init(|| tree::of_union(self.model.union()))
+        self.expected_tree.get_or_init(|| {
+            let mut tree = tree::of_union(self.model.union());
+            tree::forget(&mut tree, self.model.union(), self.model.promises());
+            tree
+        })
     }
 
     /// Between which times the model's n-th reading of the clock was taken: when the step began and ended that took it. None if it
@@ -234,6 +253,9 @@ impl Case {
         let expected = self.model.step(step);
         let began = now(ClockId::RealtimeCoarse);
         let actual = self.perform(step)?;
+        if actual.as_ref().is_err_and(|errno| BROKEN_OFF.contains(errno)) {
+            return Err(CaseError::BrokenOff);
+        }
         self.done.push(Done { readings_before, began, ended: now(ClockId::Realtime) });
         Ok((expected, actual))
     }
@@ -252,7 +274,8 @@ impl Case {
 
     fn look(&self) -> Result<View, CaseError> {
         let merged = self.merged.as_ref().map_or(Ok(Tree::new()), tree::of_disk)?;
-        let merged = self.hands.look(merged);
+        let mut merged = self.hands.look(merged);
+        tree::forget(&mut merged, self.model.union(), self.model.promises());
         Ok(View { merged, upper: self.stack.upper().map(|upper: BorrowedFd<'_>| tree::of_disk(upper)).transpose()? })
     }
 }

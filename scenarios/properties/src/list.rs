@@ -32,9 +32,6 @@ pub fn list(host: &Host) -> Result<String, BackingError> {
     for subject in subjects::all() {
         let refusal = subject.refusal(host).or_else(|| subject.refusal_on(place.path()));
         let _ = writeln!(text, "  {:<24} {}", subject.name(), refusal.unwrap_or_else(|| "can run".to_owned()));
-        if let Some(how) = subject.deviates() {
-            let _ = writeln!(text, "  {:<24} breaks laws: {how}", "");
-        }
     }
     for kind in stores::all() {
         let refusal = kind.refusal_on(place.path());

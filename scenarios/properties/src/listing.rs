@@ -29,6 +29,7 @@ pub fn compared(expected: &Tree, actual: &Tree, clock: &Clock) -> String {
         let time_of = |facts: &Facts| match facts.mtime {
             When::Reading(reading) => clock.get(&reading).copied(),
             When::Time(time) => Some(time),
+            When::Whenever => None,
         };
         let is_clocks = should.is_some_and(|should| matches!(should.mtime, When::Reading(_)));
         let is_same_time = match (should.and_then(time_of), is.and_then(time_of)) {

@@ -104,9 +104,8 @@ fn main() -> ExitCode {
         eprintln!("layerlab-laws: cannot open many files at once: {errno}");
     }
     if cli.table.is_some() {
-        let subjects = subjects::all().into_iter().filter(|subject| subject.deviates().is_none());
-        cli.subject =
-            subjects.map(|subject| subject.name()).chain(stores::all().iter().map(|kind| kind.name())).collect();
+        let subjects = subjects::all().into_iter().map(|subject| subject.name());
+        cli.subject = subjects.chain(stores::all().iter().map(|kind| kind.name())).collect();
         cli.backing = [Backing::Tmpfs].into_iter().chain(LOOP_TYPES.map(Backing::Loop)).collect();
         cli.seed = cli.seed.or(Some(1));
     }

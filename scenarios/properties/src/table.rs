@@ -88,8 +88,7 @@ pub fn of(outcomes: &Outcomes, host: &Host) -> std::io::Result<String> {
     let mut text = String::from(
         "# What every subject is held against\n\n\
          Written by `cargo xtask laws --table`, as root, when nothing broke. *held*: on every file system that the subject was asked on, with the promises that it \
-         makes otherwise than the machine, which are told below: the model keeps to them, and so do the laws. *skipped*: there was nothing to judge. *left out*: the \
-         subject is known to break laws. The numbers are those of the reasons below.\n",
+         makes otherwise than the machine, which are told below: the model keeps to them, and so do the laws. *skipped*: there was nothing to judge; the numbers are those of the reasons below.\n",
     );
     let (declared, mut notes) = (Declared::of(host)?, Notes::default());
     for (title, (laws, subjects)) in ["Laws and situations", "Laws of a store of images"].into_iter().zip(names()) {
@@ -102,10 +101,7 @@ pub fn of(outcomes: &Outcomes, host: &Host) -> std::io::Result<String> {
         for law in &laws {
             let cells = subjects.iter().map(|subject| match outcomes.cells.get(&(law.clone(), subject.clone())) {
                 Some(cell) => told(cell, &mut notes),
-                None => declared.deviates.get(subject).map_or_else(
-                    || "not asked".to_owned(),
-                    |why| format!("left out {}", notes.number(&format!("{subject} is left out: {why}"))),
-                ),
+                None => "not asked".to_owned(),
             });
             let cells: Vec<String> = cells.collect();
             let _ = writeln!(text, "| {law} | {} |", cells.join(" | "));
@@ -156,8 +152,6 @@ fn told(cell: &BTreeMap<String, Outcome>, notes: &mut Notes) -> String {
 struct Declared {
     /// By the name of a promise: the subjects that make it otherwise than the machine does, and how.
     promises: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
-    /// Subjects that are known to break laws, and how.
-    deviates: BTreeMap<String, &'static str>,
     /// The file of the promises, where their sources are named.
     source: String,
 }
@@ -165,17 +159,16 @@ struct Declared {
 impl Declared {
     fn of(host: &Host) -> std::io::Result<Declared> {
         let own = serde_json::to_value(host.promises())?;
-        let (mut promises, mut deviates) = (BTreeMap::<String, BTreeMap<_, _>>::new(), BTreeMap::new());
+        let mut promises = BTreeMap::<String, BTreeMap<_, _>>::new();
         for subject in subjects::all() {
             let made = serde_json::to_value(subject.promises(host))?;
             let others = made.as_object().into_iter().flatten().filter(|(name, value)| own[name.as_str()] != **value);
             for (name, value) in others {
                 promises.entry(name.clone()).or_default().insert(subject.name(), value.clone());
             }
-            deviates.extend(subject.deviates().map(|why| (subject.name(), why)));
         }
         let source = fs::read_to_string(workspace_root().join("scenarios/model/src/promises.rs"))?;
-        Ok(Declared { promises, deviates, source })
+        Ok(Declared { promises, source })
     }
 
     /// What the comment of a promise says.
@@ -234,8 +227,7 @@ mod tests {
         let skipped = format!("held on xfs; skipped {} on tmpfs", reason("it has no directories"));
         assert_eq!(cell(laws[2], "layerlab-vfs"), skipped);
         assert_eq!(cell(laws[0], "plain"), "BROKEN");
-        let left_out = format!("left out {}", reason("layerlab-fuse-overlayfs is left out"));
-        assert_eq!(cell(laws[0], "layerlab-fuse-overlayfs"), left_out);
+        assert_eq!(cell(laws[0], "layerlab-fuse-overlayfs"), "not asked");
         assert!(text.ends_with("\n## Not asked\n\n- layerlab-btrfs on tmpfs: it is no btrfs\n"), "{text}");
         let promise = "- `diffs_see_everything`, not made by layerlab-btrfs, layerlab-overlay, layerlab-vfs: A diff sees every change";
         assert!(text.lines().any(|line| line.starts_with(promise)), "{text}");

@@ -8,9 +8,10 @@ use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use layerlab_engine::driver::{self, fuse_overlayfs};
 use layerlab_model::errno::Errno;
 use layerlab_model::inode::Time;
-use layerlab_model::operation::{Answer, Operation, Replace, Target, User};
+use layerlab_model::operation::{Access, Answer, Flags, Operation, Replace, Step, Target, User};
 use layerlab_model::text::Text;
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
@@ -19,7 +20,7 @@ use layerlab_properties::laws;
 use layerlab_properties::machine::Host;
 use layerlab_properties::race;
 use layerlab_properties::readdir::{self, Entries, Opened};
-use layerlab_properties::subjects;
+use layerlab_properties::subjects::{self, Stack, Tar};
 use layerlab_scenarios::skip::skip;
 
 /// How many steps may be needed to show a fault.
@@ -370,4 +371,89 @@ fn a_commit_that_forgets_where_content_lies() {
         }
     };
     is_shown_of("content below", found_in(["overlay-metacopy"; 2], spoilt(spoil)));
+}
+
+/// The driver whose tree a program serves; its promises are told by nothing else.
+const PROGRAM: &str = "layerlab-fuse-overlayfs";
+
+/// The first failure of that driver with a fault; `None` when this machine cannot be asked.
+fn found_of_program(fault: Fault) -> Option<Failure> {
+    let program = driver::refusal(fuse_overlayfs::NAME, &memory());
+    match program {
+        Some(reason) => {
+            skip("fuse-overlayfs", &reason);
+            None
+        }
+        None => found_in([PROGRAM; 2], fault),
+    }
+}
+
+#[test]
+fn a_chmod_of_the_programs_that_loses_a_bit() {
+    let instead: Instead = |step| match &step.operation {
+        Operation::Chmod { target, mode } => {
+            Some(vec![Operation::Chmod { target: target.clone(), mode: mode & !0o100 }])
+        }
+        _ => None,
+    };
+    is_shown_of("chmod", found_of_program(wrong(instead)));
+}
+
+#[test]
+fn whiteouts_of_the_programs_that_are_forgotten() {
+    let unmounted = |stack: &dyn Stack| {
+        for path in stack.lowers().iter().flat_map(|lower| below(lower)) {
+            let meta = path.symlink_metadata().unwrap();
+            let name = path.file_name().unwrap().as_encoded_bytes();
+            if meta.file_type().is_char_device() && meta.rdev() == 0 || name.starts_with(b".wh.") {
+                fs::remove_file(path).unwrap();
+            }
+        }
+    };
+    is_shown_of("whiteouts", found_of_program(Fault { unmounted: Some(unmounted), ..NOTHING }));
+}
+
+#[test]
+fn a_tar_of_the_programs_that_lacks_all() {
+    let tar = |_: Tar, _, _| {
+        let bytes = vec![0; 1024];
+        Tar { diff_id: layerlab_model::store::digest(&bytes), bytes }
+    };
+    is_shown_of("tar", found_of_program(Fault { tar: Some(tar), ..NOTHING }));
+}
+
+#[test]
+fn a_program_that_breaks_off_is_told_of() {
+    if let Some(reason) = driver::refusal(fuse_overlayfs::NAME, &memory()) {
+        return skip("fuse-overlayfs", &reason);
+    }
+    let host = Host::probe(true);
+    let all = subjects::all();
+    let named = |name: &str| &**all.iter().find(|subject| subject.name() == name).unwrap();
+    // The program itself promises nothing of what it breaks off at.
+    let faulty = Faulty { inner: named(PROGRAM), promises: named("overlay"), fault: NOTHING };
+    let path = Text(vec![b'n'; 255]);
+    let flags = Flags { create: true, ..Flags::of(Access::Write) };
+    let steps = [
+        Operation::Open { slot: 0, path: path.clone(), flags, mode: 0o644 },
+        Operation::Commit,
+        Operation::Unlink { path },
+    ];
+    let steps = steps.map(|operation| Step { user: User::Root, operation });
+    let broken = std::thread::scope(|scope| {
+        let replay = || {
+            own_mounts().unwrap();
+            prepare_thread().unwrap();
+            let place = tempfile::tempdir_in(memory()).unwrap();
+            let campaign =
+                Campaign { subject: &faulty, host: &host, laws: &[], place: place.path().to_owned(), length: 0 };
+            campaign.replay(&steps)
+        };
+        scope.spawn(replay).join().unwrap()
+    });
+    let broken = broken.expect_err("it should break off, or the promise is not wanted any more");
+    assert_eq!(
+        (broken.law, &broken.findings[..]),
+        (None, &["the program that serves the merged tree has broken off".to_owned()][..])
+    );
 }

@@ -9,7 +9,7 @@ use crate::text::Text;
 use crate::union::Seen;
 
 /// Longest name of a file (`NAME_MAX`).
-const NAME_BYTES_MAX: usize = 255;
+pub(super) const NAME_BYTES_MAX: usize = 255;
 /// Longest path, its final zero byte included (`PATH_MAX`).
 pub(super) const PATH_BYTES_MAX: usize = 4096;
 /// How many symbolic links one path may lead through (`MAXSYMLINKS`).

@@ -45,7 +45,7 @@ pub enum Judged {
 /// What [`Judged::Lacking`] names.
 pub(crate) const COPY_UP: &str = "copy-up";
 const MOUNT: &str = "mount of its own";
-pub(crate) const LOWER_LAYERS: &str = "layers below the one that is written to";
+const LOWER_LAYERS: &str = "layers below the one that is written to";
 const TARS: &str = "diffs and tars of its layers";
 pub(crate) const UPPER_LAYER: &str = "upper layer in a directory of its own";
 

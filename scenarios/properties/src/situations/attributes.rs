@@ -12,8 +12,8 @@ use rustix::fs::{IFlags, XattrFlags, ioctl_getflags, ioctl_setflags};
 use rustix::io::Errno;
 
 use super::Stage;
-use super::edited::is_edited_in_place;
-use crate::laws::{Judged, LOWER_LAYERS, UPPER_LAYER};
+use super::edited::{EDITABLE, is_edited_in_place};
+use crate::laws::{Judged, UPPER_LAYER};
 use crate::private::is_origin;
 
 const LACKING: Judged = Judged::Lacking("file attributes as chattr(1) sets them");
@@ -106,7 +106,7 @@ pub fn file_attributes_are_kept_and_enforced(stage: &mut Stage<'_>) -> anyhow::R
 /// File attributes that a file has in a lower layer are enforced there, and come up with it.
 pub fn file_attributes_come_up_with_their_file(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     if !is_edited_in_place(stage) {
-        return Ok(Judged::Lacking(LOWER_LAYERS));
+        return Ok(Judged::Lacking(EDITABLE));
     }
     let files = [("append", IFlags::APPEND), ("immutable", IFlags::IMMUTABLE), ("unread", IFlags::NOATIME)];
     for (name, _) in files {

@@ -11,7 +11,10 @@ use anyhow::{Context, ensure};
 use rustix::fs::XattrFlags;
 
 use super::Stage;
-use crate::laws::{Judged, LOWER_LAYERS, UPPER_LAYER};
+use crate::laws::{Judged, UPPER_LAYER};
+
+/// What a subject lacks that is not [`is_edited_in_place`].
+pub(super) const EDITABLE: &str = "lower layers that show what is changed in them while nothing is mounted";
 
 /// Whether a layer's directory can be edited with effect: only an overlay shows what is in its layers by then.
 pub(super) fn is_edited_in_place(stage: &Stage<'_>) -> bool {
@@ -21,7 +24,7 @@ pub(super) fn is_edited_in_place(stage: &Stage<'_>) -> bool {
 /// A file of a lower layer that gets a further name there, between two mounts, can be read and removed by each of its names.
 pub fn a_name_added_to_a_lower_layer_does_no_harm(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     if !is_edited_in_place(stage) {
-        return Ok(Judged::Lacking(LOWER_LAYERS));
+        return Ok(Judged::Lacking(EDITABLE));
     }
     fs::write(stage.at("one"), "below")?;
     fs::hard_link(stage.at("one"), stage.at("two"))?;

@@ -59,36 +59,49 @@ impl Subject for EngineDriver {
     fn promises(&self, host: &Host) -> Promises {
         let deviates = |in_what| KNOWN.iter().any(|known| known.name == self.name && known.deviates(in_what));
         let (is_copy, is_legacy) = (deviates(Deviation::MountsNothing), self.name == "overlay");
+        let is_program = self.name == fuse_overlayfs::NAME;
+        let is_overlayfs = !is_copy && !is_program;
         Promises {
             layers: !is_copy,
             layers_max: if is_legacy { 1 } else { usize::MAX },
             lower_layers_max: host.promises().lower_layers_max.min(self.layers_max()),
             root_is_inherited: is_copy || is_legacy,
             root_owner_is_inherited: !is_legacy,
-            copies_can_be_linked: is_copy || host.promises().first_namespace,
-            inode_numbers_survive_a_remount: is_copy || host.promises().first_namespace,
+            copies_can_be_linked: is_copy || is_overlayfs && host.promises().first_namespace,
+            inode_numbers_survive_a_remount: is_copy || is_overlayfs && host.promises().first_namespace,
             refused_xattrs_copy_up: !is_copy,
-            refused_renames_prepare: !is_copy,
-            missing_acls_are_missed_below: !is_copy,
+            refused_renames_prepare: is_overlayfs,
+            missing_acls_are_missed_below: is_overlayfs,
             // The lowest layer is no overlay mount.
             whiteouts_are_refused: false,
             removed_directories_stay_removed: is_copy,
             further_names_are_listed_with_their_inode: is_copy,
             diffs_see_everything: !is_copy && !is_legacy,
             replaced_directories_are_told: !deviates(Deviation::EqualDirectoriesUnseen),
+            name_bytes_max: if is_program { 251 } else { 255 },
+            directories_keep_their_time: !is_program,
+            clock_times_are_kept: !is_program,
+            whiteout_names_are_names: !is_program,
+            names_of_one_file_can_lie_below: !is_program,
+            copies_are_whole: !is_program,
+            set_id_bits_are_kept: !is_program,
+            mappings_leave_capabilities: !is_program,
+            numbers_of_names_are_counted: !is_program,
+            copies_can_be_linked_later: !is_program,
+            links_have_xattrs: !is_program,
+            devices_open: !is_program,
+            removed_files_can_be_changed: !is_program,
+            names_are_exchanged: !is_program,
+            replacing_directories_move: !is_program,
+            files_have_holes: !is_program,
+            files_open_unnamed: !is_program,
+            lists_are_kept: !is_program,
             ..host.promises()
         }
     }
 
     fn refusal(&self, _host: &Host) -> Option<String> {
         None
-    }
-
-    fn deviates(&self) -> Option<&'static str> {
-        (self.name == "fuse-overlayfs").then_some(
-            "seen of fuse-overlayfs 1.10, which documents no promises: a copy-up moves its directory's time and fills holes, a name that begins \
-             with .wh. is refused, and the program breaks off when a name of 255 bytes of a lower layer is removed",
-        )
     }
 
     fn refusal_on(&self, place: &Path) -> Option<String> {

@@ -58,11 +58,6 @@ pub trait Subject: Sync {
         None
     }
 
-    /// Which laws it breaks that nobody here can mend, so that a campaign over all subjects leaves it out; with its source.
-    fn deviates(&self) -> Option<&'static str> {
-        None
-    }
-
     /// The options with which the kernel's own overlayfs, mounted by hand, does the same; none where it is no overlayfs.
     fn mount_options(&self) -> Option<String> {
         None

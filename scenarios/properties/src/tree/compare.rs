@@ -147,6 +147,7 @@ impl Comparator {
                 let should = match facts.mtime {
                     When::Time(time) => time,
                     When::Reading(reading) => *clock.entry(reading).or_insert(is),
+                    When::Whenever => is,
                 };
                 if is != should {
                     differ(Field::Mtime, format!("mtime should be {should}, is {is}"));

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::os::fd::AsFd;
 
 use layerlab_model::inode::{At, Body, Copied, Inode, Node, Stamp, Time};
+use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
 use layerlab_model::union::{Mark, Through, Union};
 use rustix::fs::{self, AtFlags, CWD, Dir, FileType, Mode, OFlags};
@@ -40,7 +41,7 @@ pub struct Facts {
     pub content: Vec<u8>,
     /// A device's numbers.
     pub device: (u32, u32),
-    /// Names in its layer; 0 where that says nothing.
+    /// Names in its layer; 0 where that says nothing, or nothing is promised of it.
     pub links: u64,
     /// Which file it is: names of one file have the same.
     pub identity: (u64, u64),
@@ -63,6 +64,8 @@ pub enum When {
     Time(Time),
     /// The model's n-th reading.
     Reading(u64),
+    /// Any: nothing is promised of it.
+    Whenever,
 }
 
 /// What the readings of the kernel's clock turned out to be: a time that nobody changed stays the same for ever.
@@ -180,6 +183,35 @@ pub fn of_inode(union: &Union, at: At) -> Facts {
         private: Attributes::new(),
         is_listed_as_what_it_is: true,
         is_listed_with_its_inode: true,
+    }
+}
+
+/// Takes out of the merged tree, that of the model or the real one, what nothing is promised of.
+pub fn forget(merged: &mut Tree, union: &Union, promises: &Promises) {
+    if !promises.numbers_of_names_are_counted {
+        merged.values_mut().for_each(|facts| facts.links = 0);
+    }
+    if promises.directories_keep_their_time && promises.clock_times_are_kept {
+        return;
+    }
+    for (names, seen) in union.walk() {
+        let Some(facts) = merged.get_mut(&path(&names)) else { continue };
+        let is_clocks = matches!(union.inode(seen.top()).meta.mtime, Stamp::Clock(_));
+        if facts.kind == 'd' && !promises.directories_keep_their_time || is_clocks && !promises.clock_times_are_kept {
+            facts.mtime = When::Whenever;
+        }
+    }
+}
+
+/// The same of a tree of which no model tells which times are the clock's.
+pub fn forget_all(tree: &mut Tree, promises: &Promises) {
+    for facts in tree.values_mut() {
+        if !promises.numbers_of_names_are_counted {
+            facts.links = 0;
+        }
+        if !promises.clock_times_are_kept {
+            facts.mtime = When::Whenever;
+        }
     }
 }
 
