@@ -24,7 +24,7 @@ use crate::sys::removal::remove_tree;
 pub const NAME: &str = "btrfs";
 
 /// What it does otherwise than others.
-pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::MountsNothing];
+pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::MountsNothing, Deviation::DirectoryTimesUnseen];
 
 /// Layers as subvolumes below `<data root>/btrfs/subvolumes`.
 pub struct Btrfs {

@@ -14,6 +14,8 @@ pub enum Deviation {
     NullDevicesHide,
     /// A directory that took the place of another and looks the same is not told.
     EqualDirectoriesUnseen,
+    /// A directory of which only the time is another is not told, since two trees are compared.
+    DirectoryTimesUnseen,
     /// A file cannot have xattrs that are called as an overlay's own (`user.overlay.*`, `trusted.overlay.*`).
     NoOverlayXattrs,
     /// A link, or a directory above something, that is copied up gets the time of the copy; where an ordinary user has a single ID the root, too.
@@ -43,6 +45,7 @@ impl Deviation {
             Deviation::EqualDirectoriesUnseen => {
                 "a directory that took the place of another and looks the same is not told"
             }
+            Deviation::DirectoryTimesUnseen => "a directory of which only the time is another is not told",
             Deviation::NoOverlayXattrs => "files cannot have xattrs that are called as an overlay's own",
             Deviation::CopiesLoseTimes => {
                 "links that are copied up, and directories above what is, get the time of the copy"

@@ -33,6 +33,7 @@ pub const NAME: &str = "fuse-overlayfs";
 /// What it does otherwise than others, seen of release 1.10.
 pub(super) const DEVIATIONS: &[Deviation] = &[
     Deviation::NullDevicesHide,
+    Deviation::DirectoryTimesUnseen,
     Deviation::NoOverlayXattrs,
     Deviation::CopiesLoseTimes,
     Deviation::CopiesLoseAttributes,

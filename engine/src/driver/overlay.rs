@@ -28,7 +28,7 @@ use crate::sys::overlay::Overlay as Mount;
 pub const NAME: &str = "overlay";
 
 /// What it does otherwise than others.
-pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::NullDevicesHide];
+pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::NullDevicesHide, Deviation::DirectoryTimesUnseen];
 
 /// Where the tree of a layer is built, until it is whole.
 const UNFINISHED: &str = "tmproot";

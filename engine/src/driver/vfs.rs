@@ -19,8 +19,12 @@ use crate::layer::{Files, Kinship, OverlayXattr, copy_tree};
 pub const NAME: &str = "vfs";
 
 /// What it does otherwise than others.
-pub(super) const DEVIATIONS: &[Deviation] =
-    &[Deviation::MountsNothing, Deviation::CopiesWhole, Deviation::EqualDirectoriesUnseen];
+pub(super) const DEVIATIONS: &[Deviation] = &[
+    Deviation::MountsNothing,
+    Deviation::CopiesWhole,
+    Deviation::EqualDirectoriesUnseen,
+    Deviation::DirectoryTimesUnseen,
+];
 
 /// Layers as directories below `<data root>/vfs/dir`.
 pub struct Vfs {

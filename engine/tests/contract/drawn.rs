@@ -196,7 +196,8 @@ fn judge(scene: &Scene, copies: &Scene, case: &Case) -> Result<usize, String> {
             remove_first(scene, copies);
             return Err(format!("layer {number} makes another than its tree makes:\n{}", lines(&of_own, &of_walked)));
         }
-        let (expected, observed) = (carried(&made.shown), carried(&of_own));
+        let tells_times = !scene.driver.deviates(Deviation::DirectoryTimesUnseen);
+        let (expected, observed) = (carried(&made.shown, tells_times), carried(&of_own, tells_times));
         if expected != observed {
             remove_first(scene, copies);
             return Err(format!("layer {number} does not make its tree:\n{}", lines(&expected, &observed)));
@@ -278,13 +279,13 @@ fn whole(root: &Path) -> Tree {
     tree
 }
 
-/// What a layer tells of a tree: no xattrs of users, and of directories that are only passed through no times.
-fn carried(shown: &Tree) -> Tree {
+/// What a layer tells of a tree: no xattrs of users, and the times of directories only if `tells_times`.
+fn carried(shown: &Tree, tells_times: bool) -> Tree {
     let mut carried = shown.clone();
     for said in carried.values_mut() {
         let (time, rest) = said.split_once(' ').unwrap();
         let rest = rest.split(" user.of=").next().unwrap();
-        *said = if rest.ends_with("directory") { rest.to_owned() } else { format!("{time} {rest}") };
+        *said = if rest.ends_with("directory") && !tells_times { rest.to_owned() } else { format!("{time} {rest}") };
     }
     carried
 }

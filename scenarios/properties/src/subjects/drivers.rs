@@ -76,7 +76,7 @@ impl Subject for EngineDriver {
             whiteouts_are_refused: false,
             removed_directories_stay_removed: is_copy,
             further_names_are_listed_with_their_inode: is_copy,
-            diffs_see_everything: !is_copy && !is_legacy,
+            diffs_see_everything: !deviates(Deviation::DirectoryTimesUnseen),
             replaced_directories_are_told: !deviates(Deviation::EqualDirectoriesUnseen),
             name_bytes_max: if is_program { 251 } else { 255 },
             directories_keep_their_time: !is_program,
