@@ -321,7 +321,7 @@ pub fn xattr(path: &str, name: &[u8]) -> Result<Vec<u8>, Raw> {
 fn attributes(stat: &Stat, facts: &Facts) -> FileAttr {
     let mtime = match facts.mtime {
         When::Time(time) => moment(time.seconds, time.nanoseconds),
-        When::Reading(_) => moment(stat.st_mtime, stat.st_mtime_nsec as u32),
+        When::Reading(_) | When::Whenever => moment(stat.st_mtime, stat.st_mtime_nsec as u32),
     };
     FileAttr {
         ino: INodeNo(facts.identity.1),
