@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(cell(laws[0], "plain"), "BROKEN");
         assert_eq!(cell(laws[0], "layerlab-fuse-overlayfs"), "not asked");
         assert!(text.ends_with("\n## Not asked\n\n- layerlab-btrfs on tmpfs: it is no btrfs\n"), "{text}");
-        let promise = "- `diffs_see_everything`, not made by layerlab-btrfs, layerlab-overlay, layerlab-vfs: A diff sees every change";
+        let promise = "- `diffs_see_everything`, not made by layerlab-btrfs, layerlab-fuse-overlayfs, layerlab-overlay, layerlab-vfs: A diff sees every change";
         assert!(text.lines().any(|line| line.starts_with(promise)), "{text}");
     }
 }
