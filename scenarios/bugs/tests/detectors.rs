@@ -164,15 +164,36 @@ fn a_detector_that_hangs_is_ended_with_all_that_it_began() {
         return;
     }
     let place = tempfile::tempdir().unwrap();
-    let (word, before) = ("40961.5", mounts());
+    let (word, before) = (&*format!("40961.{}", std::process::id()), mounts());
     // One that has left its parent, one in the mount, and itself.
     let lines =
         format!("(cd \"${{LAYERLAB_MERGED:-/}}\" && exec setsid sleep {word}) &\n(sleep {word} &)\nsleep {word}");
     let (code, text) = shown(&detector(place.path(), &lines), &["links-are-made-by-the-driver", "--limit", "1"]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("it had not ended after 1 s") && text.contains("3 without an answer"), "{text}");
+    assert!(text.contains("it had not ended after 1 s") && text.contains("1 without an answer"), "{text}");
     assert!(!is_running(word), "something that a detector began is left");
     assert_eq!(mounts(), before);
+}
+
+#[test]
+fn what_a_detector_mounts_or_unmounts_is_its_own_affair() {
+    if !can() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let bugs = ["links-are-made-by-the-driver", "whiteouts-are-forgotten-by-a-remount"];
+    let lines = "[ \"$LAYERLAB_SUBJECT\" = mount ] || exit 77\n\
+                 [ ! -e /mnt/left ] || exit 1\n\
+                 mount -t tmpfs none /mnt && touch /mnt/left && mkdir \"$TMPDIR/there\" || exit 2\n\
+                 mount --bind \"$LAYERLAB_MERGED/dir\" \"$TMPDIR/there\" && umount \"$LAYERLAB_MERGED\" || exit 2";
+    let (code, text) = shown(&detector(place.path(), lines), &bugs);
+    assert!(code == Some(1) && text.contains("of 2 bugs 0 caught, 2 not seen"), "{text}");
+    // What it has mounted elsewhere cannot be mounted again; then the connection is broken off, and that is told.
+    let lines = "mkdir \"$TMPDIR/there\" && mount --bind \"$LAYERLAB_MERGED/dir\" \"$TMPDIR/there\" || exit 2\n\
+                 \"$LAYERLAB_REMOUNT\" || exit 77";
+    let (code, text) = shown(&detector(place.path(), lines), &bugs[..1]);
+    assert_eq!(code, Some(77), "{text}");
+    assert!(text.contains("somebody still has it, mounted elsewhere or open"), "{text}");
 }
 
 #[test]
@@ -181,7 +202,7 @@ fn nothing_is_left_where_the_command_itself_is_killed() {
         return;
     }
     let place = tempfile::tempdir().unwrap();
-    let (word, before) = ("40962.5", mounts());
+    let (word, before) = (&*format!("40962.{}", std::process::id()), mounts());
     let detector = detector(place.path(), &format!("(setsid sleep {word} &)\nsleep {word}"));
     let mut command = command(&detector, &["links-are-made-by-the-driver"]);
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

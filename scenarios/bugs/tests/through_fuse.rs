@@ -141,7 +141,9 @@ fn is_left_out(step: &Step) -> bool {
     let inode = |path: &Text| rustix::fs::lstat(&path.0[..]).map(|stat| stat.st_ino).ok();
     match &step.operation {
         Operation::OpenUnnamed { .. } => true,
-        Operation::Rename { from, to, .. } => step.user == User::Other && inode(from) == inode(to),
+        Operation::Rename { from, to, .. } => {
+            step.user == User::Other && inode(from).is_some_and(|one| Some(one) == inode(to))
+        }
         _ => false,
     }
 }

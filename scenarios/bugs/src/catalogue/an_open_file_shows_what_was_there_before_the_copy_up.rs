@@ -15,7 +15,7 @@ pub static BUG: It = It;
 
 impl Bug for It {
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {
-        let key = |slot: u8| Text(vec![b'0' + slot, b' ']);
+        let key = |slot: u8| Text(vec![slot, b' ']);
         let old = |notes: &mut Notes, slot: u8| {
             let found = notes.iter().find(|note| note.as_bytes().starts_with(key(slot).as_bytes())).cloned();
             found.map(|note| (note.as_bytes()[2..].to_vec(), note))

@@ -5,7 +5,9 @@
 //! *Never*: a signal to a process outside.
 
 use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, bail};
 use layerlab_engine::sys::process::die_with_parent;
@@ -15,7 +17,7 @@ use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 
 /// That this process is the first one of a namespace of its own.
 pub struct Alone(());
@@ -70,9 +72,21 @@ impl Alone {
         }
     }
 
+    /// Has `command` run with mounts of its own, which sees ours come and go; its own end with it.
+    pub fn with_mounts_of_its_own(&self, command: &mut Command) {
+        let enter = || {
+            unshare(CloneFlags::CLONE_NEWNS)?;
+            Ok(mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)?)
+        };
+        // SAFETY: only system calls.
+        unsafe { command.pre_exec(enter) };
+    }
+
     /// Runs `body` in a directory in memory, of which nothing stays, nor of what is mounted in it.
     pub fn in_memory<T>(&self, body: impl FnOnce(&Path) -> T) -> io::Result<T> {
         mount("tmpfs", PLACE, "tmpfs", MountFlags::empty(), Some(c"mode=1777"))?;
+        // What is mounted there later is so for whoever has mounts of his own by then.
+        mount_change(PLACE, MountPropagationFlags::SHARED)?;
         let done = body(Path::new(PLACE));
         unmount(PLACE, UnmountFlags::DETACH)?;
         Ok(done)

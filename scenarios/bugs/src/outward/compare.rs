@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use layerlab_engine::driver;
+use layerlab_engine::sys::process::raise_file_limit;
 use layerlab_properties::machine::Host;
 use layerlab_properties::subjects::{self, Subject};
 
@@ -27,15 +28,34 @@ use crate::seeded::Seeded;
 /// What is right is called so.
 pub const NOTHING: &str = "nothing-is-wrong";
 
-struct NothingIsWrong(Home);
+struct NothingIsWrong(Home, ThroughFuse);
 
 impl Bug for NothingIsWrong {
     fn home(&self) -> Home {
         self.0
     }
+
+    fn through_fuse(&self) -> ThroughFuse {
+        self.1
+    }
 }
 
-static RIGHT: [NothingIsWrong; 2] = [NothingIsWrong(Home::Mount("overlay")), NothingIsWrong(Home::Driver("overlay2"))];
+/// What is right, once for each way in which one of `entries` is shown.
+fn right_ones(entries: &[&Entry]) -> Vec<&'static dyn Bug> {
+    let mut ways: Vec<(Home, ThroughFuse)> = Vec::new();
+    for entry in entries {
+        let way = (entry.bug.home(), entry.bug.through_fuse());
+        let is_shown = !matches!(way, (Home::Store(_), _) | (_, ThroughFuse::Hidden(_)));
+        if is_shown && !ways.contains(&way) {
+            ways.push(way);
+        }
+    }
+    // A few, for as long as the command lasts.
+    ways.into_iter().map(|(home, through)| &*Box::leak(Box::new(NothingIsWrong(home, through))) as &dyn Bug).collect()
+}
+
+/// As automake and others have it: nothing was run.
+const SKIPPED: u8 = 77;
 
 /// Our programs, which a detector calls.
 pub struct Programs {
@@ -56,7 +76,7 @@ struct Tally {
 }
 
 /// Shows `detector` each of `entries`, and tells what it says, with what it printed if `is_told_all`. The exit code is 0 where it caught
-/// every bug that it could run against, and nothing else.
+/// every bug that it could run against, and nothing else, and 77 where it could run against none.
 pub fn compare(
     alone: &Alone,
     entries: &[&Entry],
@@ -67,24 +87,26 @@ pub fn compare(
     if detector.program.starts_with(PLACE) {
         bail!("{} is hidden while bugs are mounted: move the program out of {PLACE}", detector.program.display());
     }
+    // The mounts that are shown hold whatever a suite has open, and we for each of it more than one.
+    raise_file_limit()?;
     let mut tally = Tally::default();
-    let right = RIGHT.iter().map(|right| (NOTHING, right as &'static dyn Bug));
+    let right = right_ones(entries).into_iter().map(|right| (NOTHING, right));
     for (name, bug) in right.chain(entries.iter().map(|entry| (&*entry.name, entry.bug))) {
         let began = Instant::now();
         let shown = alone.in_memory(|place| show(alone, (name, bug), detector, programs, place))?;
-        let (verdict, said) = shown.with_context(|| format!("{name} cannot be shown"))?;
+        let (verdict, said) = shown.unwrap_or_else(|error| (Verdict::NoAnswer(format!("{error:#}")), String::new()));
         println!("{:<11} {name} {:.1} s", word(&verdict), began.elapsed().as_secs_f64());
         if let Verdict::CannotRun(why) | Verdict::NoAnswer(why) = &verdict {
             println!("    {why}");
         }
-        let is_false = name == NOTHING && verdict == Verdict::Caught;
+        let is_false = name == NOTHING && matches!(verdict, Verdict::Caught | Verdict::NoAnswer(_));
         if is_told_all || is_false {
             print!("{said}");
         }
         match verdict {
             _ if is_false => tally.false_alarms += 1,
-            Verdict::NoAnswer(_) => tally.no_answer += 1,
             _ if name == NOTHING => {}
+            Verdict::NoAnswer(_) => tally.no_answer += 1,
             Verdict::SawNothing => tally.saw_nothing += 1,
             Verdict::Caught => tally.caught += 1,
             Verdict::CannotRun(_) => tally.cannot_run += 1,
@@ -96,9 +118,12 @@ pub fn compare(
         entries.len()
     );
     if false_alarms > 0 {
-        println!("it saw something where nothing is wrong, so that nothing of this counts");
+        println!("it saw something where nothing is wrong, or gave no answer there, so that nothing of this counts");
     }
-    Ok(u8::from(saw_nothing + no_answer + false_alarms > 0))
+    match saw_nothing + no_answer + false_alarms {
+        0 if caught == 0 => Ok(SKIPPED),
+        failures => Ok(u8::from(failures > 0)),
+    }
 }
 
 fn word(verdict: &Verdict) -> &'static str {
@@ -121,6 +146,8 @@ fn show(
     let cannot = |why: String| Ok((Verdict::CannotRun(why), String::new()));
     let socket = place.join("socket");
     let asked = UnixListener::bind(&socket)?;
+    // A suite may ask as any user.
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666))?;
     let output = place.join("said");
     let room = place.join("tmp");
     fs::create_dir(&room)?;
@@ -151,8 +178,10 @@ fn show(
             ];
             variables.extend(mounted.layers()?);
             let shown = detector.run(alone, &variables, &output, &asked, &mut mounted);
-            mounted.end()?;
-            shown
+            let ended = mounted.end();
+            let shown = shown?;
+            // What it began is gone by now: what keeps the mount is ours.
+            ended.map(|()| shown)
         }
         Home::Driver(driver) => {
             let root = place.join("root");

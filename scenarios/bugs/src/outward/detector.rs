@@ -3,7 +3,6 @@
 //! *Holds*: it ends within its time, or is ended, and with it all that it began.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::Shutdown;
@@ -41,17 +40,6 @@ pub enum Verdict {
     NoAnswer(String),
 }
 
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Verdict::SawNothing => f.write_str("saw nothing"),
-            Verdict::Caught => f.write_str("caught"),
-            Verdict::CannotRun(why) => write!(f, "cannot run: {why}"),
-            Verdict::NoAnswer(what) => write!(f, "no answer: {what}"),
-        }
-    }
-}
-
 /// The program.
 pub struct Detector {
     /// Where it is.
@@ -80,6 +68,7 @@ impl Detector {
         let mut command = Command::new(&self.program);
         command.envs(variables.iter().map(|(name, value)| (name, value))).current_dir("/");
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
+        alone.with_mounts_of_its_own(&mut command);
         let mut child = command.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
         let ended = self.attended(&mut child, asked, attendant);
         // Nothing that it began outlives it.

@@ -44,6 +44,10 @@ impl MountedBug {
     }
 
     fn unmount(&mut self, flags: UnmountFlags) -> anyhow::Result<()> {
+        if self.service.is_none() {
+            // It could not be mounted again.
+            return Ok(());
+        }
         unmount(&self.at, flags).with_context(|| {
             format!(
                 "cannot unmount {}: no file in it may be open, nor be anybody's working directory",

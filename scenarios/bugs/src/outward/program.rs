@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use clap::Subcommand;
 use layerlab_engine::driver::Driver;
 use layerlab_engine::layer::Owners;
+use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
 
 /// Longest name of a layer.
@@ -95,16 +96,21 @@ pub fn answer(
         Verb::Create { id, parent } => driver.create(id, parent.as_deref())?,
         Verb::Mount { id } => {
             let at = mounted_at(data_root, id);
+            let view = driver.edit(id)?;
             fs::create_dir_all(&at).with_context(|| format!("cannot make {}", at.display()))?;
-            driver.edit(id)?.mount_on(&at)?;
+            view.mount_on(&at)?;
             output.write_all(at.as_os_str().as_bytes())?;
             output.write_all(b"\n")?;
         }
         Verb::Umount { id } => {
             let at = mounted_at(data_root, id);
-            if at.exists() {
-                unmount(&at, UnmountFlags::empty()).with_context(|| format!("cannot unmount {}", at.display()))?;
-                fs::remove_dir(&at).with_context(|| format!("cannot remove {}", at.display()))?;
+            match unmount(&at, UnmountFlags::empty()) {
+                Ok(()) | Err(Errno::INVAL | Errno::NOENT) => {}
+                refused => refused.with_context(|| format!("cannot unmount {}", at.display()))?,
+            }
+            match fs::remove_dir(&at) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.with_context(|| format!("cannot remove {}", at.display()))?,
             }
         }
         Verb::Diff { id, parent } => drop(driver.pack(id, parent.as_deref(), output)?),

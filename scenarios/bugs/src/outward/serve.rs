@@ -3,10 +3,12 @@
 //! *Holds*: the mount has no place until somebody gives it one, and ends with the last who uses it; then the thread that serves it ends, and
 //! with it everything that is open below. *Never*: `fusermount`, or a library of the host.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use fuser::{Config, Session, SessionACL};
 use layerlab_properties::case::prepare_thread;
@@ -32,12 +34,42 @@ pub struct Served {
 }
 
 /// The thread that serves a mount.
-pub struct Service(JoinHandle<io::Result<()>>);
+pub struct Service {
+    thread: JoinHandle<io::Result<()>>,
+    /// The kernel's number of the connection, below fusectl's root.
+    connection: u32,
+}
+
+/// How long it may take from the end of a mount to the end of its service.
+const END_LIMIT: Duration = Duration::from_secs(10);
 
 impl Service {
-    /// Waits until the mount is gone.
+    /// Waits until the mount is gone. One that somebody still has, mounted elsewhere or open, is broken off, and that is an error.
     pub fn end(self) -> io::Result<()> {
-        self.0.join().map_err(|_| io::Error::other("the thread that serves a mount through FUSE panicked"))?
+        let began = Instant::now();
+        while !self.thread.is_finished() && began.elapsed() < END_LIMIT {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let is_kept = !self.thread.is_finished();
+        if is_kept {
+            self.abort()?;
+        }
+        let served = self.thread.join();
+        let served = served.map_err(|_| io::Error::other("the thread that serves a mount through FUSE panicked"))?;
+        match is_kept {
+            true => Err(io::Error::other("somebody still has it, mounted elsewhere or open")),
+            false => served,
+        }
+    }
+
+    /// Breaks the connection off (the kernel's Documentation/filesystems/fuse, "Aborting a filesystem connection").
+    fn abort(&self) -> io::Result<()> {
+        let context = fsopen("fusectl", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        fsconfig_create(context.as_fd())?;
+        let control = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+        let file =
+            openat(control, format!("{}/abort", self.connection), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        File::from(file).write_all(b"1")
     }
 }
 
@@ -63,12 +95,14 @@ pub fn serve(merged: OwnedFd, hands: Box<dyn Hands>, bench: Bench, through: Thro
         let _ = ready.send(());
         session.run()
     };
-    let service = Service(thread::Builder::new().name("fuse".to_owned()).spawn(serve)?);
-    match is_ready.recv() {
-        Ok(()) => Ok(Served { root, service }),
+    let thread = thread::Builder::new().name("fuse".to_owned()).spawn(serve)?;
+    if is_ready.recv().is_err() {
         // It ended instead, and says why.
-        Err(_) => Err(service.end().err().unwrap_or_else(|| io::Error::other("nobody serves the mount"))),
+        let why = thread.join().ok().and_then(Result::err);
+        return Err(why.unwrap_or_else(|| io::Error::other("nobody serves the mount")));
     }
+    let connection = rustix::fs::minor(rustix::fs::fstat(&root)?.st_dev);
+    Ok(Served { root, service: Service { thread, connection } })
 }
 
 /// A mount that asks `device`, at no place.
