@@ -6,11 +6,22 @@ use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
     name: "bugs",
-    summary: "look for seeded bugs with every law: [BUG…] [--cases N] [--seed S] [--seeds N] [--first] [--steps] [--write FILE] | --detector PROGRAM [BUG…] [--limit SECONDS] | --list",
+    summary: "look for seeded bugs with every law: [BUG…] [--cases N] [--seed S] [--seeds N] [--patience N] [--first] [--steps] [--write | --check] | --detector PROGRAM [BUG…] [--limit SECONDS] | --list",
     run,
 };
 
+/// Which detector sees which bug, below the root of the workspace.
+const MATRIX: &str = "snapshots/kill-matrix.md";
+
 fn run(arguments: &[String]) -> anyhow::Result<u8> {
     call::succeed(&mut call::cargo(&["build", "--package", "layerlab-bugs", "--bins"]))?;
-    call::status(Command::new(call::built("layerlab-bugs")?).args(arguments))
+    let matrix = call::root().join(MATRIX);
+    let mut bugs = Command::new(call::built("layerlab-bugs")?);
+    for argument in arguments {
+        bugs.arg(argument);
+        if ["--write", "--check"].contains(&argument.as_str()) {
+            bugs.arg(&matrix);
+        }
+    }
+    call::status(&mut bugs)
 }

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::{Verb, call, fmt, lint, test};
+use crate::{Verb, bugs, call, fmt, lint, test};
 
 pub const VERB: Verb = Verb {
     name: "ci",
-    summary: "fmt, lint, test (which replays as root, rootless and on a required docker, with which it takes turns), replay as ordinary users (--user NAME adds \
+    summary: "fmt, lint, test (which replays as root, rootless and on a required docker, with which it takes turns), bugs --check, replay as ordinary users (--user NAME adds \
               one) and on a required podman",
     run,
 };
@@ -42,10 +42,13 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     check("lint", || (lint::VERB.run)(&[]))?;
     // All that is red is seen in one run.
     check("test", || test::with(&["--no-fail-fast".into()], &requirements(is_root)))?;
+    if is_root {
+        check("bugs", || (bugs::VERB.run)(&["--check".into()]))?;
+    }
     // The tests replayed all pages as whoever calls this, in a user namespace, and on docker.
     call::build()?;
     if !is_root {
-        println!("==> skipped: replay as other users and on podman, need root");
+        println!("==> skipped: seeded bugs, and replay as other users and on podman, need root");
         return Ok(0);
     }
     let stage = Stage::make()?;

@@ -82,7 +82,7 @@ fn declared(line: &str) -> anyhow::Result<((String, &str), &str)> {
 fn table(outcomes: &Outcomes, declared: &Declared<'_>, skipped: &BTreeSet<&str>) -> String {
     let mut text = String::from(
         "# What every storage driver promises\n\n\
-         Written by `cargo xtask contract`: each promise stands once in `engine/tests/contract/promises.rs`. A cell names the file\n\
+         Written by `cargo xtask contract`: each promise stands once in `scenarios/properties/src/contract/promises.rs`. A cell names the file\n\
          systems on which it was asked and holds, or says why there is nothing to ask.\n\n",
     );
     let drivers: BTreeSet<&str> = places(outcomes).map(|(driver, _)| driver.as_str()).collect();

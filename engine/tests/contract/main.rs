@@ -5,27 +5,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-mod canonical;
-mod changes;
-mod defaults;
-mod drawn;
-mod links;
-mod marks;
-mod mounts;
-mod promises;
-mod scene;
-
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use layerlab_engine::driver::{self, KNOWN, btrfs, fuse_overlayfs};
 use layerlab_properties::backing::{Backing, BackingError, LOOP_TYPES, Place};
+use layerlab_properties::contract::{self, Scene};
 use layerlab_properties::enter::in_namespaces;
 use layerlab_scenarios::skip::{leave_out, skip};
 use libtest_mimic::{Arguments, Trial};
-
-use scene::Scene;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -61,7 +50,7 @@ fn has_every_promise() -> Result<(), libtest_mimic::Failed> {
     let rows = text.lines().filter(|line| line.starts_with('|'));
     let rows: Vec<Vec<&str>> = rows.map(|row| row.trim_matches('|').split('|').map(str::trim).collect()).collect();
     let mut drivers: Vec<&str> = KNOWN.iter().filter(|known| known.is_built_in()).map(|known| known.name).collect();
-    let mut names: Vec<String> = promises::ALL.iter().map(|promise| promise.name.replace('_', " ")).collect();
+    let mut names: Vec<String> = contract::ALL.iter().map(|promise| promise.name.replace('_', " ")).collect();
     drivers.sort_unstable();
     names.sort();
     assert_eq!(rows[0][1..], drivers, "cargo xtask contract");
@@ -102,7 +91,7 @@ fn trials(backing: &str, place: &Path, alone: &Place) -> Vec<Trial> {
             }
             continue;
         }
-        for promise in promises::ALL {
+        for promise in contract::ALL {
             let (place, alone, driver) = (place.to_owned(), Arc::clone(&alone), known.name);
             let name = format!("{driver} on {backing}: {}", promise.name);
             if let Some(why) = promise.not_asked(driver) {

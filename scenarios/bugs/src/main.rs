@@ -1,5 +1,6 @@
 //! The command `layerlab-bugs`: looks for each bug of the catalogue with every detector, and writes who sees what.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -7,8 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Parser;
 use layerlab_bugs::catalogue::{self, Entry};
-use layerlab_bugs::hunt::Effort;
-use layerlab_bugs::matrix::{self, Row};
+use layerlab_bugs::hunt::{Effort, MEMORY, Until};
+use layerlab_bugs::matrix::{self, Hunt, Line, Row};
 use layerlab_bugs::outward::alone::{Alone, alone};
 use layerlab_bugs::outward::compare::{Programs, compare};
 use layerlab_bugs::outward::detector::{self, Detector};
@@ -16,8 +17,6 @@ use layerlab_properties::enter::in_namespaces;
 
 /// As automake and others have it: not run, because this host cannot.
 const SKIPPED: u8 = 77;
-/// Where the layers lie: most machines have memory there that an overlay can lie on.
-const MEMORY: &str = "/dev/shm";
 
 #[derive(Parser)]
 #[command(name = "layerlab-bugs", about = "Looks for seeded bugs with every law, and says which law sees which bug")]
@@ -33,12 +32,21 @@ struct Cli {
     /// How often the search is begun anew; medians are told
     #[arg(long, default_value_t = 1)]
     seeds: u64,
+    /// How many more cases the others have when a detector has seen a bug
+    #[arg(long, default_value_t = 20)]
+    patience: u64,
+    /// How many bugs are looked for at once
+    #[arg(long, default_value_t = threads())]
+    threads: usize,
     /// End with the first detector that sees a bug
-    #[arg(long)]
+    #[arg(long, conflicts_with = "write")]
     first: bool,
-    /// Write the matrix to this file, too
+    /// Write the matrix to this file; it keeps what it has of bugs that are not looked for now
     #[arg(long, value_name = "FILE")]
     write: Option<PathBuf>,
+    /// Fail if a bug is not seen by the detector any more that saw it first in the matrix of this file
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["write", "first", "seeds"])]
+    check: Option<PathBuf>,
     /// Show the steps that show each bug
     #[arg(long)]
     steps: bool,
@@ -120,18 +128,53 @@ fn shown(cli: &Cli, program: &Path, alone: &Alone) -> anyhow::Result<u8> {
 fn run(cli: &Cli) -> anyhow::Result<u8> {
     let all = catalogue::all();
     let chosen = chosen(cli, &all)?;
-    let effort = Effort { first_seed: cli.seed, cases_max: cli.cases, is_first_enough: cli.first };
-    let began = Instant::now();
-    let told = |row: &Row| {
-        println!("{}", row.line());
-        if cli.steps {
-            row.shortest().iter().for_each(|kill| println!("{kill}"));
-        }
+    let told = cli.check.as_deref().map(read).transpose()?;
+    let until = if cli.first { Until::Anybody } else { Until::Everybody(cli.patience) };
+    let effort = Effort { first_seed: cli.seed, cases_max: cli.cases, until, is_short: told.is_none() };
+    let hunt = Hunt {
+        memory: Path::new(MEMORY),
+        effort,
+        searches: cli.seeds,
+        told: told.as_deref(),
+        threads: cli.threads.min(chosen.len()),
     };
-    let rows = matrix::hunted(&chosen, Path::new(MEMORY), effort, cli.seeds, &told)?;
-    println!("{} in {:.0} s", matrix::summary(&rows), began.elapsed().as_secs_f64());
+    let began = Instant::now();
+    let rows = hunt.run(&chosen, &|row: &Row| {
+        println!("{row}");
+        if cli.steps {
+            row.shortest().iter().for_each(|kill| print!("{kill}"));
+        }
+    })?;
+    let lines: Vec<Line> = rows.iter().filter_map(Line::of).collect();
+    println!("{} {:.0} s.", matrix::summary(&lines), began.elapsed().as_secs_f64());
     if let Some(path) = &cli.write {
-        std::fs::write(path, matrix::page(&rows)).with_context(|| format!("cannot write {}", path.display()))?;
+        write(cli, path, lines, &all)?;
     }
-    Ok(u8::from(rows.iter().any(|row| row.has_survived())))
+    if let Some(told) = &told {
+        let vanished = matrix::vanished(told, &rows);
+        vanished.iter().for_each(|what| eprintln!("layerlab-bugs: {what}"));
+        return Ok(u8::from(!vanished.is_empty()));
+    }
+    Ok(u8::from(rows.iter().any(Row::has_survived)))
+}
+
+fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(matrix::lines(&text))
+}
+
+/// Writes the matrix: what there is of other bugs stays, unless they are in the catalogue no more.
+fn write(cli: &Cli, path: &Path, mut lines: Vec<Line>, all: &[Entry]) -> anyhow::Result<()> {
+    let old = if path.exists() { read(path)? } else { Vec::new() };
+    let stays =
+        |line: &Line| all.iter().any(|entry| entry.name == line.bug) && lines.iter().all(|new| new.bug != line.bug);
+    let old: Vec<Line> = old.into_iter().filter(stays).collect();
+    lines.extend(old);
+    let made = format!("{} searches for each, of at most {} cases", cli.seeds, cli.cases);
+    fs::write(path, matrix::page(lines, &made)).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Most of the time a case waits for the kernel to mount and unmount.
+fn threads() -> usize {
+    4 * std::thread::available_parallelism().map_or(1, usize::from)
 }

@@ -1,24 +1,16 @@
-//! Detectors see the bugs that they are about, and nothing where nothing is wrong.
+//! Detectors see the bugs that they are about.
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::path::Path;
-use std::thread;
 
 use layerlab_bugs::bug::{Bug, Home};
 use layerlab_bugs::catalogue;
-use layerlab_bugs::hunt::{Effort, Kill, hunt};
-use layerlab_properties::case::prepare_thread;
-use layerlab_properties::enter::own_mounts;
-use layerlab_properties::machine::Host;
-use layerlab_properties::received;
+use layerlab_bugs::hunt::{Effort, Kill, Until, seen_by};
 use layerlab_scenarios::skip::skip;
 
-const MEMORY: &str = "/dev/shm";
 /// How many cases a bug is looked for here; the whole catalogue is `cargo xtask bugs`.
 const CASES_MAX: u64 = 200;
-/// How many cases see nothing where nothing is wrong.
-const CASES_WITHOUT_A_BUG: u64 = 40;
 
 /// A detector, and a bug that it is the first to see.
 const SEEN: [(&str, &str); 8] = [
@@ -33,19 +25,12 @@ const SEEN: [(&str, &str); 8] = [
 ];
 
 /// What comes of a search; nothing where this machine cannot be asked.
-fn hunted(name: &str, bug: &'static dyn Bug, cases_max: u64, is_first_enough: bool) -> Option<Vec<Kill>> {
+fn hunted(name: &str, bug: &'static dyn Bug, cases_max: u64, until: Until) -> Option<Vec<Kill>> {
     if !rustix::process::geteuid().is_root() {
         skip("root", "bugs are seeded in what only root can mount");
         return None;
     }
-    let search = || {
-        own_mounts().unwrap();
-        prepare_thread().unwrap();
-        let host = Host::probe(true).on(Path::new(MEMORY)).unwrap();
-        let place = tempfile::tempdir_in(MEMORY).unwrap();
-        hunt(name, bug, &host, place.path(), Effort { first_seed: 1, cases_max, is_first_enough })
-    };
-    Some(thread::scope(|scope| scope.spawn(search).join().unwrap()))
+    Some(seen_by(name, bug, Effort { cases_max, until, ..Effort::default() }).unwrap())
 }
 
 #[test]
@@ -53,7 +38,7 @@ fn bugs_are_seen_by_the_detectors_that_are_about_them() {
     let all = catalogue::all();
     for (detector, name) in SEEN {
         let entry = all.iter().find(|entry| entry.name == name).unwrap();
-        let Some(kills) = hunted(name, entry.bug, CASES_MAX, true) else { return };
+        let Some(kills) = hunted(name, entry.bug, CASES_MAX, Until::Anybody) else { return };
         assert_eq!(kills.first().map(|kill| kill.detector), Some(detector), "{name}: {kills:?}");
     }
 }
@@ -84,28 +69,6 @@ impl Bug for ZerosBehindATarAreForgotten {
 
 #[test]
 fn a_bug_of_somebody_elses_is_seen_too() {
-    let Some(kills) = hunted("mine", &ZerosBehindATarAreForgotten, 20, false) else { return };
+    let Some(kills) = hunted("mine", &ZerosBehindATarAreForgotten, 20, Until::Everybody(20)) else { return };
     assert!(kills.iter().any(|kill| kill.detector == "received-tars-come-back"), "{kills:?}");
-}
-
-struct NothingIsWrong(Home);
-
-impl Bug for NothingIsWrong {
-    fn home(&self) -> Home {
-        self.0
-    }
-}
-
-#[test]
-fn where_nothing_is_wrong_nothing_is_seen() {
-    static ALL: [NothingIsWrong; 3] = [
-        NothingIsWrong(Home::Mount("overlay")),
-        NothingIsWrong(Home::Driver("overlay2")),
-        NothingIsWrong(Home::Driver("vfs")),
-    ];
-    for right in &ALL {
-        let Some(kills) = hunted("nothing", right, CASES_WITHOUT_A_BUG, false) else { return };
-        assert!(kills.is_empty(), "{:?}: {kills:?}", right.home());
-    }
-    assert_eq!(received::laws().len(), 4, "each has its bug above");
 }

@@ -5,7 +5,8 @@
 //! against what       laws/, one file each (private: what overlayfs's own attributes may say)
 //! a case             generate/ draws steps; case does them for real (perform, race, readdir) and in the model;
 //!                    tree/ reads what is there and compares it, tar what a layer's tar has
-//! by hand            situations/, what no step is: locks, mappings, full disks, crowds, mounts that are refused
+//! by hand            situations/, what no step is: locks, mappings, full disks, crowds, mounts that are refused;
+//!                    contract/, what every storage driver promises, one call at a time
 //! many cases         campaign, counts, shard; enter gives them namespaces; requirement says what must not be skipped;
 //!                    kernel_log listens to the kernel meanwhile
 //! when a law breaks  shrink and simplify make the case short; verdict tells it, with its scene, mount_line, listing and
@@ -21,6 +22,7 @@ pub mod backing;
 pub mod campaign;
 pub mod case;
 pub mod console;
+pub mod contract;
 pub mod counterexample;
 mod counts;
 pub mod enter;

@@ -48,6 +48,11 @@ impl Promise {
         }
     }
 
+    /// Whether it changes for a moment what every mount of the machine begins with.
+    pub fn is_everybodys(&self) -> bool {
+        self.name == "the_kernels_defaults_decide_nothing"
+    }
+
     /// Whether nobody else may work on the same file system meanwhile.
     pub fn is_alone(&self) -> bool {
         self.name == "a_layer_takes_the_room_that_its_driver_says"
@@ -241,7 +246,7 @@ fn a_diff_is_the_same_each_time_and_gives_the_tree_elsewhere(scene: &Scene) {
     scene.edit("c", change_everything);
     let (base, top) = (scene.tar("base", None), scene.tar("c", Some("c-init")));
     assert_eq!((&base, &top), (&scene.tar("base", None), &scene.tar("c", Some("c-init"))));
-    let elsewhere = Scene::begin(scene.name, scene.root.path().parent().unwrap());
+    let elsewhere = scene.elsewhere();
     elsewhere.apply("base", None, &base);
     elsewhere.apply("top", Some("base"), &top);
     assert_eq!(elsewhere.tree("base"), scene.tree("base"));

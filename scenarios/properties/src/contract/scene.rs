@@ -4,28 +4,45 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use layerlab_engine::driver::{self, Driver};
-use layerlab_engine::layer::{
-    Contents, Kinship, OverlayXattr, Owners, PackOptions, UnpackOptions, changes_and_links, pack_changes, unpack,
-};
+use layerlab_engine::layer::{Kinship, OverlayXattr, Owners, PackOptions, changes_and_links, pack_changes};
 use layerlab_engine::sys::owners::{group_name, user_name};
+
+/// Opens a driver on a data root.
+pub type Open = dyn Fn(&Path) -> Box<dyn Driver> + Send + Sync;
 
 /// The driver and where it lies.
 pub struct Scene {
+    /// What it is called.
     pub name: &'static str,
+    /// Its data root.
     pub root: tempfile::TempDir,
+    /// It.
     pub driver: Box<dyn Driver>,
+    open: Arc<Open>,
 }
 
 /// A tree: what is at each path, without times.
 pub type Tree = BTreeMap<PathBuf, String>;
 
 impl Scene {
+    /// The driver `name` of this engine on a data root below `place`.
     pub fn begin(name: &'static str, place: &Path) -> Scene {
+        Scene::with(name, place, Arc::new(move |root| driver::open(Some(name), root).unwrap()))
+    }
+
+    /// What `open` opens and is called `name`, on a data root below `place`.
+    pub fn with(name: &'static str, place: &Path, open: Arc<Open>) -> Scene {
         let root = tempfile::tempdir_in(place).unwrap();
-        let driver = driver::open(Some(name), root.path()).unwrap();
-        Scene { name, root, driver }
+        let driver = open(root.path());
+        Scene { name, root, driver, open }
+    }
+
+    /// Another data root of the same driver.
+    pub fn elsewhere(&self) -> Scene {
+        Scene::with(self.name, self.root.path().parent().unwrap(), Arc::clone(&self.open))
     }
 
     /// The kind of the file system below.
@@ -41,7 +58,7 @@ impl Scene {
 
     /// The same data root, opened anew.
     pub fn again(&self) -> Box<dyn Driver> {
-        driver::open(Some(self.name), self.root.path()).unwrap()
+        (self.open)(self.root.path())
     }
 
     /// An image layer `id` on `parent` with these files.
@@ -117,9 +134,8 @@ impl Scene {
     /// Makes the layer `id` on `parent` of a tar.
     pub fn apply(&self, id: &str, parent: Option<&str>, tar: &[u8]) {
         let content = tempfile::tempdir_in(self.root.path()).unwrap();
-        let options =
-            UnpackOptions { contents: Contents::Layer, overlay: self.driver.marks(), owners: Owners::SquashUnmapped };
-        unpack(tar, content.path(), &options).unwrap();
+        let owners = Owners::SquashUnmapped;
+        self.driver.unpack(&mut &tar[..], content.path(), owners, &mut std::io::sink()).unwrap();
         self.driver.adopt(id, parent, content.path()).unwrap();
     }
 }

@@ -13,7 +13,7 @@ use super::scene::Scene;
 
 pub fn mounts_below(root: &Path) -> Vec<String> {
     let root = root.to_str().unwrap();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mounts = fs::read_to_string("/proc/thread-self/mountinfo").unwrap();
     mounts
         .lines()
         .filter(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(root)))

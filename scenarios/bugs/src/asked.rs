@@ -1,0 +1,102 @@
+//! Detectors that draw nothing and are asked once: the promises of the drivers' contract, and situations.
+//!
+//! *Holds*: a promise that ends in the middle leaves no mount behind. *Never*: what changes the machine for everybody, since other bugs are looked
+//! for meanwhile.
+
+use std::cell::Cell;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::sync::{Arc, Once};
+use std::time::Instant;
+
+use layerlab_engine::driver;
+use layerlab_properties::contract::{self, Promise, Scene, mounts_below};
+use layerlab_properties::machine::Host;
+use layerlab_properties::situations;
+use nix::mount::{MntFlags, umount2};
+use rustix::fs::Mode;
+use rustix::process::umask;
+
+use crate::bug::{Bug, Home};
+use crate::hunt::Kill;
+use crate::seeded::{Seeded, seeded};
+
+/// The promises that are asked of a driver.
+fn promises() -> impl Iterator<Item = &'static Promise> {
+    contract::ALL.iter().filter(|promise| !promise.is_alone() && !promise.is_everybodys())
+}
+
+/// Every one of them, by name.
+pub fn detectors() -> Vec<&'static str> {
+    let situations = situations::chosen(&[]).into_iter().map(|situation| situation.name());
+    promises().map(|promise| promise.name).chain(situations).collect()
+}
+
+/// All that see `bug`; as [`crate::hunt::hunt`], whose thread it is, has it.
+pub fn ask(name: &str, bug: &'static dyn Bug, host: &Host, place: &Path) -> Vec<Kill> {
+    let mut kills = Vec::new();
+    let mut ask = |detector, held: &dyn Fn() -> Result<(), Vec<String>>| {
+        let began = Instant::now();
+        if let Err(findings) = held() {
+            kills.push(Kill { detector, cases: 1, taken: began.elapsed(), steps: Vec::new(), findings });
+        }
+    };
+    if let Home::Driver(driver) | Home::Store(driver) = bug.home() {
+        // Promises make files as most programs do; a thread of cases has no mask.
+        let mask = umask(Mode::from_raw_mode(0o022));
+        for promise in promises().filter(|promise| promise.not_asked(driver).is_none()) {
+            ask(promise.name, &|| holds(promise, bug, driver, place));
+        }
+        umask(mask);
+    }
+    if let Some(subject) = Seeded::of(name, bug) {
+        for situation in situations::chosen(&[]) {
+            ask(situation.name(), &|| situation.hold(&subject, host, place, &|_, _| ()).map(drop));
+        }
+    }
+    kills
+}
+
+/// Whether a promise holds of a driver with a bug.
+fn holds(promise: &Promise, bug: &'static dyn Bug, driver: &'static str, place: &Path) -> Result<(), Vec<String>> {
+    let place = tempfile::tempdir_in(place).map_err(|error| vec![error.to_string()])?;
+    let open = move |root: &Path| match driver::open(Some(driver), root) {
+        Ok(right) => seeded(bug, right),
+        Err(error) => panic!("cannot open {driver}: {error}"),
+    };
+    let held = quietly(|| (promise.holds)(&Scene::with(driver, place.path(), Arc::new(open))));
+    for mount in mounts_below(place.path()) {
+        // The fifth field of mountinfo is where it is (proc(5)).
+        if let Some(at) = mount.split(' ').nth(4)
+            && let Err(errno) = umount2(at, MntFlags::MNT_DETACH)
+        {
+            eprintln!("layerlab-bugs: cannot unmount {at}: {errno}");
+        }
+    }
+    held.map_err(|said| vec![said])
+}
+
+thread_local! {
+    /// Whether what a panic says is a finding, and told as such.
+    static IS_CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What `act` says when it panics, which nobody else is told.
+fn quietly(act: impl FnOnce()) -> Result<(), String> {
+    static HOOKED: Once = Once::new();
+    HOOKED.call_once(|| {
+        let others = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !IS_CAUGHT.get() {
+                others(info);
+            }
+        }));
+    });
+    IS_CAUGHT.set(true);
+    let held = panic::catch_unwind(AssertUnwindSafe(act));
+    IS_CAUGHT.set(false);
+    held.map_err(|said| match said.downcast::<String>() {
+        Ok(said) => *said,
+        Err(said) => said.downcast::<&str>().map_or_else(|_| "it panics".to_owned(), |said| (*said).to_owned()),
+    })
+}
