@@ -7,12 +7,12 @@ use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use layerlab_engine::driver::{Driver, DriverError};
-use layerlab_engine::layer::{Change, Owners, UnpackError, Unpacked};
+use layerlab_engine::driver::{Driver, DriverError, View};
+use layerlab_engine::layer::{Change, Owners, Packed, UnpackError, Unpacked};
 use layerlab_model::errno::Errno;
 use layerlab_model::operation::{Answer, Operation, Slot, Step, User};
 use layerlab_model::text::Text;
@@ -20,7 +20,7 @@ use layerlab_properties::perform::Hands;
 use layerlab_properties::stores::{Freed, Shop};
 use layerlab_properties::subjects::{Stack, SubjectError};
 use layerlab_properties::tree::Tree;
-use rustix::fs::{AtFlags, CWD, FileType, Stat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, mknodat, openat, statat};
 
 use crate::tars::Entry;
 
@@ -87,9 +87,30 @@ pub trait Bug: Send + Sync {
         driver.adopt(id, parent, content)
     }
 
+    /// [`Driver::detach`]
+    fn detach(&self, driver: &dyn Driver, id: &str) -> Result<(), DriverError> {
+        driver.detach(id)
+    }
+
+    /// [`Driver::view`]
+    fn view(&self, driver: &dyn Driver, id: &str) -> Result<View, DriverError> {
+        driver.view(id)
+    }
+
     /// [`Driver::changes`]
     fn changes(&self, driver: &dyn Driver, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
         driver.changes(id, parent)
+    }
+
+    /// [`Driver::pack`]; the digest of the bytes is told right.
+    fn pack(
+        &self,
+        driver: &dyn Driver,
+        id: &str,
+        parent: Option<&str>,
+        out: &mut dyn io::Write,
+    ) -> Result<Packed, DriverError> {
+        driver.pack(id, parent, out)
     }
 
     /// Writes the entries of a layer tar that a driver packs.
@@ -156,6 +177,7 @@ pub type Notes = BTreeSet<Text>;
 pub struct Mounted<'a> {
     pub(crate) hands: &'a mut dyn Hands,
     pub(crate) upper: Option<BorrowedFd<'a>>,
+    pub(crate) lowers: &'a [OwnedFd],
     /// What is remembered until the case ends.
     pub notes: &'a mut Notes,
 }
@@ -185,6 +207,24 @@ impl Mounted<'_> {
     pub fn in_upper(&self, path: &Text) -> Option<Stat> {
         let below = path.as_bytes().strip_prefix(b"/").unwrap_or(path.as_bytes());
         statat(self.upper?, if below.is_empty() { b"." } else { below }, AtFlags::SYMLINK_NOFOLLOW).ok()
+    }
+
+    /// Names in the directory that the lower layers have at `path`, whatever hides it.
+    pub fn names_in_lowers(&self, path: &Text) -> BTreeSet<Text> {
+        let below = path.as_bytes().strip_prefix(b"/").unwrap_or(path.as_bytes());
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let opened = self.lowers.iter().filter_map(|lower| openat(lower, below, flags, Mode::empty()).ok());
+        let entries = opened.filter_map(|directory| Dir::new(directory).ok()).flatten().flatten();
+        let names = entries.map(|entry| Text::from(entry.file_name().to_bytes()));
+        names.filter(|name| !matches!(name.as_bytes(), b"." | b"..")).collect()
+    }
+
+    /// Hides `path` by a whiteout in the upper layer, past the mount.
+    pub fn white_out(&self, path: &Text) -> Result<(), Errno> {
+        let Some(upper) = self.upper else { return Ok(()) };
+        let below = path.as_bytes().strip_prefix(b"/").unwrap_or(path.as_bytes());
+        let made = mknodat(upper, below, FileType::CharacterDevice, Mode::empty(), 0);
+        made.map_err(|errno| Errno(errno.raw_os_error()))
     }
 
     /// Whether the upper layer hides `path` by a whiteout.
@@ -264,7 +304,7 @@ pub fn split(path: &Text) -> (Text, Text) {
 
 /// Makes `path` a whiteout of overlayfs.
 pub fn white_out(path: &Path) -> io::Result<()> {
-    Ok(rustix::fs::mknodat(CWD, path, FileType::CharacterDevice, rustix::fs::Mode::empty(), 0)?)
+    Ok(mknodat(CWD, path, FileType::CharacterDevice, Mode::empty(), 0)?)
 }
 
 /// Everything below `directory`, the deepest first.

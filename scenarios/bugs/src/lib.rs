@@ -1,7 +1,8 @@
 //! Real bugs of container storage, each seeded in one place of what is right otherwise, and which detector sees which.
 //!
 //! ```text
-//! a bug              bug (the seams), catalogue/, one file each
+//! a bug              bug (the seams), catalogue/, one file each; tars and trees help
+//! which there are    reported: each id is seeded, or there is a reason
 //! what it is in      seeded: a mount, a driver, or a store that does everything through the bug
 //! who looks for it   hunt: every law at once, none of which knows a bug; asked: promises of the drivers' contract, and situations
 //! who saw what       matrix
@@ -43,5 +44,7 @@ pub mod catalogue;
 pub mod hunt;
 pub mod matrix;
 pub mod outward;
+pub mod reported;
 pub mod seeded;
 pub mod tars;
+pub mod trees;

@@ -13,6 +13,7 @@ use layerlab_bugs::matrix::{self, Hunt, Line, Row};
 use layerlab_bugs::outward::alone::{Alone, alone};
 use layerlab_bugs::outward::compare::{Programs, compare};
 use layerlab_bugs::outward::detector::{self, Detector};
+use layerlab_bugs::reported::UNSEEDED;
 use layerlab_properties::enter::in_namespaces;
 
 /// As automake and others have it: not run, because this host cannot.
@@ -70,6 +71,8 @@ fn main() -> ExitCode {
         for Entry { name, symptom, origin, .. } in catalogue::all() {
             println!("{name}\n    {symptom}\n    {origin}");
         }
+        println!("\nnot seeded:");
+        UNSEEDED.iter().for_each(|(id, reason)| println!("{id}\n    {reason}"));
         return ExitCode::SUCCESS;
     }
     if let [socket, word] = &cli.ask[..] {

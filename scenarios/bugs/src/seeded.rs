@@ -17,6 +17,7 @@ use layerlab_properties::stores::{self, EngineShop, Freed, Shop};
 use layerlab_properties::subjects::drivers::EngineDriver;
 use layerlab_properties::subjects::{self, Frozen, Stack, Subject, SubjectError};
 use layerlab_properties::tree::Tree;
+use rustix::fs::{Mode, OFlags};
 
 use crate::bug::{Bug, Home, Layers, Mounted, Notes};
 use crate::tars;
@@ -35,6 +36,8 @@ pub struct Seeded {
 struct Case {
     notes: Notes,
     upper: Option<OwnedFd>,
+    /// The directories of the lower layers, the lowest first.
+    lowers: Vec<OwnedFd>,
 }
 
 type Shared = Arc<Mutex<Case>>;
@@ -112,8 +115,9 @@ struct SeededHands {
 
 impl Hands for SeededHands {
     fn step(&mut self, step: &Step) -> Result<Answer, Errno> {
-        let Case { notes, upper } = &mut *locked(&self.case);
-        self.bug.step(step, &mut Mounted { hands: &mut *self.inner, upper: upper.as_ref().map(AsFd::as_fd), notes })
+        let Case { notes, upper, lowers } = &mut *locked(&self.case);
+        let upper = upper.as_ref().map(AsFd::as_fd);
+        self.bug.step(step, &mut Mounted { hands: &mut *self.inner, upper, lowers, notes })
     }
 
     fn close_all(&mut self) {
@@ -145,7 +149,14 @@ impl SeededStack {
 impl Stack for SeededStack {
     fn mount(&mut self) -> Result<OwnedFd, SubjectError> {
         let upper = self.inner.upper().map(|upper| upper.try_clone_to_owned()).transpose();
-        locked(&self.case).upper = upper.map_err(SubjectError::of("hold the upper layer of", &self.place))?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = |path: &PathBuf| rustix::fs::open(path, flags, Mode::empty());
+        let lowers = self.inner.lowers().iter().map(open).collect::<Result<_, _>>();
+        {
+            let mut case = locked(&self.case);
+            case.upper = upper.map_err(SubjectError::of("hold the upper layer of", &self.place))?;
+            case.lowers = lowers.map_err(SubjectError::of("hold the lower layers of", &self.place))?;
+        }
         self.inner.mount()
     }
 
@@ -235,11 +246,11 @@ impl Driver for SeededDriver {
     }
 
     fn detach(&self, id: &str) -> Result<(), DriverError> {
-        self.inner.detach(id)
+        self.bug.detach(&*self.inner, id)
     }
 
     fn view(&self, id: &str) -> Result<View, DriverError> {
-        self.inner.view(id)
+        self.bug.view(&*self.inner, id)
     }
 
     fn edit(&self, id: &str) -> Result<View, DriverError> {
@@ -252,7 +263,7 @@ impl Driver for SeededDriver {
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {
         let mut right = Vec::new();
-        let packed = self.inner.pack(id, parent, &mut right)?;
+        let packed = self.bug.pack(&*self.inner, id, parent, &mut right)?;
         let failed = |source| DriverError::Io { operation: "seed a bug in the tar of", path: id.into(), source };
         let bytes = tars::changed(right, |entries| self.bug.packed(entries)).map_err(failed)?;
         out.write_all(&bytes).map_err(failed)?;

@@ -13,9 +13,10 @@ use layerlab_scenarios::skip::skip;
 const CASES_MAX: u64 = 200;
 
 /// A detector, and a bug that it is the first to see.
-const SEEN: [(&str, &str); 8] = [
-    ("received-layers-touch-nothing-else", "files-are-written-through-symbolic-links"),
+const SEEN: [(&str, &str); 9] = [
+    ("received-layers-touch-nothing-else", "modes-are-set-through-symbolic-links"),
     ("received-layers-give-the-models-tree", "implied-directories-are-for-the-superuser-alone"),
+    ("received-layers-leave-nothing-behind", "a-layer-that-is-refused-stays-open"),
     ("what-no-layer-may-be-is-refused", "links-with-rooted-targets-are-refused"),
     ("merged-view-equals-the-model", "whiteouts-are-forgotten-by-a-remount"),
     ("inode-numbers-are-as-promised", "a-new-link-is-another-file"),

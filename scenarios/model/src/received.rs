@@ -267,7 +267,9 @@ impl Layer {
                 let File { kind, meta } = &mut self.tree.files[number];
                 if let Some(meta) = meta {
                     let mode = if matches!(kind, Kind::Symlink(_)) { meta.mode } else { entry.meta.mode };
-                    let xattrs = meta.xattrs.iter().chain(&entry.meta.xattrs);
+                    // An owner is set of it, which takes its capabilities away (chown(2)).
+                    let kept = meta.xattrs.iter().filter(|(name, _)| name.0 != b"security.capability");
+                    let xattrs = kept.chain(&entry.meta.xattrs);
                     let xattrs = xattrs.map(|(name, value)| (name.clone(), value.clone())).collect();
                     *meta = Meta { mode, xattrs, ..entry.meta.clone() };
                 }

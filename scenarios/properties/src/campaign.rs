@@ -8,6 +8,7 @@ use crate::case::{Case, CaseError};
 use crate::generate::{Generator, Weights};
 use crate::laws::{Law, Watch};
 use crate::machine::Host;
+use crate::place;
 use crate::scene::Scene;
 use crate::shrink::simplest;
 use crate::simplify::proposals;
@@ -104,7 +105,7 @@ impl Campaign<'_> {
     /// Begins a case that `laws` watch.
     fn begin(&self, laws: Vec<&'static dyn Law>) -> Result<Watched, Broken> {
         let failed = |error: std::io::Error| Broken { law: None, findings: vec![error.to_string()] };
-        let place = tempfile::tempdir_in(&self.place).map_err(failed)?;
+        let place = place::odd(&self.place).map_err(failed)?;
         let case = Case::begin(self.subject, self.host, place.path())?;
         let watches = laws.iter().map(|law| (law.name(), law.watch())).collect();
         Ok(Watched { case, laws, watches, _place: place })

@@ -39,6 +39,7 @@ mod mount_line;
 pub mod overlayfs;
 pub mod page;
 pub mod perform;
+mod place;
 pub mod private;
 pub mod race;
 pub mod readdir;

@@ -6,6 +6,7 @@ use layerlab_model::process::Machine;
 use layerlab_model::text::Text;
 
 use super::paths::Known;
+use super::steps::CAPABILITY;
 use super::{Generator, NEW};
 
 /// The most paths that are replaced at once.
@@ -16,12 +17,17 @@ const TYPES: usize = 3;
 impl Generator {
     /// Decides the next steps.
     pub(super) fn plan(&mut self, machine: &Machine, tree: &Known) {
-        let steps = match self.below(9) {
+        let steps = match self.below(14) {
             0 => self.rewritten(machine, tree),
             1 => self.linked(tree),
             2 => self.of_many_types(tree),
             3 => self.open_and_gone(tree),
             4 => self.open_twice(tree),
+            5 | 6 => self.copied_up(tree),
+            7 => self.away_and_again(tree),
+            8 => self.onto_a_name_that_is_gone(tree),
+            9 => self.as_it_was(tree),
+            10 => self.twins(tree),
             _ => self.replaced(tree),
         };
         self.planned.extend(steps);
@@ -154,6 +160,117 @@ impl Generator {
         steps
     }
 
+    /// Something with rare attributes is in a lower layer, and each way to bring it up is tried.
+    fn copied_up(&mut self, tree: &Known) -> Vec<Operation> {
+        let path = self.fresh(tree);
+        let target = Target::Path(path.clone());
+        let mode = self.of(&[0o4755, 0o2755, 0o1777, 0o6711, 0o400]);
+        let make = match self.below(3) {
+            0 => Operation::Mkdir { path: path.clone(), mode: 0o755 },
+            _ => Operation::Open { slot: self.any_slot(), path: path.clone(), flags: NEW, mode: 0o644 },
+        };
+        let time = Time { seconds: 1_000_000_000, nanoseconds: 1 };
+        let (name, value) = match self.one_in(2) {
+            true => (Text::from("security.capability"), Text(CAPABILITY.to_vec())),
+            false => (Text::from("trusted.three"), Text::from("v")),
+        };
+        let mut rare = [
+            Operation::Chown { target: target.clone(), uid: self.id(), gid: self.id() },
+            Operation::Chmod { target: target.clone(), mode },
+            Operation::SetXattr { target: target.clone(), name, value, before: Before::Any },
+            Operation::SetTime { target: target.clone(), time },
+        ]
+        .to_vec();
+        // A mode is set after an owner, who takes bits of it away.
+        rare.retain(|_| !self.one_in(3));
+        let bring = match self.below(8) {
+            0 => Operation::Chmod { target, mode: self.mode() },
+            1 => Operation::Chown { target, uid: self.id(), gid: self.id() },
+            2 => Operation::SetTime { target, time: Time { seconds: 1, nanoseconds: 0 } },
+            3 => Operation::Touch { target },
+            4 => {
+                let (name, value) = (Text::from("trusted.one"), Text::from("v"));
+                Operation::SetXattr { target, name, value, before: Before::Any }
+            }
+            5 => Operation::Link { from: path, to: self.fresh(tree) },
+            6 => Operation::Truncate { target, length: self.length() },
+            _ => Operation::Rename { from: path, to: self.fresh(tree), replace: self.replace() },
+        };
+        [vec![make], rare, vec![Operation::Commit, bring]].concat()
+    }
+
+    /// A directory of a lower layer goes away, and what had its names is made anew: nothing of it may show.
+    fn away_and_again(&mut self, tree: &Known) -> Vec<Operation> {
+        let top = self.fresh(tree);
+        let within = top.join(&Text::from("a"));
+        let deep = within.join(&Text::from("b"));
+        let mkdir = |path: &Text| Operation::Mkdir { path: path.clone(), mode: 0o755 };
+        let slot = self.any_slot();
+        let mut steps = vec![
+            mkdir(&top),
+            mkdir(&within),
+            Operation::Open { slot, path: deep.clone(), flags: NEW, mode: 0o644 },
+            Operation::Commit,
+        ];
+        match self.below(3) {
+            0 => steps.extend([
+                Operation::Unlink { path: deep },
+                Operation::Rmdir { path: within.clone() },
+                Operation::Rmdir { path: top.clone() },
+            ]),
+            _ => steps.push(Operation::Rename { from: top.clone(), to: self.fresh(tree), replace: self.replace() }),
+        }
+        self.maybe_commit(&mut steps);
+        steps.extend([mkdir(&top), mkdir(&within)]);
+        self.maybe_commit(&mut steps);
+        steps
+    }
+
+    /// A file that one layer has, the next has not, and the one after that has again, alike in everything.
+    fn as_it_was(&mut self, tree: &Known) -> Vec<Operation> {
+        let (path, slot, mode) = (self.fresh(tree), self.any_slot(), self.create_mode());
+        let time = Time { seconds: 1_000_000_000, nanoseconds: 0 };
+        let make = [
+            Operation::Open { slot, path: path.clone(), flags: NEW, mode },
+            Operation::SetTime { target: Target::Path(path.clone()), time },
+            Operation::Commit,
+        ];
+        let gone = [Operation::Unlink { path }, Operation::Commit];
+        [&make[..], &gone, &make].concat()
+    }
+
+    /// Two files that hold the same, and are otherwise in everything else.
+    fn twins(&mut self, tree: &Known) -> Vec<Operation> {
+        let (fill, slot) = (self.fill(), self.any_slot());
+        let mut steps = Vec::new();
+        for mode in [0o600, 0o4755] {
+            let path = self.fresh(tree);
+            steps.extend([
+                Operation::Open { slot, path: path.clone(), flags: NEW, mode },
+                Operation::Write { slot, offset: 0, fill },
+                Operation::Chmod { target: Target::Path(path), mode },
+            ]);
+        }
+        steps.push(Operation::Commit);
+        steps
+    }
+
+    /// What a lower layer has is moved to a name that was deleted, and the mount's memory is lost.
+    fn onto_a_name_that_is_gone(&mut self, tree: &Known) -> Vec<Operation> {
+        let (from, to) = (self.fresh(tree), self.fresh(tree));
+        let (first, second) = (self.any_slot(), self.any_slot());
+        // Where nothing is mounted, a new layer is all that there is.
+        let forgotten = if self.weights.remount > 0 { Operation::Remount } else { Operation::Commit };
+        vec![
+            Operation::Open { slot: first, path: from.clone(), flags: NEW, mode: 0o644 },
+            Operation::Open { slot: second, path: to.clone(), flags: NEW, mode: 0o644 },
+            Operation::Commit,
+            Operation::Unlink { path: to.clone() },
+            Operation::Rename { from, to, replace: self.replace() },
+            forgotten,
+        ]
+    }
+
     /// A file that is open to be read, and is then changed by another who opens it: the first sees that.
     fn open_twice(&mut self, tree: &Known) -> Vec<Operation> {
         if tree.files.is_empty() {
@@ -166,7 +283,12 @@ impl Generator {
         for (slot, access) in [(0, Access::Read), (1, Access::ReadWrite)] {
             steps.push(Operation::Open { slot, path: path.clone(), flags: Flags { access, ..opened }, mode: 0 });
         }
-        steps.extend([self.used(1, tree), Operation::Read { slot: 0, offset: 0, length: 9000 }]);
+        let written = match self.below(3) {
+            0 => self.used(1, tree),
+            1 => Operation::Truncate { target: Target::Slot(1), length: self.length() },
+            _ => Operation::Write { slot: 1, offset: 0, fill: self.fill() },
+        };
+        steps.extend([written, Operation::Read { slot: 0, offset: 0, length: 9000 }]);
         steps.extend([self.used(0, tree), Operation::Read { slot: 1, offset: 0, length: 9000 }]);
         steps
     }

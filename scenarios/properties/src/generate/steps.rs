@@ -12,7 +12,7 @@ use super::paths::Known;
 const LETTERS: [char; 6] = ['u', 'v', 'w', 'x', 'y', 'z'];
 const XATTRS: [&str; 4] = ["user.one", "user.two", "trusted.three", "security.capability"];
 /// `cap_net_bind_service=ep` (`struct vfs_cap_data`, revision 2).
-const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+pub(super) const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 impl Generator {
     pub(super) fn id(&mut self) -> u32 {
@@ -151,7 +151,7 @@ impl Generator {
                 let time = Time { seconds, nanoseconds: self.of(&[0, 1, 999_999_999]) };
                 match self.below(8) {
                     0 => Operation::Touch { target },
-                    1 => Operation::SetLinkTime { path: self.there(tree), time },
+                    1 | 2 => Operation::SetLinkTime { path: self.there(tree), time },
                     _ => Operation::SetTime { target, time },
                 }
             }

@@ -18,6 +18,7 @@ mod diffs_are_deterministic;
 mod every_driver_gives_the_same_tree;
 mod inode_numbers_are_as_promised;
 mod layer_tars_are_well_formed;
+mod looking_changes_nothing;
 mod lower_layers_never_change;
 mod merged_view_equals_the_model;
 mod readdir_says_what_lookup_says;
@@ -85,7 +86,7 @@ pub trait Watch {
 }
 
 /// Every law.
-pub static ALL: [&dyn Law; 17] = [
+pub static ALL: [&dyn Law; 18] = [
     &applying_a_diff_gives_the_tree::LAW,
     &changes_are_the_models::LAW,
     &copy_up_keeps_every_attribute::LAW,
@@ -93,6 +94,7 @@ pub static ALL: [&dyn Law; 17] = [
     &every_driver_gives_the_same_tree::LAW,
     &inode_numbers_are_as_promised::LAW,
     &layer_tars_are_well_formed::LAW,
+    &looking_changes_nothing::LAW,
     &lower_layers_never_change::LAW,
     &merged_view_equals_the_model::LAW,
     &readdir_says_what_lookup_says::LAW,

@@ -20,6 +20,8 @@ const IDS: [u32; 7] = [0, 1, 1000, 65_534, 65_536, 2_097_152, u32::MAX - 1];
 const TIMES: [(i64, u32); 6] =
     [(0, 0), (1, 500_000_000), (1_000_000_000, 0), (1_500_000_000, 999_999_999), (-1, 250_000_000), (9_000_000_000, 1)];
 const NUMBERS: [(u32, u32); 4] = [(1, 3), (1, 255), (7, 256), (511, 1_048_575)];
+/// `cap_net_bind_service=ep` (`struct vfs_cap_data`, revision 2).
+const CAPABILITY: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 /// A name that no header of a tar as it first was has room for.
 const LONG: usize = 200;
 const PADDINGS: [u16; 4] = [0, 0, 1, 20];
@@ -51,7 +53,7 @@ impl Draw {
         (0..depth).map(|_| self.name()).collect::<Vec<_>>().join("/")
     }
 
-    fn meta(&mut self, is_linked: bool) -> Meta {
+    fn meta(&mut self, is_linked: bool, is_file: bool) -> Meta {
         let (seconds, nanoseconds) = self.one(&TIMES);
         let mut xattrs = BTreeMap::new();
         // A user's attributes are refused to links and nodes (xattr(7)).
@@ -59,6 +61,9 @@ impl Draw {
             xattrs.insert(Text::from("trusted.one"), self.one(&[b"".to_vec(), b"value".to_vec()]));
             if self.seldom(2) {
                 xattrs.insert(Text::from("trusted.two"), b"\0\xff=\n".to_vec());
+            }
+            if is_file && self.seldom(2) {
+                xattrs.insert(Text::from("security.capability"), CAPABILITY.to_vec());
             }
         }
         Meta {
@@ -70,9 +75,9 @@ impl Draw {
         }
     }
 
-    /// An entry; `before` are the names of the layer's own files so far.
-    fn entry(&mut self, before: &[String]) -> Entry {
-        let mut path = self.path();
+    /// An entry; `before` are the names of the layer's own files so far, `below` those of the layers that it lies on.
+    fn entry(&mut self, before: &[String], below: &[String]) -> Entry {
+        let mut path = if below.is_empty() || !self.seldom(3) { self.path() } else { self.one(below) };
         let kind = match self.below(16) {
             0..5 => {
                 let length = self.one(&[0, 1, 3, 600]);
@@ -120,7 +125,8 @@ impl Draw {
             _ => path,
         };
         let is_linked = matches!(kind, Kind::Symlink(_) | Kind::Link(_));
-        Entry { name: Text::from(&path[..]), meta: self.meta(is_linked), kind }
+        let is_file = matches!(kind, Kind::File(_));
+        Entry { name: Text::from(&path[..]), meta: self.meta(is_linked, is_file), kind }
     }
 
     fn target(&mut self) -> String {
@@ -142,11 +148,11 @@ pub fn drawn(seed: u64) -> Vec<Part> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut draw = Draw { random: TestRng::from_seed(RngAlgorithm::ChaCha, &bytes) };
-    let mut parts = Vec::new();
+    let (mut parts, mut below) = (Vec::new(), Vec::new());
     for _ in 0..=draw.below(LAYERS_MAX) {
-        let (mut before, mut spelt) = (Vec::new(), Vec::new());
+        let (mut before, mut spelt, mut named) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..=draw.below(ENTRIES_MAX) {
-            let entry = draw.entry(&before);
+            let entry = draw.entry(&before, &below);
             let name = entry.name.to_string();
             let plain = name.trim_start_matches("./").trim_end_matches('/').to_owned();
             // Two of one name are refused, which needs no more than a case now and then.
@@ -154,11 +160,15 @@ pub fn drawn(seed: u64) -> Vec<Part> {
                 continue;
             }
             spelt.push(plain.clone());
+            if !plain.contains(".wh.") && !plain.contains("..") {
+                named.push(plain.trim_start_matches('/').to_owned());
+            }
             if !matches!(entry.kind, Kind::Directory | Kind::Link(_)) && !plain.contains(".wh.") {
                 before.push(plain);
             }
             parts.push(Part::Entry(entry));
         }
+        below.extend(named);
         parts.push(Part::End(Form { gnu: draw.seldom(2), padding: draw.one(&PADDINGS) }));
     }
     parts

@@ -23,6 +23,8 @@ pub(super) struct Moment<'a> {
     pub expected: &'a Result<Tree, Refusal>,
     /// What became of it.
     pub received: &'a Result<Received, String>,
+    /// What came of it on disk and in this process, in words.
+    pub left: &'a [String],
     pub canary: &'a Canary,
 }
 
@@ -30,7 +32,8 @@ pub(super) struct Moment<'a> {
 pub(super) type Law = (&'static str, fn(&Moment<'_>) -> Verdict);
 
 /// Every law.
-pub(super) const LAWS: [Law; 4] = [
+pub(super) const LAWS: [Law; 5] = [
+    ("received-layers-leave-nothing-behind", leaves_nothing_behind),
     ("received-layers-touch-nothing-else", touches_nothing_else),
     ("received-layers-give-the-models-tree", gives_the_models_tree),
     ("received-tars-come-back", comes_back),
@@ -41,6 +44,10 @@ fn touches_nothing_else(moment: &Moment<'_>) -> Verdict {
     let now = Canary::read(&moment.canary.place).map_err(|error| vec![error.to_string()])?;
     let (mut clock, before) = (Clock::new(), &moment.canary.before);
     verdict(tree::differences(before, &now, &mut clock).into_iter().map(|it| format!("beside the store, {it}")))
+}
+
+fn leaves_nothing_behind(moment: &Moment<'_>) -> Verdict {
+    verdict(moment.left.iter().cloned())
 }
 
 fn is_refused(moment: &Moment<'_>) -> Verdict {

@@ -4,6 +4,7 @@
 //! our own packers write never does. *Holds*: a case is a few layers of a few entries, so that what breaks a law is read at once. *Never*: a
 //! name that leads to anything but a canary. *Proved by*: `tests/received.rs`, and the seeded bugs of unpacking.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -19,6 +20,7 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::campaign::{Broken, Counts};
 use crate::laws::{Judged, Verdict};
+use crate::place;
 use crate::shrink::shortest;
 use crate::subjects::SubjectError;
 use crate::tree;
@@ -94,7 +96,7 @@ impl Campaign<'_> {
 
     /// Runs a case that is known.
     pub fn replay(&self, parts: &[Part], counts: &mut Counts) -> Result<(), Broken> {
-        let place = tempfile::tempdir_in(&self.place).map_err(cannot)?;
+        let place = place::odd(&self.place).map_err(cannot)?;
         let canary = Canary::put(place.path()).map_err(cannot)?;
         let store = place.path().join("store");
         fs::create_dir(&store).map_err(cannot)?;
@@ -103,7 +105,9 @@ impl Campaign<'_> {
         for (entries, form) in layers(parts) {
             let entries: Vec<Entry> = entries.iter().map(|entry| canary.named_in(entry)).collect();
             let tar = write::tar(&entries, form).map_err(cannot)?;
+            let before = Belongings::read(place.path()).map_err(cannot)?;
             let received = case.receive(&tar);
+            let left = Belongings::read(place.path()).map_err(cannot)?.beside(&before, received.is_err());
             let expected = tree.with(&entries);
             let moment = judge::Moment {
                 case: &case,
@@ -111,6 +115,7 @@ impl Campaign<'_> {
                 tar: &tar,
                 expected: &expected,
                 received: &received,
+                left: &left,
                 canary: &canary,
             };
             for (law, judge) in LAWS.iter().filter(|(law, _)| self.laws.contains(law)) {
@@ -146,6 +151,53 @@ fn layers(parts: &[Part]) -> Vec<(Vec<Entry>, Form)> {
         layers.pop();
     }
     layers
+}
+
+/// What of a case lies on disk, and what this process has open of it.
+struct Belongings {
+    names: BTreeSet<PathBuf>,
+    open: Vec<PathBuf>,
+}
+
+impl Belongings {
+    fn read(place: &Path) -> io::Result<Belongings> {
+        let mut open = Vec::new();
+        for descriptor in fs::read_dir("/proc/self/fd")? {
+            // Another thread may have closed it.
+            open.extend(fs::read_link(descriptor?.path()).ok().filter(|path| path.starts_with(place)));
+        }
+        open.sort();
+        let (mut names, mut left) = (BTreeSet::new(), vec![place.to_owned()]);
+        while let Some(directory) = left.pop() {
+            for entry in fs::read_dir(directory)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    left.push(entry.path());
+                }
+                names.insert(entry.path());
+            }
+        }
+        Ok(Belongings { names, open })
+    }
+
+    /// What is here and was not `before`: what is open, and names where nothing was to come.
+    fn beside(&self, before: &Belongings, is_refused: bool) -> Vec<String> {
+        let names = self
+            .names
+            .difference(&before.names)
+            .filter(|_| is_refused)
+            .map(|path| format!("{} is left", path.display()));
+        let mut known = before.open.clone();
+        let is_new = |path: &&PathBuf| match known.iter().position(|other| other == *path) {
+            Some(at) => {
+                known.remove(at);
+                false
+            }
+            None => true,
+        };
+        let open = self.open.iter().filter(is_new).map(|path| format!("{} is left open", path.display()));
+        names.chain(open.collect::<Vec<_>>()).collect()
+    }
 }
 
 /// Something beside the store that no layer may touch.

@@ -3,8 +3,10 @@
 //! *Source*: moby's `image/spec/v1.2.md` (`manifest.json`, layer tars, the image's configuration).
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use layerlab_model::store::digest;
 use layerlab_model::text::Text;
 use serde_json::{Value, json};
@@ -70,6 +72,19 @@ pub fn chosen<'a>(collection: &'a [Vec<u8>], numbers: &[usize]) -> Vec<&'a [u8]>
 /// An archive of one image, as `docker save` writes it, and the image's ID and diff IDs.
 pub fn image(layers: &[&[u8]], name: &str) -> io::Result<(Vec<u8>, String, Vec<String>)> {
     let diff_ids: Vec<String> = layers.iter().map(|layer| digest(layer)).collect();
+    image_of(layers, diff_ids, name)
+}
+
+/// An archive of an image that calls its only layer by a path in the place of a digest.
+pub fn forged() -> io::Result<Vec<u8>> {
+    let layer = layer(&[("a", "one")])?;
+    Ok(image_of(&[&layer], vec![format!("sha256:../../{FORGED}")], "forged:latest")?.0)
+}
+
+/// The last name of that path.
+const FORGED: &str = "forged";
+
+fn image_of(layers: &[&[u8]], diff_ids: Vec<String>, name: &str) -> io::Result<(Vec<u8>, String, Vec<String>)> {
     let config = json!({
         "architecture": "amd64", "os": "linux", "created": "2020-01-01T00:00:00Z", "config": { "Cmd": ["true"] },
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
@@ -87,11 +102,18 @@ pub fn image(layers: &[&[u8]], name: &str) -> io::Result<(Vec<u8>, String, Vec<S
         builder.append_data(&mut header, path, bytes)
     };
     append("config.json", &config)?;
-    for (path, layer) in paths.iter().zip(layers) {
-        append(path, layer)?;
+    for (number, (path, layer)) in paths.iter().zip(layers).enumerate() {
+        // Every other one is sent compressed, which changes no name.
+        append(path, &if number % 2 == 1 { compressed(layer)? } else { layer.to_vec() })?;
     }
     append("manifest.json", manifest.as_bytes())?;
     Ok((builder.into_inner()?, id, diff_ids))
+}
+
+fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(bytes)?;
+    encoder.finish()
 }
 
 /// The digests of the layers of the only image in a saved archive, the lowest first.

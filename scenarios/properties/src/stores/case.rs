@@ -1,5 +1,8 @@
 //! One case: acts on a store and on the model of one, with a look at the disk after each; and many of them, as a campaign.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use layerlab_model::images::Images;
@@ -13,6 +16,7 @@ use super::said::{self, Names, Said};
 use super::shelf::Shelf;
 use super::{Act, Carried, Done, Made, Moment, Shop, archive};
 use crate::campaign::{Broken, Counts};
+use crate::place;
 use crate::shrink::shortest;
 use crate::subjects::SubjectError;
 
@@ -77,7 +81,7 @@ impl Campaign<'_> {
 
     /// Runs a case that is known.
     pub fn replay(&self, acts: &[Act], counts: &mut Counts) -> Result<(), Broken> {
-        let place = tempfile::tempdir_in(&self.place).map_err(cannot)?;
+        let place = place::odd(&self.place).map_err(cannot)?;
         let mut case = Case {
             shop: (self.begin)(place.path()).map_err(cannot)?,
             model: Images::default(),
@@ -158,6 +162,32 @@ pub fn drawn(seed: u64, length: usize, weights: Weights) -> Vec<Act> {
         }
     };
     (0..length).map(act).collect()
+}
+
+/// What comes of an archive whose digests are none: it should be refused, and leave nothing.
+fn forged(shop: &mut dyn Shop) -> io::Result<Vec<String>> {
+    // What else a store begins with its first image is none of the archive's.
+    let books = shop.data_root().join("image");
+    let before = names_below(&books)?;
+    let is_taken = shop.load(&archive::forged()?).is_ok();
+    let after = names_below(&books)?;
+    let left = after.difference(&before).map(|path| format!("{} is left of a forged archive", path.display()));
+    Ok(is_taken.then(|| "a forged archive is taken".to_owned()).into_iter().chain(left).collect())
+}
+
+/// Everything below a directory.
+fn names_below(directory: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let (mut names, mut left) = (BTreeSet::new(), vec![directory.to_owned()]);
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(directory)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                left.push(entry.path());
+            }
+            names.insert(entry.path());
+        }
+    }
+    Ok(names)
 }
 
 struct Case {
@@ -261,6 +291,7 @@ impl Case {
     fn carry(&mut self, name: &str) -> Result<Carried, Broken> {
         let archive = self.shop.save(name).map_err(cannot)?;
         let mut other = self.shop.another().map_err(cannot)?;
+        let of_forged = forged(&mut *other).map_err(cannot)?;
         other.load(&archive).map_err(cannot)?;
         let tree = |shop: &mut dyn Shop| {
             let tar = shop.export(name).map_err(cannot)?;
@@ -269,6 +300,6 @@ impl Case {
         let trees = [tree(&mut *self.shop)?, tree(&mut *other)?];
         let id = self.model.names().get(name).map_or_else(String::new, |id| (*id).clone());
         let there = Shelf::read(other.data_root(), other.driver()).map_err(cannot)?;
-        Ok(Carried { id, layers: archive::layers(&archive).map_err(cannot)?, trees, there })
+        Ok(Carried { id, layers: archive::layers(&archive).map_err(cannot)?, trees, there, of_forged })
     }
 }

@@ -240,6 +240,8 @@ pub struct Carried {
     pub trees: [Vec<archive::Content>; 2],
     /// What is on disk there.
     pub there: shelf::Shelf,
+    /// What came of an archive that was forged, there: nothing, where it was refused and left nothing.
+    pub of_forged: Vec<String>,
 }
 
 /// A kind of store.

@@ -13,10 +13,12 @@ use layerlab_engine::layer::{
 };
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, statx};
+use rustix::mount::UnmountFlags;
 
-use super::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar};
+use super::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar, Used};
 use crate::machine::Host;
+use crate::tree::Tree;
 
 /// A driver by Docker's name.
 pub struct EngineDriver {
@@ -194,6 +196,29 @@ impl Drop for Passing {
     }
 }
 
+/// Where a layer is attached; whatever is mounted there goes with the value.
+struct Attached(PathBuf);
+
+impl Attached {
+    fn read(&self) -> Result<Tree, SubjectError> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = rustix::fs::open(&self.0, flags, Mode::empty());
+        let read = opened.and_then(|tree| Applied { tree, holds: Vec::new() }.read());
+        read.map_err(SubjectError::of("read what is attached at", &self.0))
+    }
+
+    fn is_mounted(&self) -> bool {
+        let looked = statx(CWD, &self.0, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
+        looked.is_ok_and(|looked| looked.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        while self.is_mounted() && rustix::mount::unmount(&self.0, UnmountFlags::DETACH).is_ok() {}
+    }
+}
+
 impl Stack for Layers {
     fn mount(&mut self) -> Result<OwnedFd, SubjectError> {
         let view = self.driver.edit(self.top()).map_err(SubjectError::of("edit the layer in", &self.place))?;
@@ -278,6 +303,29 @@ impl Frozen for Layers {
             }
         };
         Ok(found.iter().map(|change| (change.kind.letter(), Text::from(change.path.as_os_str().as_bytes()))).collect())
+    }
+
+    fn used(&self) -> Result<Used, SubjectError> {
+        let newest = self.depth() - 1;
+        let image = self.image_of(newest)?;
+        let below = image.as_ref().map_or(&self.ids[newest], |image| &image.id);
+        let layer = self.passing();
+        let (driver, id) = (&self.driver, layer.id.as_str());
+        driver.create(id, Some(below)).map_err(self.failed("create a layer in"))?;
+        let takes_writing = !driver.deviates(Deviation::MountsNothing) && {
+            let view = driver.view(id).map_err(self.failed("look at a layer in"))?;
+            std::fs::create_dir(view.path().join("written")).is_ok()
+        };
+        let path = driver.attach(id).map_err(self.failed("attach a layer in"))?;
+        let attached = Attached(path);
+        let before = attached.read()?;
+        driver.changes(id, below).map_err(self.failed("compare an attached layer in"))?;
+        driver.pack(id, Some(below), &mut std::io::sink()).map_err(self.failed("pack an attached layer in"))?;
+        driver.own_size_bytes(id).map_err(self.failed("measure an attached layer in"))?;
+        drop(driver.view(id).map_err(self.failed("look at an attached layer in"))?);
+        let after = attached.read()?;
+        driver.detach(id).map_err(self.failed("detach a layer in"))?;
+        Ok(Used { attached: [before, after], is_left_mounted: attached.is_mounted(), takes_writing })
     }
 
     fn applied(&self, tar: &Tar) -> Result<Applied, SubjectError> {

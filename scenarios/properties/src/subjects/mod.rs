@@ -112,6 +112,9 @@ pub trait Frozen {
     /// What `docker diff` would show of the topmost of them: a letter and an absolute path, in the driver's order.
     fn changes(&self) -> Result<Vec<(char, Text)>, SubjectError>;
 
+    /// What becomes of a new layer on the topmost of them that somebody attaches, while others ask for it.
+    fn used(&self) -> Result<Used, SubjectError>;
+
     /// The tree that `tar` gives on this driver, on what lies below the topmost of them.
     fn applied(&self, tar: &Tar) -> Result<Applied, SubjectError>;
 
@@ -149,6 +152,17 @@ pub struct Tar {
     pub bytes: Vec<u8>,
     /// What the driver says is their digest.
     pub diff_id: String,
+}
+
+/// What became of a layer that was attached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Used {
+    /// Its tree before others asked for it, and after that, read by the path it is attached at.
+    pub attached: [Tree; 2],
+    /// Whether something is mounted there when it was given back.
+    pub is_left_mounted: bool,
+    /// Whether what is mounted for whoever looks at it can be written into.
+    pub takes_writing: bool,
 }
 
 /// What became of a layer tar.

@@ -10,7 +10,7 @@ use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
 use layerlab_properties::machine::Host;
 use layerlab_properties::perform::Hands;
-use layerlab_properties::subjects::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar};
+use layerlab_properties::subjects::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar, Used};
 
 /// Other operations than a step's.
 pub type Instead = fn(&Step) -> Option<Vec<Operation>>;
@@ -40,6 +40,8 @@ pub struct Fault {
     pub tar: Option<fn(Tar, Diff, usize) -> Tar>,
     /// Other changes are told.
     pub changes: Option<Told>,
+    /// Something else becomes of a layer that is attached.
+    pub used: Option<fn(&mut Used)>,
     /// Other tars are applied elsewhere.
     pub elsewhere: Option<Sent>,
 }
@@ -54,6 +56,7 @@ impl Fault {
         unmounted: None,
         tar: None,
         changes: None,
+        used: None,
         elsewhere: None,
     };
 }
@@ -180,6 +183,14 @@ impl Frozen for Spoilt {
             spoil(&mut changes);
         }
         Ok(changes)
+    }
+
+    fn used(&self) -> Result<Used, SubjectError> {
+        let mut used = self.inner().used()?;
+        if let Some(spoil) = self.fault.used {
+            spoil(&mut used);
+        }
+        Ok(used)
     }
 
     fn applied(&self, tar: &Tar) -> Result<Applied, SubjectError> {

@@ -1,5 +1,6 @@
 //! `image ID = digest(configuration)`, `chain ID(n) = digest(chain ID(n-1) diff ID(n))`, `diff ID = digest(tar)`, and all of them are
-//! the same after save and load in another store, where a container of the image has the same tree.
+//! the same after save and load in another store, where a container of the image has the same tree. An image there whose digests are none is
+//! refused, and leaves nothing.
 //!
 //! *Source*: the OCI image-spec's `config.md`, "Layer DiffID", "Layer ChainID", "ImageID".
 //!
@@ -61,7 +62,7 @@ impl Watch for Watching {
 /// What an image lost on its way.
 fn lost(carried: &Carried, moment: &Moment<'_>) -> Vec<String> {
     let id = &carried.id;
-    let mut found = Vec::new();
+    let mut found = carried.of_forged.clone();
     if carried.there.images.get(id) != moment.shelf.images.get(id) {
         let there: Vec<&String> = carried.there.images.keys().collect();
         found.push(format!("{id} was saved and loaded elsewhere, and is {there:?} there"));
