@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,7 @@ use layerlab_bugs::bug::{Bug, Home, Layers, Notes, white_out};
 use layerlab_bugs::hunt::{Effort, Kill, NO_LAW, Until, seen_by};
 use layerlab_bugs::matrix::detectors;
 use layerlab_bugs::tars::Entry;
-use layerlab_engine::driver::{Driver, DriverError};
+use layerlab_engine::driver::{Driver, DriverError, View};
 use layerlab_engine::layer::{Change, ChangeKind, Owners, UnpackError, Unpacked};
 use layerlab_properties::situations;
 use layerlab_properties::stores::{Freed, Shop};
@@ -125,6 +125,10 @@ impl Bug for EverythingIsWrong {
         Ok(())
     }
 
+    fn view(&self, driver: &dyn Driver, id: &str) -> Result<View, DriverError> {
+        driver.edit(id)
+    }
+
     fn changes(&self, driver: &dyn Driver, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
         let mut changes = driver.changes(id, parent)?;
         changes.push(Change { kind: ChangeKind::Added, path: "/wrong".into() });
@@ -162,6 +166,8 @@ impl Bug for EverythingIsWrong {
             fs::write(canary.join("file"), "touched").unwrap();
             // Some are refused, others are not what they should be.
             if another().is_multiple_of(2) {
+                // Nobody closes it.
+                std::mem::forget(File::open(content).unwrap());
                 return driver.unpack(&mut &bytes[..700.min(bytes.len())], content, owners, &mut io::sink());
             }
         }
