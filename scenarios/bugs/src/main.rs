@@ -149,14 +149,15 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         }
     })?;
     let lines: Vec<Line> = rows.iter().filter_map(Line::of).collect();
-    println!("{} {:.0} s.", matrix::summary(&lines), began.elapsed().as_secs_f64());
-    if let Some(path) = &cli.write {
-        write(cli, path, lines, &all)?;
-    }
     if let Some(told) = &told {
         let vanished = matrix::vanished(told, &rows);
         vanished.iter().for_each(|what| eprintln!("layerlab-bugs: {what}"));
+        println!("{} bugs, {} not as told. {:.0} s.", rows.len(), vanished.len(), began.elapsed().as_secs_f64());
         return Ok(u8::from(!vanished.is_empty()));
+    }
+    println!("{} {:.0} s.", matrix::summary(&lines), began.elapsed().as_secs_f64());
+    if let Some(path) = &cli.write {
+        write(cli, path, lines, &all)?;
     }
     Ok(u8::from(rows.iter().any(Row::has_survived)))
 }

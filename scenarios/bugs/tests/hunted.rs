@@ -12,7 +12,7 @@ use layerlab_scenarios::skip::skip;
 /// How many cases a bug is looked for here; the whole catalogue is `cargo xtask bugs`.
 const CASES_MAX: u64 = 200;
 
-/// A detector, and a bug that it is the first to see.
+/// A detector, and a bug that it sees.
 const SEEN: [(&str, &str); 9] = [
     ("received-layers-touch-nothing-else", "modes-are-set-through-symbolic-links"),
     ("received-layers-give-the-models-tree", "implied-directories-are-for-the-superuser-alone"),
@@ -39,8 +39,8 @@ fn bugs_are_seen_by_the_detectors_that_are_about_them() {
     let all = catalogue::all();
     for (detector, name) in SEEN {
         let entry = all.iter().find(|entry| entry.name == name).unwrap();
-        let Some(kills) = hunted(name, entry.bug, CASES_MAX, Until::Anybody) else { return };
-        assert_eq!(kills.first().map(|kill| kill.detector), Some(detector), "{name}: {kills:?}");
+        let Some(kills) = hunted(name, entry.bug, CASES_MAX, Until::This(detector)) else { return };
+        assert!(kills.iter().any(|kill| kill.detector == detector), "{name}: {kills:?}");
     }
 }
 
