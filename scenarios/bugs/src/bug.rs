@@ -1,7 +1,7 @@
 //! A seeded bug: what storage does wrong in one place, while everything else goes the right way.
 //!
 //! *Why*: a harness is worth what it catches, and only a bug that is known to be there shows that it catches. *Holds*: each method hands its
-//! work on; a bug overrides one. *Never*: a bug that asks which law looks. *Proved by*: the two canaries of `tests/canaries.rs`.
+//! work on; a bug overrides one, and `look` or `unmounted` where it remembers. *Never*: a bug that asks which law looks. *Proved by*: the two canaries of `tests/canaries.rs`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

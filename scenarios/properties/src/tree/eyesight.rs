@@ -2,7 +2,7 @@
 //!
 //! *Why*: a comparison that forgets the group passes every case, and nobody learns of the driver that does. *Holds*: a field without a pair
 //! cannot be added. *Never*: a disk; whether a field is read from there is asked by `tests/comparator.rs`. *Proved by*: that test, for a
-//! comparator without each field; and every campaign asks it of its own comparator before it begins.
+//! comparator without each field; and `layerlab-laws` and the hunt for seeded bugs ask it before they begin.
 
 use anyhow::bail;
 use layerlab_model::inode::Time;
