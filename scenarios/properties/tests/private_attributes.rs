@@ -6,7 +6,7 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use layerlab_properties::campaign::{Campaign, Counts};
+use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::enter::own_mounts;
 use layerlab_properties::laws::{self, Law};
@@ -111,12 +111,12 @@ fn is_found((subject, meddle, said): Planted) {
     let place = tempfile::tempdir_in(memory()).unwrap();
     let laws: Vec<&'static dyn Law> = laws::ALL.iter().copied().filter(|law| law.name() == LAW).collect();
     let campaign = Campaign { subject: &faulty, host: &host, laws: &laws, place: place.path().to_owned(), length: 40 };
-    let failure = (0..CASES_MAX).find_map(|seed| campaign.run(seed, &mut Counts::default()).err());
-    let failure = failure.unwrap_or_else(|| panic!("nobody finds out: {said}"));
+    // What a wrong attribute leads to may be seen before it is.
+    let is_told = |failure: &Failure| failure.broken.findings.iter().any(|finding| finding.ends_with(said));
+    let mut failures = (0..CASES_MAX).filter_map(|seed| campaign.run(seed, &mut Counts::default()).err());
+    let failure = failures.find(is_told).unwrap_or_else(|| panic!("nobody finds out: {said}"));
     let text: Vec<String> = failure.steps.iter().map(ToString::to_string).collect();
     assert_eq!(failure.broken.law, Some(LAW), "{said}: {:?}\n{}", failure.broken, text.join("\n"));
-    let findings = &failure.broken.findings;
-    assert!(findings.iter().any(|finding| finding.ends_with(said)), "{said}: {findings:?}\n{}", text.join("\n"));
     assert!(text.len() <= STEPS_MAX, "{said}: {} steps\n{}", text.len(), text.join("\n"));
 }
 
