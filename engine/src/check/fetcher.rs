@@ -94,7 +94,7 @@ impl Fetcher {
         // What a record names is on the disk before it.
         let root = fs::File::open(&place.data_root).map_err(failed("open", &place.data_root))?;
         rustix::fs::syncfs(&root).map_err(|errno| failed("sync", &place.data_root)(errno.into()))?;
-        let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).get(&layer.chain_id).copied();
+        let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).get(&layer.chain_id).cloned();
         let size_bytes = driver.size_bytes(&unpacked.unwrap_or_default());
         if !record.is_dir() {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(&record).map_err(failed("create", &record))?;

@@ -24,7 +24,8 @@ use crate::sys::removal::remove_tree;
 pub const NAME: &str = "btrfs";
 
 /// What it does otherwise than others.
-pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::MountsNothing, Deviation::DirectoryTimesUnseen];
+pub(super) const DEVIATIONS: &[Deviation] =
+    &[Deviation::MountsNothing, Deviation::UnnamedDirectoriesStay, Deviation::DirectoryTimesUnseen];
 
 /// Layers as subvolumes below `<data root>/btrfs/subvolumes`.
 pub struct Btrfs {

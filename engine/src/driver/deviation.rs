@@ -5,6 +5,8 @@
 pub enum Deviation {
     /// Nothing is mounted: a layer is a whole tree.
     MountsNothing,
+    /// A directory that a layer's tar says nothing of stays what it is below.
+    UnnamedDirectoriesStay,
     /// What a layer has from below is copied, and takes room of its own unless the file system shares it.
     CopiesWhole,
     /// A committed layer is the upper directory: it has what was copied up too, be it as before again, and hides what a new directory
@@ -37,6 +39,9 @@ impl Deviation {
     pub fn told(self) -> &'static str {
         match self {
             Deviation::MountsNothing => "nothing is mounted: a layer is a whole tree",
+            Deviation::UnnamedDirectoriesStay => {
+                "a directory that the tar of a layer has no entry for stays what it is below"
+            }
             Deviation::CopiesWhole => "a layer is copied in full from the one below",
             Deviation::LayerIsTheUpper => {
                 "a committed layer is the upper directory, with what was copied up and is as it was before"

@@ -59,6 +59,13 @@ impl Linked {
         }
     }
 
+    /// What the `lower` file of a layer on `parent` is to say.
+    fn lower_above(&self, parent: &str) -> Result<Vec<String>, DriverError> {
+        let mut lower = vec![format!("l/{}", self.read(parent, "link")?)];
+        lower.extend(self.lower(parent)?);
+        Ok(lower)
+    }
+
     /// Makes an empty layer.
     pub(super) fn create(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
         self.lay_out(id, parent)?;
@@ -76,11 +83,10 @@ impl Linked {
 
     /// Everything but `diff` and the short link, in a directory that must be new.
     fn lay_out(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
+        let lower = parent.map(|parent| self.lower_above(parent)).transpose()?;
         let directory = self.layer(id);
         make_directory(&directory, 0o710).map_err(failed("create", &directory))?;
-        if let Some(parent) = parent {
-            let mut lower = vec![format!("l/{}", self.read(parent, "link")?)];
-            lower.extend(self.lower(parent)?);
+        if let Some((parent, lower)) = parent.zip(lower) {
             write(&directory.join("lower"), lower.join(":").as_bytes(), 0o644)?;
             let work = self.work(id);
             make_directory(&work, self.work_mode).map_err(failed("create", &work))?;

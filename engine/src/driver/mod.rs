@@ -2,7 +2,7 @@
 //!
 //! *Why*: a store knows which layer lies on which; only a driver knows what that means on disk. *Holds*: a layer, once
 //! something lies on it, is never changed again. *Never*: image or container names, digests, registries.
-//! *Proved by*: the tests of each driver and the replayed pages.
+//! *Proved by*: the contract (`engine/tests/contract`), the laws on each driver, and the replayed pages.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -21,14 +21,17 @@ use std::path::{Path, PathBuf};
 use super::files::{self, exists_is_fine, failed, make_directory, write};
 use super::merged::{self, MERGED};
 use super::{Deviation, Driver, DriverError, GraphData, View, whole};
-use crate::layer::{Change, Files, Kinship, OverlayXattr, Owners, Packed, UnpackError, Unpacked, changes, copy_tree};
+use crate::layer::{
+    Change, Files, Kinship, OverlayXattr, Owners, Packed, UnpackError, Unpacked, changes, copy_tree, lay_over,
+};
 use crate::sys::overlay::Overlay as Mount;
 
 /// Docker's name of this driver.
 pub const NAME: &str = "overlay";
 
 /// What it does otherwise than others.
-pub(super) const DEVIATIONS: &[Deviation] = &[Deviation::NullDevicesHide, Deviation::DirectoryTimesUnseen];
+pub(super) const DEVIATIONS: &[Deviation] =
+    &[Deviation::NullDevicesHide, Deviation::UnnamedDirectoriesStay, Deviation::DirectoryTimesUnseen];
 
 /// Where the tree of a layer is built, until it is whole.
 const UNFINISHED: &str = "tmproot";
@@ -101,15 +104,16 @@ impl Driver for Overlay {
 
     fn create(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
         let layer = self.layer(id);
+        let lower_id = parent.map(|parent| self.lower_id(parent)).transpose()?;
         make_directory(&layer, 0o710).map_err(failed("create", &layer))?;
-        let Some(parent) = parent else {
+        let Some((parent, lower_id)) = parent.zip(lower_id) else {
             let root = self.root(id);
             return make_directory(&root, 0o755).map_err(failed("create", &root));
         };
         let (upper, work) = (layer.join("upper"), layer.join("work"));
         make_directory(&upper, 0o755).map_err(failed("create", &upper))?;
         make_directory(&work, 0o700).map_err(failed("create", &work))?;
-        let lower_id = match self.lower_id(parent)? {
+        let lower_id = match lower_id {
             Some(lower_id) => {
                 copy_tree(&self.upper(parent), &upper, Files::Copied, self.marks())?;
                 lower_id
@@ -136,13 +140,17 @@ impl Driver for Overlay {
 
     fn adopt(&self, id: &str, parent: Option<&str>, content: &Path) -> Result<(), DriverError> {
         let layer = self.layer(id);
+        let below = parent.map(|parent| self.root(parent));
+        if let Some(below) = &below {
+            fs::metadata(below).map_err(failed("look at", below))?;
+        }
         make_directory(&layer, 0o710).map_err(failed("create", &layer))?;
         let unfinished = layer.join(UNFINISHED);
         make_directory(&unfinished, 0o755).map_err(failed("create", &unfinished))?;
-        if let Some(parent) = parent {
-            copy_tree(&self.root(parent), &unfinished, Files::Linked, self.marks())?;
+        if let Some(below) = &below {
+            copy_tree(below, &unfinished, Files::Linked, self.marks())?;
         }
-        whole::lay_unpacked(content, &unfinished, self.marks())?;
+        lay_over(content, &unfinished, self.marks())?;
         fs::rename(&unfinished, self.root(id)).map_err(failed("rename", &unfinished))
     }
 

@@ -21,6 +21,7 @@ pub const NAME: &str = "vfs";
 /// What it does otherwise than others.
 pub(super) const DEVIATIONS: &[Deviation] = &[
     Deviation::MountsNothing,
+    Deviation::UnnamedDirectoriesStay,
     Deviation::CopiesWhole,
     Deviation::EqualDirectoriesUnseen,
     Deviation::DirectoryTimesUnseen,

@@ -8,16 +8,13 @@ use std::path::{Path, PathBuf};
 use super::files::{self, failed, gone_is_fine};
 use super::{Deviation, Driver, DriverError, GraphData, View, merged};
 use crate::layer::{
-    Change, ChangeKind, Contents, Kinship, OverlayXattr, Owners, Packed, RootOf, UnpackError, UnpackOptions, Unpacked,
+    Change, ChangeKind, Contents, Kinship, OverlayXattr, Owners, Packed, STAYS, UnpackError, UnpackOptions, Unpacked,
     changes, changes_and_links, lay_over, pack_changes, unpack_recording,
 };
 use crate::sys::removal::remove_tree;
 
 /// What the layer below a container's own is called, behind its name.
 const INIT: &str = "-init";
-
-/// The note that the root stays as it is: no file of a layer is called so, since names that begin so are aufs's own.
-const ROOT_STAYS: &str = ".wh..wh.root";
 
 /// A driver whose every layer, an image's or a container's, is a whole tree in `home` under its name: nothing is mounted.
 pub(super) trait Trees: Send + Sync {
@@ -57,6 +54,9 @@ impl<T: Trees> Driver for T {
 
     fn create(&self, id: &str, parent: Option<&str>) -> Result<(), DriverError> {
         let parent = parent.map(|parent| self.home().join(parent));
+        if let Some(parent) = &parent {
+            fs::metadata(parent).map_err(failed("look at", parent))?;
+        }
         self.make(&self.home().join(id), parent.as_deref())
     }
 
@@ -72,7 +72,7 @@ impl<T: Trees> Driver for T {
 
     fn adopt(&self, id: &str, parent: Option<&str>, content: &Path) -> Result<(), DriverError> {
         self.create(id, parent)?;
-        lay_unpacked(content, &self.home().join(id), self.marks())
+        Ok(lay_over(content, &self.home().join(id), self.marks())?)
     }
 
     fn marks(&self) -> OverlayXattr {
@@ -135,7 +135,7 @@ impl<T: Trees> Driver for T {
     }
 }
 
-/// Unpacks a layer that is to be laid over the whole tree of the one below, and notes in `content` when its tar says nothing of the root.
+/// Unpacks a layer that is to be laid over the whole tree of the one below, and notes in `content` which directories its tar says nothing of.
 pub(super) fn unpack(
     tar: &mut dyn io::Read,
     content: &Path,
@@ -145,22 +145,11 @@ pub(super) fn unpack(
 ) -> Result<Unpacked, UnpackError> {
     let options = UnpackOptions { contents: Contents::Layer, overlay, owners };
     let unpacked = unpack_recording(tar, content, &options, record)?;
-    if !unpacked.names_root {
-        let note = content.join(ROOT_STAYS);
+    for path in &unpacked.unnamed {
+        let note = content.join(path).join(STAYS);
         fs::write(&note, "").map_err(|source| UnpackError::Io { operation: "write", path: note, source })?;
     }
     Ok(unpacked)
-}
-
-/// Lays what [`unpack`] left in `content` over `tree`: a root that its tar says nothing of stays as it was, with dockerd too.
-pub(super) fn lay_unpacked(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), DriverError> {
-    let note = content.join(ROOT_STAYS);
-    let root = match fs::remove_file(&note) {
-        Ok(()) => RootOf::Tree,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => RootOf::Content,
-        Err(error) => return Err(failed("remove", &note)(error)),
-    };
-    Ok(lay_over(content, tree, marks, root)?)
 }
 
 /// The name of the layer below a container's own, `id`.
@@ -205,24 +194,25 @@ mod tests {
     use crate::driver::overlay::Overlay;
     use crate::driver::vfs::Vfs;
 
-    /// A layer tar of a file, and of a root of this mode, if of any.
-    fn tar(root: Option<u32>) -> Vec<u8> {
+    /// A layer tar of a file in `d`, and of a root and a `d` of this mode, if of any.
+    fn tar(directories: Option<u32>) -> Vec<u8> {
         let mut builder = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_ustar();
         header.set_mtime(1_000_000_000);
-        if let Some(mode) = root {
+        if let Some(mode) = directories {
             header.set_mode(mode);
             header.set_entry_type(tar::EntryType::Directory);
             builder.append_data(&mut header, "./", io::empty()).unwrap();
+            builder.append_data(&mut header, "d/", io::empty()).unwrap();
             header.set_entry_type(tar::EntryType::Regular);
         }
         header.set_mode(0o644);
-        builder.append_data(&mut header, format!("of-{root:?}"), io::empty()).unwrap();
+        builder.append_data(&mut header, format!("d/of-{directories:?}"), io::empty()).unwrap();
         builder.into_inner().unwrap()
     }
 
     #[test]
-    fn a_root_that_a_layer_says_nothing_of_is_the_one_below() {
+    fn directories_that_a_layer_says_nothing_of_are_those_below() {
         for name in ["vfs", "overlay"] {
             let place = tempfile::tempdir().unwrap();
             // Only its own files are looked at: it need not be able to mount.
@@ -231,18 +221,20 @@ mod tests {
                 _ => Box::new(Overlay::open(place.path()).unwrap()),
             };
             let mut below = None;
-            for (id, root, wanted) in
+            for (id, directories, wanted) in
                 [("a", None, 0o755), ("b", Some(0o1711), 0o1711), ("c", None, 0o1711), ("d", Some(0o700), 0o700)]
             {
                 let content = tempfile::tempdir_in(place.path()).unwrap();
                 fs::set_permissions(content.path(), fs::Permissions::from_mode(0o755)).unwrap();
-                driver.unpack(&mut &tar(root)[..], content.path(), Owners::CallerOnly, &mut io::sink()).unwrap();
+                driver.unpack(&mut &tar(directories)[..], content.path(), Owners::CallerOnly, &mut io::sink()).unwrap();
                 driver.adopt(id, below, content.path()).unwrap();
                 below = Some(id);
-                let found = fs::metadata(driver.own_files(id)).unwrap();
-                assert_eq!(found.mode() & 0o7777, wanted, "{name}, {id}");
-                assert!(id == "a" || found.mtime() == 1_000_000_000, "{name}, {id}");
-                assert!(!driver.own_files(id).join(ROOT_STAYS).exists());
+                for directory in [driver.own_files(id), driver.own_files(id).join("d")] {
+                    let found = fs::metadata(&directory).unwrap();
+                    assert_eq!(found.mode() & 0o7777, wanted, "{name}, {id}, {}", directory.display());
+                    assert!(id == "a" || found.mtime() == 1_000_000_000, "{name}, {id}, {}", directory.display());
+                    assert!(!directory.join(STAYS).exists());
+                }
             }
         }
     }

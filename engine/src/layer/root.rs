@@ -45,17 +45,18 @@ impl Root {
         self.lookup(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
     }
 
-    /// Like [`Root::directory`], with missing components made.
-    pub(super) fn directory_or_new(&self, path: &Path) -> Result<OwnedFd, Errno> {
+    /// Like [`Root::directory`], with missing components made, and each told.
+    pub(super) fn directory_or_new(&self, path: &Path, made: &mut dyn FnMut(&Stat)) -> Result<OwnedFd, Errno> {
         match self.directory(path) {
             Err(Errno::NOENT) => {}
             found => return found,
         }
         let Some((parent, name)) = path.parent().zip(path.file_name()) else { return Err(Errno::NOENT) };
-        let parent = self.directory_or_new(parent)?;
+        let parent = self.directory_or_new(parent, made)?;
         fs::mkdirat(&parent, name, Mode::from_raw_mode(PARENT_MODE))?;
         let fd = open_real_directory(parent.as_fd(), name)?;
         fs::fchmod(&fd, Mode::from_raw_mode(PARENT_MODE))?;
+        made(&fs::fstat(&fd)?);
         self.directory(path)
     }
 

@@ -47,18 +47,13 @@ pub fn copy_tree(from: &Path, to: &Path, files: Files, marks: OverlayXattr) -> R
     give_attributes(&stat, from.as_fd(), to.as_fd(), OsStr::new("."), here, copy.marks)
 }
 
-/// What the root of a tree is after something was laid over it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RootOf {
-    /// What the root of that is.
-    Content,
-    /// What it was before.
-    Tree,
-}
+/// The note in a directory that it stays what it is below: no file of a layer is called so, since names that begin so are aufs's own.
+pub const STAYS: &str = ".wh..wh.stays";
 
 /// Moves what was unpacked at `content` into the whole tree `tree`: whiteouts and opaque directories, marked as `marks`
-/// says, remove what they hide, and other entries replace what has their name; no mark is left. `content` is used up.
-pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr, root: RootOf) -> Result<(), TreeError> {
+/// says, remove what they hide, and other entries replace what has their name; a directory with the note [`STAYS`] leaves one that is there as
+/// it was. No mark and no note is left. `content` is used up.
+pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr) -> Result<(), TreeError> {
     let mut copy = Copy {
         files: Files::Copied,
         marks: (marks, Opaque::Dropped),
@@ -67,14 +62,22 @@ pub fn lay_over(content: &Path, tree: &Path, marks: OverlayXattr, root: RootOf) 
     };
     let (content, tree) = (open_root(content)?, open_root(tree)?);
     let here = Path::new("");
-    let wanted = match root {
-        RootOf::Content => content.as_fd(),
-        RootOf::Tree => tree.as_fd(),
-    };
     // Before anything moves, which changes the time of both.
-    let stat = fs::fstat(wanted).map_err(error("look at", here))?;
+    let (stat, below) = (fs::fstat(&content), fs::fstat(&tree));
+    let (stat, below) = (stat.map_err(error("look at", here))?, below.map_err(error("look at", here))?);
+    let stays = take_note(content.as_fd(), here)?;
     lay_directory_over(content.as_fd(), tree.as_fd(), here, marks, &mut copy)?;
-    finish_directory(&stat, wanted, tree.as_fd(), OsStr::new("."), here, copy.marks)
+    let (wanted, stat) = if stays { (&tree, below) } else { (&content, stat) };
+    finish_directory(&stat, wanted.as_fd(), tree.as_fd(), OsStr::new("."), here, copy.marks)
+}
+
+/// Takes the note away that a directory stays what it is below. True if there was one.
+fn take_note(content: BorrowedFd<'_>, path: &Path) -> Result<bool, TreeError> {
+    match fs::unlinkat(content, STAYS, AtFlags::empty()) {
+        Ok(()) => Ok(true),
+        Err(Errno::NOENT) => Ok(false),
+        Err(errno) => Err(error("read the note in", path)(errno)),
+    }
 }
 
 /// What becomes of the mark of an opaque directory in a copy.
@@ -97,10 +100,15 @@ fn lay_directory_over(
     empty_if_opaque(content, tree, path, marks)?;
     for name in root::sorted_names(content).map_err(error("list", path))? {
         let path = path.join(&name);
-        let Some(stat) = lay_entry_over(content, tree, &name, &path, marks, copy)? else { continue };
+        let Some((stat, below)) = lay_entry_over(content, tree, &name, &path, marks, copy)? else { continue };
         let open = |parent| root::open_real_directory(parent, &name).map_err(error("open", &path));
-        lay_directory_over(open(content)?.as_fd(), open(tree)?.as_fd(), &path, marks, copy)?;
-        finish_directory(&stat, content, tree, &name, &path, copy.marks)?;
+        let inside = open(content)?;
+        let stays = take_note(inside.as_fd(), &path)?;
+        lay_directory_over(inside.as_fd(), open(tree)?.as_fd(), &path, marks, copy)?;
+        match below.filter(|_| stays) {
+            Some(below) => finish_directory(&below, tree, tree, &name, &path, copy.marks)?,
+            None => finish_directory(&stat, content, tree, &name, &path, copy.marks)?,
+        }
     }
     Ok(())
 }
@@ -121,7 +129,7 @@ fn empty_if_opaque(
 }
 
 /// Puts what `name` is in `content` in its place in `tree`; of a directory, whose content is still to be laid over, what it
-/// was before that.
+/// was before that, and what the one was that is there.
 #[inline(never)]
 fn lay_entry_over(
     content: BorrowedFd<'_>,
@@ -130,7 +138,7 @@ fn lay_entry_over(
     path: &Path,
     marks: OverlayXattr,
     copy: &mut Copy,
-) -> Result<Option<Stat>, TreeError> {
+) -> Result<Option<(Stat, Option<Stat>)>, TreeError> {
     let Some(stat) = root::stat(content, name).map_err(error("look at", path))? else { return Ok(None) };
     match marks.hides(name, &stat) {
         Some(Hides::Name(hidden)) => {
@@ -142,12 +150,12 @@ fn lay_entry_over(
     }
     let below = root::stat(tree, name).map_err(error("look at", path))?;
     let is_directory = root::file_type(&stat) == FileType::Directory;
-    let stays = is_directory && below.is_some_and(|below| root::file_type(&below) == FileType::Directory);
-    if !stays {
+    let below = below.filter(|below| is_directory && root::file_type(below) == FileType::Directory);
+    if below.is_none() {
         root::remove(tree, name, &mut |_| {}).map_err(error("replace", path))?;
     }
     match is_directory {
-        true if stays => {}
+        true if below.is_some() => {}
         true => fs::mkdirat(tree, name, Mode::RWXU).map_err(error("make the directory", path))?,
         // Between subvolumes of one file system nothing is moved.
         false => match fs::renameat(content, name, tree, name) {
@@ -155,7 +163,7 @@ fn lay_entry_over(
             moved => moved.map_err(error("move", path))?,
         },
     }
-    Ok(is_directory.then_some(stat))
+    Ok(is_directory.then_some((stat, below)))
 }
 
 /// Gives a directory what the one that was laid over it has, and takes away what that has not.
@@ -401,7 +409,7 @@ mod tests {
         fs::write(at("content/a"), "new and longer").unwrap();
         fs::write(at("content/d/c"), "added").unwrap();
         fs::create_dir(at("content/s")).unwrap();
-        lay_over(&at("content"), &at("to"), OverlayXattr::User, RootOf::Content).unwrap();
+        lay_over(&at("content"), &at("to"), OverlayXattr::User).unwrap();
         assert_eq!(fs::read_to_string(at("from/a")).unwrap(), "old");
         assert_eq!(fs::read_to_string(at("from/d/a2")).unwrap(), "old");
         assert_eq!(fs::read_to_string(at("to/a")).unwrap(), "new and longer");

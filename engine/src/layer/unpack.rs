@@ -63,7 +63,7 @@ pub struct UnpackOptions {
 }
 
 /// What was unpacked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unpacked {
     /// Docker's layer size: the lengths of files (hard links once) and of symlink targets.
     pub size_bytes: u64,
@@ -71,8 +71,9 @@ pub struct Unpacked {
     pub told_bytes: u64,
     /// Entries in the tar, whiteouts included.
     pub entries: u64,
-    /// Whether one of them is about the root of the layer.
-    pub names_root: bool,
+    /// The directories of a layer that no entry is about, but those that took the place of something: where they lie in the root, which may be
+    /// one itself.
+    pub unnamed: Vec<PathBuf>,
     /// Entries that have another owner than the one recorded.
     pub owners_lost: u64,
     /// Xattrs that the file system or the lack of privilege refused, as Docker lets pass, or that the storage driver cannot keep.
@@ -108,12 +109,17 @@ fn unpack_archive(
         options: *options,
         names: HashSet::new(),
         directories: HashMap::new(),
+        implied: HashSet::new(),
+        replaced: HashSet::new(),
         done: Unpacked::default(),
     };
     while let Some(entry) = archive.next_entry()? {
         layer.apply(&entry, &mut archive)?;
     }
     archive.finish_record()?;
+    if options.contents == Contents::Layer {
+        layer.find_unnamed()?;
+    }
     layer.finish_directories()?;
     Ok(layer.done)
 }
@@ -123,6 +129,10 @@ struct Layer {
     options: UnpackOptions,
     names: HashSet<Vec<u8>>,
     directories: HashMap<Inode, LateAttributes>,
+    /// Directories that were made since something was to lie in them.
+    implied: HashSet<Inode>,
+    /// Those of them that took the place of something.
+    replaced: HashSet<Inode>,
     done: Unpacked,
 }
 
@@ -164,7 +174,8 @@ impl Layer {
         let path = clean(&entry.name).ok_or_else(|| UnpackError::Escapes { name: lossy(&entry.name) })?;
         let Some(name) = path.file_name() else { return self.apply_root(entry, &path) };
         if self.options.contents != Contents::Layer {
-            return self.make(entry, &self.place(&path, name)?, archive);
+            let place = self.place(&path, name)?;
+            return self.make(entry, &place, archive);
         }
         self.note_name(&entry.name, &path)?;
         let parent = path.parent().unwrap_or(Path::new(""));
@@ -174,8 +185,14 @@ impl Layer {
         match whiteout::meaning(name) {
             Meaning::AufsMetadata => Ok(()),
             Meaning::Nonsense => Err(UnpackError::EmptyWhiteout { name: lossy(&entry.name) }),
-            Meaning::Opaque if self.options.overlay.has_files() => self.make(entry, &self.place(&path, name)?, archive),
-            Meaning::Opaque => self.mark_opaque(&self.place(parent, OsStr::new("."))?),
+            Meaning::Opaque if self.options.overlay.has_files() => {
+                let place = self.place(&path, name)?;
+                self.make(entry, &place, archive)
+            }
+            Meaning::Opaque => {
+                let place = self.place(parent, OsStr::new("."))?;
+                self.mark_opaque(&place)
+            }
             Meaning::Whiteout(hidden) => {
                 let hidden_path = parent.join(hidden);
                 let place = self.place(&hidden_path, hidden)?;
@@ -185,14 +202,16 @@ impl Layer {
                 if self.has_been_made(&place)? {
                     return Ok(());
                 }
-                self.make(entry, &self.place(&path, name)?, archive)
+                let place = self.place(&path, name)?;
+                self.make(entry, &place, archive)
             }
             Meaning::Content => {
                 let place = self.place(&path, name)?;
                 let took = self.take_whiteout_file(&place)?;
                 self.make(entry, &place, archive)?;
                 if took && entry.kind == Kind::Directory {
-                    self.mark_opaque(&self.place(&path, OsStr::new("."))?)?;
+                    let inside = self.place(&path, OsStr::new("."))?;
+                    self.mark_opaque(&inside)?;
                 }
                 Ok(())
             }
@@ -209,14 +228,16 @@ impl Layer {
     }
 
     /// Opens the directory that `path` stands in, making it where the layer did not; for `.`, `path` itself.
-    fn place<'a>(&self, path: &'a Path, name: &'a OsStr) -> Result<Place<'a>, UnpackError> {
+    fn place<'a>(&mut self, path: &'a Path, name: &'a OsStr) -> Result<Place<'a>, UnpackError> {
         let parent = if name == "." { path } else { path.parent().unwrap_or(Path::new("")) };
         let found = match self.root.directory(parent) {
             Err(Errno::NOENT | Errno::NOTDIR) => {
                 if self.options.contents == Contents::Layer {
                     self.clear_way(parent)?;
                 }
-                self.root.directory_or_new(parent)
+                self.root.directory_or_new(parent, &mut |made| {
+                    self.implied.insert(inode(made));
+                })
             }
             found => found,
         };
@@ -225,7 +246,7 @@ impl Layer {
     }
 
     /// Where the layer hides a directory on the way that it has itself, though no entry is about it, that one is made, and hides the one below.
-    fn clear_way(&self, path: &Path) -> Result<(), UnpackError> {
+    fn clear_way(&mut self, path: &Path) -> Result<(), UnpackError> {
         let error = |errno| io_error("make the parent directory of", path, errno);
         if !matches!(self.root.directory(path), Err(Errno::NOENT | Errno::NOTDIR)) {
             return Ok(());
@@ -244,7 +265,7 @@ impl Layer {
             None => self.take_whiteout_file(&place)?,
         };
         if is_hidden {
-            let directory = self.root.directory_or_new(path).map_err(error)?;
+            let directory = self.root.directory_or_new(path, &mut |_| {}).map_err(error)?;
             self.mark_opaque(&Place { directory, name: OsStr::new("."), path })?;
         }
         Ok(())
@@ -258,7 +279,6 @@ impl Layer {
             return Ok(());
         }
         self.note_name(&entry.name, path)?;
-        self.done.names_root = true;
         let place = self.place(Path::new(""), OsStr::new("."))?;
         self.give_attributes(entry, &place)
     }
@@ -288,12 +308,13 @@ impl Layer {
 
     /// Whether the layer has something itself that it also hides below: that stays, whichever comes first, and a directory shows nothing
     /// of the one below (OCI image-spec, `layer.md`, "Whiteouts").
-    fn has_been_made(&self, place: &Place<'_>) -> Result<bool, UnpackError> {
+    fn has_been_made(&mut self, place: &Place<'_>) -> Result<bool, UnpackError> {
         let found = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
         let Some(found) = found.filter(|found| !self.is_whiteout(place.name, found)) else { return Ok(false) };
         if root::file_type(&found) == FileType::Directory {
             let inside = root::open_real_directory(place.fd(), place.name).map_err(place.error("open"))?;
             self.mark_opaque(&Place { directory: inside, name: OsStr::new("."), path: place.path })?;
+            self.replaced.insert(inode(&found));
         }
         Ok(true)
     }
@@ -401,8 +422,13 @@ impl Layer {
 
     fn remove(&mut self, place: &Place<'_>) -> Result<(), UnpackError> {
         let (directories, size_bytes) = (&mut self.directories, &mut self.done.size_bytes);
+        let (implied, replaced) = (&mut self.implied, &mut self.replaced);
         let mut forget = |stat: &Stat| match root::file_type(stat) {
-            FileType::Directory => drop(directories.remove(&inode(stat))),
+            FileType::Directory => {
+                directories.remove(&inode(stat));
+                implied.remove(&inode(stat));
+                replaced.remove(&inode(stat));
+            }
             FileType::RegularFile | FileType::Symlink if stat.st_nlink == 1 => {
                 *size_bytes = size_bytes.saturating_sub(stat.st_size.unsigned_abs());
             }
@@ -479,6 +505,39 @@ impl Layer {
                 Err(Errno::OPNOTSUPP | Errno::PERM) => self.done.xattrs_lost += 1,
                 Err(errno) => return Err(place.error("set an xattr of")(errno)),
             }
+        }
+        Ok(())
+    }
+
+    /// Finds the directories that no entry was about.
+    fn find_unnamed(&mut self) -> Result<(), UnpackError> {
+        let root = self.root.directory(Path::new("")).map_err(|errno| io_error("open", Path::new("."), errno))?;
+        let stat = fs::fstat(&root).map_err(|errno| io_error("look at", Path::new("."), errno))?;
+        if !self.directories.contains_key(&inode(&stat)) {
+            self.done.unnamed.push(PathBuf::new());
+        }
+        self.implied.retain(|made| !self.directories.contains_key(made) && !self.replaced.contains(made));
+        if !self.implied.is_empty() {
+            self.find_implied(root, Path::new(""))?;
+        }
+        Ok(())
+    }
+
+    /// Finds those below a directory.
+    fn find_implied(&mut self, directory: OwnedFd, path: &Path) -> Result<(), UnpackError> {
+        let error = |errno| io_error("look for directories in", path, errno);
+        let directory = root::open_real_directory(directory.as_fd(), OsStr::new(".")).map_err(error)?;
+        for name in root::sorted_names(directory.as_fd()).map_err(error)? {
+            let Some(stat) = root::stat(directory.as_fd(), &name).map_err(error)? else { continue };
+            if root::file_type(&stat) != FileType::Directory {
+                continue;
+            }
+            let path = path.join(&name);
+            if self.implied.contains(&inode(&stat)) {
+                self.done.unnamed.push(path.clone());
+            }
+            let inside = root::open_real_directory(directory.as_fd(), &name).map_err(error)?;
+            self.find_implied(inside, &path)?;
         }
         Ok(())
     }

@@ -98,6 +98,15 @@ pub struct File {
     pub meta: Option<Meta>,
 }
 
+/// What becomes of a directory that a layer has, and no entry of it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unnamed {
+    /// It is the layer's own, of which a reader may choose the attributes: layers are stacked.
+    New,
+    /// One that is below stays what it is: layers are unpacked over one another.
+    Stay,
+}
+
 /// A tree: paths without a `/` at their beginning, the root an empty one, and which file each is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
@@ -119,7 +128,7 @@ impl Tree {
     }
 
     /// The tree that `layer` makes of this one.
-    pub fn with(&self, layer: &[Entry]) -> Result<Tree, Refusal> {
+    pub fn with(&self, layer: &[Entry], unnamed: Unnamed) -> Result<Tree, Refusal> {
         let layer = Layer::of(layer)?;
         let is_hidden = |path: &Text| {
             let is_beyond = |above: &Text| {
@@ -136,9 +145,10 @@ impl Tree {
         merged.files.extend(layer.tree.files.iter().cloned());
         for (path, number) in &layer.tree.names {
             let below = merged.names.get(path).map(|number| &merged.files[*number]);
-            // The root of a layer that says nothing of it is the one below.
-            let is_silent = path.0.is_empty() && layer.tree.files[*number].meta.is_none();
-            if !(is_silent && below.is_some()) {
+            let is_unnamed = layer.tree.files[*number].meta.is_none();
+            let stays =
+                unnamed == Unnamed::Stay && is_unnamed && below.is_some_and(|file| file.kind == Kind::Directory);
+            if !stays {
                 merged.names.insert(path.clone(), first + number);
             }
         }
@@ -371,35 +381,42 @@ mod tests {
 
     #[test]
     fn whiteouts_are_about_the_layers_below_whichever_comes_first() {
-        let below = Tree::default().with(&[file("d/a"), file("d/b"), file("c")]).unwrap();
+        let below = Tree::default().with(&[file("d/a"), file("d/b"), file("c")], Unnamed::Stay).unwrap();
         let whiteout = file("d/.wh.a");
         for layer in [[file("d/a"), whiteout.clone()], [whiteout.clone(), file("d/a")]] {
-            assert_eq!(paths(&below.with(&layer).unwrap()), ["", "c", "d", "d/a", "d/b"]);
+            assert_eq!(paths(&below.with(&layer, Unnamed::Stay).unwrap()), ["", "c", "d", "d/a", "d/b"]);
         }
         let opaque = [file("d/new"), file("d/.wh..wh..opq"), file(".wh.c")];
-        assert_eq!(paths(&below.with(&opaque).unwrap()), ["", "d", "d/new"]);
+        assert_eq!(paths(&below.with(&opaque, Unnamed::Stay).unwrap()), ["", "d", "d/new"]);
         let replaced = [file("d")];
-        assert_eq!(paths(&below.with(&replaced).unwrap()), ["", "c", "d"]);
+        assert_eq!(paths(&below.with(&replaced, Unnamed::Stay).unwrap()), ["", "c", "d"]);
     }
 
     #[test]
     fn no_name_leads_out_of_a_layer() {
         for name in ["../x", "a/../../x"] {
-            assert_eq!(Tree::default().with(&[file(name)]), Err(Refusal::Escapes), "{name}");
+            assert_eq!(Tree::default().with(&[file(name)], Unnamed::Stay), Err(Refusal::Escapes), "{name}");
         }
         let through = [entry("s", Kind::Symlink(Text::from("../../etc"))), file("s/x"), file("/../y")];
-        assert_eq!(Tree::default().with(&through), Err(Refusal::NoDirectory), "it leads to nothing in the layer");
+        assert_eq!(
+            Tree::default().with(&through, Unnamed::Stay),
+            Err(Refusal::NoDirectory),
+            "it leads to nothing in the layer"
+        );
         let through = [&[file("etc/there")], &through[..]].concat();
-        assert_eq!(paths(&Tree::default().with(&through).unwrap()), ["", "etc", "etc/there", "etc/x", "s", "y"]);
-        assert_eq!(Tree::default().with(&[file("./")]), Err(Refusal::RootIsNoDirectory));
+        assert_eq!(
+            paths(&Tree::default().with(&through, Unnamed::Stay).unwrap()),
+            ["", "etc", "etc/there", "etc/x", "s", "y"]
+        );
+        assert_eq!(Tree::default().with(&[file("./")], Unnamed::Stay), Err(Refusal::RootIsNoDirectory));
         let outside = entry("l", Kind::Link(Text::from("../etc/passwd")));
-        assert_eq!(Tree::default().with(&[outside]), Err(Refusal::Escapes));
+        assert_eq!(Tree::default().with(&[outside], Unnamed::Stay), Err(Refusal::Escapes));
     }
 
     #[test]
     fn names_of_one_file_are_one_file() {
         let layer = [file("a"), entry("b", Kind::Link(Text::from("/a"))), entry("c", Kind::Link(Text::from("./b")))];
-        let tree = Tree::default().with(&layer).unwrap();
+        let tree = Tree::default().with(&layer, Unnamed::Stay).unwrap();
         let numbers: BTreeSet<usize> = tree.all().skip(1).map(|(_, number, _)| number).collect();
         assert_eq!((numbers.len(), paths(&tree).len()), (1, 4));
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::Path;
 
 use layerlab_engine::driver::{Deviation, KNOWN, fuse_overlayfs};
@@ -103,7 +104,10 @@ fn a_layer_is_there_from_its_making_to_its_removal(scene: &Scene) {
     scene.driver.remove("top").unwrap();
     scene.driver.remove("base").unwrap();
     assert!(scene.driver.all().unwrap().is_empty());
+    let content = tempfile::tempdir_in(scene.root.path()).unwrap();
     assert!(scene.driver.create("orphan", Some("nosuch")).is_err(), "a parent has to be there");
+    assert!(scene.driver.adopt("orphan", Some("nosuch"), content.path()).is_err(), "a parent has to be there");
+    assert!(scene.driver.all().unwrap().is_empty(), "what is refused leaves nothing");
 }
 
 fn a_removal_can_be_repeated(scene: &Scene) {
@@ -346,7 +350,7 @@ fn many_at_once_do_not_get_in_each_others_way(scene: &Scene) {
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..6).map(|number| scope.spawn(move || work(number))).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
     });
     assert_eq!(scene.driver.all().unwrap(), ["base"]);
     assert_eq!(scene.tree("base"), base);
@@ -371,7 +375,7 @@ fn one_layer_is_read_by_many_at_once_and_stays_attached(scene: &Scene) {
     };
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(read)).collect();
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
     });
     fs::write(place.join("written-after"), "").unwrap();
     assert!(scene.tree("c").contains_key(Path::new("written-after")));

@@ -134,6 +134,7 @@ impl Scene {
     /// Makes the layer `id` on `parent` of a tar.
     pub fn apply(&self, id: &str, parent: Option<&str>, tar: &[u8]) {
         let content = tempfile::tempdir_in(self.root.path()).unwrap();
+        fs::set_permissions(content.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
         let owners = Owners::SquashUnmapped;
         self.driver.unpack(&mut &tar[..], content.path(), owners, &mut std::io::sink()).unwrap();
         self.driver.adopt(id, parent, content.path()).unwrap();

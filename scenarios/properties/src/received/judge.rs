@@ -5,7 +5,6 @@ use std::os::fd::OwnedFd;
 use layerlab_engine::layer::tar_split;
 use layerlab_model::inode::Node;
 use layerlab_model::received::{Entry, File, Kind, Refusal, Tree, is_whole};
-use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
 
 use super::{Canary, Case, NOT_ASKED, Received, when, word};
@@ -90,16 +89,7 @@ fn gives_the_models_tree(moment: &Moment<'_>) -> Verdict {
     if is_stacked && moment.case.layers.len() == 1 {
         actual.values_mut().for_each(|facts| facts.marks = Marks::default());
     }
-    let mut expected = as_read(expected, &actual);
-    // What a layer does not say of its root, its own directory says where layers are stacked (`create` of moby's `overlay2.go`); a whole tree
-    // keeps the root of the one below.
-    let names_root = |entry: &Entry| entry.name.0.iter().all(|byte| b"./".contains(byte));
-    if let Some(root) = actual.get(&Text::default()).filter(|_| is_stacked)
-        && (root.mode, root.owner) == (0o755, (0, 0))
-        && !moment.entries.iter().any(names_root)
-    {
-        expected.insert(Text::default(), root.clone());
-    }
+    let expected = as_read(expected, &actual);
     let mut found = tree::differences(&expected, &actual, &mut Clock::new());
     found.extend(tree::link_differences(&expected, &actual));
     verdict(found.into_iter().map(|difference| difference.to_string()))

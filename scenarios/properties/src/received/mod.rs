@@ -11,10 +11,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use layerlab_engine::driver::Driver;
+use layerlab_engine::driver::{Deviation, Driver};
 use layerlab_engine::layer::Owners;
 use layerlab_model::inode::Time;
-use layerlab_model::received::{Entry, Kind, Refusal, Tree};
+use layerlab_model::received::{Entry, Kind, Refusal, Tree, Unnamed};
 use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
 
@@ -101,6 +101,8 @@ impl Campaign<'_> {
         let store = place.path().join("store");
         fs::create_dir(&store).map_err(cannot)?;
         let mut case = Case { driver: (self.open)(&store).map_err(cannot)?, place: place.path(), layers: Vec::new() };
+        let stay = case.driver.deviations().contains(&Deviation::UnnamedDirectoriesStay);
+        let unnamed = if stay { Unnamed::Stay } else { Unnamed::New };
         let mut tree = Tree::default();
         for (entries, form) in layers(parts) {
             let entries: Vec<Entry> = entries.iter().map(|entry| canary.named_in(entry)).collect();
@@ -108,7 +110,7 @@ impl Campaign<'_> {
             let before = Belongings::read(place.path()).map_err(cannot)?;
             let received = case.receive(&tar);
             let left = Belongings::read(place.path()).map_err(cannot)?.beside(&before, received.is_err());
-            let expected = tree.with(&entries);
+            let expected = tree.with(&entries, unnamed);
             let moment = judge::Moment {
                 case: &case,
                 entries: &entries,
