@@ -32,8 +32,14 @@ pub fn detectors() -> Vec<&'static str> {
     promises().map(|promise| promise.name).chain(situations).collect()
 }
 
-/// All that see `bug`; as [`crate::hunt::hunt`], whose thread it is, has it.
-pub fn ask(name: &str, bug: &'static dyn Bug, host: &Host, place: &Path) -> Vec<Kill> {
+/// All that see `bug` of those that are wanted; as [`crate::hunt::hunt`], whose thread it is, has it.
+pub fn ask(
+    name: &str,
+    bug: &'static dyn Bug,
+    host: &Host,
+    place: &Path,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Vec<Kill> {
     let mut kills = Vec::new();
     let mut ask = |detector, held: &dyn Fn() -> Result<(), Vec<String>>| {
         let began = Instant::now();
@@ -44,13 +50,14 @@ pub fn ask(name: &str, bug: &'static dyn Bug, host: &Host, place: &Path) -> Vec<
     if let Home::Driver(driver) | Home::Store(driver) = bug.home() {
         // Promises make files as most programs do; a thread of cases has no mask.
         let mask = umask(Mode::from_raw_mode(0o022));
-        for promise in promises().filter(|promise| promise.not_asked(driver).is_none()) {
+        let wanted = promises().filter(|promise| is_wanted(promise.name));
+        for promise in wanted.filter(|promise| promise.not_asked(driver).is_none()) {
             ask(promise.name, &|| holds(promise, bug, driver, place));
         }
         umask(mask);
     }
     if let Some(subject) = Seeded::of(name, bug) {
-        for situation in situations::chosen(&[]) {
+        for situation in situations::chosen(&[]).into_iter().filter(|situation| is_wanted(situation.name())) {
             ask(situation.name(), &|| situation.hold(&subject, host, place, &|_, _| ()).map(drop));
         }
     }

@@ -167,6 +167,20 @@ pub trait Bug: Send + Sync {
     }
 }
 
+/// No bug: who sees something here is wrong.
+#[derive(Debug, Clone, Copy)]
+pub struct NothingIsWrong(pub Home, pub ThroughFuse);
+
+impl Bug for NothingIsWrong {
+    fn home(&self) -> Home {
+        self.0
+    }
+
+    fn through_fuse(&self) -> ThroughFuse {
+        self.1
+    }
+}
+
 /// An open file of a bug's own, among those of the case.
 pub const SPARE: Slot = 250;
 

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use layerlab_engine::driver;
 use layerlab_properties::campaign::{self, Broken, Counts};
 use layerlab_properties::case::prepare_thread;
@@ -13,7 +13,8 @@ use layerlab_properties::laws;
 use layerlab_properties::machine::Host;
 use layerlab_properties::received;
 use layerlab_properties::stores::{self, case};
-use layerlab_properties::subjects::SubjectError;
+use layerlab_properties::subjects::{Subject, SubjectError};
+use layerlab_properties::tree;
 
 use crate::asked;
 use crate::bug::{Bug, Home};
@@ -35,7 +36,7 @@ pub const NO_LAW: &str = "a-case-goes-on";
 pub struct Kill {
     /// Who saw it: a law's name, or [`NO_LAW`].
     pub detector: &'static str,
-    /// How many cases that took.
+    /// How many cases that took: of trees and of layers that are received; one in eight of those is of a store, too.
     pub cases: u64,
     /// How long that took.
     pub taken: Duration,
@@ -96,14 +97,18 @@ pub fn detectors() -> Vec<&'static str> {
 /// Everybody who sees `bug`, in the order in which they do: [`hunt`], and those that are asked once unless somebody is enough, in a thread that has
 /// mounts of its own. Only root may have those.
 pub fn seen_by(name: &str, bug: &'static dyn Bug, effort: Effort) -> anyhow::Result<Vec<Kill>> {
+    tree::see_everything()?;
     let search = || {
         own_mounts()?;
         prepare_thread().context("cannot prepare a thread")?;
         let host = Host::probe(true).on(Path::new(MEMORY)).context("cannot try what the file system does")?;
         let place = tempfile::tempdir_in(MEMORY).context("cannot make a directory for layers")?;
+        if let Some(why) = refusal(bug, &host, place.path()) {
+            bail!("cannot look for {name} here: {why}");
+        }
         let mut kills = hunt(name, bug, &host, place.path(), effort);
         if matches!(effort.until, Until::Everybody(_)) {
-            kills.extend(asked::ask(name, bug, &host, place.path()));
+            kills.extend(asked::ask(name, bug, &host, place.path(), &|_| true));
         }
         Ok(kills)
     };
@@ -111,6 +116,17 @@ pub fn seen_by(name: &str, bug: &'static dyn Bug, effort: Effort) -> anyhow::Res
         Ok(kills) => kills,
         Err(panic) => std::panic::resume_unwind(panic),
     })
+}
+
+/// Why what `bug` is seeded in is not to be had below the directory `place`.
+pub fn refusal(bug: &'static dyn Bug, host: &Host, place: &Path) -> Option<String> {
+    match bug.home() {
+        Home::Driver(name) | Home::Store(name) => driver::refusal(name, place),
+        Home::Mount(_) => {
+            let subject = Seeded::of("", bug)?;
+            subject.refusal(host).or_else(|| subject.refusal_on(place))
+        }
+    }
 }
 
 /// Everybody who sees `bug`, in the order in which they do, by cases below the directory `place`. The thread has been prepared
@@ -131,7 +147,7 @@ pub fn hunt(name: &str, bug: &'static dyn Bug, host: &Host, place: &Path, effort
     let mut kills = Vec::new();
     for number in 0..effort.cases_max {
         for kind in kinds.iter_mut().filter(|kind| number.is_multiple_of(kind.turns)) {
-            kind.run(number / kind.turns, effort, &mut kills);
+            kind.run(number, effort, &mut kills);
         }
         if effort.is_enough(number + 1, &kills) || kinds.iter().all(|kind| kind.watching.laws.is_empty()) {
             break;
@@ -179,11 +195,11 @@ impl<'a> Kind<'a> {
         Kind { watching, turns: 1, taken: Duration::ZERO, find: Box::new(find) }
     }
 
-    /// Runs the case `number` until nobody sees anything in it who has not before.
+    /// Runs the kind's case of the turn `number` until nobody sees anything in it who has not before.
     fn run(&mut self, number: u64, effort: Effort, kills: &mut Vec<Kill>) {
         while !self.watching.laws.is_empty() && (effort.until != Until::Anybody || kills.is_empty()) {
             let began = Instant::now();
-            let found = (self.find)(&self.watching, effort.first_seed + number, effort.is_short);
+            let found = (self.find)(&self.watching, effort.first_seed + number / self.turns, effort.is_short);
             self.taken += began.elapsed();
             let Some((broken, steps)) = found else { return };
             let is_news = self.watching.is_news(&broken);

@@ -6,8 +6,8 @@
 //! what it is in      seeded: a mount, a driver, or a store that does everything through the bug
 //! who looks for it   hunt: every law at once, none of which knows a bug; asked: promises of the drivers' contract, and situations
 //! who saw what       matrix
-//! for others' suites outward: a mount through FUSE
-//! command            main.rs is layerlab-bugs
+//! for others' suites outward: a mount through FUSE, a driver that answers on its command line
+//! commands           main.rs is layerlab-bugs, bin/layerlab-driver.rs that driver
 //! ```
 //!
 //! A bug of somebody's own, in a crate of their own, is asked about by one call:

@@ -20,7 +20,7 @@ use layerlab_properties::enter::in_namespaces;
 const SKIPPED: u8 = 77;
 
 #[derive(Parser)]
-#[command(name = "layerlab-bugs", about = "Looks for seeded bugs with every law, and says which law sees which bug")]
+#[command(name = "layerlab-bugs", about = "Looks for seeded bugs with every detector, and says which sees which bug")]
 struct Cli {
     /// Which bugs; all when none is given
     bugs: Vec<String>,
@@ -37,7 +37,7 @@ struct Cli {
     #[arg(long, default_value_t = 20)]
     patience: u64,
     /// How many bugs are looked for at once
-    #[arg(long, default_value_t = threads())]
+    #[arg(long, default_value_t = threads(), value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..))]
     threads: usize,
     /// End with the first detector that sees a bug
     #[arg(long, conflicts_with = "write")]
@@ -156,26 +156,34 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         return Ok(u8::from(!vanished.is_empty()));
     }
     println!("{} {:.0} s.", matrix::summary(&lines), began.elapsed().as_secs_f64());
+    let short = lines.clone();
     if let Some(path) = &cli.write {
         write(cli, path, lines, &all)?;
     }
-    Ok(u8::from(rows.iter().any(Row::has_survived)))
+    Ok(u8::from(rows.iter().any(Row::has_survived) || !matrix::is_short(&short)))
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(matrix::lines(&text))
+    Ok(matrix::lines(&fs::read_to_string(path).with_context(|| cannot_read(path))?))
+}
+
+fn cannot_read(path: &Path) -> String {
+    format!("cannot read {}", path.display())
 }
 
 /// Writes the matrix: what there is of other bugs stays, unless they are in the catalogue no more.
 fn write(cli: &Cli, path: &Path, mut lines: Vec<Line>, all: &[Entry]) -> anyhow::Result<()> {
-    let old = if path.exists() { read(path)? } else { Vec::new() };
+    let page = if path.exists() { fs::read_to_string(path).with_context(|| cannot_read(path))? } else { String::new() };
+    let old = matrix::lines(&page);
     let stays =
         |line: &Line| all.iter().any(|entry| entry.name == line.bug) && lines.iter().all(|new| new.bug != line.bug);
     let old: Vec<Line> = old.into_iter().filter(stays).collect();
+    if let Some(searches) = matrix::searches(&page).filter(|searches| !old.is_empty() && *searches != cli.seeds) {
+        bail!("the other lines of {} are of {searches} searches: --seeds {searches}", path.display());
+    }
     lines.extend(old);
-    let made = format!("{} searches for each, of at most {} cases", cli.seeds, cli.cases);
-    fs::write(path, matrix::page(lines, &made)).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(path, matrix::page(lines, cli.seeds, cli.cases))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Most of the time a case waits for the kernel to mount and unmount.

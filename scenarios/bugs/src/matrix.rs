@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::machine::Host;
 use layerlab_properties::tree;
@@ -23,11 +23,11 @@ use crate::hunt::{self, Effort, Kill, Until};
 const SEEDS_APART: u64 = 1_000_000;
 /// What a counterexample may have of steps: half of them, and all.
 const STEPS_BOUNDS: [usize; 2] = [4, 8];
-/// So many times the cases that a detector took in the matrix it has when compared with it: who needs as many again and again by chance alone
-/// needs so many once in a million times.
+/// So many times the cases that a detector took in the matrix it has when compared with it: by chance alone it needs as many once in a million
+/// times.
 const TIMES: u64 = 20;
-/// And so many at least, and at most.
-const CASES: [u64; 2] = [100, 2000];
+/// And so many at least.
+const CASES_MIN: u64 = 100;
 
 /// What became of one bug.
 pub struct Row {
@@ -42,9 +42,10 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether some search saw nothing, and nobody who was asked did.
+    /// Whether no law saw it in some search, and nobody who was asked did. That no case goes on is no proof that anybody looks.
     pub fn has_survived(&self) -> bool {
-        self.asked.is_empty() && self.searches.iter().any(Vec::is_empty)
+        let is_seen = |kills: &Vec<Kill>| kills.iter().any(|kill| kill.detector != hunt::NO_LAW);
+        self.asked.is_empty() && !self.searches.iter().all(is_seen)
     }
 
     /// Detectors that saw it, with what it took them: those of every search first, and of these the soonest.
@@ -52,7 +53,10 @@ impl Row {
         let mut all: BTreeMap<&'static str, Vec<&Kill>> = BTreeMap::new();
         self.searches.iter().flatten().for_each(|kill| all.entry(kill.detector).or_default().push(kill));
         let mut all: Vec<_> = all.into_iter().collect();
-        all.sort_by_key(|(name, kills)| (self.searches.len() - kills.len(), median(kills, |kill| kill.cases), *name));
+        all.sort_by_key(|(name, kills)| {
+            let missing = self.searches.len() - kills.len();
+            (*name == hunt::NO_LAW, missing, median(kills, |kill| kill.cases), *name)
+        });
         all
     }
 
@@ -175,12 +179,21 @@ pub fn lines(page: &str) -> Vec<Line> {
     page.lines().filter_map(Line::read).collect()
 }
 
-/// All of it as a page: survivors first, then each bug with its detectors, then the detectors that saw nothing. `made` says how.
-pub fn page(mut lines: Vec<Line>, made: &str) -> String {
+/// How many searches a page was made with.
+pub fn searches(page: &str) -> Option<u64> {
+    page.lines().find_map(|line| line.strip_prefix(MADE)?.split(' ').next()?.parse().ok())
+}
+
+/// How the sentence begins that says how many.
+const MADE: &str = "Written by `cargo xtask bugs --write`: ";
+
+/// All of it as a page: survivors first, then each bug with its detectors, then the detectors that saw nothing. It was made by so many searches for
+/// each, of at most so many cases.
+pub fn page(mut lines: Vec<Line>, searches: u64, cases_max: u64) -> String {
     lines.sort_by(|one, other| (one.is_seen, &one.bug).cmp(&(other.is_seen, &other.bug)));
     let mut page = format!(
         "# Which detector sees which bug\n\n\
-         Written by `cargo xtask bugs --write`: {made}. A law has after its name how many cases of random steps it took to see the bug, how\n\
+         {MADE}{searches} searches for each, of at most {cases_max} cases. A law has after its name how many cases of random steps it took to see the bug, how\n\
          many seconds, and how many steps are left that show it: medians of the searches in which it did, and in how many of them, if not\n\
          in all. The first search goes on for some cases when somebody has seen the bug, the others end; who is slow may be missing. Promises\n\
          of the drivers' contract and situations are asked once. Survivors come first.\n\n{}\n\n\
@@ -201,21 +214,29 @@ pub fn detectors() -> Vec<&'static str> {
     hunt::detectors().into_iter().chain(asked::detectors()).collect()
 }
 
-/// How many there are, how many were seen, and how short what shows them is.
-pub fn summary(lines: &[Line]) -> String {
+/// How many steps show the bugs that a law sees: half of them at most so many, and all.
+fn steps(lines: &[Line]) -> Option<[usize; 2]> {
     let mut steps: Vec<usize> = lines.iter().filter_map(|line| line.first.as_ref()).map(|first| first.steps).collect();
     steps.sort_unstable();
+    Some([*steps.get(steps.len() / 2)?, *steps.last()?])
+}
+
+/// Whether what shows the bugs is short.
+pub fn is_short(lines: &[Line]) -> bool {
+    steps(lines).is_none_or(|[half, most]| half <= STEPS_BOUNDS[0] && most <= STEPS_BOUNDS[1])
+}
+
+/// How many there are, how many were seen, and how short what shows them is.
+pub fn summary(lines: &[Line]) -> String {
     let survivors = lines.iter().filter(|line| !line.is_seen).count();
-    let [Some(half), Some(most)] = [steps.get(steps.len() / 2), steps.last()] else {
-        return format!("{} bugs, {survivors} survived.", lines.len());
-    };
+    let Some([half, most]) = steps(lines) else { return format!("{} bugs, {survivors} survived.", lines.len()) };
     let said =
         |is: usize, bound: usize| format!("{is} ({bound} allowed{})", if is > bound { ": TOO MANY" } else { "" });
     format!(
         "{} bugs, {survivors} survived. Steps that show one: median {}, most {}.",
         lines.len(),
-        said(*half, STEPS_BOUNDS[0]),
-        said(*most, STEPS_BOUNDS[1])
+        said(half, STEPS_BOUNDS[0]),
+        said(most, STEPS_BOUNDS[1])
     )
 }
 
@@ -223,7 +244,7 @@ pub fn summary(lines: &[Line]) -> String {
 fn as_told(told: Option<&Line>, effort: Effort) -> Effort {
     let until = |first: &First| {
         let detector = hunt::detectors().into_iter().find(|detector| *detector == first.detector)?;
-        let cases_max = (TIMES * first.cases).clamp(CASES[0], CASES[1]);
+        let cases_max = (TIMES * first.cases).max(CASES_MIN);
         Some(Effort { until: Until::This(detector), cases_max, ..effort })
     };
     let first = told.and_then(|line| line.first.as_ref());
@@ -238,11 +259,12 @@ pub fn vanished(lines: &[Line], rows: &[Row]) -> Vec<String> {
         };
         let kills = row.searches.iter().flatten().chain(&row.asked);
         let who: BTreeSet<&str> = kills.map(|kill| kill.detector).collect();
-        let first = told.first.as_ref().map(|first| &first.detector).or(told.asked.first());
-        match first.filter(|first| !who.contains(first.as_str())) {
+        let told = told.first.iter().map(|first| &first.detector).chain(&told.asked);
+        let blind: Vec<&String> = told.filter(|detector| !who.contains(detector.as_str())).collect();
+        match blind[..] {
             _ if who.is_empty() => Some(format!("{} has survived", row.bug)),
-            Some(first) => Some(format!("{} is not seen by {first} any more, but by {who:?}", row.bug)),
-            None => None,
+            [] => None,
+            _ => Some(format!("{} is not seen by {blind:?} any more, but by {who:?}", row.bug)),
         }
     });
     wrong.collect()
@@ -275,6 +297,9 @@ impl Hunt<'_> {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
                 let Some(entry) = entries.get(number) else { return Ok(()) };
+                if let Some(why) = hunt::refusal(entry.bug, &host, place.path()) {
+                    bail!("cannot look for {} here: {why}", entry.name);
+                }
                 let row = self.row(entry, &host, place.path());
                 let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
                 tell(&row);
@@ -303,13 +328,13 @@ impl Hunt<'_> {
             let effort = Effort { first_seed: effort.first_seed + number * SEEDS_APART, until, ..effort };
             hunt::hunt(&entry.name, entry.bug, host, place, effort)
         };
-        let ask = || asked::ask(&entry.name, entry.bug, host, place);
-        let is_seen_when_asked = told.is_some_and(|line| line.first.is_none() && line.is_seen);
-        let (searches, asked) = match effort.until {
-            _ if is_seen_when_asked => (Vec::new(), ask()),
-            Until::Everybody(_) => ((0..self.searches).map(search).collect(), ask()),
-            _ => ((0..self.searches).map(search).collect(), Vec::new()),
+        let is_seen_by_a_law = told.is_none_or(|line| line.first.is_some() || !line.is_seen);
+        let searches = (0..self.searches).filter(|_| is_seen_by_a_law).map(search).collect();
+        let is_wanted = |detector: &str| match told {
+            Some(line) => line.asked.iter().any(|name| name == detector),
+            None => matches!(effort.until, Until::Everybody(_)),
         };
+        let asked = asked::ask(&entry.name, entry.bug, host, place, &is_wanted);
         Row { bug: entry.name.clone(), origin: entry.origin.clone(), searches, asked }
     }
 }

@@ -25,7 +25,7 @@ pub const UNSEEDED: [(&str, &str); 4] = [
     (
         "DF-22",
         "no bug of storage, but of a suite's comparison: ours is mutated itself, field by field, and each field that it passes over is noticed \
-         (`properties/tests/comparator.rs`)",
+         (`scenarios/properties/tests/comparator.rs`)",
     ),
     (
         "DF-24",

@@ -228,7 +228,7 @@ impl Driver for SeededDriver {
             return self.bug.unpack(&*self.inner, &mut &right[..], content, owners, record);
         }
         // What is noted of it is right.
-        let aside = tempfile::tempdir().map_err(failed)?;
+        let aside = tempfile::tempdir_in(content.parent().unwrap_or(content)).map_err(failed)?;
         self.inner.unpack(&mut &right[..], aside.path(), owners, record)?;
         self.inner.unpack(&mut &bytes[..], content, owners, &mut io::sink())
     }

@@ -85,7 +85,8 @@ fn records(mut text: &[u8]) -> BTreeMap<String, Vec<u8>> {
         if let Some(equals) = position(record, b'=') {
             found.insert(String::from_utf8_lossy(&record[..equals]).into_owned(), record[equals + 1..].to_vec());
         }
-        text = &text[length..];
+        let Some(rest) = text.get(length..) else { break };
+        text = rest;
     }
     found
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use layerlab_bugs::outward::serve::DEVICE;
+use layerlab_bugs::outward::fuse::serve::DEVICE;
 use layerlab_scenarios::skip::skip;
 
 /// How long it is waited until the kernel has ended what was killed.

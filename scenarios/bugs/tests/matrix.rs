@@ -9,7 +9,13 @@ use std::time::Duration;
 
 use layerlab_bugs::catalogue;
 use layerlab_bugs::hunt::Kill;
-use layerlab_bugs::matrix::{First, Line, Row, detectors, lines, page, vanished};
+use layerlab_bugs::hunt::NO_LAW;
+use layerlab_bugs::matrix::{First, Line, Row, detectors, is_short, lines, page, searches, summary, vanished};
+
+/// How often each bug is looked for.
+const SEARCHES: u64 = 3;
+/// How many cases that may take.
+const CASES_MAX: u64 = 2000;
 
 fn kill(detector: &'static str, cases: u64, steps: usize) -> Kill {
     let steps = vec!["step".to_owned(); steps];
@@ -34,7 +40,8 @@ fn two_rows() -> [Row; 2] {
 #[test]
 fn a_page_is_read_as_it_was_written() {
     let written: Vec<Line> = two_rows().iter().filter_map(Line::of).collect();
-    let text = page(written.clone(), "three searches");
+    let text = page(written.clone(), 3, 2000);
+    assert_eq!(searches(&text), Some(3));
     let mut read = lines(&text);
     assert_eq!(read.iter().map(|line| &*line.bug).collect::<Vec<_>>(), ["survivor", "seen"], "{text}");
     read.reverse();
@@ -59,7 +66,7 @@ fn what_was_seen_and_is_not_any_more_is_told() {
     let nobody = row("seen", vec![Vec::new()]);
     let new = row("new", vec![vec![kill("remount-changes-nothing", 1, 9)]]);
     let wrong = vanished(&told, &[by_another, nobody, new, survivor]);
-    assert!(wrong[0].starts_with("seen is not seen by merged-view-equals-the-model any more"), "{wrong:?}");
+    assert!(wrong[0].starts_with("seen is not seen by [\"merged-view-equals-the-model\"] any more"), "{wrong:?}");
     assert_eq!(wrong[1], "seen has survived");
     assert!(wrong[2].starts_with("new is not in the matrix: cargo xtask bugs new"), "{wrong:?}");
     assert_eq!(wrong[3..], [""; 0]);
@@ -73,18 +80,42 @@ fn what_was_seen_and_is_not_any_more_is_told() {
 }
 
 #[test]
+fn that_no_case_goes_on_is_not_seen_by_a_law() {
+    let broken_off = row("broken-off", vec![vec![kill(NO_LAW, 1, 1)]]);
+    assert!(broken_off.has_survived());
+    let later = row("later", vec![vec![kill(NO_LAW, 1, 1), kill("merged-view-equals-the-model", 9, 1)]]);
+    let line = Line::of(&later).unwrap();
+    assert_eq!((later.has_survived(), &*line.first.unwrap().detector), (false, "merged-view-equals-the-model"));
+}
+
+#[test]
+fn who_is_asked_once_and_is_blind_is_told() {
+    let mut seen = row("seen", vec![vec![kill("merged-view-equals-the-model", 1, 1)]]);
+    seen.asked.push(kill("nothing_stays_mounted", 1, 0));
+    let told: Vec<Line> = Line::of(&seen).into_iter().collect();
+    assert_eq!(vanished(&told, &[seen]), [""; 0]);
+    let wrong = vanished(&told, &[row("seen", vec![vec![kill("merged-view-equals-the-model", 1, 1)]])]);
+    assert!(wrong[0].starts_with("seen is not seen by [\"nothing_stays_mounted\"] any more"), "{wrong:?}");
+}
+
+#[test]
 fn the_matrix_has_a_line_for_each_bug_and_none_survived() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../snapshots/kill-matrix.md");
-    let written = lines(&fs::read_to_string(path).unwrap());
-    let missing: Vec<String> = catalogue::all()
-        .into_iter()
-        .map(|entry| entry.name)
-        .filter(|name| written.iter().all(|line| line.bug != *name))
-        .collect();
-    assert!(missing.is_empty(), "cargo xtask bugs {} --seeds 10 --write", missing.join(" "));
+    let page = fs::read_to_string(path).unwrap();
+    let written = lines(&page);
+    let there: BTreeSet<String> = catalogue::all().into_iter().map(|entry| entry.name).collect();
+    let told: BTreeSet<String> = written.iter().map(|line| line.bug.clone()).collect();
+    let missing: Vec<&str> = there.difference(&told).map(String::as_str).collect();
+    assert!(missing.is_empty(), "cargo xtask bugs {} --seeds {SEARCHES} --write", missing.join(" "));
+    assert_eq!(told, there, "cargo xtask bugs NAME --seeds {SEARCHES} --write takes out what is no bug any more");
+    assert_eq!(searches(&page), Some(SEARCHES));
+    assert!(page.contains(&summary(&written)) && is_short(&written), "{}", summary(&written));
+    let by_all: Vec<&Line> = written.iter().filter(|line| line.first.is_none() && line.asked.is_empty()).collect();
+    assert!(by_all.is_empty(), "{by_all:?}");
     let known: BTreeSet<&str> = detectors().into_iter().collect();
     for line in &written {
         assert!(line.is_seen, "{} has survived", line.bug);
+        assert!(line.first.as_ref().is_none_or(|first| first.cases <= CASES_MAX), "{line:?}");
         assert!(line.detectors().all(|detector| known.contains(detector)), "{line:?}: cargo xtask bugs --write");
     }
 }

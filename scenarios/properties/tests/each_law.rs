@@ -51,6 +51,8 @@ fn planted() -> Vec<Planted> {
         ("inode-numbers-are-as-promised", Fault { instead: Some(chmod_of_another_file), ..none }),
         ("layer-tars-are-well-formed", Fault { tar: Some(|tar, _, _| last_first(&tar)), ..none }),
         ("looking-changes-nothing", Fault { used: Some(|used| used.takes_writing = true), ..none }),
+        ("looking-changes-nothing", Fault { used: Some(|used| used.is_left_mounted = true), ..none }),
+        ("looking-changes-nothing", Fault { used: Some(|used| used.attached[1].clear()), ..none }),
         ("lower-layers-never-change", Fault { unmounted: Some(write_below), ..none }),
         ("merged-view-equals-the-model", Fault { instead: Some(no_mkdir), ..none }),
         ("readdir-says-what-lookup-says", Fault { unmounted: Some(whiteout_of_nothing), ..none }),

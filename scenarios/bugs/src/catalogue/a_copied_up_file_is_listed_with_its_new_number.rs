@@ -14,7 +14,9 @@ pub static BUG: It = It;
 impl Bug for It {
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {
         let path = match &step.operation {
-            Operation::Chmod { target: Target::Path(path), .. } if mounted.in_upper(path).is_none() => Some(path.clone()),
+            Operation::Chmod { target: Target::Path(path), .. } if mounted.in_upper(path).is_none() => {
+                Some(path.clone())
+            }
             _ => None,
         };
         let done = mounted.pass(step)?;

@@ -21,7 +21,9 @@ impl Bug for It {
                 Ok(done)
             }
             (Operation::List { path }, Answer::Names(mut names)) => {
-                let gone = mounted.notes.iter().filter(|gone| split(gone).0 == *path || (split(gone).0.as_bytes().is_empty() && path.as_bytes() == b"/"));
+                let gone = mounted.notes.iter().filter(|gone| {
+                    split(gone).0 == *path || (split(gone).0.as_bytes().is_empty() && path.as_bytes() == b"/")
+                });
                 names.extend(gone.map(|gone| split(gone).1).filter(|name| !names.contains(name)).collect::<Vec<_>>());
                 names.sort();
                 Ok(Answer::Names(names))

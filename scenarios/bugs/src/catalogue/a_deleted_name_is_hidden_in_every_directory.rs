@@ -25,7 +25,9 @@ impl Bug for It {
     }
 
     fn look(&self, tree: &mut Tree, notes: &Notes) {
-        let is_hidden = |path: &Text| path.as_bytes().split(|byte| *byte == b'/').skip(1).any(|name| notes.contains(&Text::from(name)));
+        let is_hidden = |path: &Text| {
+            path.as_bytes().split(|byte| *byte == b'/').skip(1).any(|name| notes.contains(&Text::from(name)))
+        };
         tree.retain(|path, _| !is_hidden(path));
     }
 }

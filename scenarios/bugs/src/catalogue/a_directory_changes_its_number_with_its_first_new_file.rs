@@ -14,10 +14,13 @@ pub static BUG: It = It;
 impl Bug for It {
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {
         let made = match &step.operation {
-            Operation::Mkdir { path, .. } | Operation::MknodFile { path, .. } | Operation::Symlink { path, .. } => Some(split(path).0),
+            Operation::Mkdir { path, .. } | Operation::MknodFile { path, .. } | Operation::Symlink { path, .. } => {
+                Some(split(path).0)
+            }
             _ => None,
         };
-        let is_below = made.filter(|directory| !directory.as_bytes().is_empty() && mounted.in_upper(directory).is_none());
+        let is_below =
+            made.filter(|directory| !directory.as_bytes().is_empty() && mounted.in_upper(directory).is_none());
         let done = mounted.pass(step)?;
         mounted.notes.extend(is_below);
         Ok(done)

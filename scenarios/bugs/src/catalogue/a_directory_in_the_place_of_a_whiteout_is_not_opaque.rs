@@ -22,7 +22,8 @@ impl Bug for It {
         let Some(parent) = parent else { return driver.adopt(id, parent, content) };
         let failed = |source| DriverError::Io { operation: "put two layers together in", path: content.into(), source };
         let (hiding, lowers) = (driver.own_files(parent), lowers(driver, parent));
-        for directory in below(content).map_err(failed)?.into_iter().filter(|path| path.is_dir() && !path.is_symlink()) {
+        for directory in below(content).map_err(failed)?.into_iter().filter(|path| path.is_dir() && !path.is_symlink())
+        {
             let name = directory.strip_prefix(content).unwrap_or(&directory);
             if !is_whiteout_at(&hiding.join(name)) {
                 continue;

@@ -35,7 +35,10 @@ impl Bug for It {
         for entry in entries(&bytes).map_err(failed)? {
             let path = String::from_utf8_lossy(&entry.path()).trim_start_matches("./").to_owned();
             let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
-            let hidden = name.strip_prefix(".wh.").filter(|hidden| !hidden.starts_with(".wh.")).map(|hidden| content.join(directory).join(hidden));
+            let hidden = name
+                .strip_prefix(".wh.")
+                .filter(|hidden| !hidden.starts_with(".wh."))
+                .map(|hidden| content.join(directory).join(hidden));
             if let Some(hidden) = hidden.filter(|hidden| hidden.is_file() && !hidden.is_symlink()) {
                 fs::remove_file(&hidden).and_then(|()| white_out(&hidden)).map_err(failed)?;
             }

@@ -39,7 +39,8 @@ impl Bug for It {
             && flags.access == Access::Read
             && !flags.path_only
             && mounted.in_upper(path).is_none()
-            && let Ok(Answer::Bytes(content)) = mounted.also(Operation::Read { slot: *slot, offset: 0, length: 1 << 20 })
+            && let Ok(Answer::Bytes(content)) =
+                mounted.also(Operation::Read { slot: *slot, offset: 0, length: 1 << 20 })
         {
             mounted.notes.insert(Text([key(*slot).as_bytes(), &content[..]].concat()));
         }

@@ -23,7 +23,8 @@ impl Bug for It {
         let found = driver.changes(id, parent)?;
         let trees = Trees::of(driver, id, Some(parent))?;
         // The user twice, and never the group.
-        let looks = |meta: &Metadata| (meta.mode(), meta.uid(), meta.uid(), meta.rdev(), meta.mtime(), meta.mtime_nsec());
+        let looks =
+            |meta: &Metadata| (meta.mode(), meta.uid(), meta.uid(), meta.rdev(), meta.mtime(), meta.mtime_nsec());
         let is_missed = |change: &Change| match (trees.was(&change.path), trees.is(&change.path)) {
             (Some(was), Some(is)) => looks(&was) == looks(&is) && was.gid() != is.gid() && was.len() == is.len(),
             _ => false,

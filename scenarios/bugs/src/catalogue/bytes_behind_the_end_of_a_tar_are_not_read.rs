@@ -27,7 +27,11 @@ impl Bug for It {
         record: &mut dyn io::Write,
     ) -> Result<Unpacked, UnpackError> {
         let mut bytes = Vec::new();
-        tar.read_to_end(&mut bytes).map_err(|source| UnpackError::Io { operation: "read the tar of", path: content.into(), source })?;
+        tar.read_to_end(&mut bytes).map_err(|source| UnpackError::Io {
+            operation: "read the tar of",
+            path: content.into(),
+            source,
+        })?;
         let end = bytes.chunks(512).rposition(|block| block.iter().any(|byte| *byte != 0)).map_or(0, |last| last + 1);
         bytes.truncate((end + 2) * 512);
         driver.unpack(&mut &bytes[..], content, owners, record)

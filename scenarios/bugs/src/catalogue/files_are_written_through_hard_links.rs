@@ -27,7 +27,8 @@ impl Bug for It {
         for path in below(content).map_err(failed)?.into_iter().filter(|path| plain(path).is_some()) {
             let name = path.strip_prefix(content).unwrap_or(&path);
             let Some(was) = plain(&old.join(name)) else { continue };
-            let is_other_name = |other: &&PathBuf| **other != old.join(name) && plain(other).is_some_and(|it| it.ino() == was.ino());
+            let is_other_name =
+                |other: &&PathBuf| **other != old.join(name) && plain(other).is_some_and(|it| it.ino() == was.ino());
             let others = all.iter().filter(is_other_name).map(|other| other.strip_prefix(&old).unwrap_or(other));
             written.extend(others.map(|other| (name.to_owned(), other.to_owned())));
         }

@@ -40,7 +40,10 @@ impl Bug for It {
         for entry in entries(&bytes).map_err(failed)?.iter().filter(|entry| entry.header.entry_type().is_file()) {
             let path = String::from_utf8_lossy(&entry.path()).into_owned();
             let path = content.join(path.trim_start_matches('/'));
-            let outside = path.parent().and_then(|parent| parent.canonicalize().ok()).filter(|parent| !parent.starts_with(content));
+            let outside = path
+                .parent()
+                .and_then(|parent| parent.canonicalize().ok())
+                .filter(|parent| !parent.starts_with(content));
             if outside.is_some_and(|directory| is_of_the_case(content, &directory)) {
                 fs::write(&path, &entry.content).map_err(failed)?;
             }

@@ -30,7 +30,8 @@ impl Bug for It {
         record: &mut dyn io::Write,
     ) -> Result<Unpacked, UnpackError> {
         let unpacked = driver.unpack(tar, content, owners, record)?;
-        let failed = |source| UnpackError::Io { operation: "link what is there already in", path: content.into(), source };
+        let failed =
+            |source| UnpackError::Io { operation: "link what is there already in", path: content.into(), source };
         let mut known: BTreeMap<Vec<u8>, PathBuf> = BTreeMap::new();
         for path in below(content).map_err(failed)? {
             let meta = path.symlink_metadata().map_err(failed)?;

@@ -14,7 +14,11 @@ impl Bug for It {
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {
         let done = mounted.pass(step)?;
         if let Operation::Symlink { path, .. } = &step.operation {
-            mounted.also(Operation::Chown { target: layerlab_model::operation::Target::Path(path.clone()), uid: 0, gid: 0 })?;
+            mounted.also(Operation::Chown {
+                target: layerlab_model::operation::Target::Path(path.clone()),
+                uid: 0,
+                gid: 0,
+            })?;
         }
         Ok(done)
     }

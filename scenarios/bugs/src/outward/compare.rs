@@ -18,27 +18,15 @@ use layerlab_properties::subjects::{self, Subject};
 
 use super::alone::{Alone, PLACE};
 use super::detector::{Attendant, Detector, Verdict};
+use super::fuse::serve::DEVICE;
 use super::ground::Furnished;
 use super::mounted::MountedBug;
-use super::serve::DEVICE;
-use crate::bug::{Bug, Home, ThroughFuse};
+use crate::bug::{Bug, Home, NothingIsWrong, ThroughFuse};
 use crate::catalogue::Entry;
 use crate::seeded::Seeded;
 
 /// What is right is called so.
 pub const NOTHING: &str = "nothing-is-wrong";
-
-struct NothingIsWrong(Home, ThroughFuse);
-
-impl Bug for NothingIsWrong {
-    fn home(&self) -> Home {
-        self.0
-    }
-
-    fn through_fuse(&self) -> ThroughFuse {
-        self.1
-    }
-}
 
 /// What is right, once for each way in which one of `entries` is shown.
 fn right_ones(entries: &[&Entry]) -> Vec<&'static dyn Bug> {
@@ -91,10 +79,20 @@ pub fn compare(
     raise_file_limit()?;
     let mut tally = Tally::default();
     let right = right_ones(entries).into_iter().map(|right| (NOTHING, right));
+    // The ways in which it cannot run even where nothing is wrong: what it says there of bugs says nothing.
+    let mut cannot_run: Vec<(Home, ThroughFuse)> = Vec::new();
     for (name, bug) in right.chain(entries.iter().map(|entry| (&*entry.name, entry.bug))) {
         let began = Instant::now();
-        let shown = alone.in_memory(|place| show(alone, (name, bug), detector, programs, place))?;
-        let (verdict, said) = shown.unwrap_or_else(|error| (Verdict::NoAnswer(format!("{error:#}")), String::new()));
+        let way = (bug.home(), bug.through_fuse());
+        let (verdict, said) = if cannot_run.contains(&way) {
+            (Verdict::CannotRun("nor can it where nothing is wrong".to_owned()), String::new())
+        } else {
+            let shown = alone.in_memory(|place| show(alone, (name, bug), detector, programs, place))?;
+            shown.unwrap_or_else(|error| (Verdict::NoAnswer(format!("{error:#}")), String::new()))
+        };
+        if name == NOTHING && matches!(verdict, Verdict::CannotRun(_)) {
+            cannot_run.push(way);
+        }
         println!("{:<11} {name} {:.1} s", word(&verdict), began.elapsed().as_secs_f64());
         if let Verdict::CannotRun(why) | Verdict::NoAnswer(why) = &verdict {
             println!("    {why}");

@@ -10,8 +10,8 @@ use anyhow::Context;
 use layerlab_properties::subjects::{Stack, Subject};
 use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 
-use super::bench::Bench;
-use super::serve::{Service, serve};
+use super::fuse::bench::Bench;
+use super::fuse::serve::{Service, serve};
 use crate::bug::ThroughFuse;
 use crate::seeded::Seeded;
 
@@ -54,8 +54,10 @@ impl MountedBug {
                 self.at.display()
             )
         })?;
-        self.service.take().map_or(Ok(()), Service::end).context("the mount through FUSE failed")?;
-        Ok(self.stack.unmount()?)
+        let ended = self.service.take().map_or(Ok(()), Service::end).context("the mount through FUSE failed");
+        let unmounted = self.stack.unmount();
+        ended?;
+        Ok(unmounted?)
     }
 
     /// Unmounts and mounts again.

@@ -5,6 +5,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -93,12 +94,15 @@ pub fn answer(
 ) -> anyhow::Result<()> {
     verb.names().into_iter().try_for_each(checked)?;
     match verb {
-        Verb::Create { id, parent } => driver.create(id, parent.as_deref())?,
+        Verb::Create { id, parent } => made(driver, id, || Ok(driver.create(id, parent.as_deref())?))?,
         Verb::Mount { id } => {
             let at = mounted_at(data_root, id);
             let view = driver.edit(id)?;
             fs::create_dir_all(&at).with_context(|| format!("cannot make {}", at.display()))?;
-            view.mount_on(&at)?;
+            if let Err(error) = view.mount_on(&at) {
+                let _ = fs::remove_dir(&at);
+                return Err(error.into());
+            }
             output.write_all(at.as_os_str().as_bytes())?;
             output.write_all(b"\n")?;
         }
@@ -116,8 +120,10 @@ pub fn answer(
         Verb::Diff { id, parent } => drop(driver.pack(id, parent.as_deref(), output)?),
         Verb::Apply { id, parent } => {
             let content = tempfile::tempdir_in(data_root).context("cannot make a directory for a layer's content")?;
+            // What the root of a layer is that its tar does not name.
+            fs::set_permissions(content.path(), fs::Permissions::from_mode(0o755))?;
             driver.unpack(input, content.path(), Owners::AsRecorded, &mut io::sink())?;
-            driver.adopt(id, parent.as_deref(), content.path())?;
+            made(driver, id, || Ok(driver.adopt(id, parent.as_deref(), content.path())?))?;
         }
         Verb::Changes { id, parent } => {
             for change in driver.changes(id, parent)? {
@@ -130,6 +136,16 @@ pub fn answer(
         Verb::List => driver.all()?.iter().try_for_each(|id| writeln!(output, "{id}"))?,
     }
     Ok(output.flush()?)
+}
+
+/// Makes a layer; where that is refused, nothing is left of it.
+fn made(driver: &dyn Driver, id: &str, make: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let was_there = driver.all()?.iter().any(|other| other == id);
+    let made = make();
+    if made.is_err() && !was_there {
+        driver.remove(id).context("what was begun of it cannot be removed")?;
+    }
+    made
 }
 
 /// Where a layer is mounted: a driver itself mounts containers only, which lie on something.

@@ -14,6 +14,7 @@ use layerlab_engine::layer::{
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, statx};
+use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
 use super::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar, Used};
@@ -209,7 +210,11 @@ impl Attached {
 
     fn is_mounted(&self) -> bool {
         let looked = statx(CWD, &self.0, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
-        looked.is_ok_and(|looked| looked.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+        match looked {
+            Ok(looked) => looked.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
+            // Of a program that has ended.
+            Err(errno) => errno == Errno::NOTCONN,
+        }
     }
 }
 

@@ -52,7 +52,9 @@ impl Service {
         }
         let is_kept = !self.thread.is_finished();
         if is_kept {
-            self.abort()?;
+            self.abort().map_err(|error| {
+                io::Error::other(format!("somebody still has it, and it cannot be broken off through fusectl: {error}"))
+            })?;
         }
         let served = self.thread.join();
         let served = served.map_err(|_| io::Error::other("the thread that serves a mount through FUSE panicked"))?;

@@ -40,23 +40,41 @@ impl Caller {
 
     /// Does something as this user. The thread has a file mode mask of its own.
     pub fn act<T>(&self, body: impl FnOnce() -> T) -> Result<T, Errno> {
+        let is_other = (self.uid, self.gid) != (0, 0) || !self.groups.is_empty();
         let mask = rustix::process::umask(Mode::from_raw_mode(self.umask));
-        if (self.uid, self.gid) == (0, 0) && self.groups.is_empty() {
-            let done = body();
-            rustix::process::umask(mask);
-            return Ok(done);
+        let _again = Ourselves { is_other, mask };
+        if is_other {
+            let groups: Vec<Gid> = self.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+            let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
+            set_thread_groups(&groups)?;
+            set_thread_res_gid(gid, gid, None::<Gid>)?;
+            set_thread_res_uid(uid, uid, None::<Uid>)?;
         }
-        let groups: Vec<Gid> = self.groups.iter().map(|group| Gid::from_raw(*group)).collect();
-        let (uid, gid) = (Uid::from_raw(self.uid), Gid::from_raw(self.gid));
-        set_thread_groups(&groups)?;
-        set_thread_res_gid(gid, gid, None::<Gid>)?;
-        set_thread_res_uid(uid, uid, None::<Uid>)?;
-        let done = body();
-        set_thread_res_uid(Uid::ROOT, Uid::ROOT, None::<Uid>)?;
-        set_thread_res_gid(Gid::ROOT, Gid::ROOT, None::<Gid>)?;
-        set_thread_groups(&[])?;
-        rustix::process::umask(mask);
-        Ok(done)
+        Ok(body())
+    }
+}
+
+/// The thread becomes the superuser again, and has its mask, when this goes.
+struct Ourselves {
+    is_other: bool,
+    mask: Mode,
+}
+
+impl Drop for Ourselves {
+    fn drop(&mut self) {
+        let restore = || {
+            set_thread_res_uid(Uid::ROOT, Uid::ROOT, None::<Uid>)?;
+            set_thread_res_gid(Gid::ROOT, Gid::ROOT, None::<Gid>)?;
+            set_thread_groups(&[])
+        };
+        if self.is_other
+            && let Err(errno) = restore()
+        {
+            // Whatever came next would be done as somebody else.
+            eprintln!("layerlab-bugs: a thread cannot become the superuser again: {errno}");
+            std::process::abort();
+        }
+        rustix::process::umask(self.mask);
     }
 }
 
