@@ -11,22 +11,28 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{self, FileType, Mode, Stat};
 use rustix::io::Errno;
 
-use super::archive::{Archive, Entry, Kind, Time};
-use super::root::{self, Root};
-use super::whiteout::{self, Hides, Meaning, OverlayXattr};
+use super::archive::{Archive, Entry, Kind};
+use super::root::Root;
+use super::whiteout::{self, Meaning, OverlayXattr};
 
+mod attributes;
 mod error;
+mod files;
+mod hiding;
+mod places;
 
+use attributes::LateAttributes;
 pub use error::UnpackError;
 use error::io_error;
+use files::{make_device, write_file};
 
 /// Who owns what is unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,15 +144,6 @@ struct Layer {
 
 type Inode = (u64, u64);
 
-/// What a directory gets when all its contents are there: a mode may forbid writing, each write moves the mtime, and a default access
-/// control list would be handed down to what is made in it.
-struct LateAttributes {
-    path: PathBuf,
-    mode: u32,
-    mtime: Time,
-    default_acl: Option<Vec<u8>>,
-}
-
 /// Where an entry goes: a name in an open directory. The root itself is `.` in itself.
 struct Place<'a> {
     directory: OwnedFd,
@@ -227,50 +224,6 @@ impl Layer {
         }
     }
 
-    /// Opens the directory that `path` stands in, making it where the layer did not; for `.`, `path` itself.
-    fn place<'a>(&mut self, path: &'a Path, name: &'a OsStr) -> Result<Place<'a>, UnpackError> {
-        let parent = if name == "." { path } else { path.parent().unwrap_or(Path::new("")) };
-        let found = match self.root.directory(parent) {
-            Err(Errno::NOENT | Errno::NOTDIR) => {
-                if self.options.contents == Contents::Layer {
-                    self.clear_way(parent)?;
-                }
-                self.root.directory_or_new(parent, &mut |made| {
-                    self.implied.insert(inode(made));
-                })
-            }
-            found => found,
-        };
-        let directory = found.map_err(|errno| io_error("make the parent directory of", path, errno))?;
-        Ok(Place { directory, name, path })
-    }
-
-    /// Where the layer hides a directory on the way that it has itself, though no entry is about it, that one is made, and hides the one below.
-    fn clear_way(&mut self, path: &Path) -> Result<(), UnpackError> {
-        let error = |errno| io_error("make the parent directory of", path, errno);
-        if !matches!(self.root.directory(path), Err(Errno::NOENT | Errno::NOTDIR)) {
-            return Ok(());
-        }
-        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
-        self.clear_way(parent)?;
-        let Ok(directory) = self.root.directory(parent) else { return Ok(()) };
-        let place = Place { directory, name, path };
-        let found = root::stat(place.fd(), name).map_err(error)?;
-        let is_hidden = match found {
-            Some(found) if self.is_whiteout(name, &found) => {
-                fs::unlinkat(place.fd(), name, AtFlags::empty()).map_err(error)?;
-                true
-            }
-            Some(_) => false,
-            None => self.take_whiteout_file(&place)?,
-        };
-        if is_hidden {
-            let directory = self.root.directory_or_new(path, &mut |_| {}).map_err(error)?;
-            self.mark_opaque(&Place { directory, name: OsStr::new("."), path })?;
-        }
-        Ok(())
-    }
-
     fn apply_root(&mut self, entry: &Entry, path: &Path) -> Result<(), UnpackError> {
         if entry.kind != Kind::Directory {
             return Err(UnpackError::RootNotADirectory { name: lossy(&entry.name) });
@@ -281,56 +234,6 @@ impl Layer {
         self.note_name(&entry.name, path)?;
         let place = self.place(Path::new(""), OsStr::new("."))?;
         self.give_attributes(entry, &place)
-    }
-
-    fn mark_opaque(&self, place: &Place<'_>) -> Result<(), UnpackError> {
-        match self.options.overlay.opaque() {
-            Some(mark) => root::set_xattr(place.fd(), place.name, mark.as_bytes(), b"y"),
-            None => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                fs::openat(place.fd(), whiteout::OPAQUE, flags, Mode::RUSR | Mode::WUSR).map(drop)
-            }
-        }
-        .map_err(place.error("mark as opaque"))
-    }
-
-    /// Takes away the file that says that a name is gone, when the layer has the name too: it would hide it. True if there was one.
-    fn take_whiteout_file(&self, place: &Place<'_>) -> Result<bool, UnpackError> {
-        let Some(file_name) = whiteout::file_name(place.name).filter(|_| self.options.overlay.has_files()) else {
-            return Ok(false);
-        };
-        match fs::unlinkat(place.fd(), file_name, AtFlags::empty()) {
-            Ok(()) => Ok(true),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(place.error("replace the whiteout of")(errno)),
-        }
-    }
-
-    /// Whether the layer has something itself that it also hides below: that stays, whichever comes first, and a directory shows nothing
-    /// of the one below (OCI image-spec, `layer.md`, "Whiteouts").
-    fn has_been_made(&mut self, place: &Place<'_>) -> Result<bool, UnpackError> {
-        let found = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
-        let Some(found) = found.filter(|found| !self.is_whiteout(place.name, found)) else { return Ok(false) };
-        if root::file_type(&found) == FileType::Directory {
-            let inside = root::open_real_directory(place.fd(), place.name).map_err(place.error("open"))?;
-            self.mark_opaque(&Place { directory: inside, name: OsStr::new("."), path: place.path })?;
-            self.replaced.insert(inode(&found));
-        }
-        Ok(true)
-    }
-
-    fn is_whiteout(&self, name: &OsStr, found: &Stat) -> bool {
-        matches!(self.options.overlay.hides(name, found), Some(Hides::Name(hidden)) if hidden == name)
-    }
-
-    fn white_out(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        if self.has_been_made(place)? {
-            return Ok(());
-        }
-        self.remove(place)?;
-        make_device(place, FileType::CharacterDevice, 0, 0, 0)?;
-        self.give_owner(entry, place)?;
-        set_mtime(place, entry.mtime)
     }
 
     fn make(
@@ -369,206 +272,6 @@ impl Layer {
         }
         self.give_attributes(entry, place)
     }
-
-    /// Copies take the place of their own kind only: what is below a directory was not asked for.
-    fn refuse_other_kind(&self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        if self.options.contents != Contents::Copies {
-            return Ok(());
-        }
-        let found = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
-        let Some(found) = found else { return Ok(()) };
-        let (path, destination) = (place.path.to_owned(), PathBuf::new());
-        match (root::file_type(&found) == FileType::Directory, entry.kind == Kind::Directory) {
-            (true, false) => Err(UnpackError::OverDirectory { path, destination }),
-            (false, true) => Err(UnpackError::OverNonDirectory { path, destination }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Keeps a directory that is there; one that takes the place of a whiteout hides what the whiteout hid.
-    fn make_directory(&mut self, place: &Place<'_>) -> Result<(), UnpackError> {
-        let found = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
-        if found.as_ref().is_some_and(|stat| root::file_type(stat) == FileType::Directory) {
-            return Ok(());
-        }
-        self.remove(place)?;
-        fs::mkdirat(place.fd(), place.name, Mode::RWXU).map_err(place.error("make the directory"))?;
-        if self.options.contents == Contents::Layer && found.as_ref().is_some_and(whiteout::is_device) {
-            let inside = root::open_real_directory(place.fd(), place.name).map_err(place.error("open"))?;
-            self.mark_opaque(&Place { directory: inside, name: OsStr::new("."), path: place.path })?;
-        }
-        Ok(())
-    }
-
-    fn make_hard_link(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        let shown = || lossy(&entry.link_name);
-        let target = clean(&entry.link_name).ok_or_else(|| UnpackError::Escapes { name: shown() })?;
-        let missing = || UnpackError::MissingLinkTarget { path: place.path.to_owned(), target: shown() };
-        let (Some(parent), Some(name)) = (target.parent(), target.file_name()) else { return Err(missing()) };
-        let directory = match self.root.directory(parent) {
-            Err(Errno::NOENT | Errno::NOTDIR) => return Err(missing()),
-            result => result.map_err(place.error("find the link target of"))?,
-        };
-        let target = root::stat(directory.as_fd(), name).map_err(place.error("look at the link target of"))?;
-        let target = target.ok_or_else(missing)?;
-        let present = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
-        if present.is_some_and(|present| inode(&present) == inode(&target)) {
-            return Ok(());
-        }
-        self.remove(place)?;
-        fs::linkat(&directory, name, place.fd(), place.name, AtFlags::empty())
-            .map_err(place.error("make the hard link"))
-    }
-
-    fn remove(&mut self, place: &Place<'_>) -> Result<(), UnpackError> {
-        let (directories, size_bytes) = (&mut self.directories, &mut self.done.size_bytes);
-        let (implied, replaced) = (&mut self.implied, &mut self.replaced);
-        let mut forget = |stat: &Stat| match root::file_type(stat) {
-            FileType::Directory => {
-                directories.remove(&inode(stat));
-                implied.remove(&inode(stat));
-                replaced.remove(&inode(stat));
-            }
-            FileType::RegularFile | FileType::Symlink if stat.st_nlink == 1 => {
-                *size_bytes = size_bytes.saturating_sub(stat.st_size.unsigned_abs());
-            }
-            _ => {}
-        };
-        match root::remove(place.fd(), place.name, &mut forget) {
-            Err(Errno::BUSY) => {
-                Err(UnpackError::MountPoint { path: place.path.to_owned(), destination: PathBuf::new() })
-            }
-            removed => removed.map_err(place.error("replace")),
-        }
-    }
-
-    fn give_attributes(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        self.give_owner(entry, place)?;
-        self.give_xattrs(entry, place)?;
-        let stat = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
-        let Some(stat) = stat else { return Err(place.error("look at")(Errno::NOENT)) };
-        let file_type = root::file_type(&stat);
-        if file_type == FileType::Directory {
-            let default_acl = entry.xattrs.get(root::DEFAULT_ACL.as_bytes()).cloned();
-            let late =
-                LateAttributes { path: place.path.to_owned(), mode: entry.mode, mtime: entry.mtime, default_acl };
-            self.directories.insert(inode(&stat), late);
-            return Ok(());
-        }
-        if file_type != FileType::Symlink {
-            fs::chmodat(place.fd(), place.name, Mode::from_raw_mode(entry.mode), AtFlags::empty())
-                .map_err(place.error("set the mode of"))?;
-        }
-        set_mtime(place, entry.mtime)
-    }
-
-    fn give_owner(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        let (uid, gid) = match self.options.owners {
-            Owners::Given { uid, gid } => (uid, gid),
-            _ => (entry.uid, entry.gid),
-        };
-        if self.options.owners != Owners::CallerOnly {
-            let path = || place.path.to_owned();
-            match chown(place, Some(uid), Some(gid)) {
-                Ok(()) => return Ok(()),
-                Err(Errno::INVAL | Errno::PERM) if self.options.owners == Owners::SquashUnmapped => {
-                    for (uid, gid) in [(Some(uid), None), (None, Some(gid))] {
-                        match chown(place, uid, gid) {
-                            Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
-                            Err(errno) => return Err(place.error("set the owner of")(errno)),
-                        }
-                    }
-                }
-                Err(Errno::INVAL) => {
-                    let uid_mapped = chown(place, Some(uid), None) != Err(Errno::INVAL);
-                    return Err(UnpackError::UnmappedOwner { path: path(), uid, gid, uid_mapped });
-                }
-                Err(Errno::PERM) => return Err(UnpackError::OwnerRefused { path: path(), uid, gid }),
-                Err(errno) => return Err(place.error("set the owner of")(errno)),
-            }
-        }
-        let stat = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
-        let kept = stat.is_some_and(|stat| (stat.st_uid, stat.st_gid) == (uid, gid));
-        self.done.owners_lost += u64::from(!kept);
-        Ok(())
-    }
-
-    fn give_xattrs(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        let is_late = |xattr: &[u8]| entry.kind == Kind::Directory && xattr == root::DEFAULT_ACL.as_bytes();
-        for (xattr, value) in entry.xattrs.iter().filter(|(xattr, _)| !is_late(xattr)) {
-            let Some(kept) = self.options.overlay.kept(xattr) else {
-                self.done.xattrs_lost += 1;
-                continue;
-            };
-            match root::set_xattr(place.fd(), place.name, &kept, value) {
-                Ok(()) => {}
-                Err(Errno::OPNOTSUPP | Errno::PERM) => self.done.xattrs_lost += 1,
-                Err(errno) => return Err(place.error("set an xattr of")(errno)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds the directories that no entry was about.
-    fn find_unnamed(&mut self) -> Result<(), UnpackError> {
-        let root = self.root.directory(Path::new("")).map_err(|errno| io_error("open", Path::new("."), errno))?;
-        let stat = fs::fstat(&root).map_err(|errno| io_error("look at", Path::new("."), errno))?;
-        if !self.directories.contains_key(&inode(&stat)) {
-            self.done.unnamed.push(PathBuf::new());
-        }
-        self.implied.retain(|made| !self.directories.contains_key(made) && !self.replaced.contains(made));
-        if !self.implied.is_empty() {
-            self.find_implied(root, Path::new(""))?;
-        }
-        Ok(())
-    }
-
-    /// Finds those below a directory.
-    fn find_implied(&mut self, directory: OwnedFd, path: &Path) -> Result<(), UnpackError> {
-        let error = |errno| io_error("look for directories in", path, errno);
-        let directory = root::open_real_directory(directory.as_fd(), OsStr::new(".")).map_err(error)?;
-        for name in root::sorted_names(directory.as_fd()).map_err(error)? {
-            let Some(stat) = root::stat(directory.as_fd(), &name).map_err(error)? else { continue };
-            if root::file_type(&stat) != FileType::Directory {
-                continue;
-            }
-            let path = path.join(&name);
-            if self.implied.contains(&inode(&stat)) {
-                self.done.unnamed.push(path.clone());
-            }
-            let inside = root::open_real_directory(directory.as_fd(), &name).map_err(error)?;
-            self.find_implied(inside, &path)?;
-        }
-        Ok(())
-    }
-
-    /// Children before parents, since a parent's mode may shut the way to them.
-    fn finish_directories(&mut self) -> Result<(), UnpackError> {
-        let mut directories: Vec<(Inode, LateAttributes)> = self.directories.drain().collect();
-        directories.sort_by(|a, b| b.1.path.cmp(&a.1.path));
-        for (expected, late) in directories {
-            let LateAttributes { path, mode, mtime, default_acl } = late;
-            let moved = || UnpackError::DirectoryMoved { path: path.clone() };
-            let error = |errno| io_error("finish the directory", &path, errno);
-            let directory = match self.root.open_directory(&path) {
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Err(moved()),
-                result => result.map_err(error)?,
-            };
-            if inode(&fs::fstat(&directory).map_err(error)?) != expected {
-                return Err(moved());
-            }
-            if let Some(acl) = default_acl {
-                match root::set_xattr(directory.as_fd(), OsStr::new("."), root::DEFAULT_ACL.as_bytes(), &acl) {
-                    Ok(()) => {}
-                    Err(Errno::OPNOTSUPP | Errno::PERM) => self.done.xattrs_lost += 1,
-                    Err(errno) => return Err(error(errno)),
-                }
-            }
-            fs::fchmod(&directory, Mode::from_raw_mode(mode)).map_err(error)?;
-            fs::futimens(&directory, &timestamps(mtime)).map_err(error)?;
-        }
-        Ok(())
-    }
 }
 
 /// Go's `filepath.Clean` below a root: relative, without `.` and `..`; `None` for a name that climbs out.
@@ -583,73 +286,6 @@ fn clean(name: &[u8]) -> Option<PathBuf> {
         }
     }
     Some(parts.into_iter().map(OsStr::from_bytes).collect())
-}
-
-fn write_file(entry: &Entry, place: &Place<'_>, archive: &mut Archive<'_, impl Read>) -> Result<(), UnpackError> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(place.fd(), place.name, flags, Mode::RUSR | Mode::WUSR);
-    let mut file = std::fs::File::from(file.map_err(place.error("make the file"))?);
-    let failed = |source| UnpackError::Io { operation: "write", path: place.path.to_owned(), source };
-    let Some(extents) = &entry.extents else { return write_part(&mut file, u64::MAX, place, archive) };
-    file.set_len(entry.size_bytes).map_err(failed)?;
-    for extent in extents {
-        file.seek(SeekFrom::Start(extent.offset)).map_err(failed)?;
-        write_part(&mut file, extent.length_bytes, place, archive)?;
-    }
-    Ok(())
-}
-
-/// Writes what comes next of the contents, `length_bytes` at most.
-fn write_part(
-    file: &mut std::fs::File,
-    length_bytes: u64,
-    place: &Place<'_>,
-    archive: &mut Archive<'_, impl Read>,
-) -> Result<(), UnpackError> {
-    let mut buffer = [0; 64 << 10];
-    let mut left = length_bytes;
-    while left > 0 {
-        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let count = archive.read_body(&mut buffer[..wanted])?;
-        if count == 0 {
-            break;
-        }
-        left -= count as u64;
-        file.write_all(&buffer[..count]).map_err(|source| UnpackError::Io {
-            operation: "write",
-            path: place.path.to_owned(),
-            source,
-        })?;
-    }
-    Ok(())
-}
-
-fn make_device(place: &Place<'_>, kind: FileType, mode: u32, major: u32, minor: u32) -> Result<(), UnpackError> {
-    let (major_limit, minor_limit) = (1 << 12, 1 << 20);
-    if major >= major_limit || minor >= minor_limit {
-        return Err(place.error("make the device node (its numbers are out of range)")(Errno::RANGE));
-    }
-    let device = fs::makedev(major, minor);
-    match fs::mknodat(place.fd(), place.name, kind, Mode::from_raw_mode(mode), device) {
-        Err(Errno::PERM) => Err(UnpackError::DeviceRefused { path: place.path.to_owned() }),
-        result => result.map_err(place.error("make the device node")),
-    }
-}
-
-fn chown(place: &Place<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<(), Errno> {
-    let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-    fs::chownat(place.fd(), place.name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
-}
-
-fn set_mtime(place: &Place<'_>, mtime: Time) -> Result<(), UnpackError> {
-    fs::utimensat(place.fd(), place.name, &timestamps(mtime), AtFlags::SYMLINK_NOFOLLOW)
-        .map_err(place.error("set the time of"))
-}
-
-/// Both times: nothing has been read before it was written.
-fn timestamps(mtime: Time) -> Timestamps {
-    let time = Timespec { tv_sec: mtime.seconds, tv_nsec: i64::from(mtime.nanoseconds) };
-    Timestamps { last_access: time, last_modification: time }
 }
 
 fn inode(stat: &Stat) -> Inode {
