@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use layerlab_engine::layer::{Contents, UnpackError, UnpackOptions, Unpacked, unpack};
 
@@ -143,7 +143,8 @@ fn a_whiteout_leaves_what_the_layer_itself_has_whichever_comes_first() {
         let place = directory();
         let done = unpacked(&tar, place.path()).unwrap();
         assert!(opaque(&place.path().join("d")) && fs::read(place.path().join("g")).unwrap() == b"seven77");
-        assert_eq!(done, Unpacked { size_bytes: 11, told_bytes: 11, entries: 5, ..Unpacked::default() });
+        let unnamed = vec![PathBuf::new()];
+        assert_eq!(done, Unpacked { size_bytes: 11, told_bytes: 11, entries: 5, unnamed, ..Unpacked::default() });
     }
 }
 
@@ -151,8 +152,9 @@ fn a_whiteout_leaves_what_the_layer_itself_has_whichever_comes_first() {
 #[test]
 fn a_directory_that_no_entry_names_takes_the_place_of_a_whiteout() {
     let place = directory();
-    unpacked(&Tar::new().file(".wh.d", "").file("d/e/f", "x").end(), place.path()).unwrap();
+    let done = unpacked(&Tar::new().file(".wh.d", "").file("d/e/f", "x").end(), place.path()).unwrap();
     assert!(opaque(&place.path().join("d")) && place.path().join("d/e/f").is_file());
+    assert_eq!(done.unnamed, ["", "d/e"].map(PathBuf::from), "what takes a place is no old directory");
 }
 
 /// Checklist: WH-12
