@@ -6,7 +6,7 @@ use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
     name: "bugs",
-    summary: "look for seeded bugs with every detector: [BUG…] [--cases N] [--seed S] [--seeds N] [--patience N] [--first] [--steps] [--write | --check] | --detector PROGRAM [BUG…] [--limit SECONDS] | --list",
+    summary: "look for seeded bugs with every detector: [BUG…] [--pages] [--cases N] [--seed S] [--seeds N] [--patience N] [--first] [--steps] [--write | --check] | --detector PROGRAM [BUG…] [--limit SECONDS] | --list",
     run,
 };
 

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::layer::{
     Change, Contents, OverlayXattr, Owners, Packed, UnpackError, UnpackOptions, Unpacked, unpack_recording,
@@ -210,6 +211,17 @@ pub fn choose(name: Option<&str>, data_root: &Path) -> Result<(String, Choice), 
     Ok(prior.unwrap_or_else(|| (known::first_choice(data_root).to_owned(), Choice::First)))
 }
 
+/// Makes something else of a driver.
+pub type Around = fn(Box<dyn Driver>) -> Box<dyn Driver>;
+
+static AROUND: OnceLock<Around> = OnceLock::new();
+
+/// Has something else made of each driver that this process opens from now on: so a whole `layerlab` has a driver of somebody's own. Only the first
+/// counts.
+pub fn put_around_all(around: Around) {
+    AROUND.get_or_init(|| around);
+}
+
 /// Opens the driver called `name` below `data_root`; without a name, the one that [`choose`] chooses.
 pub fn open(name: Option<&str>, data_root: &Path) -> Result<Box<dyn Driver>, DriverError> {
     let (name, _) = choose(name, data_root)?;
@@ -221,7 +233,13 @@ pub fn open(name: Option<&str>, data_root: &Path) -> Result<Box<dyn Driver>, Dri
         return Err(refused(format!("driver not supported: {name:?} is unknown{}", way_out())));
     };
     match (known.open, known.availability(data_root)) {
-        (Some(open), Availability::Supported(_)) => open(data_root),
+        (Some(open), Availability::Supported(_)) => {
+            let driver = open(data_root)?;
+            Ok(match AROUND.get() {
+                Some(around) => around(driver),
+                None => driver,
+            })
+        }
         (_, Availability::NotSupported(why) | Availability::Supported(why)) => {
             Err(refused(format!("driver not supported: {name}: {why}{}", way_out())))
         }

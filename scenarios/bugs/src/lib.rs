@@ -4,10 +4,12 @@
 //! a bug              bug (the seams), catalogue/, one file each; tars and trees help
 //! which there are    reported: each id is seeded, or there is a reason
 //! what it is in      seeded: a mount, a driver, or a store that does everything through the bug
-//! who looks for it   hunt: every law at once, none of which knows a bug; asked: promises of the drivers' contract, and situations
+//! who looks for it   hunt: every law at once, none of which knows a bug; asked: promises of the drivers' contract, and situations;
+//!                    pages: replayed on an engine that has the bug
 //! who saw what       matrix
 //! for others' suites outward: a mount through FUSE, a driver that answers on its command line
-//! commands           main.rs is layerlab-bugs, bin/layerlab-driver.rs that driver
+//! commands           main.rs is layerlab-bugs, bin/layerlab-driver.rs that driver,
+//!                    bin/layerlab-seeded.rs an engine with a bug
 //! ```
 //!
 //! A bug of somebody's own, in a crate of their own, is asked about by one call:
@@ -44,6 +46,7 @@ pub mod catalogue;
 pub mod hunt;
 pub mod matrix;
 pub mod outward;
+pub mod pages;
 pub mod reported;
 pub mod seeded;
 pub mod tars;

@@ -1,5 +1,6 @@
 //! The command `layerlab-bugs`: looks for each bug of the catalogue with every detector, and writes who sees what.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,12 +8,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use layerlab_bugs::bug::Bug;
 use layerlab_bugs::catalogue::{self, Entry};
 use layerlab_bugs::hunt::{Effort, MEMORY, Until};
 use layerlab_bugs::matrix::{self, Hunt, Line, Row};
 use layerlab_bugs::outward::alone::{Alone, alone};
-use layerlab_bugs::outward::compare::{Programs, compare};
+use layerlab_bugs::outward::compare::{self, compare};
 use layerlab_bugs::outward::detector::{self, Detector};
+use layerlab_bugs::pages::{self, Programs};
 use layerlab_bugs::reported::UNSEEDED;
 use layerlab_properties::enter::in_namespaces;
 
@@ -48,6 +51,9 @@ struct Cli {
     /// Fail if a bug is not seen by the detector any more that saw it first in the matrix of this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["write", "first", "seeds"])]
     check: Option<PathBuf>,
+    /// Replay pages on an engine with each bug of a driver, too: that takes a minute for each
+    #[arg(long, conflicts_with_all = ["check", "first"])]
+    pages: bool,
     /// Show the steps that show each bug
     #[arg(long)]
     steps: bool,
@@ -123,7 +129,7 @@ fn shown(cli: &Cli, program: &Path, alone: &Alone) -> anyhow::Result<u8> {
     let all = catalogue::all();
     let program = program.canonicalize().with_context(|| format!("there is no program {}", program.display()))?;
     let ours = std::env::current_exe().context("this program cannot be found")?;
-    let programs = Programs { driver: ours.with_file_name("layerlab-driver"), bugs: ours };
+    let programs = compare::Programs { driver: ours.with_file_name("layerlab-driver"), bugs: ours };
     let detector = Detector { program, limit: Duration::from_secs(cli.limit) };
     compare(alone, &chosen(cli, &all)?, &detector, &programs, cli.steps)
 }
@@ -142,13 +148,16 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         threads: cli.threads.min(chosen.len()),
     };
     let began = Instant::now();
-    let rows = hunt.run(&chosen, &|row: &Row| {
+    let mut rows = hunt.run(&chosen, &|row: &Row| {
         println!("{row}");
         if cli.steps {
             row.shortest().iter().for_each(|kill| print!("{kill}"));
         }
     })?;
-    let lines: Vec<Line> = rows.iter().filter_map(Line::of).collect();
+    if cli.pages {
+        replay(cli, &chosen, &mut rows)?;
+    }
+    let lines: Vec<Line> = rows.iter().map(Line::of).collect();
     if let Some(told) = &told {
         let vanished = matrix::vanished(told, &rows);
         vanished.iter().for_each(|what| eprintln!("layerlab-bugs: {what}"));
@@ -163,6 +172,21 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
     Ok(u8::from(rows.iter().any(Row::has_survived) || !matrix::is_short(&short)))
 }
 
+/// Replays the pages on an engine with each bug.
+fn replay(cli: &Cli, chosen: &[&Entry], rows: &mut [Row]) -> anyhow::Result<()> {
+    let ours = std::env::current_exe().context("this program cannot be found")?;
+    let programs =
+        Programs { lab: ours.with_file_name("layerlab-lab"), seeded: ours.with_file_name("layerlab-seeded") };
+    let bugs: Vec<(&str, &'static dyn Bug)> = chosen.iter().map(|entry| (&*entry.name, entry.bug)).collect();
+    let replayed = pages::failing_of_all(&bugs, &programs, Path::new(MEMORY), cli.threads, &|name, failing| {
+        println!("{name}: {} pages fail", failing.len());
+    })?;
+    for (row, pages) in rows.iter_mut().zip(replayed) {
+        row.pages = pages;
+    }
+    Ok(())
+}
+
 fn read(path: &Path) -> anyhow::Result<Vec<Line>> {
     Ok(matrix::lines(&fs::read_to_string(path).with_context(|| cannot_read(path))?))
 }
@@ -174,14 +198,18 @@ fn cannot_read(path: &Path) -> String {
 /// Writes the matrix: what there is of other bugs stays, unless they are in the catalogue no more.
 fn write(cli: &Cli, path: &Path, mut lines: Vec<Line>, all: &[Entry]) -> anyhow::Result<()> {
     let page = if path.exists() { fs::read_to_string(path).with_context(|| cannot_read(path))? } else { String::new() };
-    let old = matrix::lines(&page);
-    let stays =
-        |line: &Line| all.iter().any(|entry| entry.name == line.bug) && lines.iter().all(|new| new.bug != line.bug);
-    let old: Vec<Line> = old.into_iter().filter(stays).collect();
+    let mut old: BTreeMap<String, Line> =
+        matrix::lines(&page).into_iter().map(|line| (line.bug.clone(), line)).collect();
+    old.retain(|name, _| all.iter().any(|entry| entry.name == *name));
+    for line in &mut lines {
+        let Some(before) = old.remove(&line.bug) else { continue };
+        // Pages are replayed only when that is asked for.
+        line.pages = line.pages.take().or(before.pages);
+    }
     if let Some(searches) = matrix::searches(&page).filter(|searches| !old.is_empty() && *searches != cli.seeds) {
         bail!("the other lines of {} are of {searches} searches: --seeds {searches}", path.display());
     }
-    lines.extend(old);
+    lines.extend(old.into_values());
     fs::write(path, matrix::page(lines, cli.seeds, cli.cases))
         .with_context(|| format!("cannot write {}", path.display()))
 }

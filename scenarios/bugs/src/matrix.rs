@@ -39,6 +39,8 @@ pub struct Row {
     pub searches: Vec<Vec<Kill>>,
     /// Who of those that are asked once saw it.
     pub asked: Vec<Kill>,
+    /// The pages that fail with it; nothing if they were not replayed.
+    pub pages: Option<Vec<String>>,
 }
 
 impl Row {
@@ -116,8 +118,11 @@ pub struct Line {
     pub first: Option<First>,
     /// Who of those that are asked once does.
     pub asked: Vec<String>,
-    /// The line itself.
-    text: String,
+    /// The pages that fail with it; nothing if they were never replayed.
+    pub pages: Option<Vec<String>>,
+    /// What the laws took, as it stands in the line.
+    laws: String,
+    origin: String,
 }
 
 /// The law that sees a bug first, by the median of searches.
@@ -134,34 +139,59 @@ pub struct First {
 /// What stands between detectors in a cell.
 const BREAK: &str = "<br>";
 
+/// What stands where no page was replayed.
+const NOT_REPLAYED: &str = "-";
+
 impl Line {
     /// That of a row.
-    pub fn of(row: &Row) -> Option<Line> {
+    pub fn of(row: &Row) -> Line {
         let laws: Vec<String> = row.soonest().iter().map(|kills| cell(kills, row.searches.len())).collect();
-        let asked: Vec<&str> = row.asked.iter().map(|kill| kill.detector).collect();
-        let verdict = if row.has_survived() { "SURVIVED" } else { "seen" };
-        let (laws, asked) = (laws.join(BREAK), asked.join(BREAK));
-        Line::read(&format!("| {} | {verdict} | {laws} | {asked} | {} |", row.bug, row.origin))
+        let laws = laws.join(BREAK);
+        Line {
+            bug: row.bug.clone(),
+            is_seen: !row.has_survived(),
+            first: First::read(&laws),
+            asked: row.asked.iter().map(|kill| kill.detector.to_owned()).collect(),
+            pages: row.pages.clone(),
+            laws,
+            origin: row.origin.clone(),
+        }
     }
 
     fn read(text: &str) -> Option<Line> {
-        let [bug, verdict, laws, asked, ..] = text.strip_prefix("| ")?.split(" | ").collect::<Vec<_>>()[..] else {
-            return None;
-        };
+        let cells: Vec<&str> = text.strip_prefix("| ")?.strip_suffix(" |")?.splitn(6, " | ").collect();
+        let [bug, verdict, laws, asked, pages, origin] = cells[..] else { return None };
         let is_seen = match verdict {
             "seen" => true,
             "SURVIVED" => false,
             _ => return None,
         };
-        let asked = asked.split(BREAK).filter(|name| !name.is_empty()).map(str::to_owned).collect();
-        Some(Line { bug: bug.to_owned(), is_seen, first: First::read(laws), asked, text: text.to_owned() })
+        let names =
+            |cell: &str| cell.split(BREAK).filter(|name| !name.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+        Some(Line {
+            bug: bug.to_owned(),
+            is_seen,
+            first: First::read(laws),
+            asked: names(asked),
+            pages: (pages != NOT_REPLAYED).then(|| names(pages)),
+            laws: laws.to_owned(),
+            origin: origin.to_owned(),
+        })
     }
 
     /// Everybody who sees it.
     pub fn detectors(&self) -> impl Iterator<Item = &str> {
-        let laws = self.text.split(" | ").nth(2).unwrap_or_default();
-        let laws = laws.split(BREAK).filter_map(|cell| cell.split(' ').next()).filter(|name| !name.is_empty());
+        let laws = self.laws.split(BREAK).filter_map(|cell| cell.split(' ').next()).filter(|name| !name.is_empty());
         laws.chain(self.asked.iter().map(String::as_str))
+    }
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = if self.is_seen { "seen" } else { "SURVIVED" };
+        let pages = self.pages.as_ref().map_or_else(|| NOT_REPLAYED.to_owned(), |pages| pages.join(BREAK));
+        let asked = self.asked.join(BREAK);
+        write!(f, "| {} | {verdict} | {} | {asked} | {pages} | {} |", self.bug, self.laws, self.origin)
     }
 }
 
@@ -196,11 +226,12 @@ pub fn page(mut lines: Vec<Line>, searches: u64, cases_max: u64) -> String {
          {MADE}{searches} searches for each, of at most {cases_max} cases. A law has after its name how many cases of random steps it took to see the bug, how\n\
          many seconds, and how many steps are left that show it: medians of the searches in which it did, and in how many of them, if not\n\
          in all. The first search goes on for some cases when somebody has seen the bug, the others end; who is slow may be missing. Promises\n\
-         of the drivers' contract and situations are asked once. Survivors come first.\n\n{}\n\n\
-         | bug | | laws | asked once | origin |\n|---|---|---|---|---|\n",
+         of the drivers' contract and situations are asked once. Pages are replayed on an engine with the bug, where it is one of a driver.\n\
+         Survivors come first.\n\n{}\n\n\
+         | bug | | laws | asked once | pages | origin |\n|---|---|---|---|---|---|\n",
         summary(&lines)
     );
-    lines.iter().for_each(|line| page += &format!("{}\n", line.text));
+    lines.iter().for_each(|line| page += &format!("{line}\n"));
     let seen: BTreeSet<&str> = lines.iter().flat_map(Line::detectors).collect();
     page.push_str("\n## Detectors that see none of them\n\n");
     detectors().iter().filter(|name| !seen.contains(*name)).for_each(|name| {
@@ -335,6 +366,6 @@ impl Hunt<'_> {
             None => matches!(effort.until, Until::Everybody(_)),
         };
         let asked = asked::ask(&entry.name, entry.bug, host, place, &is_wanted);
-        Row { bug: entry.name.clone(), origin: entry.origin.clone(), searches, asked }
+        Row { bug: entry.name.clone(), origin: entry.origin.clone(), searches, asked, pages: None }
     }
 }
