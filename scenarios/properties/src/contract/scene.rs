@@ -118,6 +118,7 @@ impl Scene {
         let packed = self.driver.pack(id, parent, &mut tar).unwrap();
         assert_eq!(packed.tar_size_bytes, tar.len() as u64);
         assert_eq!(packed.diff_id, layerlab_engine::image::Digest::of(&tar));
+        assert_eq!((packed.size_bytes, packed.entries), counted(&tar));
         tar
     }
 
@@ -139,6 +140,19 @@ impl Scene {
         self.driver.unpack(&mut &tar[..], content.path(), owners, &mut std::io::sink()).unwrap();
         self.driver.adopt(id, parent, content.path()).unwrap();
     }
+}
+
+/// Docker's size of a layer by its tar, the lengths of files and of the targets of symbolic links; and how many entries there are.
+fn counted(tar: &[u8]) -> (u64, u64) {
+    let (mut size_bytes, mut number) = (0, 0);
+    for entry in tar::Archive::new(tar).entries().unwrap().map(Result::unwrap) {
+        number += 1;
+        size_bytes += match entry.header().entry_type() {
+            tar::EntryType::Symlink => entry.link_name_bytes().unwrap().len() as u64,
+            _ => entry.size(),
+        };
+    }
+    (size_bytes, number)
 }
 
 /// Changes of each kind: a new file, a changed one, a removed one, a directory that is replaced, a link.

@@ -4,11 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
+use std::num::NonZeroU64;
 
+use bzip2::write::BzEncoder;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use layerlab_model::store::digest;
 use layerlab_model::text::Text;
+use lzma_rust2::{XzOptions, XzWriter};
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
@@ -75,16 +78,28 @@ pub fn image(layers: &[&[u8]], name: &str) -> io::Result<(Vec<u8>, String, Vec<S
     image_of(layers, diff_ids, name)
 }
 
-/// An archive of an image that calls its only layer by a path in the place of a digest.
-pub fn forged() -> io::Result<Vec<u8>> {
+/// Archives that nobody may take, and why: of an image that calls its only layer by a path in the place of a digest, and of one whose only layer asks
+/// for more memory than there is before it can be read.
+pub fn forged() -> io::Result<[(&'static str, Vec<u8>); 2]> {
     let layer = layer(&[("a", "one")])?;
-    Ok(image_of(&[&layer], vec![format!("sha256:../../{FORGED}")], "forged:latest")?.0)
+    let by_path = image_of(&[&layer], vec![format!("sha256:../../{FORGED}")], "forged:latest")?.0;
+    let greedy = noise()?;
+    let (config, _) = configuration(&[digest(&greedy)]);
+    let greedy = archive(&config, &[asking_for_too_much(&greedy)?], "forged:latest")?;
+    Ok([("it calls a layer by a path", by_path), ("its layer asks for 4 GiB of memory", greedy)])
 }
 
 /// The last name of that path.
 const FORGED: &str = "forged";
 
 fn image_of(layers: &[&[u8]], diff_ids: Vec<String>, name: &str) -> io::Result<(Vec<u8>, String, Vec<String>)> {
+    let (config, id) = configuration(&diff_ids);
+    let sent = layers.iter().enumerate().map(|(number, layer)| sent(number, layer)).collect::<io::Result<Vec<_>>>()?;
+    Ok((archive(&config, &sent, name)?, id, diff_ids))
+}
+
+/// The configuration of an image of these layers, and the image's ID.
+fn configuration(diff_ids: &[String]) -> (Vec<u8>, String) {
     let config = json!({
         "architecture": "amd64", "os": "linux", "created": "2020-01-01T00:00:00Z", "config": { "Cmd": ["true"] },
         "rootfs": { "type": "layers", "diff_ids": diff_ids },
@@ -92,6 +107,11 @@ fn image_of(layers: &[&[u8]], diff_ids: Vec<String>, name: &str) -> io::Result<(
     });
     let config = config.to_string().into_bytes();
     let id = digest(&config);
+    (config, id)
+}
+
+/// An archive of an image with this configuration and these layers, as they are sent.
+fn archive(config: &[u8], layers: &[Vec<u8>], name: &str) -> io::Result<Vec<u8>> {
     let paths: Vec<String> = (0..layers.len()).map(|number| format!("{number}/layer.tar")).collect();
     let manifest = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": paths }]).to_string();
     let mut builder = Builder::new(Vec::new());
@@ -101,19 +121,78 @@ fn image_of(layers: &[&[u8]], diff_ids: Vec<String>, name: &str) -> io::Result<(
         header.set_mode(0o644);
         builder.append_data(&mut header, path, bytes)
     };
-    append("config.json", &config)?;
-    for (number, (path, layer)) in paths.iter().zip(layers).enumerate() {
-        // Every other one is sent compressed, which changes no name.
-        append(path, &if number % 2 == 1 { compressed(layer)? } else { layer.to_vec() })?;
+    append("config.json", config)?;
+    for (path, layer) in paths.iter().zip(layers) {
+        append(path, layer)?;
     }
     append("manifest.json", manifest.as_bytes())?;
-    Ok((builder.into_inner()?, id, diff_ids))
+    builder.into_inner()
 }
 
-fn compressed(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(bytes)?;
-    encoder.finish()
+/// A layer as it is sent: in each form that dockerd takes for an archive, one after another, which changes no name.
+fn sent(number: usize, layer: &[u8]) -> io::Result<Vec<u8>> {
+    match number % 4 {
+        0 => Ok(layer.to_vec()),
+        1 => {
+            let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+            encoder.write_all(layer)?;
+            encoder.finish()
+        }
+        2 => Ok([xz(&layer[..layer.len() / 2])?, vec![0; 8], xz(&layer[layer.len() / 2..])?].concat()),
+        _ => {
+            let mut encoder = BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            encoder.write_all(layer)?;
+            encoder.finish()
+        }
+    }
+}
+
+/// An xz stream of several blocks.
+fn xz(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    const BLOCK_BYTES: u64 = 600;
+    let mut options = XzOptions::with_preset(0);
+    options.set_block_size(NonZeroU64::new(BLOCK_BYTES));
+    let mut writer = XzWriter::new(Vec::new(), options)?;
+    writer.write_all(bytes)?;
+    writer.finish()
+}
+
+/// Two xz streams, of which the last block asks for a dictionary of 4 GiB ("The .xz File Format" 1.1.0, "LZMA2"), and needs none such.
+fn asking_for_too_much(bytes: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = sent(2, bytes)?;
+    // All blocks begin alike: with the header's size, and the filter LZMA2 with the size of its dictionary in one byte.
+    const STREAM_HEADER_BYTES: usize = 12;
+    let begin: [u8; 4] = stream[STREAM_HEADER_BYTES..][..4].try_into().unwrap_or_default();
+    let last = (STREAM_HEADER_BYTES..stream.len() - 4).rev().find(|at| stream[*at..].starts_with(&begin));
+    let last = last.unwrap_or(STREAM_HEADER_BYTES);
+    let size = (usize::from(begin[0]) + 1) * 4;
+    let header = &mut stream[last..last + size];
+    let filter = header.windows(2).position(|pair| pair == [0x21, 1]);
+    let filter = filter.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the stream has no LZMA2"))?;
+    header[filter + 2] = 40;
+    let mut check = flate2::Crc::new();
+    check.update(&header[..size - 4]);
+    header[size - 4..].copy_from_slice(&check.sum().to_le_bytes());
+    Ok(stream)
+}
+
+/// A layer of a file that no compression makes shorter, and one that any does.
+fn noise() -> io::Result<Vec<u8>> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    let noise: Vec<u8> = (0..3000).map(|_| next()).collect();
+    let mut builder = Builder::new(Vec::new());
+    for (path, content) in [("noise", noise), ("silence", vec![b'a'; 3000])] {
+        let mut header = Header::new_ustar();
+        header.set_mtime(1_500_000_000);
+        header.set_mode(0o644);
+        header.set_size(content.len() as u64);
+        builder.append_data(&mut header, path, &content[..])?;
+    }
+    builder.into_inner()
 }
 
 /// The digests of the layers of the only image in a saved archive, the lowest first.

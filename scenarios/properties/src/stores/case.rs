@@ -164,15 +164,19 @@ pub fn drawn(seed: u64, length: usize, weights: Weights) -> Vec<Act> {
     (0..length).map(act).collect()
 }
 
-/// What comes of an archive whose digests are none: it should be refused, and leave nothing.
+/// What comes of archives that nobody may take: they should be refused, and leave nothing.
 fn forged(shop: &mut dyn Shop) -> io::Result<Vec<String>> {
     // What else a store begins with its first image is none of the archive's.
     let books = shop.data_root().join("image");
-    let before = names_below(&books)?;
-    let is_taken = shop.load(&archive::forged()?).is_ok();
-    let after = names_below(&books)?;
-    let left = after.difference(&before).map(|path| format!("{} is left of a forged archive", path.display()));
-    Ok(is_taken.then(|| "a forged archive is taken".to_owned()).into_iter().chain(left).collect())
+    let mut found = Vec::new();
+    for (why, forged) in archive::forged()? {
+        let before = names_below(&books)?;
+        let is_taken = shop.load(&forged).is_ok();
+        let after = names_below(&books)?;
+        found.extend(is_taken.then(|| format!("an archive is taken though {why}")));
+        found.extend(after.difference(&before).map(|path| format!("{} is left of a forged archive", path.display())));
+    }
+    Ok(found)
 }
 
 /// Everything below a directory.

@@ -240,7 +240,7 @@ pub struct Carried {
     pub trees: [Vec<archive::Content>; 2],
     /// What is on disk there.
     pub there: shelf::Shelf,
-    /// What came of an archive that was forged, there: nothing, where it was refused and left nothing.
+    /// What came of archives that were forged, there: nothing, where they were refused and left nothing.
     pub of_forged: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
 //! `image ID = digest(configuration)`, `chain ID(n) = digest(chain ID(n-1) diff ID(n))`, `diff ID = digest(tar)`, and all of them are
-//! the same after save and load in another store, where a container of the image has the same tree. An image there whose digests are none is
-//! refused, and leaves nothing.
+//! the same after save and load in another store, where a container of the image has the same tree. An image there whose digests are none, or that
+//! asks for more memory than there is, is refused, and leaves nothing.
 //!
 //! *Source*: the OCI image-spec's `config.md`, "Layer DiffID", "Layer ChainID", "ImageID".
 //!
