@@ -10,6 +10,7 @@ mod fmt;
 mod interop;
 mod laws;
 mod lint;
+mod mutants;
 mod replay;
 mod shell;
 mod sim;
@@ -24,11 +25,12 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 13] = [
+const VERBS: [&Verb; 14] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,
     &bugs::VERB,
+    &mutants::VERB,
     &sim::VERB,
     &contract::VERB,
     &interop::VERB,

@@ -40,28 +40,37 @@ pub fn ask(
     place: &Path,
     is_wanted: &dyn Fn(&str) -> bool,
 ) -> Vec<Kill> {
-    let mut kills = Vec::new();
-    let mut ask = |detector, held: &dyn Fn() -> Result<(), Vec<String>>| {
-        let began = Instant::now();
-        if let Err(findings) = held() {
-            kills.push(Kill { detector, cases: 1, taken: began.elapsed(), steps: Vec::new(), findings });
-        }
-    };
-    if let Home::Driver(driver) | Home::Store(driver) = bug.home() {
-        // Promises make files as most programs do; a thread of cases has no mask.
-        let mask = umask(Mode::from_raw_mode(0o022));
-        let wanted = promises().filter(|promise| is_wanted(promise.name));
-        for promise in wanted.filter(|promise| promise.not_asked(driver).is_none()) {
-            ask(promise.name, &|| holds(promise, bug, driver, place));
-        }
-        umask(mask);
-    }
+    let mut kills: Vec<Kill> = broken_promises(bug, place, is_wanted).collect();
     if let Some(subject) = Seeded::of(name, bug) {
         for situation in situations::chosen(&[]).into_iter().filter(|situation| is_wanted(situation.name())) {
-            ask(situation.name(), &|| situation.hold(&subject, host, place, &|_, _| ()).map(drop));
+            kills.extend(seen(situation.name(), || situation.hold(&subject, host, place, &|_, _| ()).map(drop)));
         }
     }
     kills
+}
+
+/// The promises of drivers that do not hold where `bug` is, of those that are wanted; each is asked when the one before has been looked at.
+pub fn broken_promises<'a>(
+    bug: &'static dyn Bug,
+    place: &'a Path,
+    is_wanted: &'a dyn Fn(&str) -> bool,
+) -> impl Iterator<Item = Kill> + 'a {
+    let driver = match bug.home() {
+        Home::Driver(driver) | Home::Store(driver) => Some(driver),
+        Home::Mount(_) => None,
+    };
+    driver.into_iter().flat_map(move |driver| {
+        let wanted = promises().filter(|promise| is_wanted(promise.name));
+        let asked = wanted.filter(move |promise| promise.not_asked(driver).is_none());
+        asked.filter_map(move |promise| seen(promise.name, || holds(promise, bug, driver, place)))
+    })
+}
+
+/// Who sees something, if what is asked does not hold.
+fn seen(detector: &'static str, held: impl FnOnce() -> Result<(), Vec<String>>) -> Option<Kill> {
+    let began = Instant::now();
+    let findings = held().err()?;
+    Some(Kill { detector, cases: 1, taken: began.elapsed(), steps: Vec::new(), findings })
 }
 
 /// Whether a promise holds of a driver with a bug.
@@ -71,7 +80,10 @@ fn holds(promise: &Promise, bug: &'static dyn Bug, driver: &'static str, place: 
         Ok(right) => seeded(bug, right),
         Err(error) => panic!("cannot open {driver}: {error}"),
     };
+    // Promises make files as most programs do; a thread of cases has no mask.
+    let mask = umask(Mode::from_raw_mode(0o022));
     let held = quietly(|| (promise.holds)(&Scene::with(driver, place.path(), Arc::new(open))));
+    umask(mask);
     for mount in mounts_below(place.path()) {
         // The fifth field of mountinfo is where it is (proc(5)).
         if let Some(at) = mount.split(' ').nth(4)
