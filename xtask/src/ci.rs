@@ -4,8 +4,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
@@ -52,13 +54,14 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
         return Ok(0);
     }
     let stage = Stage::make()?;
-    check("replay as nobody, who has a single ID", || call::status(&mut stage.replay_as(NOBODY)?))?;
+    let mut replays = vec![("replay as nobody, who has a single ID".to_owned(), stage.replay_as(NOBODY)?)];
     if let Some((name, user)) = user {
-        check(&format!("replay as {name}"), || call::status(&mut stage.replay_as(user)?))?;
+        replays.push((format!("replay as {name}"), stage.replay_as(user)?));
     }
-    check("replay on podman", || {
-        call::status(call::lab()?.args(["replay", "walkthroughs", "cases", "--on", "podman", "--require", "podman"]))
-    })?;
+    let mut podman = call::lab()?;
+    podman.args(["replay", "walkthroughs", "cases", "--on", "podman", "--require", "podman"]);
+    replays.push(("replay on podman".to_owned(), podman));
+    at_once(replays)?;
     Ok(0)
 }
 
@@ -90,6 +93,29 @@ fn check(what: &str, run: impl FnOnce() -> anyhow::Result<u8>) -> anyhow::Result
         status => bail!("{what} ended with status {status}"),
     }
     Ok(())
+}
+
+/// Runs what waits most of the time side by side; what each says is told when it has ended.
+fn at_once(commands: Vec<(String, Command)>) -> anyhow::Result<()> {
+    let run = |(what, mut command): (String, Command)| -> anyhow::Result<(String, u64, Output)> {
+        let begun = Instant::now();
+        let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot {what}"))?;
+        Ok((what, begun.elapsed().as_secs(), output))
+    };
+    let ended: Vec<_> = thread::scope(|scope| {
+        let threads: Vec<_> = commands.into_iter().map(|command| scope.spawn(|| run(command))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    let mut failed = Vec::new();
+    for ended in ended {
+        let (what, seconds, output) = ended?;
+        print!("==> {what}\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        println!("==> {what}: {seconds} s");
+        if !output.status.success() {
+            failed.push(format!("{what} ended with {}", output.status));
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { bail!(failed.join("; ")) }
 }
 
 /// Looks a user up in /etc/passwd (passwd(5)).
