@@ -44,18 +44,24 @@ impl Linked {
         self.layer(id).join("work")
     }
 
+    /// A note of layer `id`; one that is empty is none, since a power cut may have emptied it.
     fn read(&self, id: &str, file: &'static str) -> Result<String, DriverError> {
         let path = self.layer(id).join(file);
-        fs::read_to_string(&path).map_err(failed("open", &path))
+        let text = fs::read_to_string(&path).map_err(failed("open", &path))?;
+        if text.is_empty() {
+            let empty =
+                io::Error::new(io::ErrorKind::InvalidData, "it is empty: `layerlab check` says what that means");
+            return Err(failed("read", &path)(empty));
+        }
+        Ok(text)
     }
 
     /// The `lower` file of `id`: short names of all layers below, the nearest first, relative to `home`.
     pub(super) fn lower(&self, id: &str) -> Result<Vec<String>, DriverError> {
-        let path = self.layer(id).join("lower");
-        match fs::read_to_string(&path) {
+        match self.read(id, "lower") {
             Ok(text) => Ok(text.split(':').map(str::to_owned).collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(failed("open", &path)(error)),
+            Err(DriverError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
         }
     }
 
@@ -105,9 +111,7 @@ impl Linked {
 
     /// Removes a layer that is not mounted, and its short name; what is gone already is no error.
     pub(super) fn remove(&self, id: &str) -> Result<(), DriverError> {
-        if let Ok(link) = self.read(id, "link")
-            && !link.is_empty()
-        {
+        if let Ok(link) = self.read(id, "link") {
             let path = self.home.join("l").join(link);
             fs::remove_file(&path).or_else(gone_is_fine).map_err(failed("remove", &path))?;
         }

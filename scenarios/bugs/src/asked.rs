@@ -13,12 +13,16 @@ use layerlab_engine::driver;
 use layerlab_properties::contract::{self, Promise, Scene, mounts_below};
 use layerlab_properties::machine::Host;
 use layerlab_properties::situations;
+use layerlab_properties::subjects::Subject;
+use layerlab_scenarios::skip::skip;
 use nix::mount::{MntFlags, umount2};
 use rustix::fs::Mode;
 use rustix::process::umask;
 
-use crate::bug::{Bug, Home};
+use crate::bug::{Bug, Home, ThroughFuse};
 use crate::hunt::Kill;
+use crate::outward::fuse::behind::Behind;
+use crate::outward::fuse::serve::DEVICE;
 use crate::seeded::{Seeded, seeded};
 
 /// The promises that are asked of a driver.
@@ -41,10 +45,14 @@ pub fn ask(
     is_wanted: &dyn Fn(&str) -> bool,
 ) -> Vec<Kill> {
     let mut kills: Vec<Kill> = broken_promises(bug, place, is_wanted).collect();
-    if let Some(subject) = Seeded::of(name, bug) {
-        for situation in situations::chosen(&[]).into_iter().filter(|situation| is_wanted(situation.name())) {
-            kills.extend(seen(situation.name(), || situation.hold(&subject, host, place, &|_, _| ()).map(drop)));
-        }
+    let through = through_fuse(bug);
+    for situation in situations::chosen(&[]).into_iter().filter(|situation| is_wanted(situation.name())) {
+        let Some(seeded) = Seeded::of(name, bug) else { break };
+        let subject: Box<dyn Subject> = match through {
+            Some(through) => Box::new(Behind::new(seeded, through)),
+            None => Box::new(seeded),
+        };
+        kills.extend(seen(situation.name(), || situation.hold(&*subject, host, place, &|_, _| ()).map(drop)));
     }
     kills
 }
@@ -71,6 +79,17 @@ fn seen(detector: &'static str, held: impl FnOnce() -> Result<(), Vec<String>>) 
     let began = Instant::now();
     let findings = held().err()?;
     Some(Kill { detector, cases: 1, taken: began.elapsed(), steps: Vec::new(), findings })
+}
+
+/// How the situations of a mount reach the bug: they make real system calls, which only FUSE shows it.
+fn through_fuse(bug: &dyn Bug) -> Option<ThroughFuse> {
+    let through = matches!(bug.home(), Home::Mount(_)).then(|| bug.through_fuse())?;
+    let is_shown = through == ThroughFuse::Gated;
+    if is_shown && !Path::new(DEVICE).exists() {
+        skip("fuse", "there is no /dev/fuse, through which situations meet the bugs of a mount");
+        return None;
+    }
+    is_shown.then_some(through)
 }
 
 /// Whether a promise holds of a driver with a bug.

@@ -1,7 +1,7 @@
 //! A seeded bug: what storage does wrong in one place, while everything else goes the right way.
 //!
 //! *Why*: a harness is worth what it catches, and only a bug that is known to be there shows that it catches. *Holds*: each method hands its
-//! work on; a bug overrides one, and `look` or `unmounted` where it remembers. *Never*: a bug that asks which law looks. *Proved by*: the two canaries of `tests/canaries.rs`.
+//! work on; a bug overrides one, and `look`, `unmounted` or `attach` where it remembers. *Never*: a bug that asks which law looks. *Proved by*: the two canaries of `tests/canaries.rs`.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -14,13 +14,13 @@ use std::path::{Path, PathBuf};
 use layerlab_engine::driver::{Driver, DriverError, View};
 use layerlab_engine::layer::{Change, Owners, Packed, UnpackError, Unpacked};
 use layerlab_model::errno::Errno;
-use layerlab_model::operation::{Answer, Operation, Slot, Step, User};
+use layerlab_model::operation::{Answer, Operation, Slot, Step, Target, User};
 use layerlab_model::text::Text;
 use layerlab_properties::perform::Hands;
 use layerlab_properties::stores::{Freed, Shop};
-use layerlab_properties::subjects::{Stack, SubjectError};
+use layerlab_properties::subjects::{Stack, Subject, SubjectError};
 use layerlab_properties::tree::Tree;
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, mknodat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, mknodat, openat, statat, unlinkat};
 
 use crate::tars::Entry;
 
@@ -59,6 +59,16 @@ pub trait Bug: Send + Sync {
         ThroughFuse::Gated
     }
 
+    /// [`Subject::begin`]
+    fn begin(&self, subject: &dyn Subject, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
+        subject.begin(place)
+    }
+
+    /// [`Stack::mount`]
+    fn mount(&self, stack: &mut dyn Stack) -> Result<OwnedFd, SubjectError> {
+        stack.mount()
+    }
+
     /// Does a step in the merged tree.
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {
         mounted.pass(step)
@@ -87,8 +97,13 @@ pub trait Bug: Send + Sync {
         driver.adopt(id, parent, content)
     }
 
+    /// [`Driver::attach`]; `notes` are remembered for as long as the driver is open.
+    fn attach(&self, driver: &dyn Driver, id: &str, _notes: &mut Notes) -> Result<PathBuf, DriverError> {
+        driver.attach(id)
+    }
+
     /// [`Driver::detach`]
-    fn detach(&self, driver: &dyn Driver, id: &str) -> Result<(), DriverError> {
+    fn detach(&self, driver: &dyn Driver, id: &str, _notes: &mut Notes) -> Result<(), DriverError> {
         driver.detach(id)
     }
 
@@ -184,7 +199,7 @@ impl Bug for NothingIsWrong {
 /// An open file of a bug's own, among those of the case.
 pub const SPARE: Slot = 250;
 
-/// What a bug remembers between the steps of one case.
+/// What a bug remembers between the steps of one case, or the calls of one driver.
 pub type Notes = BTreeSet<Text>;
 
 /// The merged tree, in which paths begin.
@@ -223,9 +238,29 @@ impl Mounted<'_> {
         statat(self.upper?, if below.is_empty() { b"." } else { below }, AtFlags::SYMLINK_NOFOLLOW).ok()
     }
 
+    /// What `step` changes of a file or directory that the upper layer has not, and that is copied up when it is done.
+    pub fn copied_up_by(&self, step: &Step) -> Option<Text> {
+        let path = match &step.operation {
+            Operation::Open { path, flags, .. } if flags.access.writes() && !flags.path_only => path,
+            Operation::Truncate { target: Target::Path(path), .. }
+            | Operation::Chmod { target: Target::Path(path), .. }
+            | Operation::Chown { target: Target::Path(path), .. }
+            | Operation::SetTime { target: Target::Path(path), .. }
+            | Operation::Touch { target: Target::Path(path) }
+            | Operation::SetXattr { target: Target::Path(path), .. }
+            | Operation::SetAcl { target: Target::Path(path), .. }
+            | Operation::RemoveXattr { target: Target::Path(path), .. } => path,
+            _ => return None,
+        };
+        let kind = FileType::from_raw_mode(self.stat(path)?.st_mode);
+        let is_copied = matches!(kind, FileType::RegularFile | FileType::Directory) && self.in_upper(path).is_none();
+        is_copied.then(|| path.clone())
+    }
+
     /// Names in the directory that the lower layers have at `path`, whatever hides it.
     pub fn names_in_lowers(&self, path: &Text) -> BTreeSet<Text> {
         let below = path.as_bytes().strip_prefix(b"/").unwrap_or(path.as_bytes());
+        let below = if below.is_empty() { b"." } else { below };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let opened = self.lowers.iter().filter_map(|lower| openat(lower, below, flags, Mode::empty()).ok());
         let entries = opened.filter_map(|directory| Dir::new(directory).ok()).flatten().flatten();
@@ -239,6 +274,13 @@ impl Mounted<'_> {
         let below = path.as_bytes().strip_prefix(b"/").unwrap_or(path.as_bytes());
         let made = mknodat(upper, below, FileType::CharacterDevice, Mode::empty(), 0);
         made.map_err(|errno| Errno(errno.raw_os_error()))
+    }
+
+    /// Removes the file `path` from the upper layer, past the mount; what lies below shows when it is mounted again.
+    pub fn uncover(&self, path: &Text) -> Result<(), Errno> {
+        let Some(upper) = self.upper else { return Ok(()) };
+        let below = path.as_bytes().strip_prefix(b"/").unwrap_or(path.as_bytes());
+        unlinkat(upper, below, AtFlags::empty()).map_err(|errno| Errno(errno.raw_os_error()))
     }
 
     /// Whether the upper layer hides `path` by a whiteout.

@@ -16,7 +16,7 @@ use layerlab_bugs::outward::alone::{Alone, alone};
 use layerlab_bugs::outward::compare::{self, compare};
 use layerlab_bugs::outward::detector::{self, Detector};
 use layerlab_bugs::pages::{self, Programs};
-use layerlab_bugs::reported::UNSEEDED;
+use layerlab_bugs::reported::{NOT_YET, UNSEEDED};
 use layerlab_properties::enter::in_namespaces;
 
 /// As automake and others have it: not run, because this host cannot.
@@ -79,6 +79,8 @@ fn main() -> ExitCode {
         }
         println!("\nnot seeded:");
         UNSEEDED.iter().for_each(|(id, reason)| println!("{id}\n    {reason}"));
+        println!("\nnot seeded yet, for want of:");
+        NOT_YET.iter().for_each(|(id, wanting)| println!("{id}\n    {wanting}"));
         return ExitCode::SUCCESS;
     }
     if let [socket, word] = &cli.ask[..] {

@@ -28,6 +28,8 @@ const STEPS_BOUNDS: [usize; 2] = [4, 8];
 const TIMES: u64 = 20;
 /// And so many at least.
 const CASES_MIN: u64 = 100;
+/// So many cases a law has at most to see a bug that is seen when asked once: it may be none that steps show.
+const CASES_BESIDE: u64 = 200;
 
 /// What became of one bug.
 pub struct Row {
@@ -226,7 +228,7 @@ pub fn page(mut lines: Vec<Line>, searches: u64, cases_max: u64) -> String {
          {MADE}{searches} searches for each, of at most {cases_max} cases. A law has after its name how many cases of random steps it took to see the bug, how\n\
          many seconds, and how many steps are left that show it: medians of the searches in which it did, and in how many of them, if not\n\
          in all. The first search goes on for some cases when somebody has seen the bug, the others end; who is slow may be missing. Promises\n\
-         of the drivers' contract and situations are asked once. Pages are replayed on an engine with the bug, where it is one of a driver.\n\
+         of the drivers' contract and situations are asked once; where one of them sees a bug, laws have {CASES_BESIDE} cases at most. Pages are replayed on an engine with the bug, where it is one of a driver.\n\
          Survivors come first.\n\n{}\n\n\
          | bug | | laws | asked once | pages | origin |\n|---|---|---|---|---|---|\n",
         summary(&lines)
@@ -349,7 +351,15 @@ impl Hunt<'_> {
 
     fn row(&self, entry: &Entry, host: &Host, place: &Path) -> Row {
         let told = self.told.and_then(|lines| lines.iter().find(|line| line.bug == entry.name));
-        let effort = if self.told.is_some() { as_told(told, self.effort) } else { self.effort };
+        let is_wanted = |detector: &str| match told {
+            Some(line) => line.asked.iter().any(|name| name == detector),
+            None => matches!(self.effort.until, Until::Everybody(_)),
+        };
+        let asked = asked::ask(&entry.name, entry.bug, host, place, &is_wanted);
+        let mut effort = if self.told.is_some() { as_told(told, self.effort) } else { self.effort };
+        if told.is_none() && !asked.is_empty() {
+            effort.cases_max = effort.cases_max.min(CASES_BESIDE);
+        }
         let search = |number: u64| {
             // Who sees it beside the first is asked once: that takes many times as long.
             let until = match effort.until {
@@ -361,11 +371,6 @@ impl Hunt<'_> {
         };
         let is_seen_by_a_law = told.is_none_or(|line| line.first.is_some() || !line.is_seen);
         let searches = (0..self.searches).filter(|_| is_seen_by_a_law).map(search).collect();
-        let is_wanted = |detector: &str| match told {
-            Some(line) => line.asked.iter().any(|name| name == detector),
-            None => matches!(effort.until, Until::Everybody(_)),
-        };
-        let asked = asked::ask(&entry.name, entry.bug, host, place, &is_wanted);
         Row { bug: entry.name.clone(), origin: entry.origin.clone(), searches, asked, pages: None }
     }
 }

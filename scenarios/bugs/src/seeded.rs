@@ -1,6 +1,6 @@
 //! Subjects with a bug in them: everything that they are asked goes through the bug.
 
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -76,7 +76,7 @@ pub fn shop(bug: &'static dyn Bug, name: &'static str, place: &Path) -> Result<B
 
 /// `inner` with `bug` in it.
 pub fn seeded(bug: &'static dyn Bug, inner: Box<dyn Driver>) -> Box<dyn Driver> {
-    Box::new(SeededDriver { bug, inner })
+    Box::new(SeededDriver { bug, inner, notes: Mutex::default() })
 }
 
 impl Subject for Seeded {
@@ -103,7 +103,8 @@ impl Subject for Seeded {
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
         let case = Shared::default();
         *locked(&self.case) = case.clone();
-        Ok(Box::new(SeededStack { bug: self.bug, inner: self.inner.begin(place)?, place: place.to_owned(), case }))
+        let inner = self.bug.begin(&*self.inner, place)?;
+        Ok(Box::new(SeededStack { bug: self.bug, inner, place: place.to_owned(), case }))
     }
 }
 
@@ -157,7 +158,7 @@ impl Stack for SeededStack {
             case.upper = upper.map_err(SubjectError::of("hold the upper layer of", &self.place))?;
             case.lowers = lowers.map_err(SubjectError::of("hold the lower layers of", &self.place))?;
         }
-        self.inner.mount()
+        self.bug.mount(&mut *self.inner)
     }
 
     fn unmount(&mut self) -> Result<(), SubjectError> {
@@ -167,6 +168,10 @@ impl Stack for SeededStack {
 
     fn upper(&self) -> Option<BorrowedFd<'_>> {
         self.inner.upper()
+    }
+
+    fn work(&self) -> Option<PathBuf> {
+        self.inner.work()
     }
 
     fn lowers(&self) -> Vec<PathBuf> {
@@ -186,6 +191,7 @@ impl Stack for SeededStack {
 struct SeededDriver {
     bug: &'static dyn Bug,
     inner: Box<dyn Driver>,
+    notes: Mutex<Notes>,
 }
 
 impl Driver for SeededDriver {
@@ -222,7 +228,10 @@ impl Driver for SeededDriver {
     ) -> Result<Unpacked, UnpackError> {
         let failed = |source| UnpackError::Io { operation: "seed a bug in", path: content.into(), source };
         let mut right = Vec::new();
-        tar.read_to_end(&mut right).map_err(failed)?;
+        if let Err(error) = tar.read_to_end(&mut right) {
+            let mut broken_off = right.as_slice().chain(BrokenOff(Some(error)));
+            return self.bug.unpack(&*self.inner, &mut broken_off, content, owners, record);
+        }
         let bytes = tars::changed(right.clone(), |entries| self.bug.received(entries)).map_err(failed)?;
         if bytes == right {
             return self.bug.unpack(&*self.inner, &mut &right[..], content, owners, record);
@@ -238,7 +247,7 @@ impl Driver for SeededDriver {
     }
 
     fn attach(&self, id: &str) -> Result<PathBuf, DriverError> {
-        self.inner.attach(id)
+        self.bug.attach(&*self.inner, id, &mut locked(&self.notes))
     }
 
     fn attached_at(&self, id: &str) -> PathBuf {
@@ -246,7 +255,7 @@ impl Driver for SeededDriver {
     }
 
     fn detach(&self, id: &str) -> Result<(), DriverError> {
-        self.bug.detach(&*self.inner, id)
+        self.bug.detach(&*self.inner, id, &mut locked(&self.notes))
     }
 
     fn view(&self, id: &str) -> Result<View, DriverError> {
@@ -292,6 +301,15 @@ impl Driver for SeededDriver {
 
     fn graph(&self, id: &str) -> Result<GraphData, DriverError> {
         self.inner.graph(id)
+    }
+}
+
+/// What is left to be read of a tar that broke off: an error.
+struct BrokenOff(Option<io::Error>);
+
+impl Read for BrokenOff {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }
 

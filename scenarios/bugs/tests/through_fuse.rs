@@ -2,18 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 
 use layerlab_bugs::bug::{Bug, Home, NothingIsWrong, ThroughFuse};
 use layerlab_bugs::catalogue;
 use layerlab_bugs::hunt::MEMORY;
-use layerlab_bugs::outward::fuse::bench::Bench;
-use layerlab_bugs::outward::fuse::serve::{self, Service, serve};
+use layerlab_bugs::outward::fuse::behind::Behind;
+use layerlab_bugs::outward::fuse::serve;
 use layerlab_bugs::seeded::Seeded;
 use layerlab_model::operation::{Operation, Step, User};
-use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
 use layerlab_properties::case::{Case, prepare_thread};
 use layerlab_properties::enter::own_mounts;
@@ -22,7 +20,7 @@ use layerlab_properties::laws;
 use layerlab_properties::machine::Host;
 use layerlab_properties::shrink::simplest;
 use layerlab_properties::simplify::proposals;
-use layerlab_properties::subjects::{Frozen, Stack, Subject, SubjectError};
+use layerlab_properties::subjects::Subject;
 use layerlab_scenarios::skip::skip;
 
 const CASES: u64 = 60;
@@ -30,77 +28,17 @@ const CASES: u64 = 60;
 const CASES_MAX: u64 = 600;
 const STEPS: usize = 40;
 /// Bugs that are not looked for here, and why not.
-const NOT_SHOWN: [(&str, &str); 1] = [("a-deletion-without-a-look-before-is-forgotten", "the laws look at everything")];
+const NOT_SHOWN: [(&str, &str); 3] = [
+    ("a-copy-up-without-room-leaves-an-empty-file", "no step fills the disk, but a situation does"),
+    ("a-deletion-without-a-look-before-is-forgotten", "the laws look at everything"),
+    ("a-failed-deletion-uncovers-the-file-below", "no step fills the disk, but a situation does"),
+];
 
 static NOTHING: NothingIsWrong = NothingIsWrong(Home::Mount("overlay"), ThroughFuse::Gated);
 
-/// A subject whose merged tree is reached through FUSE.
-struct Behind(&'static Seeded, ThroughFuse);
-
-impl Behind {
-    fn of(name: &str, bug: &'static dyn Bug) -> Behind {
-        Behind(Box::leak(Box::new(Seeded::of(name, bug).unwrap())), bug.through_fuse())
-    }
-}
-
-impl Subject for Behind {
-    fn name(&self) -> String {
-        format!("{} through FUSE", self.0.name())
-    }
-
-    fn promises(&self, host: &Host) -> Promises {
-        self.0.promises(host)
-    }
-
-    fn refusal(&self, host: &Host) -> Option<String> {
-        self.0.refusal(host)
-    }
-
-    fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
-        let (inner, seeded, through) = (self.0.begin(place)?, self.0, self.1);
-        Ok(Box::new(StackBehind { inner, seeded, through, place: place.to_owned(), service: None }))
-    }
-}
-
-struct StackBehind {
-    inner: Box<dyn Stack>,
-    seeded: &'static Seeded,
-    through: ThroughFuse,
-    place: PathBuf,
-    service: Option<Service>,
-}
-
-impl Stack for StackBehind {
-    fn mount(&mut self) -> Result<OwnedFd, SubjectError> {
-        let merged = self.inner.mount()?;
-        let bench = Bench::default();
-        let hands = self.seeded.before(bench.hands());
-        let served = serve(merged, hands, bench, self.through).map_err(SubjectError::of("serve", &self.place))?;
-        self.service = Some(served.service);
-        Ok(served.root)
-    }
-
-    fn unmount(&mut self) -> Result<(), SubjectError> {
-        let ended = self.service.take().map_or(Ok(()), Service::end);
-        ended.map_err(SubjectError::of("end the service of", &self.place))?;
-        self.inner.unmount()
-    }
-
-    fn upper(&self) -> Option<BorrowedFd<'_>> {
-        self.inner.upper()
-    }
-
-    fn lowers(&self) -> Vec<PathBuf> {
-        self.inner.lowers()
-    }
-
-    fn commit(&mut self) -> Result<(), SubjectError> {
-        self.inner.commit()
-    }
-
-    fn frozen(&self) -> Option<&dyn Frozen> {
-        self.inner.frozen()
-    }
+/// A bug's subject, mounted so.
+fn behind(name: &str, bug: &'static dyn Bug) -> Behind {
+    Behind::new(Seeded::of(name, bug).unwrap(), bug.through_fuse())
 }
 
 /// Whether this machine can.
@@ -175,7 +113,7 @@ fn a_mount_in_which_nothing_is_wrong_keeps_the_laws_of_the_overlay_below() {
         return;
     }
     apart(|host| {
-        let subject = Behind::of("nothing", &NOTHING);
+        let subject = behind("nothing", &NOTHING);
         for seed in 1..=CASES {
             let (steps, Some(findings)) = broken(&subject, host, None, seed) else { continue };
             let fails =
@@ -206,11 +144,11 @@ fn a_bug_of_a_mount_is_there_through_fuse_too() {
         let mut unseen = Vec::new();
         for entry in shown {
             let name = &*entry.name;
-            let subject = Behind::of(name, entry.bug);
+            let subject = behind(name, entry.bug);
             // Where nobody asks whether a user may, what is right breaks laws, too: but not in these steps.
             let right: &NothingIsWrong =
                 Box::leak(Box::new(NothingIsWrong(entry.bug.home(), entry.bug.through_fuse())));
-            let right = Behind::of("nothing", right);
+            let right = behind("nothing", right);
             let is_seen = |seed| {
                 let (steps, found) = broken(&subject, host, None, seed);
                 found.is_some() && broken(&right, host, Some(&steps), seed).1.is_none()

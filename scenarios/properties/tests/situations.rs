@@ -45,6 +45,7 @@ fn meddled() -> Vec<(&'static str, Meddle)> {
         ("times-come-up-and-are-set-one-by-one", |_, root| set_access_time(&root.join("chmod"))),
         ("times-come-up-and-are-set-one-by-one", |_, root| append(&root.join("atime"))),
         ("a-full-disk-leaves-the-file-as-it-was", |stage, _| fs::write(stage.place().join("left"), "left").unwrap()),
+        ("a-deletion-without-room-is-done-or-leaves-the-file", |_, root| overwrite(&root.join("file"), 0)),
         ("links-of-directories-are-counted-or-constant", |_, root| fs::write(root.join("above/file"), "").unwrap()),
         ("file-attributes-are-kept-and-enforced", |_, root| without_attributes(&root.join("below-immutable"))),
         ("file-attributes-are-kept-and-enforced", |_, root| without_attributes(&root.join("above-append"))),
@@ -72,7 +73,7 @@ fn meddled() -> Vec<(&'static str, Meddle)> {
         ("whiteouts-of-attributes-hide", |_, root| fs::remove_file(root.join("dir/shown")).unwrap()),
         ("without-an-upper-layer-nothing-is-written", |stage, _| overwrite(&stage.place().join("other/file"), 0)),
         ("what-a-crash-left-in-the-work-directory-is-cleared", |stage, _| {
-            fs::create_dir(stage.place().join("work/work/#9")).unwrap();
+            fs::create_dir(stage.work().unwrap().join("work/#9")).unwrap();
         }),
         ("an-upper-layer-is-not-mounted-twice", |stage, _| renew(&stage.place().join("upper"))),
         ("layers-of-another-stack-are-refused", |stage, _| renew(&stage.place().join("upper"))),

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 
 use layerlab_engine::driver::{Driver, DriverError};
 
-use crate::bug::{Bug, Home};
+use crate::bug::{Bug, Home, Notes};
 
 pub struct It;
 pub static BUG: It = It;
@@ -16,7 +16,7 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn detach(&self, driver: &dyn Driver, id: &str) -> Result<(), DriverError> {
+    fn detach(&self, driver: &dyn Driver, id: &str, _notes: &mut Notes) -> Result<(), DriverError> {
         let path = driver.attached_at(id);
         // What proc_pid_mountinfo(5) escapes is not found, and what is not mounted need not be unmounted.
         let is_found = !path.as_os_str().as_bytes().iter().any(|byte| b" \t\n\\".contains(byte));

@@ -10,6 +10,7 @@ mod canonical;
 mod changes;
 mod defaults;
 mod drawn;
+mod faults;
 mod links;
 mod marks;
 mod mounts;

@@ -12,6 +12,11 @@ use layerlab_engine::driver::{Deviation, KNOWN, fuse_overlayfs};
 use super::canonical::{canonical, differences};
 use super::changes::{self, Ability};
 use super::drawn::drawn_changes_make_the_same_layers;
+use super::faults::{
+    a_name_that_is_swapped_meanwhile_leads_nowhere_else, a_note_that_was_emptied_is_noticed,
+    a_stream_that_breaks_off_is_an_error, an_attribute_that_cannot_be_kept_is_told,
+    one_of_many_who_make_a_layer_makes_it, what_was_attached_before_a_restart_is_detached_after_it,
+};
 use super::links::names_of_one_file_are_one_file_where_the_layer_is_applied;
 use super::marks::xattrs_that_are_called_as_an_overlays_mean_nothing;
 use super::mounts::{
@@ -89,6 +94,12 @@ pub const ALL: &[Promise] = promises![
     files_that_are_immutable_do_not_stop_a_removal,
     many_at_once_do_not_get_in_each_others_way,
     one_layer_is_read_by_many_at_once_and_stays_attached,
+    one_of_many_who_make_a_layer_makes_it,
+    a_stream_that_breaks_off_is_an_error,
+    an_attribute_that_cannot_be_kept_is_told,
+    a_name_that_is_swapped_meanwhile_leads_nowhere_else,
+    what_was_attached_before_a_restart_is_detached_after_it,
+    a_note_that_was_emptied_is_noticed,
     the_graph_names_directories_that_are_there,
     nothing_stays_mounted,
 ];
@@ -169,7 +180,7 @@ fn what_is_adopted_hides_and_replaces_what_lies_below(scene: &Scene) {
 }
 
 /// A tar of one file at each path.
-fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, text) in files {
         let mut header = tar::Header::new_ustar();

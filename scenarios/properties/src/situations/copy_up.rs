@@ -3,7 +3,7 @@
 //! Checklist: CU-02, CU-06, CU-10, CU-12, RD-06
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -175,6 +175,46 @@ pub fn a_full_disk_leaves_the_file_as_it_was(stage: &mut Stage<'_>) -> anyhow::R
     let expected = [&content[..], b"more"].concat();
     ensure!(fs::read(stage.at("file"))? == expected, "the file has not what was written when there was room again");
     Ok(Judged::Held)
+}
+
+/// A file of a lower layer that was changed, and for whose whiteout there is no room, is deleted all the same, or that is refused and the file is as it
+/// was, at once and after a remount; when there is room again it is deleted.
+pub fn a_deletion_without_room_is_done_or_leaves_the_file(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
+    if !stage.promises.layers {
+        return Ok(Judged::Lacking(COPY_UP));
+    }
+    let place = stage.directory("small")?;
+    let small = tmpfs_of(16 * MIB, &place)?;
+    let mut stage = stage.again_in(small.path())?;
+    fs::write(stage.at("file"), "below")?;
+    stage.commit()?;
+    fs::write(stage.at("file"), "changed")?;
+    let ballast = small.path().join("ballast");
+    fs::create_dir(&ballast)?;
+    let is_full = |number: u64| {
+        let made = File::create(ballast.join(number.to_string()));
+        made.is_err_and(|error| error.kind() == io::ErrorKind::StorageFull)
+    };
+    ensure!((0..1 << 16).any(is_full), "a small file system does not fill up with files");
+    let is_refused = fs::remove_file(stage.at("file")).is_err();
+    stage.look();
+    for moment in ["at once", "after a remount"] {
+        match fs::read_to_string(stage.at("file")) {
+            Err(_) if is_refused => bail!("{moment} it is gone, though that was refused"),
+            Ok(content) if is_refused => ensure!(content == "changed", "{moment} it has {content:?}"),
+            found => ensure!(found.is_err(), "{moment} it is there, though it was deleted"),
+        }
+        if moment == "at once" {
+            fs::remove_dir_all(&ballast)?;
+            stage.remount()?;
+        }
+    }
+    if is_refused {
+        fs::remove_file(stage.at("file")).context("there is room again")?;
+    }
+    stage.remount()?;
+    ensure!(!stage.at("file").exists(), "it is there, though it was deleted when there was room again");
+    Ok(if is_refused { Judged::Held } else { Judged::Lacking("whiteouts that take room") })
 }
 
 /// The link count of a directory is 1 always, or counts its subdirectories.

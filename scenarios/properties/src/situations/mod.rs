@@ -48,7 +48,7 @@ pub static ALL: LazyLock<Vec<Situation>> = LazyLock::new(|| {
         open_files: mappings_show_what_is_written, locks_survive_a_copy_up, locks_name_the_inode_that_stat_names,
             fsync_succeeds_on_files_of_every_layer, a_working_directory_survives_a_refused_rmdir, watches_see_what_is_done_after_a_copy_up;
         copy_up: holes_stay_holes, four_gibibytes_are_copied_up, times_come_up_and_are_set_one_by_one, a_full_disk_leaves_the_file_as_it_was,
-            links_of_directories_are_counted_or_constant;
+            a_deletion_without_room_is_done_or_leaves_the_file, links_of_directories_are_counted_or_constant;
         attributes: file_attributes_are_kept_and_enforced, file_attributes_come_up_with_their_file, private_attributes_are_well_formed, private_attributes_of_an_inner_overlay_are_kept;
         crowds: files_are_copied_up_whole_while_others_read, no_append_is_lost_in_a_crowd, two_names_copied_up_at_once_are_one_file,
             a_crowd_leaves_a_sound_tree;

@@ -96,26 +96,27 @@ pub fn without_an_upper_layer_nothing_is_written(stage: &mut Stage<'_>) -> anyho
     Ok(Judged::Held)
 }
 
-/// What was left in the work directory when the machine went down is gone after the next mount, and what was in the upper is there.
+/// What was left in the work directory when the machine went down is gone after the next mount, what was in the upper is there, and can be
+/// changed.
 pub fn what_a_crash_left_in_the_work_directory_is_cleared(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
-    let Some(by_hand) = ByHand::of(stage) else { return Ok(LACKING) };
-    let Directories { lower, upper, work, .. } = directories(stage)?;
-    let mount = || by_hand.mount(&[&lower], Some((&upper, &work))).context("cannot mount");
-    fs::write(within(&mount()?).join("file"), "upper")?;
-    // A volatile overlay says so, and is not mounted again.
-    match fs::remove_dir_all(work.join("work/incompat")) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
-    fs::write(work.join("work/#17"), "half a copy")?;
-    fs::create_dir_all(work.join("work/#18/nested"))?;
-    let mounted = mount()?;
-    stage.look_at(&within(&mounted));
+    fs::write(stage.at("file"), "lower")?;
+    stage.commit()?;
+    let Some(scratch) = stage.work().map(|work| work.join("work")) else {
+        return Ok(LACKING);
+    };
+    fs::write(stage.at("file"), "upper")?;
+    stage.edit(|_, _| {
+        fs::write(scratch.join("#17"), "half a copy")?;
+        Ok(fs::create_dir_all(scratch.join("#18/nested"))?)
+    })?;
+    stage.look();
     let left: Vec<_> =
-        fs::read_dir(work.join("work"))?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>()?;
+        fs::read_dir(&scratch)?.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<_, _>>()?;
+    // A volatile overlay says so.
     let left: Vec<_> = left.iter().filter(|name| *name != "incompat").collect();
     ensure!(left.is_empty(), "{left:?} are still in the work directory");
-    ensure!(fs::read_to_string(within(&mounted).join("file"))? == "upper", "what was written before is not there");
+    ensure!(fs::read_to_string(stage.at("file"))? == "upper", "what was written before is not there");
+    fs::write(stage.at("file"), "changed").context("what was written before cannot be changed any more")?;
     Ok(Judged::Held)
 }
 

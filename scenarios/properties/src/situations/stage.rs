@@ -111,6 +111,11 @@ impl<'a> Stage<'a> {
         self.stack.upper().map(|upper| PathBuf::from(format!("/proc/self/fd/{}", upper.as_raw_fd())))
     }
 
+    /// The directory in which overlayfs works, where it is the kernel's.
+    pub fn work(&self) -> Option<PathBuf> {
+        self.stack.work()
+    }
+
     /// A directory of its own, outside of the stack.
     pub fn directory(&self, name: &str) -> anyhow::Result<PathBuf> {
         let path = self.place.join(name);
@@ -163,9 +168,12 @@ pub fn within(directory: &OwnedFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()))
 }
 
-/// A file system in memory that is full after `bytes`, mounted on the directory `place`.
+/// So many files there is room for in a small file system.
+const FILES_MAX: u64 = 1000;
+
+/// A file system in memory that is full after `bytes`, or a thousand files, mounted on the directory `place`.
 pub fn tmpfs_of(bytes: u64, place: &Path) -> anyhow::Result<Mounted> {
-    let options = format!("size={bytes},mode=755");
+    let options = format!("size={bytes},nr_inodes={FILES_MAX},mode=755");
     let flags = nix::mount::MsFlags::empty();
     nix::mount::mount(Some("layerlab-laws"), place, Some("tmpfs"), flags, Some(options.as_str()))
         .with_context(|| format!("cannot mount a tmpfs on {}", place.display()))?;

@@ -241,6 +241,12 @@ impl Stack for Layers {
         self.upper.as_ref().map(AsFd::as_fd)
     }
 
+    fn work(&self) -> Option<PathBuf> {
+        // The lowest layer is no mount, and a program has a scratch directory of its own.
+        let graph = self.driver.graph(self.top()).ok().filter(|_| self.ids.len() > 1 && self.upper.is_some())?;
+        graph.data.into_iter().find(|(key, _)| key == "WorkDir").map(|(_, path)| PathBuf::from(path))
+    }
+
     fn lowers(&self) -> Vec<PathBuf> {
         let (_, lowers) = self.ids.split_last().unwrap_or((&self.ids[0], &[]));
         lowers.iter().take(self.lowers_max).map(|id| self.driver.own_files(id)).collect()

@@ -43,7 +43,7 @@ impl SubjectError {
 }
 
 /// A way to stack layers.
-pub trait Subject: Sync {
+pub trait Subject: Send + Sync {
     /// What people call it, for `--subject`.
     fn name(&self) -> String;
 
@@ -88,6 +88,11 @@ pub trait Stack {
 
     /// The directory in which the upper layer lies as overlayfs keeps it, where there is one.
     fn upper(&self) -> Option<BorrowedFd<'_>>;
+
+    /// The directory in which overlayfs works, where the merged tree is one of the kernel's.
+    fn work(&self) -> Option<PathBuf> {
+        None
+    }
 
     /// The directories of the lower layers, as far as the subject has such.
     fn lowers(&self) -> Vec<PathBuf>;

@@ -277,6 +277,10 @@ impl Stack for Mounted {
         self.upper.as_ref().map(AsFd::as_fd)
     }
 
+    fn work(&self) -> Option<PathBuf> {
+        Some(self.place.join("work"))
+    }
+
     fn lowers(&self) -> Vec<PathBuf> {
         (0..self.layers - 1).map(|number| self.layer(number)).collect()
     }

@@ -12,6 +12,7 @@
 //! attributes  who and what a file is                  )  done below, told to the bug
 //! contents    what is open, read and written          )
 //! state       what all of these know: the files that the kernel has a number of (nodes), what is open, what a bug shows (facts)
+//! behind      such a mount as a subject of our own laws and situations, whose system calls meet the bug so
 //! bench       where a request lies while the bug looks at it; caller: the user whom the kernel below is to take us for
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! its user, not of its capabilities.
 
 mod attributes;
+pub mod behind;
 pub mod bench;
 mod caller;
 mod contents;
