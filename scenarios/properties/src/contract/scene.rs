@@ -119,6 +119,10 @@ impl Scene {
         assert_eq!(packed.tar_size_bytes, tar.len() as u64);
         assert_eq!(packed.diff_id, layerlab_engine::image::Digest::of(&tar));
         assert_eq!((packed.size_bytes, packed.entries), counted(&tar));
+        // A mark that is a file is packed as it lies there.
+        if matches!(self.driver.marks(), OverlayXattr::Trusted | OverlayXattr::User) {
+            opaque_marks_are_their_directories(&tar);
+        }
         tar
     }
 
@@ -153,6 +157,23 @@ fn counted(tar: &[u8]) -> (u64, u64) {
         };
     }
     (size_bytes, number)
+}
+
+/// The entry that says that a directory is opaque has that directory's owner and permissions, and no time (`ConvertWrite` of moby's `archive_linux.go`).
+fn opaque_marks_are_their_directories(tar: &[u8]) {
+    let told = |header: &tar::Header| {
+        let names = [header.username_bytes(), header.groupname_bytes()].map(|name| name.map(<[u8]>::to_vec));
+        (header.mode().unwrap() & 0o777, header.uid().unwrap(), header.gid().unwrap(), names)
+    };
+    let mut directory = None;
+    for entry in tar::Archive::new(tar).entries().unwrap().map(Result::unwrap) {
+        let header = entry.header();
+        if entry.path_bytes().ends_with(b"/.wh..wh..opq") {
+            assert_eq!(Some(told(header)), directory, "{}", entry.path().unwrap().display());
+            assert_eq!((header.mtime().unwrap(), header.mode().unwrap() & !0o777), (0, 0));
+        }
+        directory = Some(told(header));
+    }
 }
 
 /// Changes of each kind: a new file, a changed one, a removed one, a directory that is replaced, a link.

@@ -85,7 +85,7 @@ pub fn forged() -> io::Result<[(&'static str, Vec<u8>); 2]> {
     let by_path = image_of(&[&layer], vec![format!("sha256:../../{FORGED}")], "forged:latest")?.0;
     let greedy = noise()?;
     let (config, _) = configuration(&[digest(&greedy)]);
-    let greedy = archive(&config, &[asking_for_too_much(&greedy)?], "forged:latest")?;
+    let greedy = archive(&config, &[asking_for(TOO_MUCH, &greedy)?], "forged:latest")?;
     Ok([("it calls a layer by a path", by_path), ("its layer asks for 4 GiB of memory", greedy)])
 }
 
@@ -157,8 +157,11 @@ fn xz(bytes: &[u8]) -> io::Result<Vec<u8>> {
     writer.finish()
 }
 
-/// Two xz streams, of which the last block asks for a dictionary of 4 GiB ("The .xz File Format" 1.1.0, "LZMA2"), and needs none such.
-fn asking_for_too_much(bytes: &[u8]) -> io::Result<Vec<u8>> {
+/// What asks for a dictionary of 4 GiB ("The .xz File Format" 1.1.0, "LZMA2").
+const TOO_MUCH: u8 = 40;
+
+/// Two xz streams, of which the last block asks for a dictionary of this size, and needs none such.
+fn asking_for(dictionary: u8, bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut stream = sent(2, bytes)?;
     // All blocks begin alike: with the header's size, and the filter LZMA2 with the size of its dictionary in one byte.
     const STREAM_HEADER_BYTES: usize = 12;
@@ -169,7 +172,7 @@ fn asking_for_too_much(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let header = &mut stream[last..last + size];
     let filter = header.windows(2).position(|pair| pair == [0x21, 1]);
     let filter = filter.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the stream has no LZMA2"))?;
-    header[filter + 2] = 40;
+    header[filter + 2] = dictionary;
     let mut check = flate2::Crc::new();
     check.update(&header[..size - 4]);
     header[size - 4..].copy_from_slice(&check.sum().to_le_bytes());
@@ -251,4 +254,26 @@ pub fn contents(tar: &[u8]) -> io::Result<Vec<Content>> {
     }
     found.sort();
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That it is refused is for what it asks for, then.
+    #[test]
+    fn a_layer_that_asks_for_another_dictionary_is_sound() {
+        const MEBIBYTES_16: u8 = 24;
+        let layer = noise().unwrap();
+        let sent = [MEBIBYTES_16, TOO_MUCH].map(|dictionary| asking_for(dictionary, &layer).unwrap());
+        let mut read = Vec::new();
+        lzma_rust2::XzReader::new(&sent[0][..], true).read_to_end(&mut read).unwrap();
+        assert!(read == layer);
+        let differs = |at: &usize| sent[0][*at] != sent[1][*at];
+        let differing: Vec<usize> = (0..sent[0].len()).filter(differs).collect();
+        assert!(
+            sent[0].len() == sent[1].len() && differing.len() <= 5 && differing[0] > sent[0].len() / 2,
+            "{differing:?}"
+        );
+    }
 }
