@@ -19,7 +19,9 @@ impl Bug for It {
         let copied = mounted.copied_up_by(step);
         let done = mounted.pass(step)?;
         let copied = copied.and_then(|path| Some((mounted.stat(&path)?, path)));
-        if let Some((stat, path)) = copied.filter(|(stat, _)| stat.st_mode & 0o170_000 == 0o100_000 && stat.st_size > i64::from(READ_BYTES)) {
+        if let Some((stat, path)) =
+            copied.filter(|(stat, _)| stat.st_mode & 0o170_000 == 0o100_000 && stat.st_size > i64::from(READ_BYTES))
+        {
             let time = Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 };
             mounted.also(Operation::Truncate { target: Target::Path(path.clone()), length: READ_BYTES })?;
             mounted.also(Operation::SetTime { target: Target::Path(path), time })?;

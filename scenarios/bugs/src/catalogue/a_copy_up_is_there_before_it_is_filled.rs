@@ -18,7 +18,9 @@ impl Bug for It {
     fn step(&self, step: &Step, mounted: &mut Mounted<'_>) -> Result<Answer, Errno> {
         let only_looks = match &step.operation {
             Operation::Open { flags, .. } => !flags.access.writes(),
-            Operation::Read { .. } | Operation::ReadLink { .. } | Operation::List { .. } | Operation::Close { .. } => true,
+            Operation::Read { .. } | Operation::ReadLink { .. } | Operation::List { .. } | Operation::Close { .. } => {
+                true
+            }
             _ => false,
         };
         if !only_looks {

@@ -35,7 +35,11 @@ impl Bug for It {
             let blocks = (0..=bytes.len() / BLOCK_BYTES).rev();
             let whole = blocks.map(|count| &bytes[..count * BLOCK_BYTES]).find_map(|part| entries(part).ok());
             let ended = written(&whole.unwrap_or_default());
-            bytes = ended.map_err(|source| UnpackError::Io { operation: "end the tar of", path: content.into(), source })?;
+            bytes = ended.map_err(|source| UnpackError::Io {
+                operation: "end the tar of",
+                path: content.into(),
+                source,
+            })?;
         }
         driver.unpack(&mut &bytes[..], content, owners, record)
     }

@@ -34,6 +34,10 @@ impl Bug for It {
         let into = driver.own_files(id);
         let lay = |path: &Path| fs::rename(path, into.join(path.file_name().unwrap_or_default()));
         let laid = fs::read_dir(content).and_then(|mut all| all.try_for_each(|entry| lay(&entry?.path())));
-        laid.map_err(|source| DriverError::Io { operation: "lay the files of another into", path: into.clone(), source })
+        laid.map_err(|source| DriverError::Io {
+            operation: "lay the files of another into",
+            path: into.clone(),
+            source,
+        })
     }
 }
