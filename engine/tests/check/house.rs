@@ -61,7 +61,8 @@ impl Ground {
 pub struct House {
     pub driver: &'static str,
     place: tempfile::TempDir,
-    registry: Option<RegistryHandle>,
+    /// It, and its address: nobody else gets that meanwhile.
+    registry: Option<(RegistryHandle, TcpListener)>,
 }
 
 impl House {
@@ -90,6 +91,7 @@ impl House {
         Layout::create(&store).unwrap().write_index(&[], None).unwrap();
         let pushed = Some(house.place.path().join("registry"));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.try_clone().unwrap();
         let registry =
             Registry::serve(listener, store, RegistryOptions { pushed, ..RegistryOptions::default() }).unwrap();
         house.make_images();
@@ -100,14 +102,15 @@ impl House {
         house.done(&["pull", "-q", &name]);
         house.done(&["tag", &name, "top"]);
         house.make_container();
-        house.registry = Some(registry);
+        house.registry = Some((registry, address));
         house
     }
 
     /// Whoever calls the registry now gets no answer, until one answers on what is given back.
     pub fn silence_registry(&mut self) -> TcpListener {
-        let address = self.registry.take().unwrap().addr();
-        TcpListener::bind(address).unwrap()
+        let (registry, address) = self.registry.take().unwrap();
+        drop(registry);
+        address
     }
 
     /// A registry of `top` as it was pushed to the first.

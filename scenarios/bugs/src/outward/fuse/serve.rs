@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use fuser::{Config, Session, SessionACL};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::perform::Hands;
+use nix::libc;
 use rustix::fs::{CWD, Mode, OFlags, open, openat};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
@@ -60,7 +61,11 @@ impl Service {
         let served = served.map_err(|_| io::Error::other("the thread that serves a mount through FUSE panicked"))?;
         match is_kept {
             true => Err(io::Error::other("somebody still has it, mounted elsewhere or open")),
-            false => served,
+            // The mount is gone: the kernel says so in this way, too (`fuse_dev_do_read` of its `fs/fuse/dev.c`).
+            false => served.or_else(|error| match error.raw_os_error() {
+                Some(libc::ECONNABORTED) => Ok(()),
+                _ => Err(error),
+            }),
         }
     }
 
