@@ -28,6 +28,8 @@ const STEPS_BOUNDS: [usize; 2] = [4, 8];
 const TIMES: u64 = 20;
 /// And so many at least.
 const CASES_MIN: u64 = 100;
+/// Who is asked once has so many turns when compared.
+const TIMES_ASKED: usize = 4;
 /// So many cases a law has at most to see a bug that is seen when asked once: it may be none that steps show.
 const CASES_BESIDE: u64 = 200;
 
@@ -355,7 +357,13 @@ impl Hunt<'_> {
             Some(line) => line.asked.iter().any(|name| name == detector),
             None => matches!(self.effort.until, Until::Everybody(_)),
         };
-        let asked = asked::ask(&entry.name, entry.bug, host, place, &is_wanted);
+        let mut asked = asked::ask(&entry.name, entry.bug, host, place, &is_wanted);
+        // What depends on a race is asked once more.
+        for _ in 1..if told.is_some() { TIMES_ASKED } else { 1 } {
+            let is_missing = |name: &str| is_wanted(name) && asked.iter().all(|kill| kill.detector != name);
+            let more = asked::ask(&entry.name, entry.bug, host, place, &is_missing);
+            asked.extend(more);
+        }
         let mut effort = if self.told.is_some() { as_told(told, self.effort) } else { self.effort };
         if told.is_none() && !asked.is_empty() {
             effort.cases_max = effort.cases_max.min(CASES_BESIDE);
