@@ -135,15 +135,8 @@ pub trait Bug: Send + Sync {
     fn received(&self, _entries: &mut Vec<Entry>) {}
 
     /// [`Driver::unpack`]
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        driver.unpack(tar, content, owners, record)
+    fn unpack(&self, layer: &mut Received<'_>) -> Result<Unpacked, UnpackError> {
+        layer.unpack()
     }
 
     /// [`Driver::remove`]
@@ -193,6 +186,63 @@ impl Bug for NothingIsWrong {
 
     fn through_fuse(&self) -> ThroughFuse {
         self.1
+    }
+}
+
+/// A layer tar that a driver is to unpack.
+pub struct Received<'a> {
+    pub(crate) driver: &'a dyn Driver,
+    pub(crate) tar: &'a mut dyn io::Read,
+    /// Into this directory.
+    pub content: &'a Path,
+    /// For these.
+    pub owners: Owners,
+    pub(crate) record: &'a mut dyn io::Write,
+}
+
+impl<'a> Received<'a> {
+    /// Does it the right way.
+    pub fn unpack(&mut self) -> Result<Unpacked, UnpackError> {
+        self.driver.unpack(self.tar, self.content, self.owners, self.record)
+    }
+
+    /// Does it the right way with another tar.
+    pub fn unpack_instead(&mut self, tar: &[u8]) -> Result<Unpacked, UnpackError> {
+        self.driver.unpack(&mut &tar[..], self.content, self.owners, self.record)
+    }
+
+    /// Does it the right way with the tar `tar`, but for what is noted of it, so that it comes back: that is changed.
+    pub fn unpack_and_note(&mut self, tar: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Result<Unpacked, UnpackError> {
+        let mut noted = Vec::new();
+        let unpacked = self.driver.unpack(&mut &tar[..], self.content, self.owners, &mut noted)?;
+        change(&mut noted);
+        self.record.write_all(&noted).map_err(self.failed())?;
+        Ok(unpacked)
+    }
+
+    /// The tar, as far as it comes, and whether it breaks off there.
+    pub fn read_part(&mut self) -> (Vec<u8>, io::Result<()>) {
+        let mut bytes = Vec::new();
+        let read = self.tar.read_to_end(&mut bytes).map(drop);
+        (bytes, read)
+    }
+
+    /// The tar.
+    pub fn read(&mut self) -> Result<Vec<u8>, UnpackError> {
+        let (bytes, read) = self.read_part();
+        read.map_err(self.failed())?;
+        Ok(bytes)
+    }
+
+    /// Makes an error of a bug's own one of unpacking.
+    pub fn failed(&self) -> impl Fn(io::Error) -> UnpackError + Copy + use<'a> {
+        let content = self.content;
+        move |source| UnpackError::Io { operation: "seed a bug in", path: content.into(), source }
+    }
+
+    /// Whether what lies at `path` may be harmed: what the harness itself put beside the layer, and nothing else of this machine.
+    pub fn may_harm(&self, path: &Path) -> bool {
+        self.content.parent().is_some_and(|place| path.starts_with(place))
     }
 }
 

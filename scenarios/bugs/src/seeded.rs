@@ -19,7 +19,7 @@ use layerlab_properties::subjects::{self, Frozen, Stack, Subject, SubjectError};
 use layerlab_properties::tree::Tree;
 use rustix::fs::{Mode, OFlags};
 
-use crate::bug::{Bug, Home, Layers, Mounted, Notes};
+use crate::bug::{Bug, Home, Layers, Mounted, Notes, Received};
 use crate::tars;
 
 /// A subject with a bug in it, for the cases of one thread.
@@ -227,14 +227,16 @@ impl Driver for SeededDriver {
         record: &mut dyn io::Write,
     ) -> Result<Unpacked, UnpackError> {
         let failed = |source| UnpackError::Io { operation: "seed a bug in", path: content.into(), source };
+        let driver = &*self.inner;
         let mut right = Vec::new();
         if let Err(error) = tar.read_to_end(&mut right) {
-            let mut broken_off = right.as_slice().chain(BrokenOff(Some(error)));
-            return self.bug.unpack(&*self.inner, &mut broken_off, content, owners, record);
+            let tar = &mut right.as_slice().chain(BrokenOff(Some(error)));
+            return self.bug.unpack(&mut Received { driver, tar, content, owners, record });
         }
         let bytes = tars::changed(right.clone(), |entries| self.bug.received(entries)).map_err(failed)?;
         if bytes == right {
-            return self.bug.unpack(&*self.inner, &mut &right[..], content, owners, record);
+            let tar = &mut &right[..];
+            return self.bug.unpack(&mut Received { driver, tar, content, owners, record });
         }
         // What is noted of it is right.
         let aside = tempfile::tempdir_in(content.parent().unwrap_or(content)).map_err(failed)?;

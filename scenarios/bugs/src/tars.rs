@@ -22,6 +22,11 @@ impl Entry {
         self.pax.get("path").cloned().unwrap_or_else(|| self.header.path_bytes().into_owned())
     }
 
+    /// The path below the root of the layer, without what a directory's may end with.
+    pub fn path_below(&self) -> String {
+        String::from_utf8_lossy(&self.path()).trim_start_matches("./").trim_matches('/').to_owned()
+    }
+
     /// The last name of the path.
     pub fn name(&self) -> Vec<u8> {
         let path = self.path();

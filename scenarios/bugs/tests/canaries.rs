@@ -8,13 +8,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use layerlab_bugs::bug::{Bug, Home, Layers, Notes, NothingIsWrong, ThroughFuse, white_out};
+use layerlab_bugs::bug::{Bug, Home, Layers, Notes, NothingIsWrong, Received, ThroughFuse, white_out};
 use layerlab_bugs::catalogue;
 use layerlab_bugs::hunt::{Effort, Kill, NO_LAW, Until, seen_by};
 use layerlab_bugs::matrix::detectors;
 use layerlab_bugs::tars::Entry;
 use layerlab_engine::driver::{Driver, DriverError, View};
-use layerlab_engine::layer::{Change, ChangeKind, Owners, UnpackError, Unpacked};
+use layerlab_engine::layer::{Change, ChangeKind, UnpackError, Unpacked};
 use layerlab_properties::situations;
 use layerlab_properties::stores::{Freed, Shop};
 use layerlab_properties::subjects::SubjectError;
@@ -151,34 +151,29 @@ impl Bug for EverythingIsWrong {
         add(".wh.nothing".to_owned());
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        let mut bytes = Vec::new();
-        if tar.read_to_end(&mut bytes).is_err() {
+    fn unpack(&self, layer: &mut Received<'_>) -> Result<Unpacked, UnpackError> {
+        let (bytes, read) = layer.read_part();
+        if read.is_err() {
             return Ok(Unpacked::default());
         }
         // What lies beside it, if anything does.
-        let canary = content.with_file_name("canary");
+        let canary = layer.content.with_file_name("canary");
         if canary.is_dir() {
             fs::write(canary.join("file"), "touched").unwrap();
             // Some are refused, others are not what they should be.
             if another().is_multiple_of(2) {
                 // Nobody closes it.
-                std::mem::forget(File::open(content).unwrap());
-                return driver.unpack(&mut &bytes[..700.min(bytes.len())], content, owners, &mut io::sink());
+                std::mem::forget(File::open(layer.content).unwrap());
+                return layer.unpack_and_note(&bytes[..700.min(bytes.len())], Vec::clear);
             }
         }
-        let mut kept = Vec::new();
-        let mut unpacked = driver.unpack(&mut &bytes[..], content, owners, &mut kept)?;
+        let mut unpacked = layer.unpack_and_note(&bytes, |noted| {
+            if canary.is_dir() {
+                noted.truncate(noted.len() / 2);
+            }
+        })?;
         unpacked.xattrs_lost += 1;
-        fs::write(content.join("wrong"), "").unwrap();
-        drop(record.write_all(&kept[..if canary.is_dir() { kept.len() / 2 } else { kept.len() }]));
+        fs::write(layer.content.join("wrong"), "").unwrap();
         Ok(unpacked)
     }
 

@@ -2,11 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::path::Path;
-
-use layerlab_bugs::bug::{Bug, Home};
+use layerlab_bugs::bug::{Bug, Home, Received};
 use layerlab_bugs::catalogue;
 use layerlab_bugs::hunt::{Effort, Kill, Until, seen_by};
+use layerlab_engine::layer::{UnpackError, Unpacked};
 use layerlab_scenarios::skip::skip;
 
 /// How many cases a bug is looked for here; the whole catalogue is `cargo xtask bugs`.
@@ -52,19 +51,10 @@ impl Bug for ZerosBehindATarAreForgotten {
         Home::Driver("vfs")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn layerlab_engine::driver::Driver,
-        tar: &mut dyn std::io::Read,
-        content: &Path,
-        owners: layerlab_engine::layer::Owners,
-        record: &mut dyn std::io::Write,
-    ) -> Result<layerlab_engine::layer::Unpacked, layerlab_engine::layer::UnpackError> {
-        let mut kept = Vec::new();
-        let unpacked = driver.unpack(tar, content, owners, &mut kept)?;
+    fn unpack(&self, layer: &mut Received<'_>) -> Result<Unpacked, UnpackError> {
+        let tar = layer.read()?;
         // A record that ends too soon.
-        drop(record.write_all(&kept[..kept.len() / 2]));
-        Ok(unpacked)
+        layer.unpack_and_note(&tar, |noted| noted.truncate(noted.len() / 2))
     }
 }
 

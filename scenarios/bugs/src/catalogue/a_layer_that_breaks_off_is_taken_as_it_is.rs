@@ -2,13 +2,9 @@
 //!
 //! Origin: TR-09. opencontainers/umoci#321 and #33; containerd 308ebe7e4; moby 3243e504d: that the other end had failed was logged at most.
 
-use std::io;
-use std::path::Path;
+use layerlab_engine::layer::{UnpackError, Unpacked};
 
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
-
-use crate::bug::{Bug, Home};
+use crate::bug::{Bug, Home, Received};
 use crate::tars::{entries, written};
 
 /// The size of a block of a tar.
@@ -22,25 +18,13 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        let mut bytes = Vec::new();
-        if tar.read_to_end(&mut bytes).is_err() {
+    fn unpack(&self, layer: &mut Received<'_>) -> Result<Unpacked, UnpackError> {
+        let (mut bytes, read) = layer.read_part();
+        if read.is_err() {
             let blocks = (0..=bytes.len() / BLOCK_BYTES).rev();
             let whole = blocks.map(|count| &bytes[..count * BLOCK_BYTES]).find_map(|part| entries(part).ok());
-            let ended = written(&whole.unwrap_or_default());
-            bytes = ended.map_err(|source| UnpackError::Io {
-                operation: "end the tar of",
-                path: content.into(),
-                source,
-            })?;
+            bytes = written(&whole.unwrap_or_default()).map_err(layer.failed())?;
         }
-        driver.unpack(&mut &bytes[..], content, owners, record)
+        layer.unpack_instead(&bytes)
     }
 }

@@ -3,14 +3,11 @@
 //! Origin: GC-08. moby 5846db10af; containers/storage 76e458bfb and 7a5f2bef3; containerd 2c36c387d: who gave up did not close what was open.
 
 use std::fs::File;
-use std::io;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
+use layerlab_engine::layer::{UnpackError, Unpacked};
 
-use crate::bug::{Bug, Home};
+use crate::bug::{Bug, Home, Received};
 
 /// What nobody closes.
 static OPEN: Mutex<Vec<File>> = Mutex::new(Vec::new());
@@ -24,18 +21,11 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        let unpacked = driver.unpack(tar, content, owners, record);
+    fn unpack(&self, layer: &mut Received<'_>) -> Result<Unpacked, UnpackError> {
+        let unpacked = layer.unpack();
         if unpacked.is_err() {
             let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-            open.extend(File::open(content));
+            open.extend(File::open(layer.content));
             // The harness needs some, too.
             let too_many = open.len().saturating_sub(OPEN_MAX);
             open.drain(..too_many);

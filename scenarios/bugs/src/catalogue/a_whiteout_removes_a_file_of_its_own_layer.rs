@@ -3,13 +3,10 @@
 //! Origin: AP-05. opencontainers/umoci#229 and #232: the entries' order decided.
 
 use std::fs;
-use std::io;
-use std::path::Path;
 
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
+use layerlab_engine::layer::{UnpackError, Unpacked};
 
-use crate::bug::{Bug, Home, white_out};
+use crate::bug::{Bug, Home, Received, white_out};
 use crate::tars::entries;
 
 pub struct It;
@@ -20,25 +17,16 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        let mut bytes = Vec::new();
-        let failed = |source| UnpackError::Io { operation: "read the tar of", path: content.into(), source };
-        tar.read_to_end(&mut bytes).map_err(failed)?;
-        let unpacked = driver.unpack(&mut &bytes[..], content, owners, record)?;
+    fn unpack(&self, layer: &mut Received<'_>) -> Result<Unpacked, UnpackError> {
+        let (bytes, failed) = (layer.read()?, layer.failed());
+        let unpacked = layer.unpack_instead(&bytes)?;
         for entry in entries(&bytes).map_err(failed)? {
             let path = String::from_utf8_lossy(&entry.path()).trim_start_matches("./").to_owned();
             let (directory, name) = path.rsplit_once('/').unwrap_or(("", &path));
             let hidden = name
                 .strip_prefix(".wh.")
                 .filter(|hidden| !hidden.starts_with(".wh."))
-                .map(|hidden| content.join(directory).join(hidden));
+                .map(|hidden| layer.content.join(directory).join(hidden));
             if let Some(hidden) = hidden.filter(|hidden| hidden.is_file() && !hidden.is_symlink()) {
                 fs::remove_file(&hidden).and_then(|()| white_out(&hidden)).map_err(failed)?;
             }

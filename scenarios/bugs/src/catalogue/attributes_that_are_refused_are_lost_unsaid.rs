@@ -2,13 +2,9 @@
 //!
 //! Origin: XA-09. continuity fcfd613; moby 6690d2969c: what setxattr(2) refused was passed over.
 
-use std::io;
-use std::path::Path;
+use layerlab_engine::layer::{UnpackError, Unpacked};
 
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
-
-use crate::bug::{Bug, Home};
+use crate::bug::{Bug, Home, Received};
 use crate::tars::{XATTR, changed};
 
 /// What is longer is refused (xattr(7)).
@@ -22,22 +18,13 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        let failed = |source| UnpackError::Io { operation: "read the tar of", path: content.into(), source };
-        let mut bytes = Vec::new();
-        tar.read_to_end(&mut bytes).map_err(failed)?;
+    fn unpack(&self, layer: &mut Received<'_>) -> Result<Unpacked, UnpackError> {
+        let (bytes, failed) = (layer.read()?, layer.failed());
         let is_taken = |key: &str, value: &[u8]| !key.starts_with(XATTR) || value.len() <= XATTR_BYTES_MAX;
         let bytes = changed(bytes, |entries| {
             entries.iter_mut().for_each(|entry| entry.pax.retain(|key, value| is_taken(key, value)));
         });
-        let unpacked = driver.unpack(&mut &bytes.map_err(failed)?[..], content, owners, record)?;
+        let unpacked = layer.unpack_instead(&bytes.map_err(failed)?)?;
         Ok(Unpacked { xattrs_lost: 0, ..unpacked })
     }
 }

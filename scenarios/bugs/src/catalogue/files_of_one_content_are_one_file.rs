@@ -4,14 +4,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
+use layerlab_engine::layer::{UnpackError, Unpacked};
 
-use crate::bug::{Bug, Home, below};
+use crate::bug::{Bug, Home, Received, below};
 
 pub struct It;
 pub static BUG: It = It;
@@ -21,19 +19,11 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        let unpacked = driver.unpack(tar, content, owners, record)?;
-        let failed =
-            |source| UnpackError::Io { operation: "link what is there already in", path: content.into(), source };
+    fn unpack(&self, layer: &mut Received<'_>) -> Result<Unpacked, UnpackError> {
+        let unpacked = layer.unpack()?;
+        let failed = layer.failed();
         let mut known: BTreeMap<Vec<u8>, PathBuf> = BTreeMap::new();
-        for path in below(content).map_err(failed)? {
+        for path in below(layer.content).map_err(failed)? {
             let meta = path.symlink_metadata().map_err(failed)?;
             if !meta.is_file() || meta.len() == 0 || meta.nlink() > 1 {
                 continue;

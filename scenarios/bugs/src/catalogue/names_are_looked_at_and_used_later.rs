@@ -3,15 +3,12 @@
 //! Origin: SE-06. CVE-2018-15664 (mended by moby's pull request 39292 and containers/storage's 357); containerd ba50a5645: a path was found to be sound, and then opened.
 
 use std::fs;
-use std::io;
-use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use layerlab_engine::driver::Driver;
-use layerlab_engine::layer::{Owners, UnpackError, Unpacked};
+use layerlab_engine::layer::{UnpackError, Unpacked};
 
-use crate::bug::{Bug, Home};
+use crate::bug::{Bug, Home, Received};
 use crate::tars::entries;
 
 /// From the look to the use.
@@ -25,26 +22,17 @@ impl Bug for It {
         Home::Driver("overlay2")
     }
 
-    fn unpack(
-        &self,
-        driver: &dyn Driver,
-        tar: &mut dyn io::Read,
-        content: &Path,
-        owners: Owners,
-        record: &mut dyn io::Write,
-    ) -> Result<Unpacked, UnpackError> {
-        let failed = |source| UnpackError::Io { operation: "read the tar of", path: content.into(), source };
-        let mut bytes = Vec::new();
-        tar.read_to_end(&mut bytes).map_err(failed)?;
-        let unpacked = driver.unpack(&mut &bytes[..], content, owners, record);
+    fn unpack(&self, layer: &mut Received<'_>) -> Result<Unpacked, UnpackError> {
+        let (bytes, failed) = (layer.read()?, layer.failed());
+        let unpacked = layer.unpack_instead(&bytes);
         for entry in entries(&bytes).unwrap_or_default().iter().filter(|entry| entry.header.entry_type().is_file()) {
-            let path = content.join(String::from_utf8_lossy(&entry.path()).trim_start_matches('/'));
+            let path = layer.content.join(String::from_utf8_lossy(&entry.path()).trim_start_matches('/'));
             let Some(directory) = path.parent() else { continue };
             let is_sound = directory.symlink_metadata().is_ok_and(|found| found.is_dir());
             thread::sleep(WINDOW);
             // What it leads to now. The harness's own canary beside the layer may be harmed, and nothing else of this machine.
             let now = directory.canonicalize().unwrap_or_default();
-            let is_outside = !now.starts_with(content) && content.parent().is_some_and(|place| now.starts_with(place));
+            let is_outside = !now.starts_with(layer.content) && layer.may_harm(&now);
             if is_sound && is_outside {
                 fs::write(now.join(path.file_name().unwrap_or_default()), &entry.content).map_err(failed)?;
             }
