@@ -152,6 +152,9 @@ pub struct Promises {
     /// Access control lists are the kernel's (acl(5)). fuse-overlayfs hands the list of a directory down without the mode that follows from it (`inherit_acl` of its
     /// `main.c`): none is set or removed then.
     pub lists_are_kept: bool,
+    /// What several do to the same names at once leaves what is shown then. With fuse-overlayfs a remount may show what was cut off from a file while another wrote to
+    /// it, which the kernel holds back for the program (FUSE's writeback cache), and a name that was removed: it is not looked at again then.
+    pub crowds_are_kept: bool,
     /// The machine's settings.
     pub protected: Protected,
 }
@@ -200,6 +203,7 @@ impl Promises {
         files_have_holes: true,
         files_open_unnamed: true,
         lists_are_kept: true,
+        crowds_are_kept: true,
         names_are_exchanged: true,
         replacing_directories_move: true,
         set_id_bits_are_kept: true,

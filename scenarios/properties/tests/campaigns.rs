@@ -101,6 +101,7 @@ fn has_nothing_for(law: &str, subject: &str) -> bool {
         | "four-gibibytes-are-copied-up"
         | "file-attributes-are-kept-and-enforced"
         | "two-names-copied-up-at-once-are-one-file"
+        | "a-crowd-leaves-a-sound-tree"
             if is_program =>
         {
             true

@@ -229,6 +229,9 @@ pub fn a_crowd_leaves_a_sound_tree(stage: &mut Stage<'_>) -> anyhow::Result<Judg
     stage.remount()?;
     stage.look();
     let mut after = stage.read().context("after a remount")?;
+    if !promises.crowds_are_kept {
+        return Ok(Judged::Lacking("names that several can change at once"));
+    }
     tree::forget_all(&mut before, &promises);
     tree::forget_all(&mut after, &promises);
     if !promises.numbers_of_names_survive_a_remount {

@@ -99,6 +99,7 @@ impl Subject for EngineDriver {
             files_have_holes: !is_program,
             files_open_unnamed: !is_program,
             lists_are_kept: !is_program,
+            crowds_are_kept: !is_program,
             ..host.promises()
         }
     }
