@@ -15,6 +15,9 @@ const MATRIX: &str = "snapshots/kill-matrix.md";
 
 fn run(arguments: &[String]) -> anyhow::Result<u8> {
     call::succeed(&mut call::cargo(&["build", "--package", "layerlab-bugs", "--bins"]))?;
+    if arguments.iter().any(|argument| argument == "--pages") {
+        call::build()?;
+    }
     let matrix = call::root().join(MATRIX);
     let mut bugs = Command::new(call::built("layerlab-bugs")?);
     for argument in arguments {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Parser;
 use layerlab_bugs::bug::Bug;
 use layerlab_bugs::catalogue::{self, Entry};
@@ -140,6 +140,7 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
     let all = catalogue::all();
     let chosen = chosen(cli, &all)?;
     let told = cli.check.as_deref().map(read).transpose()?;
+    let programs = cli.pages.then(programs).transpose()?;
     let until = if cli.first { Until::Anybody } else { Until::Everybody(cli.patience) };
     let effort = Effort { first_seed: cli.seed, cases_max: cli.cases, until, is_short: told.is_none() };
     let hunt = Hunt {
@@ -156,8 +157,12 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
             row.shortest().iter().for_each(|kill| print!("{kill}"));
         }
     })?;
-    if cli.pages {
-        replay(cli, &chosen, &mut rows)?;
+    if let Some(programs) = programs {
+        // Pages take as long again: what was found is written before.
+        if let Some(path) = &cli.write {
+            write(cli, path, rows.iter().map(Line::of).collect(), &all)?;
+        }
+        replay(cli, &chosen, &programs, &mut rows)?;
     }
     let lines: Vec<Line> = rows.iter().map(Line::of).collect();
     if let Some(told) = &told {
@@ -174,13 +179,21 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
     Ok(u8::from(rows.iter().any(Row::has_survived) || !matrix::is_short(&short)))
 }
 
-/// Replays the pages on an engine with each bug.
-fn replay(cli: &Cli, chosen: &[&Entry], rows: &mut [Row]) -> anyhow::Result<()> {
+/// What replays pages on an engine with a bug.
+fn programs() -> anyhow::Result<Programs> {
     let ours = std::env::current_exe().context("this program cannot be found")?;
-    let programs =
-        Programs { lab: ours.with_file_name("layerlab-lab"), seeded: ours.with_file_name("layerlab-seeded") };
+    let beside = |name| {
+        let path = ours.with_file_name(name);
+        ensure!(path.exists(), "there is no {} to replay pages: `cargo xtask bugs` builds it", path.display());
+        Ok(path)
+    };
+    Ok(Programs { lab: beside("layerlab-lab")?, seeded: beside("layerlab-seeded")? })
+}
+
+/// Replays the pages on an engine with each bug.
+fn replay(cli: &Cli, chosen: &[&Entry], programs: &Programs, rows: &mut [Row]) -> anyhow::Result<()> {
     let bugs: Vec<(&str, &'static dyn Bug)> = chosen.iter().map(|entry| (&*entry.name, entry.bug)).collect();
-    let replayed = pages::failing_of_all(&bugs, &programs, Path::new(MEMORY), cli.threads, &|name, failing| {
+    let replayed = pages::failing_of_all(&bugs, programs, Path::new(MEMORY), cli.threads, &|name, failing| {
         println!("{name}: {} pages fail", failing.len());
     })?;
     for (row, pages) in rows.iter_mut().zip(replayed) {
