@@ -49,7 +49,7 @@ pub struct Kill {
 /// When a search ends, if not at its greatest number of cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// When somebody saw the bug.
+    /// When a law saw the bug: that no case goes on is no proof that anybody looks.
     Anybody,
     /// When this detector saw it.
     This(&'static str),
@@ -77,10 +77,15 @@ impl Default for Effort {
     }
 }
 
+/// Whether a law is among those who saw it.
+pub fn is_seen(kills: &[Kill]) -> bool {
+    kills.iter().any(|kill| kill.detector != NO_LAW)
+}
+
 impl Effort {
     fn is_enough(&self, number: u64, kills: &[Kill]) -> bool {
         match self.until {
-            Until::Anybody => !kills.is_empty(),
+            Until::Anybody => is_seen(kills),
             Until::This(detector) => kills.iter().any(|kill| kill.detector == detector),
             Until::Everybody(more) => kills.first().is_some_and(|first| number >= first.cases + more),
         }
@@ -197,7 +202,7 @@ impl<'a> Kind<'a> {
 
     /// Runs the kind's case of the turn `number` until nobody sees anything in it who has not before.
     fn run(&mut self, number: u64, effort: Effort, kills: &mut Vec<Kill>) {
-        while !self.watching.laws.is_empty() && (effort.until != Until::Anybody || kills.is_empty()) {
+        while !self.watching.laws.is_empty() && (effort.until != Until::Anybody || !is_seen(kills)) {
             let began = Instant::now();
             let found = (self.find)(&self.watching, effort.first_seed + number / self.turns, effort.is_short);
             self.taken += began.elapsed();

@@ -50,8 +50,7 @@ pub struct Row {
 impl Row {
     /// Whether no law saw it in some search, and nobody who was asked did. That no case goes on is no proof that anybody looks.
     pub fn has_survived(&self) -> bool {
-        let is_seen = |kills: &Vec<Kill>| kills.iter().any(|kill| kill.detector != hunt::NO_LAW);
-        self.asked.is_empty() && !self.searches.iter().all(is_seen)
+        self.asked.is_empty() && !self.searches.iter().all(|kills| hunt::is_seen(kills))
     }
 
     /// Detectors that saw it, with what it took them: those of every search first, and of these the soonest.
