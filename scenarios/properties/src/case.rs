@@ -107,8 +107,10 @@ pub struct Moment<'a> {
     pub after: &'a View,
     /// The model, as it is now.
     pub model: &'a Machine,
-    /// The directories of the lower layers, the lowest first.
+    /// The directories of the lower layers, the lowest first, as far as the subject has such.
     pub lowers: &'a [OwnedFd],
+    /// How many layers lie below the upper one.
+    pub depth: usize,
     /// The layers that are frozen, where the subject has them as tars. What has had a name that begins with `.wh.` has no
     /// tar: there it would be a whiteout (OCI image-spec, `layer.md`).
     pub frozen: Option<Outside<'a>>,
@@ -225,6 +227,7 @@ impl Case {
         self.before = std::mem::replace(&mut self.view, view);
         let has_whiteout_names = self.has_whiteout_names;
         let Case { model, lowers, before, view, stack, outside, merged, done, .. } = self;
+        let depth = stack.layers_below();
         let frozen = stack.frozen().filter(|_| !has_whiteout_names).zip(merged.as_ref());
         let frozen = frozen.map(|(frozen, merged)| Outside { frozen, outside, merged });
         Ok(Moment {
@@ -235,6 +238,7 @@ impl Case {
             after: view,
             model,
             lowers,
+            depth,
             frozen,
             has_whiteout_names,
             is_last,

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::backing::{Backing, LOOP_TYPES};
 use crate::machine::Host;
 use crate::overlayfs::FIXED_FOR_USERS;
+use crate::subjects::Subject;
 
 /// What is kept of a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,7 +43,27 @@ pub struct Counterexample {
 
 /// Where those of a subject are kept: `layerlab/laws/SUBJECT` in the target directory.
 pub fn directory(subject: &str) -> PathBuf {
-    cache().join("laws").join(subject)
+    // A driver program is called by its path.
+    cache().join("laws").join(subject.trim_start_matches(['.', '/']).replace('/', "-"))
+}
+
+/// How a script stacks layers without this code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ByHand {
+    /// It has a plain directory.
+    Directory,
+    /// By the kernel's own overlayfs with these options; `datadir+` as the last of them says that the content of each layer is in a data-only layer.
+    Overlay(String),
+    /// By asking this program, as `scenarios/bugs/README.md` has it.
+    Program(PathBuf),
+}
+
+impl ByHand {
+    /// How `subject` is done, as far as anything else does it.
+    pub fn of(subject: &dyn Subject) -> ByHand {
+        let program = subject.program().map(|program| ByHand::Program(program.to_owned()));
+        program.or_else(|| subject.mount_options().map(ByHand::Overlay)).unwrap_or(ByHand::Directory)
+    }
 }
 
 /// What is kept of a subject, sorted by file name. A file that is none of ours is passed over.
@@ -83,25 +104,24 @@ impl Counterexample {
         self.backing == backing.to_string() && self.rootless != host.promises().first_namespace
     }
 
-    /// Writes JSON, script and page into [`directory`]; `mount_options` are overlayfs's, none for a plain directory; `datadir+` as the
-    /// last of them says that the content of each layer is in a data-only layer.
-    pub fn keep(&self, mount_options: Option<&str>) -> io::Result<Kept> {
+    /// Writes JSON, script and page into [`directory`].
+    pub fn keep(&self, by_hand: &ByHand) -> io::Result<Kept> {
         let directory = directory(&self.subject);
         fs::create_dir_all(&directory)?;
         let backing = self.backing.replace('/', "-");
         let stem = format!("{}-{}-{backing}", self.law.as_deref().unwrap_or("cannot-go-on"), self.seed);
         let path = |extension: &str| directory.join(format!("{stem}.{extension}"));
         fs::write(path("json"), serde_json::to_string_pretty(self)?)?;
-        fs::write(path("sh"), self.script(mount_options))?;
+        fs::write(path("sh"), self.script(by_hand))?;
         fs::set_permissions(path("sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         fs::write(path("md"), self.page(&self.claim()))?;
         Ok(Kept { json: path("json"), script: path("sh"), page: path("md") })
     }
 
-    /// A shell script that does the steps on the kernel's own overlayfs (or in a plain directory) and shows what comes of them.
+    /// A shell script that does the steps on the kernel's own overlayfs (or in a plain directory, or with a driver program) and shows what comes of them.
     /// It needs root (what an ordinary user found needs none), python3 and util-linux. A layer is not packed by it: what is wrong with one shows
     /// in the page.
-    pub fn script(&self, mount_options: Option<&str>) -> String {
+    pub fn script(&self, by_hand: &ByHand) -> String {
         let mut text = String::from("#!/bin/sh\n");
         let law = self.law.as_deref().unwrap_or("a case that cannot go on");
         let _ = writeln!(text, "# {law}: broken by {} on {}, kernel {}.", self.subject, self.backing, self.kernel);
@@ -117,10 +137,13 @@ impl Counterexample {
             );
         }
         text += &BEGINNING.replace("UNSHARE", self.unshare()).replace("PLACE", &self.place());
-        let options = mount_options.unwrap_or_default();
+        let (kind, options, program) = match by_hand {
+            ByHand::Directory => ("directory", "", String::new()),
+            ByHand::Overlay(options) => ("overlay", options.as_str(), String::new()),
+            ByHand::Program(program) => ("program", "", program.display().to_string()),
+        };
         let options = if self.rootless { of_users(options) } else { options.to_owned() };
-        let _ = writeln!(text, "options='{options}'");
-        let _ = writeln!(text, "is_overlay={}", if mount_options.is_some() { "yes" } else { "no" });
+        let _ = writeln!(text, "kind={kind} options='{options}' program='{}'", program.replace('\'', r"'\''"));
         // Docker's overlay2 gives each layer a root of its own.
         let is_own = self.subject == "layerlab-overlay2";
         let _ = writeln!(text, "root_is_inherited={}", if is_own { "no" } else { "yes" });
@@ -198,7 +221,10 @@ mount -t tmpfs -o mode=755 none "$place/foreign"
 mkdir "$place/foreign/none"
 "#;
 
-const FUNCTIONS: &str = r#"lowers() {
+const FUNCTIONS: &str = r#"if [ $kind = program ]; then
+    export LAYERLAB_DATA_ROOT="$place/store"; mkdir "$LAYERLAB_DATA_ROOT"; "$program" create layer-0
+fi
+lowers() {
     i=$((layer - 1))
     while [ $i -ge 0 ]; do
         if [ -e "$place/foreign/$i" ]; then printf %s: "$place/foreign/$i"; else printf %s: "$place/$i"; fi
@@ -206,16 +232,30 @@ const FUNCTIONS: &str = r#"lowers() {
     done
 }
 enter() {
-    [ $is_overlay = yes ] || { mount --bind "$place/0" "$place/merged"; return; }
+    case $kind in
+        directory) mount --bind "$place/0" "$place/merged"; return ;;
+        program)
+            at=$("$program" mount "layer-$layer")
+            case $at in /*) ;; *) at=$LAYERLAB_DATA_ROOT/$at ;; esac
+            rm -d "$place/merged"; ln -s "$at" "$place/merged"; return ;;
+    esac
     lower=$(lowers); lower=${lower:-$place/none:}
     case $options in *xino=on*) lower=$lower$place/foreign/none ;; esac # without another file system below it would be ignored
     lower=${lower%:}
     case $options in *,datadir+) i=$((layer - 1)); while [ $i -ge 0 ]; do lower=$lower::$place/data-$i; i=$((i - 1)); done ;; esac
     mount -t overlay overlay -o "${options%,datadir+},lowerdir=$lower,upperdir=$place/$layer,workdir=$place/work" "$place/merged"
 }
-leave() { umount "$place/merged"; rm -rf "$place/work/work/incompat"; }
+leave() {
+    case $kind in
+        program) "$program" umount "layer-$layer" ;;
+        *) umount "$place/merged"; rm -rf "$place/work/work/incompat" ;;
+    esac
+}
 commit() {
-    [ $is_overlay = yes ] || return 0
+    case $kind in
+        directory) return 0 ;;
+        program) echo "-- the upper layer becomes a lower one"; "$program" create "layer-$((layer + 1))" "layer-$layer"; layer=$((layer + 1)); return 0 ;;
+    esac
     case $options in *,datadir+) move_contents "$place/$layer" "$place/data-$layer" ;; esac
     case $options in *xino=on*) [ $((layer % 2)) = 1 ] || cp -a "$place/$layer" "$place/foreign/$layer" ;; esac # layers on two file systems
     echo "-- the upper layer becomes a lower one"; layer=$((layer + 1)); mkdir -m 755 "$place/$layer"
@@ -240,7 +280,7 @@ for directory, _, names in os.walk(layer):
 PYTHON
 }
 show() {
-    for tree in merged "$layer"; do
+    for tree in merged $([ $kind = program ] || echo "$layer"); do
         echo "-- $tree"; (cd "$place/$tree"; find . -printf '%M %U:%G %s bytes %n names %P -> %l\n'; getfattr -R -h -d -m - . 2>/dev/null || :)
     done
 }

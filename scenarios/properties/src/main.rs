@@ -11,7 +11,7 @@ use layerlab_properties::again;
 use layerlab_properties::backing::{Backing, BackingError, LOOP_TYPES};
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
-use layerlab_properties::counterexample::Counterexample;
+use layerlab_properties::counterexample::{ByHand, Counterexample};
 use layerlab_properties::enter::{in_namespaces, own_mounts};
 use layerlab_properties::kernel_log::KernelLog;
 use layerlab_properties::laws::{self, Law};
@@ -47,7 +47,8 @@ const DEPTHS: u64 = 6;
 struct Cli {
     /// Which laws; all when none is given
     laws: Vec<String>,
-    /// What is held against them: trees (overlay, layerlab-overlay2, …) or stores of images (store-overlay2, …)
+    /// What is held against them: trees (overlay, layerlab-overlay2, …), stores of images (store-overlay2, …), or the path of a driver
+    /// program, with a slash in it
     #[arg(long, value_delimiter = ',', default_value = "layerlab-overlay2")]
     subject: Vec<String>,
     /// What the layers lie on: tmpfs, ext4, xfs, btrfs (made in a file, by a loop device), or a directory
@@ -144,10 +145,10 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     if let Some(why) = requirement::wanting(&cli.require, host) {
         bail!(why);
     }
-    let (all, stores) = (subjects::all(), stores::all());
+    let stores = stores::all();
     let names = || {
-        let subjects = all.iter().map(|subject| subject.name()).chain(stores.iter().map(|kind| kind.name()));
-        subjects.collect::<Vec<_>>().join(", ")
+        let subjects = subjects::all().into_iter().map(|subject| subject.name());
+        subjects.chain(stores.iter().map(|kind| kind.name())).collect::<Vec<_>>().join(", ")
     };
     let mut log = KernelLog::from_now_on();
     if let Err(error) = &log {
@@ -164,19 +165,20 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
             }
             continue;
         }
-        let subject = all.iter().find(|subject| subject.name() == *name);
-        let subject = subject.with_context(|| format!("there is no subject {name}; there are {}", names()))?;
+        let subject = subjects::named(name)?.with_context(|| {
+            format!("there is no subject {name}; there are {}, and any driver program by its path: ./{name}", names())
+        })?;
         for backing in &cli.backing {
-            statuses.push(held(cli, host, &laws, &**subject, backing, &outcomes)?);
+            statuses.push(held(cli, host, &laws, &*subject, backing, &outcomes)?);
         }
     }
     if cli.table.is_some() {
         // Deep stacks are drawn for that law alone, and the caches of the machine are emptied when nobody else is at work.
         let alone = Cli { laws: ALONE.map(str::to_owned).to_vec(), cases: DEPTHS, ..cli.clone() };
         let laws = chosen(&alone.laws)?;
-        for subject in all.iter().filter(|subject| cli.subject.contains(&subject.name())) {
+        for subject in subjects::all() {
             for backing in &cli.backing {
-                statuses.push(held(&alone, host, &laws, &**subject, backing, &outcomes)?);
+                statuses.push(held(&alone, host, &laws, &*subject, backing, &outcomes)?);
             }
         }
     }
@@ -432,8 +434,7 @@ fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow
         steps: steps.clone(),
         findings: broken.findings.clone(),
     };
-    let mount_options = campaign.subject.mount_options();
-    let paths = kept.keep(mount_options.as_deref()).context("cannot keep the counterexample")?;
+    let paths = kept.keep(&ByHand::of(campaign.subject)).context("cannot keep the counterexample")?;
     println!("kept, and run first next time: {}", paths.json.display());
     println!("without this code: {}", paths.script.display());
     println!("as a page for scenarios/cases/regressions: {}\n", paths.page.display());

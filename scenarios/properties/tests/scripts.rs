@@ -10,7 +10,7 @@ use std::process::Command;
 use layerlab_model::operation::{Operation, Step};
 use layerlab_properties::backing::LOOP_TYPES;
 use layerlab_properties::case::{Case, prepare_thread};
-use layerlab_properties::counterexample::Counterexample;
+use layerlab_properties::counterexample::{ByHand, Counterexample};
 use layerlab_properties::enter::own_mounts;
 use layerlab_properties::generate::{Generator, Weights};
 use layerlab_properties::machine::Host;
@@ -38,7 +38,7 @@ fn script_of(subject: &dyn Subject, backing: &str, rootless: bool, steps: Vec<St
         steps,
         findings: vec!["nothing".into()],
     };
-    kept.script(subject.mount_options().as_deref())
+    kept.script(&ByHand::of(subject))
 }
 
 /// What each step of the case of `seed` gave, by the word that the script has for it.
@@ -73,15 +73,14 @@ fn comes_out_the_same(name: impl Into<String>, cases: u64) {
         rustix::mount::mount_change("/", own).unwrap();
         prepare_thread().unwrap();
         let host = Host::probe(true).on(&memory()).unwrap();
-        let all = subjects::all();
-        let subject = all.iter().find(|subject| subject.name() == name).unwrap();
+        let subject = subjects::named(&name).unwrap().unwrap();
         if let Some(reason) = subject.refusal(&host).or_else(|| subject.refusal_on(&memory())) {
             skip("root", &format!("{name}: {reason}"));
             return Vec::new();
         }
         (0..cases)
-            .map(|seed| done(&**subject, &host, seed))
-            .map(|(steps, done)| (script_of(&**subject, "tmpfs", false, steps), done))
+            .map(|seed| done(&*subject, &host, seed))
+            .map(|(steps, done)| (script_of(&*subject, "tmpfs", false, steps), done))
             .collect::<Vec<_>>()
     };
     for (script, outcomes) in std::thread::spawn(search).join().unwrap() {
@@ -109,6 +108,11 @@ fn steps_come_out_the_same_in_a_plain_directory() {
 #[test]
 fn steps_come_out_the_same_in_an_overlay() {
     comes_out_the_same("overlay", CASES);
+}
+
+#[test]
+fn steps_come_out_the_same_with_a_driver_program() {
+    comes_out_the_same(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/overlay.sh"), CASES_OF_OPTIONS);
 }
 
 #[test]

@@ -14,6 +14,7 @@ use layerlab_engine::driver::Driver;
 use layerlab_engine::layer::Owners;
 use rustix::io::Errno;
 use rustix::mount::{UnmountFlags, unmount};
+use serde_json::json;
 
 /// Longest name of a layer.
 const ID_BYTES_MAX: usize = 64;
@@ -24,6 +25,8 @@ const MOUNTED: &str = "mounted";
 /// What a driver is asked.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Verb {
+    /// Print what the driver promises, as JSON
+    Promises,
     /// Make an empty layer on top of another
     Create {
         /// Its name
@@ -79,7 +82,7 @@ impl Verb {
             }
             Verb::Changes { id, parent } => vec![id, parent],
             Verb::Mount { id } | Verb::Umount { id } | Verb::Remove { id } => vec![id],
-            Verb::List => Vec::new(),
+            Verb::Promises | Verb::List => Vec::new(),
         }
     }
 }
@@ -94,6 +97,7 @@ pub fn answer(
 ) -> anyhow::Result<()> {
     verb.names().into_iter().try_for_each(checked)?;
     match verb {
+        Verb::Promises => writeln!(output, "{}", json!({ "like": format!("layerlab-{}", driver.name()) }))?,
         Verb::Create { id, parent } => made(driver, id, || Ok(driver.create(id, parent.as_deref())?))?,
         Verb::Mount { id } => {
             let at = mounted_at(data_root, id);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Parser;
 use layerlab_properties::campaign::Counts;
-use layerlab_properties::counterexample::Counterexample;
+use layerlab_properties::counterexample::{ByHand, Counterexample};
 use layerlab_properties::page;
 use layerlab_properties::sim::{self, Refuted};
 use layerlab_scenarios::page::Differences;
@@ -76,7 +76,7 @@ fn keep(seed: u64, refuted: Refuted) {
         steps: refuted.steps,
         findings: vec![format!("it does not hold that {}", refuted.law)],
     };
-    match counterexample.keep(None) {
+    match counterexample.keep(&ByHand::Directory) {
         Ok(kept) => {
             println!("kept: {}", kept.json.display());
             println!("without this code: {}", kept.script.display());

@@ -50,7 +50,7 @@ impl Watch for Watching {
         if !LAW.looks_at(moment.step, moment.is_last) {
             return Ok(Judged::NotAsked);
         }
-        let depth = moment.lowers.len();
+        let depth = moment.depth;
         if depth == 0 {
             return Ok(Judged::Lacking(LOWER_LAYERS));
         }

@@ -7,17 +7,14 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::OnceLock;
 
-use layerlab_engine::driver::{self, Availability, DOCKERS_LAYERS_MAX, Deviation, Driver, KNOWN, View, fuse_overlayfs};
-use layerlab_engine::layer::{
-    Files, Kinship, Owners, PackOptions, changes, changes_and_links, copy_tree, pack_changes,
-};
+use layerlab_engine::driver::{self, DOCKERS_LAYERS_MAX, Deviation, Driver, KNOWN, View, fuse_overlayfs};
+use layerlab_engine::layer::{Files, Kinship, PackOptions, changes_and_links, copy_tree, pack_changes};
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, statx};
-use rustix::io::Errno;
+use rustix::fs::{Mode, OFlags};
 use rustix::mount::UnmountFlags;
 
-use super::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar, Used};
+use super::{Applied, Diff, Frozen, Order, Stack, Subject, SubjectError, Tar, Used, elsewhere};
 use crate::machine::Host;
 use crate::tree::Tree;
 
@@ -210,12 +207,7 @@ impl Attached {
     }
 
     fn is_mounted(&self) -> bool {
-        let looked = statx(CWD, &self.0, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::TYPE);
-        match looked {
-            Ok(looked) => looked.stx_attributes.contains(StatxAttributes::MOUNT_ROOT),
-            // Of a program that has ended.
-            Err(errno) => errno == Errno::NOTCONN,
-        }
+        elsewhere::is_mounted(&self.0)
     }
 }
 
@@ -305,13 +297,8 @@ impl Frozen for Layers {
                 .changes(&self.ids[number], &self.ids[below])
                 .map_err(self.failed("compare the layers in"))?,
             None => {
-                let nothing = tempfile::tempdir_in(&self.place).map_err(self.failed("compare the layers in"))?;
                 let view = self.driver.view(&self.ids[number]).map_err(self.failed("compare the layers in"))?;
-                let found = changes(nothing.path(), view.path(), Kinship::Unknown);
-                let mut found = found.map_err(self.failed("compare the layers in"))?;
-                // The root of nothing is none of the case's.
-                found.retain(|change| change.path != Path::new("/"));
-                found
+                return elsewhere::all_of(view.path());
             }
         };
         Ok(found.iter().map(|change| (change.kind.letter(), Text::from(change.path.as_os_str().as_bytes()))).collect())
@@ -341,7 +328,7 @@ impl Frozen for Layers {
     }
 
     fn applied(&self, tar: &Tar) -> Result<Applied, SubjectError> {
-        let content = unpacked(tar, &*self.driver, &self.place)?;
+        let content = elsewhere::unpacked(tar, &*self.driver, &self.place)?;
         let below = self.depth().checked_sub(2);
         let image = below.map(|below| self.image_of(below)).transpose()?.flatten();
         let below = image.as_ref().map(|image| &image.id).or_else(|| below.map(|below| &self.ids[below]));
@@ -353,48 +340,14 @@ impl Frozen for Layers {
         Ok(Applied { tree: self.directory(view.path())?, holds: vec![Box::new(view), Box::new(layer)] })
     }
 
-    fn applied_elsewhere(&self, name: &str, tars: &[Tar], order: Order) -> Result<Applied, SubjectError> {
-        let place = tempfile::tempdir_in(&self.place).map_err(self.failed("apply all layers in"))?;
-        let driver = driver::open(Some(name), place.path()).map_err(self.failed("apply all layers in"))?;
-        let unpacked = |tar: &Tar| unpacked(tar, &*driver, place.path());
-        let mut contents: Vec<_> = match order {
-            Order::Upwards => tars.iter().map(unpacked).collect::<Result<_, _>>()?,
-            Order::Downwards => tars.iter().rev().map(unpacked).collect::<Result<_, _>>()?,
-            Order::Together => std::thread::scope(|scope| {
-                let threads: Vec<_> = tars.iter().map(|tar| scope.spawn(|| unpacked(tar))).collect();
-                let join = |thread: std::thread::ScopedJoinHandle<'_, _>| match thread.join() {
-                    Ok(unpacked) => unpacked,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                };
-                threads.into_iter().map(join).collect::<Result<_, _>>()
-            })?,
-        };
-        if order == Order::Downwards {
-            contents.reverse();
-        }
-        let ids: Vec<String> = (1..=contents.len()).map(|number| format!("{number:064x}")).collect();
-        for (number, content) in contents.iter().enumerate() {
-            let below = number.checked_sub(1).map(|below| ids[below].as_str());
-            driver.adopt(&ids[number], below, content.path()).map_err(self.failed("apply all layers in"))?;
-        }
-        let top = ids.last().map_or("", String::as_str);
-        let view = driver.view(top).map_err(self.failed("apply all layers in"))?;
-        Ok(Applied { tree: self.directory(view.path())?, holds: vec![Box::new(view), Box::new(place)] })
+    fn applied_elsewhere(&self, driver: &str, tars: &[Tar], order: Order) -> Result<Applied, SubjectError> {
+        elsewhere::applied(driver, tars, order, &self.place)
     }
 
     fn elsewhere(&self) -> Vec<&'static str> {
-        let survey = driver::survey(&self.place).into_iter();
-        survey.filter(|(_, is)| matches!(is, Availability::Supported(_))).map(|(name, _)| name).collect()
+        elsewhere::drivers(&self.place)
     }
 }
 
 /// Layers that are made to be looked at are numbered from here.
 const PASSING: usize = 1 << 20;
-
-/// What a tar holds, in a directory below `place` that `driver` can adopt.
-fn unpacked(tar: &Tar, driver: &dyn Driver, place: &Path) -> Result<tempfile::TempDir, SubjectError> {
-    let content = tempfile::tempdir_in(place).map_err(SubjectError::of("make a directory in", place))?;
-    let unpacked = driver.unpack(&mut &tar.bytes[..], content.path(), Owners::AsRecorded, &mut std::io::sink());
-    unpacked.map_err(SubjectError::of("unpack a layer in", place))?;
-    Ok(content)
-}

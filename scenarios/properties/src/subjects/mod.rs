@@ -16,11 +16,15 @@ use crate::machine::Host;
 use crate::perform::{Hands, Performer};
 use crate::tree::{self, Tree};
 
+pub use program::{Program, ProgramError};
+
 mod carry;
 mod data_only;
 pub mod drivers;
+mod elsewhere;
 mod overlay;
 mod plain;
+pub mod program;
 
 /// What a subject could not do, on which path.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +67,11 @@ pub trait Subject: Send + Sync {
         None
     }
 
+    /// The program that is asked for its layers, where it is one.
+    fn program(&self) -> Option<&Path> {
+        None
+    }
+
     /// Who does the steps in its merged tree.
     fn hands(&self) -> Box<dyn Hands> {
         Box::new(Performer::default())
@@ -96,6 +105,11 @@ pub trait Stack {
 
     /// The directories of the lower layers, as far as the subject has such.
     fn lowers(&self) -> Vec<PathBuf>;
+
+    /// How many layers lie below the upper one.
+    fn layers_below(&self) -> usize {
+        self.lowers().len()
+    }
 
     /// Puts an empty layer on top; the one that was written to never changes again. Only while unmounted.
     fn commit(&mut self) -> Result<(), SubjectError>;
@@ -187,7 +201,15 @@ impl Applied {
     }
 }
 
-/// Every subject, by name.
+/// The subject called `name`: one of ours, or where there is a slash in it, a driver program at that path. None where there is none.
+pub fn named(name: &str) -> Result<Option<Box<dyn Subject>>, ProgramError> {
+    match name.contains('/') {
+        true => Ok(Some(Box::new(Program::new(name)?))),
+        false => Ok(all().into_iter().find(|subject| subject.name() == name)),
+    }
+}
+
+/// Every subject of ours, by name.
 pub fn all() -> Vec<Box<dyn Subject>> {
     let mut all: Vec<Box<dyn Subject>> = vec![Box::new(plain::Plain)];
     all.extend(overlay::all().map(|subject| Box::new(subject) as Box<dyn Subject>));

@@ -1,0 +1,129 @@
+//! A driver that is a program of its own, in any language: one that answers the words of `scenarios/bugs/README.md` on its command line.
+//!
+//! *Why*: whoever writes a storage driver need not know Rust, or us, to hold it against the laws. *Holds*: it is asked once, before the
+//! first case, what it promises and what it has; what it cannot do at all (status 77) is a skip, what it refuses a finding. *Proved by*:
+//! `tests/program.rs` of `scenarios/bugs`, by our own drivers as such programs, and by a driver in forty lines of shell.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use layerlab_model::promises::Promises;
+use serde_json::{Map, Value};
+
+use super::{Stack, Subject, SubjectError};
+use crate::machine::Host;
+
+mod call;
+mod layers;
+
+pub use call::ProgramError;
+use call::{Call, Said};
+use layers::Layers;
+
+/// In what a program says of its promises, the subject that it is like.
+const LIKE: &str = "like";
+
+/// A program by its path.
+pub struct Program {
+    name: String,
+    path: PathBuf,
+    like: Option<Box<dyn Subject>>,
+    promises: Map<String, Value>,
+    /// Whether it has the tars of its layers.
+    has_tars: OnceLock<bool>,
+}
+
+impl Program {
+    /// The program at `name`, which is asked what it promises.
+    pub fn new(name: &str) -> Result<Program, ProgramError> {
+        let path = fs::canonicalize(name).map_err(|source| ProgramError::Start { program: name.into(), source })?;
+        let place = tempfile::tempdir().map_err(|source| ProgramError::Start { program: path.clone(), source })?;
+        let call = Call { program: path.clone(), data_root: place.path().to_owned() };
+        let mut promises = match call.ask(&["promises"], None)? {
+            Said::NoSuchThing(_) => Map::new(),
+            Said::Done(text) => serde_json::from_slice(&text).map_err(|error| call.answered("promises", error))?,
+        };
+        let like = promises.remove(LIKE).map(|like| match super::all().into_iter().find(|one| like == *one.name()) {
+            None => Err(call.answered("promises", format!("there is no subject {like} that it could be like"))),
+            Some(like) => Ok(like),
+        });
+        changed(Promises::COMMON, &promises).map_err(|error| call.answered("promises", error))?;
+        let has_tars = OnceLock::new();
+        Ok(Program { name: name.to_owned(), path, like: like.transpose()?, promises, has_tars })
+    }
+
+    fn call(&self, data_root: &Path) -> Call {
+        Call { program: self.path.clone(), data_root: data_root.to_owned() }
+    }
+
+    /// Makes two layers and asks everything of them, in the empty directory `place`: whether there are tars of layers. What is wanting is told.
+    fn tried(&self, place: &Path) -> Result<Result<bool, String>, ProgramError> {
+        let call = self.call(place);
+        for words in [&["create", "one"][..], &["mount", "one"], &["umount", "one"], &["create", "two", "one"]] {
+            if let Said::NoSuchThing(why) = call.ask(words, None)? {
+                return Ok(Err(why));
+            }
+        }
+        let mut has_tars = true;
+        for words in [&["changes", "two", "one"][..], &["diff", "two", "one"]] {
+            has_tars &= matches!(call.ask(words, None)?, Said::Done(_));
+        }
+        for id in ["two", "one"] {
+            call.done(&["remove", id])?;
+        }
+        Ok(Ok(has_tars))
+    }
+}
+
+/// Promises in which some differ; what nobody promises is an error that names all that can be.
+fn changed(promises: Promises, by: &Map<String, Value>) -> Result<Promises, String> {
+    let Value::Object(mut all) = serde_json::to_value(promises).map_err(|error| error.to_string())? else {
+        return Err("promises are no object".to_owned());
+    };
+    for (name, value) in by {
+        if all.insert(name.clone(), value.clone()).is_none() {
+            let names: Vec<String> = all.into_iter().map(|(name, _)| name).filter(|other| other != name).collect();
+            return Err(format!("there is no promise {name}; there are {}", names.join(", ")));
+        }
+    }
+    serde_json::from_value(Value::Object(all)).map_err(|error| error.to_string())
+}
+
+impl Subject for Program {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn promises(&self, host: &Host) -> Promises {
+        let like = self.like.as_ref().map_or_else(|| host.promises(), |like| like.promises(host));
+        changed(like, &self.promises).expect("what it promises was tried when it was first asked")
+    }
+
+    fn refusal(&self, _host: &Host) -> Option<String> {
+        None
+    }
+
+    fn refusal_on(&self, place: &Path) -> Option<String> {
+        let trial = tempfile::tempdir_in(place).ok()?;
+        // What else is wrong breaks the first case, and is told there.
+        self.tried(trial.path()).ok()?.err()
+    }
+
+    fn program(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
+        let has_tars = match self.has_tars.get() {
+            Some(has_tars) => *has_tars,
+            None => {
+                let trial = tempfile::tempdir_in(place).map_err(SubjectError::of("try the driver in", place))?;
+                let tried = self.tried(trial.path()).map_err(SubjectError::of("try the driver in", place))?;
+                let tried = tried.map_err(SubjectError::of("begin with the driver in", place))?;
+                *self.has_tars.get_or_init(|| tried)
+            }
+        };
+        Ok(Box::new(Layers::begin(self.call(place), has_tars)?))
+    }
+}
