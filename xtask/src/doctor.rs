@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::Context;
 
+use crate::kernels::qemu;
 use crate::{Verb, call};
 
 pub const VERB: Verb =
@@ -16,7 +17,7 @@ pub const VERB: Verb =
 const FILE_SYSTEMS: [(&str, &str); 3] = [("ext4", "e2fsprogs"), ("xfs", "xfsprogs"), ("btrfs", "btrfs-progs")];
 
 /// A program, what it is for here, and Debian's package.
-const PROGRAMS: [(&str, &str, &str); 12] = [
+const PROGRAMS: [(&str, &str, &str); 14] = [
     ("dockerd", "replay --on docker", "docker.io"),
     ("iptables", "replay --on docker", "iptables"),
     ("podman", "replay --on podman", "podman conmon runc containernetworking-plugins"),
@@ -29,6 +30,8 @@ const PROGRAMS: [(&str, &str, &str); 12] = [
     ("mksquashfs", "images as lower layers", "squashfs-tools"),
     ("python3", "scripts of counterexamples", "python3-minimal"),
     ("mount", "file systems for the laws", "mount"),
+    ("modprobe", "kernels", "kmod"),
+    ("setpriv", "kernels", "util-linux"),
 ];
 
 /// A feature of overlayfs, the subject of the laws that tries it, and how to get it.
@@ -61,6 +64,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
         let wanting = (!is_on_path(program)).then(|| format!("apt-get install {package}"));
         Finding { what: format!("{program}: {purpose}"), wanting }
     }));
+    findings.push(machines());
     println!("kernel {}", fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim());
     for Finding { what, wanting } in &findings {
         match wanting {
@@ -174,9 +178,25 @@ fn file_system(kind: &str, package: &str, is_root: bool) -> Finding {
     Finding { what: format!("{kind}: laws --backing {kind}"), wanting }
 }
 
+/// A machine for other kernels: the host's QEMU, or packages that can be had.
+fn machines() -> Finding {
+    let what = |how: &str| format!("QEMU: kernels ({how})");
+    match (qemu::of_host(), is_on_path("apt-get") && is_on_path("dpkg-deb")) {
+        (Ok(qemu), _) => Finding { what: what(&qemu.version), wanting: None },
+        (Err(_), true) => {
+            Finding { what: what("from packages that are unpacked below the target directory"), wanting: None }
+        }
+        (Err(error), false) => {
+            Finding { what: what("none"), wanting: Some(format!("{error:#}; install qemu-system-x86_64")) }
+        }
+    }
+}
+
 fn is_on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    // Not everybody looks where root's programs are.
+    let directories = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    directories.into_iter().any(|directory| directory.join(program).is_file())
 }
 
 fn succeeds(command: &mut Command) -> bool {

@@ -8,6 +8,7 @@ mod contract;
 mod doctor;
 mod fmt;
 mod interop;
+mod kernels;
 mod laws;
 mod lint;
 mod mutants;
@@ -25,10 +26,11 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 14] = [
+const VERBS: [&Verb; 15] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,
+    &kernels::VERB,
     &bugs::VERB,
     &mutants::VERB,
     &sim::VERB,

@@ -29,6 +29,9 @@ pub struct Promises {
     /// longer than a redirect may be (`redirect_max`, 256 by default) and it gets another parent. If that takes the place of a
     /// directory nothing is promised, and it is not done: `ovl_rename` has taken the whiteouts out of that one by then.
     pub lower_directories_move: bool,
+    /// To open a name as a directory that is to be made is refused with `EINVAL`. Before Linux 6.4 a file was made, and then it was no directory (`build_open_flags` of
+    /// `fs/open.c`): nothing is promised then, and it is not done.
+    pub directories_are_not_made_by_open: bool,
     /// Files can be opened with `O_DIRECT` (open(2)): file systems in memory learned it late. Where they cannot, they are refused after they
     /// were made or copied up, and it is not done.
     pub files_open_directly: bool,
@@ -84,6 +87,18 @@ pub struct Promises {
     pub refused_whiteouts_keep_times: bool,
     /// The file system keeps access control lists (acl(5)); else they are refused with `EOPNOTSUPP`.
     pub has_acls: bool,
+    /// Files and directories can have attributes of users (`user.`, xattr(7)); else they are refused with `EOPNOTSUPP`, as by file systems in
+    /// memory before Linux 6.6 (`shmem_xattr_handlers` of `mm/shmem.c`).
+    pub has_user_xattrs: bool,
+    /// The name of an attribute is read before the file is looked for (`import_xattr_name` of `fs/xattr.c`); before Linux 6.13 after it, so that another
+    /// refusal comes first.
+    pub attributes_are_named_first: bool,
+    /// An access control list that is set without a byte is removed; before Linux 6.2 that is refused (`posix_acl_from_xattr` of `fs/posix_acl.c`). Nothing is
+    /// promised then, and it is not done.
+    pub empty_lists_remove: bool,
+    /// Room that is given to a file moves its time and takes privileges away, whatever else comes of it; before Linux 5.18 only if it got longer, or not at all
+    /// (`ext4_fallocate` of `fs/ext4/extents.c`, `shmem_fallocate` of `mm/shmem.c`). Nothing is promised then, and it is not done.
+    pub room_is_a_change: bool,
     /// To remove an access control list that is not there is refused with `ENODATA` while the file lies in a lower layer
     /// (`ovl_set_or_remove_acl` of `fs/overlayfs/inode.c`); else it succeeds.
     pub missing_acls_are_missed_below: bool,
@@ -147,7 +162,8 @@ pub struct Promises {
     /// Files have holes where nothing was written, and tell of them (lseek(2), `SEEK_HOLE`). fuse-overlayfs answers no such question, and writes them out (`copyup` of its
     /// `main.c`).
     pub files_have_holes: bool,
-    /// Files can be opened that have no name yet (open(2), `O_TMPFILE`); fuse-overlayfs knows no such request of FUSE: it is not done then.
+    /// Files can be opened that have no name yet (open(2), `O_TMPFILE`); fuse-overlayfs knows no such request of FUSE, overlayfs none before Linux 6.3 (`ovl_tmpfile` of
+    /// `fs/overlayfs/dir.c`): it is not done then.
     pub files_open_unnamed: bool,
     /// Access control lists are the kernel's (acl(5)). fuse-overlayfs hands the list of a directory down without the mode that follows from it (`inherit_acl` of its
     /// `main.c`): none is set or removed then.
@@ -171,6 +187,7 @@ impl Promises {
         refused_xattrs_copy_up: false,
         refused_renames_prepare: false,
         lower_directories_move: false,
+        directories_are_not_made_by_open: true,
         files_open_directly: true,
         copies_can_be_linked: true,
         hard_links_survive_copy_up: false,
@@ -187,6 +204,10 @@ impl Promises {
         holes_are_punched_again: true,
         truncating_to_the_same_length_is_a_change: true,
         has_acls: true,
+        has_user_xattrs: true,
+        attributes_are_named_first: true,
+        empty_lists_remove: true,
+        room_is_a_change: true,
         missing_acls_are_missed_below: false,
         whiteouts_are_refused: true,
         further_names_are_listed_with_their_inode: true,

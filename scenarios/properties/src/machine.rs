@@ -9,7 +9,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use layerlab_model::acl::{ACCESS, Acl};
 use layerlab_model::errno::Errno;
 use layerlab_model::promises::{Promises, Protected};
-use rustix::fs::{CWD, FallocateFlags, OFlags, RenameFlags, XattrFlags};
+use rustix::fs::{CWD, FallocateFlags, Mode, OFlags, RenameFlags, XattrFlags};
+
+use crate::overlayfs::{self, Layers};
+
+/// `XATTR_NAME_MAX` of `include/uapi/linux/limits.h`.
+const XATTR_NAME_BYTES_MAX: usize = 255;
 
 /// What the kernel and the privileges of this process allow.
 #[derive(Debug, Clone)]
@@ -24,6 +29,8 @@ pub struct Host {
 impl Host {
     /// Asks the kernel.
     pub fn probe(has_other_user: bool) -> Host {
+        // Before Linux 6.4 it is read from /proc once, which a thread that has become another user may not do any more.
+        let _ = rustix::param::page_size();
         let setting = |name: &str| {
             let text = fs::read_to_string(format!("/proc/sys/fs/protected_{name}")).unwrap_or_default();
             text.trim().parse::<u8>().unwrap_or(0)
@@ -81,17 +88,38 @@ fn tried_in(place: &Path, promises: Promises) -> io::Result<Promises> {
     let punching_changes = fs::metadata(&file)?.modified()? != before;
 
     open.set_modified(before)?;
+    rustix::fs::fallocate(&open, FallocateFlags::KEEP_SIZE, 0, 4096)?;
+    let room_changes = fs::metadata(&file)?.modified()? != before;
+
+    open.set_modified(before)?;
     // By its path: for what is open a new time is asked for in any case.
     nix::unistd::truncate(&file, 0)?;
     let truncating_changes = fs::metadata(&file)?.modified()? != before;
 
+    let made = rustix::fs::open(
+        place.join("made"),
+        OFlags::CREATE | OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::from_raw_mode(0o755),
+    );
+
     let direct = fs::OpenOptions::new().read(true).custom_flags(OFlags::DIRECT.bits().cast_signed()).open(&file);
+
+    let too_long = format!("user.{}", "n".repeat(XATTR_NAME_BYTES_MAX));
+    let unnamed = rustix::fs::setxattr(place.join("missing"), &*too_long, b"", XattrFlags::empty());
+    let emptied = rustix::fs::setxattr(&file, ACCESS, b"", XattrFlags::empty());
+    let attribute = rustix::fs::setxattr(&file, "user.layerlab", b"", XattrFlags::empty());
 
     let list: Acl = "u::rw-,u:0:r--,g::r--,m::r--,o::---".parse().map_err(io::Error::other)?;
     let set = rustix::fs::setxattr(&file, ACCESS, &list.bytes(), XattrFlags::empty());
     Ok(Promises {
+        directories_are_not_made_by_open: made.is_err_and(|errno| errno == rustix::io::Errno::INVAL),
         files_open_directly: direct.is_ok(),
+        files_open_unnamed: overlays_open_unnamed(place)?,
         has_acls: set != Err(rustix::io::Errno::OPNOTSUPP),
+        attributes_are_named_first: unnamed == Err(rustix::io::Errno::RANGE),
+        empty_lists_remove: emptied != Err(rustix::io::Errno::INVAL),
+        room_is_a_change: room_changes,
+        has_user_xattrs: attribute != Err(rustix::io::Errno::OPNOTSUPP),
         exchanged_directories_keep_their_time: keeps_time,
         full_directories_are_not_empty: refusal == Some(Errno::NOTEMPTY.0),
         refused_whiteouts_keep_times: keeps_time_of_parent,
@@ -99,4 +127,16 @@ fn tried_in(place: &Path, promises: Promises) -> io::Result<Promises> {
         truncating_to_the_same_length_is_a_change: truncating_changes,
         ..promises
     })
+}
+
+/// Whether the kernel's overlayfs, with layers in `place`, opens files without a name; who cannot mount one is not asked.
+fn overlays_open_unnamed(place: &Path) -> io::Result<bool> {
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| place.join(name));
+    for directory in [&lower, &upper, &work] {
+        fs::create_dir(directory)?;
+    }
+    let layers = Layers { lowers: vec![lower], data: Vec::new(), upper: Some((upper, work)) };
+    let Ok(mounted) = overlayfs::mount([], &layers) else { return Ok(true) };
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(mounted, ".", flags, Mode::from_raw_mode(0o600)).is_ok())
 }

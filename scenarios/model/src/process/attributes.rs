@@ -121,7 +121,22 @@ impl Machine {
         self.may(user, &Seen::Other(at), WRITE)
     }
 
-    /// The name is read before the file is looked for (`import_xattr_name` of `fs/xattr.c`); who has no open file does not ask.
+    /// Whether the file system keeps extended attributes of such names.
+    fn keeps(&self, name: &Text) -> bool {
+        has_handler(name.as_bytes()) && (self.promises.has_user_xattrs || !name.as_bytes().starts_with(b"user."))
+    }
+
+    /// The file of which an attribute is meant.
+    fn target_of(&self, user: User, target: &Target, last: Last, name: &Text) -> Result<At, Errno> {
+        if self.promises.attributes_are_named_first {
+            self.can_be_named(target, name)?;
+        }
+        let at = self.target(user, target, last)?;
+        self.can_be_named(target, name)?;
+        Ok(at)
+    }
+
+    /// Who has no open file does not ask.
     fn can_be_named(&self, target: &Target, name: &Text) -> Result<(), Errno> {
         if let Target::Slot(slot) = target
             && !self.open.contains_key(slot)
@@ -139,15 +154,14 @@ impl Machine {
         (name, value): (&Text, &[u8]),
         before: Before,
     ) -> Result<Answer, Errno> {
-        self.can_be_named(target, name)?;
-        let at = self.target(user, target, last)?;
+        let at = self.target_of(user, target, last, name)?;
         if let Some(list) = List::of_xattr(name) {
             // `do_setxattr` of `fs/xattr.c`: whether there is one already is not asked.
             return self.set_acl(user, target, list, &Acl::of_bytes(value)?);
         }
         self.may_set_xattr(user, at, name)?;
         let refusal = match (before, self.union.inode(at).meta.xattrs.contains_key(name)) {
-            _ if !has_handler(name.as_bytes()) => Some(Errno::OPNOTSUPP),
+            _ if !self.keeps(name) => Some(Errno::OPNOTSUPP),
             (Before::Absent, true) => Some(Errno::EXIST),
             (Before::Present, false) => Some(Errno::NODATA),
             _ => None,
@@ -163,13 +177,12 @@ impl Machine {
     }
 
     pub(super) fn remove_xattr(&mut self, user: User, target: &Target, name: &Text) -> Result<Answer, Errno> {
-        self.can_be_named(target, name)?;
         if let Some(list) = List::of_xattr(name) {
             return self.set_acl(user, target, list, &Acl::default());
         }
-        let at = self.target(user, target, Last::FOLLOWED)?;
+        let at = self.target_of(user, target, Last::FOLLOWED, name)?;
         self.may_set_xattr(user, at, name)?;
-        if !has_handler(name.as_bytes()) {
+        if !self.keeps(name) {
             return Err(Errno::OPNOTSUPP);
         }
         if !self.union.inode(at).meta.xattrs.contains_key(name) {

@@ -41,12 +41,14 @@ impl Machine {
                 }
                 Operation::Open { flags, path, .. } => {
                     flags.direct && !promises.files_open_directly
+                        || flags.create && flags.directory && !promises.directories_are_not_made_by_open
                         || !promises.devices_open && self.is_device(user, path)
                 }
                 Operation::Allocate { slot, how: Allocate::Punch, offset, length } => {
                     let open = self.open.get(slot).filter(|_| !promises.holes_are_punched_again);
                     open.is_some_and(|open| self.may_be_hole(open.at, *offset, *length))
                 }
+                Operation::Allocate { .. } if !promises.room_is_a_change => true,
                 Operation::Truncate { target: Target::Path(path), length } => {
                     !promises.truncating_to_the_same_length_is_a_change && self.is_as_long(user, path, *length as usize)
                 }
@@ -63,6 +65,11 @@ impl Machine {
                 Operation::Race { path, .. } if !promises.devices_open && self.is_device(user, path) => true,
                 Operation::Race { path, mode: Some(bits), .. } => !self.may_race_with(user, path, *bits),
                 Operation::SetAcl { .. } if !promises.lists_are_kept => true,
+                Operation::SetXattr { name, value, .. } | Operation::SetLinkXattr { name, value, .. }
+                    if value.0.is_empty() && List::of_xattr(name).is_some() && !promises.empty_lists_remove =>
+                {
+                    true
+                }
                 Operation::SetXattr { name, .. }
                 | Operation::SetLinkXattr { name, .. }
                 | Operation::RemoveXattr { name, .. }

@@ -13,7 +13,9 @@ use rustix::io::Errno;
 
 use super::Stage;
 use super::edited::{EDITABLE, is_edited_in_place};
+use super::stage::within;
 use crate::laws::{Judged, UPPER_LAYER};
+use crate::overlayfs::{self, Layers};
 use crate::private::is_origin;
 
 const LACKING: Judged = Judged::Lacking("file attributes as chattr(1) sets them");
@@ -128,6 +130,9 @@ pub fn file_attributes_come_up_with_their_file(stage: &mut Stage<'_>) -> anyhow:
     if let Some(lacking) = refusal {
         return Ok(lacking);
     }
+    if !is_copied_up_by_the_kernel(stage)? {
+        return Ok(Judged::Lacking("file attributes that come up with their file (Linux 5.15)"));
+    }
     let open = |name: &str| OpenOptions::new().append(true).open(stage.at(name));
     open("append")?.write_all(b", above").context("cannot append to what is to be appended to")?;
     fs::set_permissions(stage.at("unread"), Permissions::from_mode(0o600))?;
@@ -150,6 +155,18 @@ pub fn file_attributes_come_up_with_their_file(stage: &mut Stage<'_>) -> anyhow:
     let content = fs::read_to_string(stage.at("append"))?;
     ensure!(content == "below, above", "what was appended to is {content:?}");
     Ok(Judged::Held)
+}
+
+/// Whether the kernel's own overlayfs brings a file attribute up (`ovl_copy_fileattr` of `fs/overlayfs/copy_up.c`, Linux 5.15); tried beside the subject.
+fn is_copied_up_by_the_kernel(stage: &Stage<'_>) -> anyhow::Result<bool> {
+    let [lower, upper, work] = ["kernel-lower", "kernel-upper", "kernel-work"].map(|name| stage.directory(name));
+    let (lower, upper) = (lower?, upper?);
+    fs::write(lower.join("file"), "")?;
+    let _flagged = Flagged::set(lower.join("file"), IFlags::NOATIME)?;
+    let layers = Layers { lowers: vec![lower], data: Vec::new(), upper: Some((upper.clone(), work?)) };
+    let mounted = overlayfs::mount([], &layers).context("cannot mount an overlay")?;
+    fs::set_permissions(within(&mounted).join("file"), Permissions::from_mode(0o600))?;
+    Ok(Flagged::flags(&upper.join("file"))?.contains(IFlags::NOATIME))
 }
 
 fn attribute(path: &Path, name: &str) -> anyhow::Result<Option<Vec<u8>>> {

@@ -214,9 +214,11 @@ pub fn an_overlay_lies_on_an_overlay(stage: &mut Stage<'_>) -> anyhow::Result<Ju
     fs::write(stage.at("dir/two"), "second")?;
     fs::remove_file(stage.at("dir/one"))?;
     let Directories { upper, work, .. } = directories(stage)?;
-    let root = stage.root();
+    // What is mounted at no place is a layer since Linux 6.15 only (`clone_private_mount` of `fs/namespace.c`).
+    let outer = stage.attached("outer")?;
     // An index needs file handles of the lower layer, which an overlay gives with nfs_export alone: the kernel drops it then.
-    let inner = by_hand.mount(&[&root], Some((&upper, &work))).context("cannot mount an overlay on an overlay")?;
+    let inner =
+        by_hand.mount(&[outer.path()], Some((&upper, &work))).context("cannot mount an overlay on an overlay")?;
     let at = |name: &str| within(&inner).join(name);
     ensure!(!at("dir/one").exists(), "what the outer one hides shows in the inner one");
     ensure!(fs::read_to_string(at("dir/two"))? == "second", "the upper layer of the outer one does not show");
@@ -238,16 +240,17 @@ pub fn an_overlay_lies_on_an_overlay(stage: &mut Stage<'_>) -> anyhow::Result<Ju
 /// Linux 6.6).
 pub fn a_file_system_has_an_identity_of_its_own(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     let Some(by_hand) = ByHand::of(stage) else { return Ok(LACKING) };
-    let by_hand = by_hand.with("uuid", "on");
     let Directories { lower, other, upper, work } = directories(stage)?;
+    // An older `uuid=on` is about file handles.
+    if by_hand.with("uuid", "null").mount(&[&lower, &other], None).is_err_and(|errno| errno == Errno::INVAL) {
+        return Ok(Judged::Lacking("uuid among its mount options (Linux 6.6)"));
+    }
+    let by_hand = by_hand.with("uuid", "on");
     let identity = |upper: &Path, work: &Path| -> Result<_, Errno> {
         let mounted = by_hand.mount(&[&lower], Some((upper, work)))?;
         Ok(format!("{:?}", rustix::fs::fstatfs(&mounted)?.f_fsid))
     };
-    let first = match identity(&upper, &work) {
-        Err(Errno::INVAL) => return Ok(Judged::Lacking("uuid among its mount options (Linux 6.6)")),
-        first => first.context("cannot mount with uuid=on")?,
-    };
+    let first = identity(&upper, &work).context("cannot mount with uuid=on")?;
     match fs::remove_dir_all(work.join("work/incompat")) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}

@@ -8,6 +8,8 @@ use std::thread;
 use anyhow::Context;
 use layerlab_engine::sys::namespace;
 use layerlab_model::promises::Promises;
+use rustix::fs::CWD;
+use rustix::mount::{MoveMountFlags, move_mount};
 
 use crate::case::prepare_thread;
 use crate::machine::Host;
@@ -96,6 +98,17 @@ impl<'a> Stage<'a> {
     /// The root of the merged tree.
     pub fn root(&self) -> PathBuf {
         self.merged.as_ref().map_or_else(|| PathBuf::from("/nowhere"), within)
+    }
+
+    /// Gives the merged tree a place in the tree of all mounts, a new directory of this name, too.
+    pub fn attached(&self, name: &str) -> anyhow::Result<Mounted> {
+        let merged = self.merged.as_ref().context("it is not mounted")?;
+        let place = self.directory(name)?;
+        // What has a place is given another. What has none can only be moved, before Linux 6.15.
+        rustix::mount::mount_bind(within(merged), &place)
+            .or_else(|_| move_mount(merged, "", CWD, &place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH))
+            .with_context(|| format!("cannot attach the merged tree to {}", place.display()))?;
+        Ok(Mounted::on(&place))
     }
 
     /// The merged tree, read whole by a thread of its own, since a working directory in it would keep it mounted.

@@ -94,7 +94,7 @@ impl Subject for EngineDriver {
             names_are_exchanged: !is_program,
             replacing_directories_move: !is_program,
             files_have_holes: !is_program,
-            files_open_unnamed: !is_program,
+            files_open_unnamed: host.promises().files_open_unnamed && !is_program,
             lists_are_kept: !is_program,
             crowds_are_kept: !is_program,
             ..host.promises()

@@ -16,7 +16,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use layerlab_model::promises::Promises;
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags, XattrFlags};
+use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create, fsconfig_set_string,
     fsmount, fsopen, move_mount, unmount,
@@ -139,6 +140,12 @@ impl Subject for Overlay {
     /// `fs/overlayfs/super.c`).
     fn refusal_on(&self, place: &Path) -> Option<String> {
         let asked = self.options.iter().filter(|(_, value)| ["", "on"].contains(value));
+        // The kernel does without, warns, and shows something else.
+        if self.has(USERXATTR)
+            && rustix::fs::setxattr(place, "user.layerlab", b"", XattrFlags::empty()) == Err(Errno::OPNOTSUPP)
+        {
+            return Some("the file system has no attributes of users".to_owned());
+        }
         let tried =
             tempfile::tempdir_in(place).map_err(SubjectError::of("make a directory in", place)).and_then(|trial| {
                 let shown = self.shown_options(trial.path())?;
@@ -207,7 +214,7 @@ fn within(foreign: &OwnedFd) -> PathBuf {
 }
 
 /// A file system that is mounted nowhere, with an empty directory `none`.
-fn nowhere() -> Result<OwnedFd, rustix::io::Errno> {
+fn nowhere() -> Result<OwnedFd, Errno> {
     let context = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_set_string(context.as_fd(), "mode", "755")?;
     fsconfig_create(context.as_fd())?;
@@ -245,7 +252,7 @@ impl Mounted {
         Ok(())
     }
 
-    fn try_mount(&self) -> Result<OwnedFd, rustix::io::Errno> {
+    fn try_mount(&self) -> Result<OwnedFd, Errno> {
         let upper = self.layers - 1;
         // The empty one on another file system is below all.
         let foreign = self.foreign.iter().map(|foreign| within(foreign).join("none"));
