@@ -20,6 +20,7 @@ const WANTS: &[&str] = &[
     "user",
     "docker",
     "documents",
+    "containers-storage",
     "bash",
     "chromium",
     "docker-registry",

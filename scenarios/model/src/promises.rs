@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 pub struct Promises {
     /// There are layers at all: a plain directory has none, and a commit changes nothing.
     pub layers: bool,
+    /// The mode of the root directory of an empty layer that lies on nothing: 0755 with Docker's drivers, 0555 with containers-storage's (`defaultPerms` of its
+    /// `drivers/overlay/overlay.go` and `drivers/vfs/driver.go`).
+    pub root_mode: u32,
     /// The root directory of a new layer has mode and owner of the one below; else it is root's, mode 0755. Docker's
     /// `overlay2` makes it so (`create` of moby's `overlay2.go`); containers-storage inherits.
     pub root_is_inherited: bool,
@@ -171,6 +174,9 @@ pub struct Promises {
     /// What several do to the same names at once leaves what is shown then. With fuse-overlayfs a remount may show what was cut off from a file while another wrote to
     /// it, which the kernel holds back for the program (FUSE's writeback cache), and a name that was removed: it is not looked at again then.
     pub crowds_are_kept: bool,
+    /// What stacks them takes layers at any path, with blanks and commas in it. Who hands paths to mount(2) in one string of options has to escape them; where that is
+    /// not done, a path without is given.
+    pub paths_are_odd: bool,
     /// The machine's settings.
     pub protected: Protected,
 }
@@ -181,6 +187,7 @@ impl Promises {
     pub const COMMON: Promises = Promises {
         layers: true,
         lower_layers_max: 500,
+        root_mode: 0o755,
         root_is_inherited: true,
         root_owner_is_inherited: true,
         layers_max: usize::MAX,
@@ -225,6 +232,7 @@ impl Promises {
         files_open_unnamed: true,
         lists_are_kept: true,
         crowds_are_kept: true,
+        paths_are_odd: true,
         names_are_exchanged: true,
         replacing_directories_move: true,
         set_id_bits_are_kept: true,

@@ -105,7 +105,7 @@ impl Campaign<'_> {
     /// Begins a case that `laws` watch.
     fn begin(&self, laws: Vec<&'static dyn Law>) -> Result<Watched, Broken> {
         let failed = |error: std::io::Error| Broken { law: None, findings: vec![error.to_string()] };
-        let place = place::odd(&self.place).map_err(failed)?;
+        let place = place::made(&self.place, self.subject.promises(self.host).paths_are_odd).map_err(failed)?;
         let case = Case::begin(self.subject, self.host, place.path())?;
         let watches = laws.iter().map(|law| (law.name(), law.watch())).collect();
         Ok(Watched { case, laws, watches, _place: place })

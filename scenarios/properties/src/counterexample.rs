@@ -18,6 +18,7 @@ use crate::backing::{Backing, LOOP_TYPES};
 use crate::machine::Host;
 use crate::overlayfs::FIXED_FOR_USERS;
 use crate::subjects::Subject;
+use crate::subjects::program::KIND;
 
 /// What is kept of a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,13 +56,20 @@ pub enum ByHand {
     /// By the kernel's own overlayfs with these options; `datadir+` as the last of them says that the content of each layer is in a data-only layer.
     Overlay(String),
     /// By asking this program, as `scenarios/bugs/README.md` has it.
-    Program(PathBuf),
+    Program {
+        /// Its absolute path.
+        path: PathBuf,
+        /// Which of its kinds it is told to be.
+        kind: Option<String>,
+    },
 }
 
 impl ByHand {
     /// How `subject` is done, as far as anything else does it.
     pub fn of(subject: &dyn Subject) -> ByHand {
-        let program = subject.program().map(|program| ByHand::Program(program.to_owned()));
+        let program = subject
+            .program()
+            .map(|(path, kind)| ByHand::Program { path: path.to_owned(), kind: kind.map(str::to_owned) });
         program.or_else(|| subject.mount_options().map(ByHand::Overlay)).unwrap_or(ByHand::Directory)
     }
 }
@@ -140,10 +148,13 @@ impl Counterexample {
         let (kind, options, program) = match by_hand {
             ByHand::Directory => ("directory", "", String::new()),
             ByHand::Overlay(options) => ("overlay", options.as_str(), String::new()),
-            ByHand::Program(program) => ("program", "", program.display().to_string()),
+            ByHand::Program { path, .. } => ("program", "", path.display().to_string()),
         };
         let options = if self.rootless { of_users(options) } else { options.to_owned() };
         let _ = writeln!(text, "kind={kind} options='{options}' program='{}'", program.replace('\'', r"'\''"));
+        if let ByHand::Program { kind: Some(kind), .. } = by_hand {
+            let _ = writeln!(text, "export {KIND}={kind}");
+        }
         // Docker's overlay2 gives each layer a root of its own.
         let is_own = self.subject == "layerlab-overlay2";
         let _ = writeln!(text, "root_is_inherited={}", if is_own { "no" } else { "yes" });

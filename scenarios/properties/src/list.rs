@@ -10,11 +10,11 @@ use crate::laws;
 use crate::machine::Host;
 use crate::situations;
 use crate::stores;
-use crate::subjects;
+use crate::subjects::{self, Subject};
 
 /// Everything that can be named on the command line, with what it is, or why it cannot be had. Call this in a mount namespace of one's
 /// own: file systems are tried.
-pub fn list(host: &Host) -> Result<String, BackingError> {
+pub fn list(host: &Host) -> anyhow::Result<String> {
     let mut text = String::from("laws:\n");
     for law in laws::ALL {
         let _ = writeln!(text, "  {}\n      {}", law.name(), equation("laws", law.name()));
@@ -29,24 +29,27 @@ pub fn list(host: &Host) -> Result<String, BackingError> {
     }
     text += "subjects (--subject):\n";
     let place = Backing::Tmpfs.make()?;
-    for subject in subjects::all() {
+    let foreign = subjects::program::foreigners().filter_map(|name| subjects::program::foreign(name).transpose());
+    let foreign =
+        foreign.collect::<Result<Vec<_>, _>>()?.into_iter().map(|subject| Box::new(subject) as Box<dyn Subject>);
+    for subject in subjects::all().into_iter().chain(foreign) {
         let refusal = subject.refusal(host).or_else(|| subject.refusal_on(place.path()));
-        let _ = writeln!(text, "  {:<24} {}", subject.name(), refusal.unwrap_or_else(|| "can run".to_owned()));
+        let _ = writeln!(text, "  {:<34} {}", subject.name(), refusal.unwrap_or_else(|| "can run".to_owned()));
     }
     for kind in stores::all() {
         let refusal = kind.refusal_on(place.path());
-        let _ = writeln!(text, "  {:<24} {}", kind.name(), refusal.unwrap_or_else(|| "can run".to_owned()));
+        let _ = writeln!(text, "  {:<34} {}", kind.name(), refusal.unwrap_or_else(|| "can run".to_owned()));
     }
     text += "backings (--backing):\n";
     for backing in [Backing::Tmpfs].into_iter().chain(LOOP_TYPES.map(Backing::Loop)) {
         let why = match backing.make() {
             Ok(_) => "can be had".to_owned(),
             Err(BackingError::Unavailable { reason, .. }) => reason,
-            Err(error) => return Err(error),
+            Err(error) => return Err(error.into()),
         };
-        let _ = writeln!(text, "  {:<24} {why}", backing.to_string());
+        let _ = writeln!(text, "  {:<34} {why}", backing.to_string());
     }
-    text += "  DIRECTORY                what an existing directory is on\n";
+    text += "  DIRECTORY                          what an existing directory is on\n";
     Ok(text)
 }
 

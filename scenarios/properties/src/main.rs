@@ -148,6 +148,7 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     let stores = stores::all();
     let names = || {
         let subjects = subjects::all().into_iter().map(|subject| subject.name());
+        let subjects = subjects.chain(subjects::program::foreigners().map(str::to_owned));
         subjects.chain(stores.iter().map(|kind| kind.name())).collect::<Vec<_>>().join(", ")
     };
     let mut log = KernelLog::from_now_on();

@@ -10,7 +10,7 @@ use tempfile::{Builder, TempDir};
 
 const ODD: &str = "a b,c-";
 
-/// A new directory in `within`, at such a path.
-pub(crate) fn odd(within: &Path) -> io::Result<TempDir> {
-    Builder::new().prefix(ODD).tempdir_in(within)
+/// A new directory in `within`, at such a path if it can be `odd`.
+pub(crate) fn made(within: &Path, odd: bool) -> io::Result<TempDir> {
+    Builder::new().prefix(if odd { ODD } else { "case-" }).tempdir_in(within)
 }

@@ -87,7 +87,7 @@ impl User {
 impl Machine {
     /// A machine with an empty root directory of mode 0755 that is root's.
     pub fn new(promises: Promises) -> Machine {
-        let root = Meta { mode: 0o755, uid: 0, gid: 0, mtime: Stamp::Clock(0), xattrs: BTreeMap::new() };
+        let root = Meta { mode: promises.root_mode, uid: 0, gid: 0, mtime: Stamp::Clock(0), xattrs: BTreeMap::new() };
         let indexed = match (promises.removed_is_copied_up, promises.hard_links_survive_copy_up) {
             (true, _) => Indexed::Everything,
             (false, true) => Indexed::Linked,

@@ -96,7 +96,7 @@ impl Campaign<'_> {
 
     /// Runs a case that is known.
     pub fn replay(&self, parts: &[Part], counts: &mut Counts) -> Result<(), Broken> {
-        let place = place::odd(&self.place).map_err(cannot)?;
+        let place = place::made(&self.place, true).map_err(cannot)?;
         let canary = Canary::put(place.path()).map_err(cannot)?;
         let store = place.path().join("store");
         fs::create_dir(&store).map_err(cannot)?;

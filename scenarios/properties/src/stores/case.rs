@@ -81,7 +81,7 @@ impl Campaign<'_> {
 
     /// Runs a case that is known.
     pub fn replay(&self, acts: &[Act], counts: &mut Counts) -> Result<(), Broken> {
-        let place = place::odd(&self.place).map_err(cannot)?;
+        let place = place::made(&self.place, true).map_err(cannot)?;
         let mut case = Case {
             shop: (self.begin)(place.path()).map_err(cannot)?,
             model: Images::default(),

@@ -67,8 +67,8 @@ pub trait Subject: Send + Sync {
         None
     }
 
-    /// The program that is asked for its layers, where it is one.
-    fn program(&self) -> Option<&Path> {
+    /// The program that is asked for its layers, where it is one, and of which kind it is told to be.
+    fn program(&self) -> Option<(&Path, Option<&str>)> {
         None
     }
 
@@ -201,11 +201,14 @@ impl Applied {
     }
 }
 
-/// The subject called `name`: one of ours, or where there is a slash in it, a driver program at that path. None where there is none.
+/// The subject called `name`: one of ours, a foreign one, or where there is a slash in it, a driver program at that path. None where there is none.
 pub fn named(name: &str) -> Result<Option<Box<dyn Subject>>, ProgramError> {
     match name.contains('/') {
         true => Ok(Some(Box::new(Program::new(name)?))),
-        false => Ok(all().into_iter().find(|subject| subject.name() == name)),
+        false => match all().into_iter().find(|subject| subject.name() == name) {
+            Some(ours) => Ok(Some(ours)),
+            None => Ok(program::foreign(name)?.map(|subject| Box::new(subject) as Box<dyn Subject>)),
+        },
     }
 }
 

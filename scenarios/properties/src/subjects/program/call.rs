@@ -15,6 +15,9 @@ use layerlab_model::text::Text;
 /// Where a driver keeps what it has.
 const DATA_ROOT: &str = "LAYERLAB_DATA_ROOT";
 
+/// Which of several drivers a program is to be.
+pub const KIND: &str = "LAYERLAB_KIND";
+
 /// The exit status that means "I have no such thing".
 const NO_SUCH_THING: i32 = 77;
 
@@ -69,6 +72,8 @@ pub enum Said {
 pub struct Call {
     /// Its absolute path.
     pub program: PathBuf,
+    /// Which of its kinds it is to be.
+    pub kind: Option<&'static str>,
     /// Where it keeps what it has; its working directory, too, since the caller's may be in a merged tree.
     pub data_root: PathBuf,
 }
@@ -78,6 +83,7 @@ impl Call {
     pub fn ask(&self, words: &[&str], input: Option<File>) -> Result<Said, ProgramError> {
         let mut command = Command::new(&self.program);
         command.args(words).env(DATA_ROOT, &self.data_root).current_dir(&self.data_root);
+        command.envs(self.kind.map(|kind| (KIND, kind)));
         let output = command.stdin(input.map_or_else(Stdio::null, Stdio::from)).output();
         let output = output.map_err(|source| ProgramError::Start { program: self.program.clone(), source })?;
         let complaint = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use layerlab_model::promises::Promises;
+use layerlab_scenarios::lab::prepare::workspace_root;
 use serde_json::{Map, Value};
 
 use super::{Stack, Subject, SubjectError};
@@ -17,17 +18,38 @@ use crate::machine::Host;
 mod call;
 mod layers;
 
-pub use call::ProgramError;
 use call::{Call, Said};
+pub use call::{KIND, ProgramError};
 use layers::Layers;
 
 /// In what a program says of its promises, the subject that it is like.
 const LIKE: &str = "like";
 
+/// Storage that others make, by a driver program each that is kept with the laws: what it is called, the program, and which of its kinds.
+const FOREIGN: [(&str, &str, &str); 4] = [
+    ("containers-storage-overlay", "containers-storage.sh", "overlay"),
+    ("containers-storage-vfs", "containers-storage.sh", "vfs"),
+    ("containers-storage-btrfs", "containers-storage.sh", "btrfs"),
+    ("containers-storage-fuse-overlayfs", "containers-storage.sh", "fuse-overlayfs"),
+];
+
+/// What all of those are called.
+pub fn foreigners() -> impl Iterator<Item = &'static str> {
+    FOREIGN.iter().map(|(name, ..)| *name)
+}
+
+/// The one called `name`, where there is one.
+pub fn foreign(name: &str) -> Result<Option<Program>, ProgramError> {
+    let found = FOREIGN.iter().find(|(called, ..)| *called == name);
+    let at = |program: &str| workspace_root().join("scenarios/properties/drivers").join(program);
+    found.map(|(name, program, kind)| Program::called(name, &at(program), Some(kind))).transpose()
+}
+
 /// A program by its path.
 pub struct Program {
     name: String,
     path: PathBuf,
+    kind: Option<&'static str>,
     like: Option<Box<dyn Subject>>,
     promises: Map<String, Value>,
     /// Whether it has the tars of its layers.
@@ -37,9 +59,13 @@ pub struct Program {
 impl Program {
     /// The program at `name`, which is asked what it promises.
     pub fn new(name: &str) -> Result<Program, ProgramError> {
-        let path = fs::canonicalize(name).map_err(|source| ProgramError::Start { program: name.into(), source })?;
+        Program::called(name, Path::new(name), None)
+    }
+
+    fn called(name: &str, path: &Path, kind: Option<&'static str>) -> Result<Program, ProgramError> {
+        let path = fs::canonicalize(path).map_err(|source| ProgramError::Start { program: path.into(), source })?;
         let place = tempfile::tempdir().map_err(|source| ProgramError::Start { program: path.clone(), source })?;
-        let call = Call { program: path.clone(), data_root: place.path().to_owned() };
+        let call = Call { program: path.clone(), kind, data_root: place.path().to_owned() };
         let mut promises = match call.ask(&["promises"], None)? {
             Said::NoSuchThing(_) => Map::new(),
             Said::Done(text) => serde_json::from_slice(&text).map_err(|error| call.answered("promises", error))?,
@@ -50,11 +76,11 @@ impl Program {
         });
         changed(Promises::COMMON, &promises).map_err(|error| call.answered("promises", error))?;
         let has_tars = OnceLock::new();
-        Ok(Program { name: name.to_owned(), path, like: like.transpose()?, promises, has_tars })
+        Ok(Program { name: name.to_owned(), path, kind, like: like.transpose()?, promises, has_tars })
     }
 
     fn call(&self, data_root: &Path) -> Call {
-        Call { program: self.path.clone(), data_root: data_root.to_owned() }
+        Call { program: self.path.clone(), kind: self.kind, data_root: data_root.to_owned() }
     }
 
     /// Makes two layers and asks everything of them, in the empty directory `place`: whether there are tars of layers. What is wanting is told.
@@ -110,8 +136,8 @@ impl Subject for Program {
         self.tried(trial.path()).ok()?.err()
     }
 
-    fn program(&self) -> Option<&Path> {
-        Some(&self.path)
+    fn program(&self) -> Option<(&Path, Option<&str>)> {
+        Some((&self.path, self.kind))
     }
 
     fn begin(&self, place: &Path) -> Result<Box<dyn Stack>, SubjectError> {
