@@ -13,7 +13,7 @@ use layerlab_bugs::hunt::NO_LAW;
 use layerlab_bugs::matrix::{First, Line, Row, detectors, is_short, lines, page, searches, summary, vanished};
 
 /// How often each bug is looked for.
-const SEARCHES: u64 = 3;
+const SEARCHES: u64 = 10;
 /// How many cases that may take.
 const CASES_MAX: u64 = 2000;
 
