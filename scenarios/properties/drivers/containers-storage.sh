@@ -5,6 +5,7 @@ set -eu
 command -v containers-storage > /dev/null || { echo "it needs containers-storage: apt-get install containers-storage" >&2; exit 77; }
 word=${1:-} id=${2:-} parent=${3:-}
 kind=${LAYERLAB_KIND:-overlay}
+unset STORAGE_DRIVER STORAGE_OPTS # they would have the last word
 export CONTAINERS_STORAGE_CONF="$LAYERLAB_DATA_ROOT/storage.conf"
 if [ ! -e "$CONTAINERS_STORAGE_CONF" ]; then
     driver=$kind program=
@@ -37,14 +38,24 @@ case $word in
         containers-storage create-layer --id "$id" ${parent:+"$parent"} > /dev/null
         ;;
     mount) containers-storage mount "$id" ;;
-    umount) containers-storage unmount "$id" > /dev/null ;;
+    umount)
+        containers-storage unmount "$id" > /dev/null
+        # It leaves its directory mounted on itself: what it has must be removable.
+        ! mountpoint -q "$LAYERLAB_DATA_ROOT/graph/overlay" || umount "$LAYERLAB_DATA_ROOT/graph/overlay" 2> /dev/null || : # another layer is mounted below
+        ;;
     diff) containers-storage diff -u "$id" ${parent:+"$parent"} ;;
     apply)
         containers-storage create-layer --id "$id" ${parent:+"$parent"} > /dev/null
         containers-storage applydiff "$id" || { containers-storage delete-layer "$id" > /dev/null; exit 1; }
         ;;
-    changes) containers-storage changes "$id" "$parent" | in_our_words ;;
+    changes)
+        told=$(containers-storage changes "$id" "$parent")
+        [ ! "$told" ] || printf '%s\n' "$told" | in_our_words
+        ;;
     remove) ! containers-storage exists --layer "$id" > /dev/null 2>&1 || containers-storage delete-layer "$id" > /dev/null ;;
-    list) containers-storage layers | sed 's/[[:space:]].*//' ;;
+    list)
+        told=$(containers-storage layers)
+        [ ! "$told" ] || printf '%s\n' "$told" | sed 's/[[:space:]].*//'
+        ;;
     *) echo "there is no word '$word'" >&2; exit 77 ;;
 esac

@@ -88,13 +88,14 @@ fn tried_in(place: &Path, promises: Promises) -> io::Result<Promises> {
     let punching_changes = fs::metadata(&file)?.modified()? != before;
 
     open.set_modified(before)?;
-    rustix::fs::fallocate(&open, FallocateFlags::KEEP_SIZE, 0, 4096)?;
-    let room_changes = fs::metadata(&file)?.modified()? != before;
-
-    open.set_modified(before)?;
     // By its path: for what is open a new time is asked for in any case.
     nix::unistd::truncate(&file, 0)?;
     let truncating_changes = fs::metadata(&file)?.modified()? != before;
+
+    // Last: with room behind its end, a file in memory is another thing to truncate.
+    open.set_modified(before)?;
+    rustix::fs::fallocate(&open, FallocateFlags::KEEP_SIZE, 0, 4096)?;
+    let room_changes = fs::metadata(&file)?.modified()? != before;
 
     let made = rustix::fs::open(
         place.join("made"),

@@ -27,7 +27,10 @@ use layerlab_properties::tree;
 use layerlab_properties::verdict;
 use rustix::process::{Resource, Rlimit};
 
+/// A law broke.
 const FAILED: u8 = 1;
+/// There is no verdict: something is asked for that is not there, or the machine let a case down. As of words that are not understood.
+const CANNOT: u8 = 2;
 /// As automake and others have it: not run, because this host cannot.
 const SKIPPED: u8 = 77;
 /// An act on a store of images takes as long as so many steps in a tree, and longer.
@@ -121,14 +124,14 @@ fn main() -> ExitCode {
     let entered = in_namespaces(cli.rootless, |map| {
         run(&cli, &Host::probe(map.allows_groups())).unwrap_or_else(|error| {
             eprintln!("layerlab-laws: {error:#}");
-            FAILED
+            CANNOT
         })
     });
     match entered {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("layerlab-laws: {error:#}");
-            ExitCode::from(FAILED)
+            ExitCode::from(CANNOT)
         }
     }
 }

@@ -240,7 +240,7 @@ fn a_law_that_has_nothing_to_judge_is_skipped_and_fails_where_it_is_required() {
     assert!(skipped.status.code() == Some(SKIPPED) && text(&skipped).contains(said), "{}", text(&skipped));
     let refused = laws(&[&whiteouts[..], &["--require", "whiteouts-hide-something"]].concat());
     let said = "whiteouts-hide-something is required, but";
-    assert!(refused.status.code() == Some(1) && text(&refused).contains(said), "{}", text(&refused));
+    assert!(refused.status.code() == Some(2) && text(&refused).contains(said), "{}", text(&refused));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -118,12 +118,36 @@ impl Call {
     /// refused is asked for again.
     pub fn unmounted(&self, id: &str) -> Result<(), ProgramError> {
         for _ in 0..UNMOUNTS {
-            if self.done(&["umount", id]).is_ok() {
-                return Ok(());
+            match self.done(&["umount", id]) {
+                Err(ProgramError::Refused { .. }) => thread::sleep(BETWEEN_UNMOUNTS),
+                said => return said.map(drop),
             }
-            thread::sleep(BETWEEN_UNMOUNTS);
         }
         self.done(&["umount", id]).map(drop)
+    }
+
+    /// Makes a layer of a tar; whether it has such a thing.
+    pub fn apply(&self, id: &str, parent: Option<&str>, tar: &[u8]) -> Result<bool, ProgramError> {
+        let written = tempfile::tempfile().and_then(|mut input| {
+            input.write_all(tar)?;
+            input.rewind()?;
+            Ok(input)
+        });
+        let input =
+            written.map_err(|error| self.answered("apply", format!("the tar cannot be handed over: {error}")))?;
+        let words: Vec<&str> = ["apply", id].into_iter().chain(parent).collect();
+        Ok(matches!(self.ask(&words, Some(input))?, Said::Done(_)))
+    }
+
+    /// Asks which layers there are: these, in any order.
+    pub fn listed(&self, ids: &[&str]) -> Result<(), ProgramError> {
+        let printed = self.done(&["list"])?;
+        let mut found: Vec<String> = String::from_utf8_lossy(&printed).lines().map(str::to_owned).collect();
+        found.sort();
+        match found == ids {
+            true => Ok(()),
+            false => Err(self.answered("list", format!("it says {found:?}, there are {ids:?}"))),
+        }
     }
 
     /// What a layer changes.

@@ -1,8 +1,6 @@
 //! A stack of layers that a driver program keeps.
 
 use std::cell::Cell;
-use std::fs::File;
-use std::io::{Seek, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -182,7 +180,7 @@ impl Frozen for Layers {
         }
     }
 
-    /// While one is mounted others ask about the layer that it lies on.
+    /// While one is mounted others ask about the layer that it lies on. A program mounts layers only to be written to.
     fn used(&self) -> Result<Used, SubjectError> {
         let newest = self.count - 2;
         let read = |path: &Path| {
@@ -202,12 +200,12 @@ impl Frozen for Layers {
     }
 
     fn applied(&self, tar: &Tar) -> Result<Applied, SubjectError> {
-        let failed = || self.failed("write a tar for the driver in");
-        let mut input: File = tempfile::tempfile().map_err(failed())?;
-        input.write_all(&tar.bytes).and_then(|()| input.rewind()).map_err(failed())?;
         let (id, parent) = (self.passing(), self.count.checked_sub(3).map(called));
-        let words: Vec<&str> = ["apply", &id].into_iter().chain(parent.as_deref()).collect();
-        self.call.ask(&words, Some(input)).map_err(self.failed("apply a layer in"))?;
+        let is_applied =
+            self.call.apply(&id, parent.as_deref(), &tar.bytes).map_err(self.failed("apply a layer in"))?;
+        if !is_applied {
+            return Err(self.failed("apply a layer in")("the driver says that it has no such thing, and had before"));
+        }
         let mut shown = Shown { call: Rc::clone(&self.call), ids: vec![id], path: PathBuf::new(), is_mounted: false };
         // It is a layer of an image, which is never written to.
         let on_it = self.passing();
