@@ -137,6 +137,8 @@ pub struct First {
     pub cases: u64,
     /// In how many steps it is shown.
     pub steps: usize,
+    /// Whether it saw it in each search.
+    pub is_sure: bool,
 }
 
 /// What stands between detectors in a cell.
@@ -198,12 +200,16 @@ impl fmt::Display for Line {
     }
 }
 
+/// Words of a cell that says nothing of some searches only.
+const FIRST_WORDS: usize = 7;
+
 impl First {
     /// The first of what [`cell`] wrote.
     fn read(laws: &str) -> Option<First> {
         let words: Vec<&str> = laws.split(BREAK).next()?.split(' ').collect();
         let [detector, cases, _, _, _, steps, ..] = words[..] else { return None };
-        Some(First { detector: detector.to_owned(), cases: cases.parse().ok()?, steps: steps.parse().ok()? })
+        let is_sure = words.len() == FIRST_WORDS;
+        Some(First { detector: detector.to_owned(), cases: cases.parse().ok()?, steps: steps.parse().ok()?, is_sure })
     }
 }
 
@@ -274,7 +280,7 @@ pub fn summary(lines: &[Line]) -> String {
     )
 }
 
-/// How a bug is looked for to compare with what is told of it: until the law sees it once more that did first.
+/// How a bug is looked for to compare with what is told of it: until the law sees it once more that did first, or any law where that is another in other searches.
 fn as_told(told: Option<&Line>, effort: Effort) -> Effort {
     let until = |first: &First| {
         let detector = hunt::detectors().into_iter().find(|detector| *detector == first.detector)?;
@@ -282,7 +288,7 @@ fn as_told(told: Option<&Line>, effort: Effort) -> Effort {
         Some(Effort { until: Until::This(detector), cases_max, ..effort })
     };
     let first = told.and_then(|line| line.first.as_ref());
-    first.and_then(until).unwrap_or(Effort { until: Until::Anybody, ..effort })
+    first.filter(|first| first.is_sure).and_then(until).unwrap_or(Effort { until: Until::Anybody, ..effort })
 }
 
 /// What `rows` have not that a page told, in words.
@@ -293,7 +299,8 @@ pub fn vanished(lines: &[Line], rows: &[Row]) -> Vec<String> {
         };
         let kills = row.searches.iter().flatten().chain(&row.asked);
         let who: BTreeSet<&str> = kills.map(|kill| kill.detector).collect();
-        let told = told.first.iter().map(|first| &first.detector).chain(&told.asked);
+        let sure = told.first.iter().filter(|first| first.is_sure);
+        let told = sure.map(|first| &first.detector).chain(&told.asked);
         let blind: Vec<&String> = told.filter(|detector| !who.contains(detector.as_str())).collect();
         match blind[..] {
             _ if who.is_empty() => Some(format!("{} has survived", row.bug)),
@@ -376,7 +383,9 @@ impl Hunt<'_> {
             let effort = Effort { first_seed: effort.first_seed + number * SEEDS_APART, until, ..effort };
             hunt::hunt(&entry.name, entry.bug, host, place, effort)
         };
-        let is_seen_by_a_law = told.is_none_or(|line| line.first.is_some() || !line.is_seen);
+        // Where laws see it now and then, it is who was asked that must see it again.
+        let is_sure = |line: &Line| line.first.as_ref().is_some_and(|first| first.is_sure || line.asked.is_empty());
+        let is_seen_by_a_law = told.is_none_or(|line| is_sure(line) || !line.is_seen);
         let searches = (0..self.searches).filter(|_| is_seen_by_a_law).map(search).collect();
         Row { bug: entry.name.clone(), origin: entry.origin.clone(), searches, asked, pages: None }
     }

@@ -47,7 +47,7 @@ fn a_page_is_read_as_it_was_written() {
     assert_eq!(read.iter().map(|line| &*line.bug).collect::<Vec<_>>(), ["survivor", "seen"], "{text}");
     read.reverse();
     assert_eq!(read, written);
-    let first = First { detector: "merged-view-equals-the-model".to_owned(), cases: 5, steps: 3 };
+    let first = First { detector: "merged-view-equals-the-model".to_owned(), cases: 5, steps: 3, is_sure: true };
     assert_eq!((&written[0].first, written[0].is_seen, written[1].is_seen), (&Some(first), true, false));
     let seeing: Vec<&str> = written[0].detectors().collect();
     assert_eq!(seeing, ["merged-view-equals-the-model", "remount-changes-nothing"]);
@@ -78,6 +78,16 @@ fn what_was_seen_and_is_not_any_more_is_told() {
     );
     assert_eq!(vanished(&told, &[asked_row()]), [""; 0]);
     assert_eq!(vanished(&told, &[row("asked", vec![Vec::new()])]), ["asked has survived"]);
+}
+
+#[test]
+fn a_bug_that_is_seen_by_one_law_or_another_is_to_be_seen_by_any() {
+    let each = |law: &'static str| vec![kill(law, 1, 9)];
+    let now_and_then = row("bug", vec![each("merged-view-equals-the-model"), each("remount-changes-nothing")]);
+    let told = [Line::of(&now_and_then)];
+    assert!(!told[0].first.as_ref().unwrap().is_sure);
+    assert_eq!(vanished(&told, &[row("bug", vec![each("whiteouts-hide-something")])]), [""; 0]);
+    assert_eq!(vanished(&told, &[row("bug", vec![Vec::new()])]), ["bug has survived"]);
 }
 
 #[test]
