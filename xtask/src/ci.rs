@@ -83,6 +83,9 @@ fn requirements(is_root: bool) -> Vec<(&'static str, OsString)> {
         variables.push((DOCUMENTS, documents));
     }
     variables.push(("LAYERLAB_REQUIRE", required.into()));
+    // Tests in a lab wait for containers half of the time: one more than there are cores is at work.
+    let threads = thread::available_parallelism().map_or(1, usize::from) + 1;
+    variables.push(("RUST_TEST_THREADS", threads.to_string().into()));
     variables
 }
 
