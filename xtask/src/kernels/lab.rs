@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::json;
 
 use super::list::{Kernel, MachineKind};
-use super::machine::{Heard, Machine};
+use super::machine::{Heard, Machine, Parts};
 use super::obtain::Obtained;
 use super::order::Order;
 use super::qemu::{self, Qemu};
@@ -65,7 +65,10 @@ impl Lab<'_> {
             Ok(machine) => machine,
             Err(error) => return Ok(Result::not_run(&kernel.name, kind, &format!("{error:#}"), backings)),
         };
-        let heard = machine.run()?;
+        let heard = match machine.run() {
+            Ok(heard) => heard,
+            Err(error) => return Ok(Result::not_run(&kernel.name, kind, &format!("{error:#}"), backings)),
+        };
         for scratch in backings.iter().map(|backing| format!("{backing}.img")).chain(["initramfs".to_owned()]) {
             let _ = fs::remove_file(directory.join(scratch));
         }
@@ -101,13 +104,12 @@ impl Lab<'_> {
         let programs = [("init", &*self.programs.init), ("layerlab-laws", &*self.programs.laws)];
         image::archive(&archive, &programs, &modules, &orders.to_string())?;
         let kernel = &*obtained.image;
+        let parts = Parts { kernel, archive: &archive, disks: &disks, console: &console, events: &events, directory };
         let (command, complaints) = if is_uml {
-            let parts = uml::Parts { kernel, archive: &archive, disks: &disks, console: &console, directory };
             (uml::command(&parts)?, console)
         } else {
             let qemu = self.qemu.as_ref().map_err(|why| anyhow::anyhow!("{why}"))?;
             let complaints = at("qemu.txt");
-            let parts = qemu::Parts { kernel, archive: &archive, disks: &disks, console: &console, events: &events };
             let mut command = qemu.command(&parts);
             command.stderr(fs::File::create(&complaints)?);
             (command, complaints)

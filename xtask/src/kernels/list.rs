@@ -75,6 +75,17 @@ mod tests {
     }
 
     #[test]
+    fn the_report_tells_of_each_kernel_and_of_nothing_that_broke() {
+        let report = std::fs::read_to_string(crate::call::root().join(crate::kernels::REPORT)).expect("the report");
+        let table: Vec<&str> = report.lines().take_while(|line| !line.starts_with("## ")).collect();
+        for kernel in all().expect("the list") {
+            let line = table.iter().find(|line| line.starts_with(&format!("| {} (", kernel.name)));
+            assert!(line.is_some_and(|line| line.contains("holds")), "cargo xtask kernels --write: {}", kernel.name);
+        }
+        assert!(!table.iter().any(|line| line.contains("**")), "{table:?}");
+    }
+
+    #[test]
     fn the_newest_build_is_taken_by_its_numbers() {
         let names = [
             "linux-image-5.10.0-9-cloud-amd64",

@@ -46,6 +46,20 @@ pub struct Heard {
     pub seconds: f64,
 }
 
+/// What a machine is put together from.
+pub struct Parts<'a> {
+    pub kernel: &'a Path,
+    pub archive: &'a Path,
+    /// The first is the machine's first disk, and so on.
+    pub disks: &'a [PathBuf],
+    /// Gets what the kernel says.
+    pub console: &'a Path,
+    /// Gets what the first process tells.
+    pub events: &'a Path,
+    /// Where the machine may put what it needs while it runs.
+    pub directory: &'a Path,
+}
+
 /// What is started, and where it tells.
 pub struct Machine {
     pub command: Command,

@@ -40,7 +40,7 @@ pub const VERB: Verb = Verb {
 };
 
 /// What came of all, below the root of the workspace.
-const REPORT: &str = "snapshots/kernels.md";
+pub const REPORT: &str = "snapshots/kernels.md";
 /// So many machines at once, if there are as many cores.
 const MACHINES_MAX: usize = 2;
 /// Where the numbers begin when the report is written.
@@ -54,6 +54,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
         listed(&kernels, &place);
         return Ok(0);
     }
+    ensure!(cfg!(target_arch = "x86_64"), "the kernels that are listed are for x86-64, and this machine is none");
     let seed =
         order.seed.unwrap_or_else(|| if order.write { SEED } else { RandomState::new().hash_one(0) % 1_000_000 });
     let programs = lab::built(&place)?;
@@ -93,6 +94,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     let table = report::table(&results, &order.backings, |kernel, backing| order.again(kernel, backing, seed));
     println!("\n{table}");
     if order.write {
+        ensure!(results.iter().all(Result::is_run), "{REPORT} is not written: a kernel was not run");
         fs::write(call::root().join(REPORT), page(&order, seed, &table, &results)).context(REPORT)?;
         println!("{REPORT}");
     }

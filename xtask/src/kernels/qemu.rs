@@ -10,7 +10,7 @@ use std::process::Command;
 use anyhow::Context;
 
 use super::apt::{Apt, said};
-use super::machine::ends_with_us;
+use super::machine::{Parts, ends_with_us};
 
 const PROGRAM: &str = "qemu-system-x86_64";
 const PACKAGE: &str = "qemu-system-x86";
@@ -27,16 +27,6 @@ pub struct Qemu {
     root: Option<PathBuf>,
     /// What it calls itself.
     pub version: String,
-}
-
-/// A machine's parts.
-pub struct Parts<'a> {
-    pub kernel: &'a Path,
-    pub archive: &'a Path,
-    /// They are `/dev/vda`, `/dev/vdb`, ….
-    pub disks: &'a [PathBuf],
-    pub console: &'a Path,
-    pub events: &'a Path,
 }
 
 /// The host's own, if it has one.
@@ -78,7 +68,7 @@ impl Qemu {
         command
     }
 
-    /// What starts a machine of these parts.
+    /// What starts a machine of these parts, whose disks are `/dev/vda`, `/dev/vdb`, ….
     pub fn command(&self, parts: &Parts<'_>) -> Command {
         let mut command = self.with_libraries(ends_with_us(&self.program));
         for below in self.root.iter().flat_map(|root| ["qemu", "seabios"].map(|name| root.join("usr/share").join(name)))
@@ -88,8 +78,9 @@ impl Qemu {
         command.args(["-machine", "pc", "-cpu", "max", "-m", MEMORY, "-smp", "1"]);
         command.args(if has_kvm() { &["-accel", "kvm", "-accel", "tcg"][..] } else { &["-accel", "tcg"] });
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
-        for channel in [parts.console, parts.events] {
-            command.arg("-serial").arg(format!("file:{}", doubled(channel)));
+        for (name, channel) in [("console", parts.console), ("events", parts.events)] {
+            command.arg("-chardev").arg(format!("file,id={name},path={}", doubled(channel)));
+            command.arg("-serial").arg(format!("chardev:{name}"));
         }
         for disk in parts.disks {
             command.arg("-drive").arg(format!("file={},format=raw,if=virtio,cache=unsafe", doubled(disk)));
@@ -122,11 +113,14 @@ mod tests {
     fn the_disks_of_a_machine_come_in_their_order() {
         let qemu = Qemu { program: PathBuf::from("qemu"), root: None, version: String::new() };
         let disks = [PathBuf::from("/a,b"), PathBuf::from("/c")];
-        let [kernel, archive, console, events] = ["/k", "/i", "/log", "/events"].map(Path::new);
-        let command = qemu.command(&Parts { kernel, archive, disks: &disks, console, events });
+        let [kernel, archive, console, events] = ["/k", "/i", "/log", "/e,v"].map(Path::new);
+        let parts = Parts { kernel, archive, disks: &disks, console, events, directory: Path::new("/") };
+        let command = qemu.command(&parts);
         let words: Vec<_> = command.get_args().map(|word| word.to_string_lossy()).collect();
         let drives: Vec<_> = words.iter().filter(|word| word.starts_with("file=")).collect();
         assert!(drives[0].starts_with("file=/a,,b,") && drives[1].starts_with("file=/c,"), "{drives:?}");
-        assert!(words.windows(2).any(|pair| pair[0] == "-serial" && pair[1] == "file:/events"), "{words:?}");
+        assert!(words.iter().any(|word| word == "file,id=events,path=/e,,v"), "{words:?}");
+        let channels: Vec<_> = words.iter().filter(|word| word.starts_with("chardev:")).collect();
+        assert_eq!(channels, ["chardev:console", "chardev:events"]);
     }
 }

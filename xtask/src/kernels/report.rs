@@ -65,6 +65,11 @@ impl Result {
         if without.is_empty() { "holds".to_owned() } else { format!("holds, without {}", without.join(", ")) }
     }
 
+    /// Whether it came up.
+    pub fn is_run(&self) -> bool {
+        self.release.is_some()
+    }
+
     /// A kernel that was not started.
     pub fn not_run(kernel: &str, machine: String, why: &str, backings: &[String]) -> Result {
         let outcomes = backings.iter().map(|backing| (backing.clone(), Outcome::NotRun(why.to_owned()))).collect();

@@ -1,28 +1,17 @@
 //! Machines that are a process: user-mode Linux, which needs neither root nor a machine that is played, and starts in a second.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
 
-use super::machine::ends_with_us;
+use super::machine::{Parts, ends_with_us};
 
 /// As for one that QEMU plays.
 const MEMORY: &str = "mem=1024M";
 
-/// A machine's parts.
-pub struct Parts<'a> {
-    pub kernel: &'a Path,
-    pub archive: &'a Path,
-    /// They are `/dev/ubda`, `/dev/ubdb`, ….
-    pub disks: &'a [PathBuf],
-    pub console: &'a Path,
-    /// Where it may put what it needs while it runs.
-    pub directory: &'a Path,
-}
-
-/// What starts a machine of these parts.
+/// What starts a machine of these parts, whose disks are `/dev/ubda`, `/dev/ubdb`, …; its events are written by itself, into its directory.
 pub fn command(parts: &Parts<'_>) -> anyhow::Result<Command> {
     let mut command = ends_with_us(parts.kernel);
     command.arg(MEMORY).arg(format!("uml_dir={}/", parts.directory.display())).arg("umid=uml");
