@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::time::Duration;
 
 use layerlab_model::errno::Errno;
 use layerlab_model::inode::Time;
@@ -119,8 +120,29 @@ pub struct Moment<'a> {
     /// Whether the case ends here.
     pub is_last: bool,
     done: &'a [Done],
+    eyes: Eyes<'a>,
     expected_tree: OnceCell<Tree>,
 }
+
+/// What it takes to see the merged tree.
+struct Eyes<'a> {
+    merged: Option<&'a OwnedFd>,
+    hands: &'a dyn Hands,
+    model: &'a Machine,
+}
+
+impl Eyes<'_> {
+    fn see(&self) -> Result<Tree, CaseError> {
+        let merged = self.merged.map_or(Ok(Tree::new()), tree::of_disk)?;
+        let mut merged = self.hands.look(merged);
+        tree::forget(&mut merged, self.model.union(), self.model.promises());
+        Ok(merged)
+    }
+}
+
+/// How often a tree is seen again, and how long after the time before. A program is executed within milliseconds.
+const LOOKS_MAX: u32 = 20;
+const UNTIL_EXECUTED: Duration = Duration::from_millis(1);
 
 impl Moment<'_> {
     /// The merged tree as the model has it.
@@ -130,6 +152,23 @@ impl Moment<'_> {
             tree::forget(&mut tree, self.model.union(), self.model.promises());
             tree
         })
+    }
+
+    /// Which of `paths` stay listed with another inode number than they have. overlayfs keeps the numbers of a listing for as long as anybody has the directory
+    /// open, whatever is copied up meanwhile; and a program that another thread starts has open what this one has, until it is executed.
+    ///
+    /// # Errors
+    /// When the tree cannot be seen again.
+    pub fn listed_otherwise(&self, mut paths: Vec<Text>) -> Result<Vec<Text>, CaseError> {
+        for _ in 0..LOOKS_MAX {
+            if paths.is_empty() {
+                break;
+            }
+            std::thread::sleep(UNTIL_EXECUTED);
+            let tree = self.eyes.see()?;
+            paths.retain(|path| tree.get(path).is_none_or(|facts| !facts.is_listed_with_its_inode));
+        }
+        Ok(paths)
     }
 
     /// Between which times the model's n-th reading of the clock was taken: when the step began and ended that took it. None if it
@@ -226,10 +265,11 @@ impl Case {
         self.has_whiteout_names |= view.merged.keys().any(has_whiteout_name);
         self.before = std::mem::replace(&mut self.view, view);
         let has_whiteout_names = self.has_whiteout_names;
-        let Case { model, lowers, before, view, stack, outside, merged, done, .. } = self;
+        let Case { model, lowers, before, view, stack, outside, merged, done, hands, .. } = self;
         let depth = stack.layers_below();
         let frozen = stack.frozen().filter(|_| !has_whiteout_names).zip(merged.as_ref());
         let frozen = frozen.map(|(frozen, merged)| Outside { frozen, outside, merged });
+        let eyes = Eyes { merged: merged.as_ref(), hands: &**hands, model };
         Ok(Moment {
             step,
             expected,
@@ -243,6 +283,7 @@ impl Case {
             has_whiteout_names,
             is_last,
             done,
+            eyes,
             expected_tree: OnceCell::new(),
         })
     }
@@ -277,9 +318,7 @@ impl Case {
     }
 
     fn look(&self) -> Result<View, CaseError> {
-        let merged = self.merged.as_ref().map_or(Ok(Tree::new()), tree::of_disk)?;
-        let mut merged = self.hands.look(merged);
-        tree::forget(&mut merged, self.model.union(), self.model.promises());
+        let merged = Eyes { merged: self.merged.as_ref(), hands: &*self.hands, model: &self.model }.see()?;
         Ok(View { merged, upper: self.stack.upper().map(|upper: BorrowedFd<'_>| tree::of_disk(upper)).transpose()? })
     }
 }

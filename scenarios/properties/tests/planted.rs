@@ -7,6 +7,8 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use layerlab_engine::driver::{self, fuse_overlayfs};
 use layerlab_model::errno::Errno;
@@ -116,7 +118,8 @@ fn is_shown_of(name: &str, failure: Option<Failure>) {
 fn is_shown_in(steps_max: usize, name: &str, failure: Option<Failure>) {
     let Some(failure) = failure else { return };
     let text: Vec<String> = failure.steps.iter().map(ToString::to_string).collect();
-    assert!(failure.steps.len() <= steps_max, "{name}: {} steps\n{}", text.len(), text.join("\n"));
+    let (steps, broken) = (text.join("\n"), &failure.broken);
+    assert!(text.len() <= steps_max, "{name}: {} steps\n{steps}\n{broken:?}", text.len());
     assert!(failure.broken.law.is_some(), "{name}: {:?}", failure.broken);
 }
 
@@ -124,6 +127,23 @@ fn is_shown_in(steps_max: usize, name: &str, failure: Option<Failure>) {
 fn without_a_fault_nothing_is_found() {
     let found = searched(["overlay"; 2], NOTHING, CASES_WITHOUT_A_FAULT);
     assert!(found.flatten().is_none_or(|failure| panic!("{failure:#?}")));
+}
+
+/// A program has the open directories of the thread that starts it until it is executed, and overlayfs keeps the listing of an open directory.
+#[test]
+fn programs_that_are_started_meanwhile_are_no_fault() {
+    let is_over = AtomicBool::new(false);
+    let start = || {
+        while !is_over.load(Ordering::Relaxed) {
+            assert!(Command::new("true").status().unwrap().success());
+        }
+    };
+    std::thread::scope(|scope| {
+        (0..4).for_each(|_| drop(scope.spawn(start)));
+        let found = searched(["overlay"; 2], NOTHING, CASES_WITHOUT_A_FAULT);
+        is_over.store(true, Ordering::Relaxed);
+        assert!(found.flatten().is_none_or(|failure| panic!("{failure:#?}")));
+    });
 }
 
 #[test]

@@ -67,7 +67,7 @@ impl Watch for Watching {
         }
         let actual = &moment.after.merged;
         let device = actual.get(&Text::default()).map(|root| root.identity.0);
-        let mut found = Vec::new();
+        let (mut found, mut listed_otherwise) = (Vec::new(), Vec::new());
         let mut files: HashMap<(u64, u64), At> = HashMap::new();
         for (names, seen) in union.walk() {
             let path = tree::path(&names);
@@ -81,7 +81,7 @@ impl Watch for Watching {
                 && self.named_again.contains(&at);
             let is_free = is_free || union.depth() >= promises.layers_max;
             if !facts.is_listed_with_its_inode && !is_free {
-                found.push(format!("/{path} is listed with another inode number than it has"));
+                listed_otherwise.push(path.clone());
             }
             if Some(facts.identity.0) != device {
                 found.push(format!("/{path} is on another device than the root"));
@@ -94,6 +94,14 @@ impl Watch for Watching {
             if known != number {
                 found.push(format!("/{path} had the inode number {known}, and has {number}"));
             }
+        }
+        match moment.listed_otherwise(listed_otherwise) {
+            Ok(paths) => {
+                found.extend(
+                    paths.iter().map(|path| format!("/{path} is listed with another inode number than it has")),
+                );
+            }
+            Err(error) => found.push(error.to_string()),
         }
         verdict(found)
     }
