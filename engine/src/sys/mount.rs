@@ -19,8 +19,14 @@ pub struct Detached {
     mount: OwnedFd,
 }
 
+impl From<Detached> for OwnedFd {
+    fn from(detached: Detached) -> OwnedFd {
+        detached.mount
+    }
+}
+
 impl From<OwnedFd> for Detached {
-    /// Takes what `fsmount(2)` gave.
+    /// Takes what `fsmount(2)` or `open_tree(2)` gave.
     fn from(mount: OwnedFd) -> Detached {
         Detached { mount }
     }

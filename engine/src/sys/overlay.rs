@@ -1,12 +1,17 @@
 //! Kernel overlay mounts, by the classic call and by the mount API of Linux 5.2.
 
+use std::ffi::CString;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::thread;
 
+use rustix::fs::CWD;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string,
-    fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen, open_tree,
 };
 
 use super::mount::{self, Detached};
@@ -40,8 +45,11 @@ impl Overlay {
         }
     }
 
-    /// Mounts without a place in the tree. Needs `lowerdir+`, Linux 6.7.
+    /// Mounts without a place in the tree. Before Linux 6.7 all of it has to fit a page: about 120 layers of `overlay2`.
     pub fn detached(&self) -> io::Result<Detached> {
+        if !takes_layers_one_by_one() {
+            return self.detached_by_string();
+        }
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
         let context = context.as_fd();
         fsconfig_set_string(context, "source", "overlay")?;
@@ -62,6 +70,22 @@ impl Overlay {
         Ok(fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?.into())
     }
 
+    /// The same as kernels before 6.7 take it.
+    pub fn detached_by_string(&self) -> io::Result<Detached> {
+        let paths = self.lower.iter().chain(self.upper.iter().flat_map(|(upper, work)| [upper, work]));
+        let base = common_ancestor(paths);
+        let mut options: Vec<Vec<u8>> = pinned().map(|(name, value)| format!("{name}={value}").into_bytes()).collect();
+        if namespace::is_user_namespace() {
+            options.push(b"userxattr".to_vec());
+        }
+        options.push(layers_option("lowerdir", &self.lower, &base));
+        if let Some((upper, work)) = &self.upper {
+            options.push(layer_option("upperdir", upper, &base));
+            options.push(layer_option("workdir", work, &base));
+        }
+        by_string(&base, &options)
+    }
+
     /// The option string of `mount(2)`; nothing when a path cannot stand in one.
     fn options(&self) -> Option<String> {
         let text = |path: &PathBuf| mount::fits_option(path).then(|| path.to_str().map(str::to_owned)).flatten();
@@ -76,6 +100,75 @@ impl Overlay {
         }
         Some(options.join(","))
     }
+}
+
+/// Whether the kernel knows `lowerdir+` (Linux 6.7). Before 6.5 it took every word, and refused the whole.
+pub fn takes_layers_one_by_one() -> bool {
+    static TAKES: OnceLock<bool> = OnceLock::new();
+    let takes = |name| {
+        fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
+            .map(|context| fsconfig_set_string(context.as_fd(), name, "/").is_ok())
+    };
+    *TAKES.get_or_init(|| match (takes("lowerdir+"), takes("layerlab-has-no-such-option")) {
+        (Ok(known), Ok(anything)) => known && !anything,
+        // Who cannot ask cannot mount, and is told why.
+        _ => true,
+    })
+}
+
+/// Mounts by `mount(2)` without a place in the tree: by a thread that sees it in mounts of its own, and has the working directory `base`, from where the options name layers.
+pub fn by_string(base: &Path, options: &[Vec<u8>]) -> io::Result<Detached> {
+    let options = options.join(&b',');
+    if options.len() > OPTIONS_MAX_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::ArgumentListTooLong,
+            format!(
+                "its layers take {} bytes, of {OPTIONS_MAX_BYTES} that this kernel takes (Linux 6.7 takes any number)",
+                options.len()
+            ),
+        ));
+    }
+    let options = CString::new(options).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let mount = || -> io::Result<Detached> {
+        namespace::mount_unseen()?;
+        rustix::process::chdir(base)?;
+        // The working directory stays the one below.
+        rustix::mount::mount("overlay", base, "overlay", MountFlags::empty(), options.as_c_str())?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        Ok(open_tree(CWD, base, flags)?.into())
+    };
+    thread::scope(|scope| scope.spawn(mount).join()).unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
+}
+
+/// The option `name` with all of `layers`, as [`by_string`] takes it.
+pub fn layers_option(name: &str, layers: &[PathBuf], base: &Path) -> Vec<u8> {
+    let layers: Vec<Vec<u8>> = layers.iter().map(|layer| escaped(layer, base, b"\\:,")).collect();
+    [name.as_bytes(), b"=", &layers.join(&b':')].concat()
+}
+
+/// The option `name` with one directory, as [`by_string`] takes it.
+pub fn layer_option(name: &str, layer: &Path, base: &Path) -> Vec<u8> {
+    [name.as_bytes(), b"=", &escaped(layer, base, b"\\,")].concat()
+}
+
+/// How a path is written among options: from `base` where it is below, with a backslash before each of `special`.
+fn escaped(path: &Path, base: &Path, special: &[u8]) -> Vec<u8> {
+    let below = path.strip_prefix(base).ok().filter(|below| !below.as_os_str().is_empty());
+    let mut written = Vec::new();
+    for byte in below.unwrap_or(path).as_os_str().as_bytes() {
+        if special.contains(byte) {
+            written.push(b'\\');
+        }
+        written.push(*byte);
+    }
+    written
+}
+
+/// The deepest directory that all `paths` lie in.
+fn common_ancestor<'a>(mut paths: impl Iterator<Item = &'a PathBuf>) -> PathBuf {
+    let first = paths.next().and_then(|path| path.parent()).unwrap_or(Path::new("/"));
+    let shorter = |base: &'a Path, path: &PathBuf| base.ancestors().find(|base| path.starts_with(base));
+    paths.try_fold(first, shorter).unwrap_or(Path::new("/")).to_owned()
 }
 
 /// Features whose default is the kernel builder's choice, or whoever set the module's parameters, and which change what an upper directory

@@ -2,18 +2,15 @@
 //!
 //! Layers are named one by one (`lowerdir+`) where the kernel can, which is tried; else in the one string of mount(2), by short names.
 
-use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use layerlab_engine::sys::namespace;
-use rustix::fs::{CWD, Mode};
+use layerlab_engine::sys::overlay::{by_string, layer_option, layers_option, takes_layers_one_by_one};
+use rustix::fs::Mode;
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
 
 /// What is stacked.
@@ -65,65 +62,25 @@ pub fn mount<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>, layers: 
     fsmount(context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
-/// Whether the kernel knows `lowerdir+` (Linux 6.7). Before 6.5 it took every word, and refused the whole.
-fn takes_layers_one_by_one() -> bool {
-    static TAKES: OnceLock<bool> = OnceLock::new();
-    let takes = |name, value| {
-        fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
-            .map(|context| fsconfig_set_string(context.as_fd(), name, value).is_ok())
-    };
-    *TAKES.get_or_init(|| match (takes("lowerdir+", "/"), takes("layerlab-has-no-such-option", "/")) {
-        (Ok(known), Ok(anything)) => known && !anything,
-        // Who cannot ask cannot mount, and is told why.
-        _ => true,
-    })
-}
-
 /// The same by mount(2), which takes one page of options: layers are named from where the lowest one lies.
 fn mount_by_string(options: &[(&str, &str)], layers: &Layers) -> Result<OwnedFd, Errno> {
     if !layers.data.is_empty() {
         return Err(Errno::INVAL);
     }
     let base = layers.lowers.first().and_then(|lowest| lowest.parent()).unwrap_or(Path::new("/"));
-    let mut words: Vec<Vec<u8>> = Vec::new();
-    for (name, value) in options {
-        words.push(if value.is_empty() { name.to_string() } else { format!("{name}={value}") }.into_bytes());
-    }
-    let names: Vec<Vec<u8>> = layers.lowers.iter().rev().map(|lower| escaped(base, lower, b"\\:,")).collect();
-    words.push([b"lowerdir=".to_vec(), names.join(&b':')].concat());
-    if let Some((upper, work)) = &layers.upper {
-        for (name, path) in [("upperdir", upper), ("workdir", work)] {
-            words.push([name.as_bytes(), b"=", &escaped(base, path, b"\\,")].concat());
-        }
-    }
-    let page = CString::new(words.join(&b',')).map_err(|_| Errno::INVAL)?;
-    // A working directory is a thread's, if it asks for one.
-    let mount = || {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)
-            .map_err(|errno| Errno::from_raw_os_error(errno as i32))?;
-        rustix::process::chdir(base)?;
-        let place = tempfile::tempdir().map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-        rustix::mount::mount("overlay", place.path(), "overlay", MountFlags::empty(), &*page)?;
-        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        let mounted = open_tree(CWD, place.path(), flags);
-        unmount(place.path(), UnmountFlags::DETACH)?;
-        mounted
+    let word = |(name, value): &(&str, &str)| match *value {
+        "" => name.as_bytes().to_vec(),
+        value => format!("{name}={value}").into_bytes(),
     };
-    std::thread::scope(|scope| scope.spawn(mount).join()).unwrap_or(Err(Errno::IO))
-}
-
-/// How a path is written among options: from `base` where it is below, with a backslash before each of `special`.
-fn escaped(base: &Path, path: &Path, special: &[u8]) -> Vec<u8> {
-    let below = path.strip_prefix(base).ok().filter(|below| !below.as_os_str().is_empty());
-    let name = below.unwrap_or(path);
-    let mut written = Vec::new();
-    for byte in name.as_os_str().as_bytes() {
-        if special.contains(byte) {
-            written.push(b'\\');
-        }
-        written.push(*byte);
+    let mut words: Vec<Vec<u8>> = options.iter().map(word).collect();
+    let nearest_first: Vec<PathBuf> = layers.lowers.iter().rev().cloned().collect();
+    words.push(layers_option("lowerdir", &nearest_first, base));
+    if let Some((upper, work)) = &layers.upper {
+        words.push(layer_option("upperdir", upper, base));
+        words.push(layer_option("workdir", work, base));
     }
-    written
+    let mounted = by_string(base, &words).map(OwnedFd::from);
+    mounted.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::TOOBIG))
 }
 
 /// An empty directory `name` in `place`, there already or not.
