@@ -83,8 +83,8 @@ fn requirements(is_root: bool) -> Vec<(&'static str, OsString)> {
         variables.push((DOCUMENTS, documents));
     }
     variables.push(("LAYERLAB_REQUIRE", required.into()));
-    // Tests in a lab wait for containers half of the time: one more than there are cores is at work.
-    let threads = thread::available_parallelism().map_or(1, usize::from) + 1;
+    // Tests in a lab wait for containers half of the time.
+    let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
     variables.push(("RUST_TEST_THREADS", threads.to_string().into()));
     variables
 }
