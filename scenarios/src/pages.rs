@@ -31,12 +31,18 @@ pub fn regressions() -> PathBuf {
     workspace_root().join("scenarios/cases/regressions")
 }
 
-/// Every page of the house, by path; a name means one of them.
+/// Where pages are that are no replays: each is about what a tool of others gets wrong.
+pub fn findings() -> PathBuf {
+    workspace_root().join("scenarios/cases/findings")
+}
+
+/// Every page of the house that is replayed, by path; a name means one of them.
 pub fn all() -> Result<Vec<Page>, PagesError> {
     let scenarios = workspace_root().join("scenarios");
     let files = ["walkthroughs", "cases"].map(|directory| walkdir::WalkDir::new(scenarios.join(directory)));
     let mut paths: Vec<PathBuf> = files.into_iter().flatten().flatten().map(walkdir::DirEntry::into_path).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let is_page = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "md");
+    paths.retain(|path| is_page(path) && !path.starts_with(findings()));
     paths.sort();
     one_name_each(&paths)?;
     paths.into_iter().map(|path| Page::read(path).map_err(Into::into)).collect()

@@ -26,6 +26,7 @@ const WANTS: &[&str] = &[
     "docker-registry",
     "podman",
     "skopeo",
+    "umoci",
     "fuse",
     "fuse-overlayfs",
     "zsh",

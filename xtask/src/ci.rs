@@ -68,7 +68,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
 /// What a test machine can do must not be skipped; the source documents are no part of a clone, but may lie beside it.
 fn requirements(is_root: bool) -> Vec<(&'static str, OsString)> {
     let mut required = if is_root {
-        "root,user,docker,podman,docker-registry,skopeo,containers-storage,chromium,bash,zsh,fish,fuse,fuse-overlayfs,overlay,tmpfs,ext4,xfs,btrfs,erofs,\
+        "root,user,docker,podman,docker-registry,skopeo,containers-storage,umoci,chromium,bash,zsh,fish,fuse,fuse-overlayfs,overlay,tmpfs,ext4,xfs,btrfs,erofs,\
          squashfs,\
          kernel-log,gnu-tar"
     } else {

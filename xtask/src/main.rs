@@ -6,6 +6,7 @@ mod checklist;
 mod ci;
 mod contract;
 mod doctor;
+mod findings;
 mod fmt;
 mod interop;
 mod kernels;
@@ -26,7 +27,7 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 15] = [
+const VERBS: [&Verb; 16] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,
@@ -36,6 +37,7 @@ const VERBS: [&Verb; 15] = [
     &sim::VERB,
     &contract::VERB,
     &interop::VERB,
+    &findings::VERB,
     &checklist::VERB,
     &doctor::VERB,
     &test::VERB,

@@ -24,7 +24,7 @@ use super::error::failed;
 use super::{Engine, EngineError};
 use crate::image::Digest;
 use crate::store::volumes::is_name;
-use crate::store::{INTENTS, atomic, daemon};
+use crate::store::{INTENTS, atomic, daemon, staging};
 
 /// A note that some layers are being made or removed.
 #[must_use = "an intent that is not done is swept"]
@@ -134,7 +134,8 @@ impl Engine {
                 Intent { path }.done()?;
             }
         }
-        Ok(self.store.layers.sweep()?)
+        self.store.layers.sweep()?;
+        Ok(staging::sweep(self.store.data_root())?)
     }
 
     /// Whether nothing of this line, which was noted then, is left to be undone.

@@ -1,7 +1,7 @@
 //! Whether the kernel stacks layers where a data root is: that is tried once, not guessed.
 //!
 //! A trial lies in `<data root>/tmp`, or in the data root as long as nothing is laid out there, and is locked while it lasts: one that is not
-//! is a dead one's, and goes with the next trial, or the next command that unpacks (`engine/src/store/staging.rs`). One that was made, but not locked
+//! is a dead one's, and goes with the next trial, or the next command that makes or removes something (`engine/src/store/staging.rs`). One that was made, but not locked
 //! yet, may go so too: then it is tried again.
 
 use std::fs::{self, DirBuilder, File};

@@ -1,7 +1,7 @@
 //! Places below a data root where something waits until it is registered: layers that arrive, archives, contexts of builds.
 //!
 //! A place is `<data root>/tmp/<prefix>*`, locked while its maker lives, so that what a killed command left is known for what it is and
-//! swept away by the next one that makes a place. A place is made, and it is looked for left ones, under the lock on `tmp`: one that is
+//! swept away by the next one that makes a place, or makes or removes anything. A place is made, and it is looked for left ones, under the lock on `tmp`: one that is
 //! made, but not locked yet, would be nobody's.
 
 use std::fs;
@@ -46,9 +46,7 @@ impl Staging {
     fn called(prefix: &str, data_root: &Path) -> Result<Staging, StoreError> {
         let scratch = data_root.join("tmp");
         let _turn = Lock::exclusive(&scratch)?;
-        for (path, _lock) in left_in(&scratch)? {
-            remove(&path)?;
-        }
+        sweep_in(&scratch)?;
         let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(&scratch);
         let directory = directory.map_err(failed("create", &scratch))?.keep();
         let lock = Lock::exclusive(&directory)?;
@@ -78,9 +76,19 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if let Err(error) = remove(&self.directory) {
-            tracing::error!(%error, "what was unpacked stays until the next command that unpacks");
+            tracing::error!(%error, "what was unpacked stays until the next command that makes or removes something");
         }
     }
+}
+
+/// Removes the places below `data_root` whose makers are gone.
+pub fn sweep(data_root: &Path) -> Result<(), StoreError> {
+    let scratch = data_root.join("tmp");
+    if !scratch.is_dir() {
+        return Ok(());
+    }
+    let _turn = Lock::exclusive(&scratch)?;
+    sweep_in(&scratch)
 }
 
 /// The places below `data_root` whose makers are gone.
@@ -99,6 +107,11 @@ pub fn remove_left(data_root: &Path, path: &Path) -> Result<bool, StoreError> {
     let _turn = Lock::exclusive(&scratch)?;
     let Some((path, _lock)) = left_in(&scratch)?.into_iter().find(|(left, _)| left == path) else { return Ok(false) };
     remove(&path).map(|()| true)
+}
+
+/// To be called under the lock on `scratch`.
+fn sweep_in(scratch: &Path) -> Result<(), StoreError> {
+    left_in(scratch)?.iter().try_for_each(|(path, _lock)| remove(path))
 }
 
 /// To be called under the lock on `scratch`.
@@ -145,6 +158,9 @@ mod tests {
         assert_eq!(left(root.path()).unwrap(), std::slice::from_ref(&dead));
         assert!(!remove_left(root.path(), used.directory()).unwrap());
         let other = Staging::for_build(root.path()).unwrap();
+        assert!(used.directory().is_dir() && other.directory().is_dir() && !dead.exists());
+        fs::create_dir(&dead).unwrap();
+        sweep(root.path()).unwrap();
         assert!(used.directory().is_dir() && other.directory().is_dir() && !dead.exists());
         drop((used, other));
         assert_eq!(fs::read_dir(root.path().join("tmp")).unwrap().count(), 0);

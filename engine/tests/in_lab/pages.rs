@@ -2,8 +2,10 @@
 //! before; on a real dockerd where there is one.
 
 use std::fs;
+use std::path::PathBuf;
 
 use layerlab_scenarios::page::Page;
+use layerlab_scenarios::pages;
 use layerlab_scenarios::skip::skip;
 
 use super::{SKIPPED, lab, text, workspace};
@@ -132,11 +134,35 @@ fn every_walkthrough_replays_with_fuse_overlayfs() {
 }
 
 #[test]
-fn every_page_replays_on_a_real_dockerd() {
+fn every_walkthrough_replays_on_a_real_dockerd() {
+    replay_on_docker(&["walkthroughs"]);
+}
+
+#[test]
+fn every_case_replays_on_a_real_dockerd_one_half() {
+    replay_on_docker(&half_of_the_cases(0));
+}
+
+#[test]
+fn every_case_replays_on_a_real_dockerd_the_other_half() {
+    replay_on_docker(&half_of_the_cases(1));
+}
+
+fn replay_on_docker(folders: &[impl AsRef<str>]) {
     if !rustix::process::geteuid().is_root() {
         return skip("docker", "a dockerd needs root");
     }
-    replay(&[&ALL[..], &["--on", "docker"]].concat(), "docker");
+    let folders: Vec<&str> = folders.iter().map(AsRef::as_ref).collect();
+    replay(&[&folders[..], &["--on", "docker"]].concat(), "docker");
+}
+
+/// Every second folder of cases.
+fn half_of_the_cases(first: usize) -> Vec<String> {
+    let entries = fs::read_dir(workspace().join("scenarios/cases")).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders: Vec<PathBuf> = entries.filter(|path| *path != pages::findings()).collect();
+    folders.sort();
+    let names = folders.iter().map(|folder| folder.file_name().unwrap().to_str().unwrap().to_owned());
+    names.skip(first).step_by(2).collect()
 }
 
 /// A driver, what it needs here, and of the pages about changes those in which it has the most to say; CONTRIBUTING.md has the words

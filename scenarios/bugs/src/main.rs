@@ -12,11 +12,11 @@ use layerlab_bugs::bug::Bug;
 use layerlab_bugs::catalogue::{self, Entry};
 use layerlab_bugs::hunt::{Effort, MEMORY, Until};
 use layerlab_bugs::matrix::{self, Hunt, Line, Row};
-use layerlab_bugs::outward::alone::{Alone, alone};
 use layerlab_bugs::outward::compare::{self, compare};
 use layerlab_bugs::outward::detector::{self, Detector};
 use layerlab_bugs::pages::{self, Programs};
 use layerlab_bugs::reported::{NOT_YET, UNSEEDED};
+use layerlab_properties::alone::{Alone, alone};
 use layerlab_properties::enter::in_namespaces;
 
 /// As automake and others have it: not run, because this host cannot.

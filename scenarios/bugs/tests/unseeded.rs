@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use layerlab_bugs::asked::broken_promises;
 use layerlab_bugs::bug::{Bug, Home};
 use layerlab_bugs::hunt::{Effort, Kill, MEMORY, Until, hunt};
-use layerlab_bugs::outward::alone::alone;
+use layerlab_properties::alone::alone;
 use layerlab_properties::backing::{Backing, BackingError};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::machine::Host;

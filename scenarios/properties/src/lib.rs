@@ -12,12 +12,14 @@
 //! when a law breaks  shrink and simplify make the case short; verdict tells it, with its scene, mount_line, listing and
 //!                    what is known; counterexample keeps it, as JSON, as a script, and as a page (page, console); again runs it first
 //! the same, smaller  sim: the model alone; stores/: images rather than trees; received/: layers that others made
-//! commands           main.rs is layerlab-laws (list is its --list, table its --table), bin/layerlab-sim.rs
+//! what others ship   finding: a page about what a tool gets wrong, run apart from everything (alone)
+//! commands           main.rs is layerlab-laws (list is its --list, table its --table), bin/
 //! ```
 //!
 //! To read it in one go: `subjects/mod.rs`, `laws/mod.rs`, one law, `case.rs`, `campaign.rs`.
 
 pub mod again;
+pub mod alone;
 pub mod backing;
 pub mod campaign;
 pub mod case;
@@ -26,6 +28,7 @@ pub mod contract;
 pub mod counterexample;
 mod counts;
 pub mod enter;
+pub mod finding;
 pub mod generate;
 mod handle;
 pub mod kernel_log;

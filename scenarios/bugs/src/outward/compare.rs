@@ -13,10 +13,10 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use layerlab_engine::driver;
 use layerlab_engine::sys::process::raise_file_limit;
+use layerlab_properties::alone::{Alone, PLACE};
 use layerlab_properties::machine::Host;
 use layerlab_properties::subjects::{self, Subject};
 
-use super::alone::{Alone, PLACE};
 use super::detector::{Attendant, Detector, Verdict};
 use super::fuse::serve::DEVICE;
 use super::ground::Furnished;

@@ -13,10 +13,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use layerlab_properties::alone::Alone;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-
-use super::alone::Alone;
 
 /// Its exit codes.
 const SAW_NOTHING: i32 = 0;

@@ -3,10 +3,9 @@
 //! ```text
 //! a real mount       mounted: a subject with a bug, on a ground of known layers (ground), mounted through FUSE (fuse)
 //! a driver program   program: the verbs of layerlab-driver
-//! somebody's suite   detector: run once for each bug, apart from everything (alone); compare: what it caught
+//! somebody's suite   detector: run once for each bug, apart from everything; compare: what it caught
 //! ```
 
-pub mod alone;
 pub mod compare;
 pub mod detector;
 pub mod fuse;

@@ -11,13 +11,14 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 use layerlab_engine::sys::process::die_with_parent;
-use layerlab_properties::enter::own_mounts;
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
+
+use crate::enter::own_mounts;
 
 /// That this process is the first one of a namespace of its own.
 pub struct Alone(());
@@ -47,7 +48,7 @@ pub fn alone(body: impl FnOnce(&Alone) -> u8) -> anyhow::Result<u8> {
             let code = entered().map(|alone| body(&alone));
             std::process::exit(code.map_or_else(
                 |error| {
-                    eprintln!("layerlab-bugs: cannot be apart: {error:#}");
+                    eprintln!("cannot be apart: {error:#}");
                     1
                 },
                 i32::from,

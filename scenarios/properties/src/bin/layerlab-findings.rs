@@ -1,0 +1,80 @@
+//! The command `layerlab-findings`: what tools of others get wrong, shown by the scripts of their pages.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, ensure};
+use clap::Parser;
+use layerlab_properties::alone::{Alone, alone};
+use layerlab_properties::finding::{self, Finding, Outcome};
+
+/// A tool does not do any more what its page tells.
+const FAILED: u8 = 1;
+/// There is no verdict.
+const CANNOT: u8 = 2;
+/// As automake and others have it: not run, because this host cannot.
+const SKIPPED: u8 = 77;
+
+#[derive(Parser)]
+#[command(name = "layerlab-findings", about = "Runs the scripts of findings, as root, apart from everything")]
+struct Cli {
+    /// Which; all when none is given
+    names: Vec<String>,
+    /// Tell of each what its page says, and run nothing
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    let status = run(&Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("layerlab-findings: {error:#}");
+        CANNOT
+    });
+    ExitCode::from(status)
+}
+
+fn run(cli: &Cli) -> anyhow::Result<u8> {
+    let mut findings = finding::all()?;
+    for name in &cli.names {
+        let is_there = findings.iter().any(|finding| finding.name == *name);
+        ensure!(is_there, "there is no finding {name}; --list has them");
+    }
+    findings.retain(|finding| cli.names.is_empty() || cli.names.contains(&finding.name));
+    if cli.list {
+        for Finding { name, title, tool, kind, promised, known, .. } in &findings {
+            println!("{name}\n  {title}\n  {kind}; seen with {tool}\n  promised: {promised}\n  known: {known}");
+        }
+        return Ok(0);
+    }
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can run what mounts");
+        return Ok(SKIPPED);
+    }
+    alone(|alone| {
+        all_of(&findings, alone).unwrap_or_else(|error| {
+            eprintln!("layerlab-findings: {error:#}");
+            CANNOT
+        })
+    })
+}
+
+fn all_of(findings: &[Finding], alone: &Alone) -> anyhow::Result<u8> {
+    let (mut failed, mut unasked) = (0, 0);
+    for finding in findings {
+        let outcome = finding.run(alone).with_context(|| finding.name.clone())?;
+        let said = match &outcome {
+            Outcome::AsTold => "does so still".to_owned(),
+            Outcome::Mended => format!("MENDED: {} does what it should; take the page back", finding.tool_name()),
+            Outcome::Otherwise(printed) => format!("OTHERWISE, it prints:\n{printed}"),
+            Outcome::Unasked(reason) => format!("skipped: {reason}"),
+        };
+        failed += usize::from(matches!(outcome, Outcome::Mended | Outcome::Otherwise(_)));
+        unasked += usize::from(matches!(outcome, Outcome::Unasked(_)));
+        println!("{}: {said}", finding.name);
+    }
+    println!("{} findings, {failed} not as told, {unasked} skipped", findings.len());
+    Ok(match (failed, unasked) {
+        (0, unasked) if unasked == findings.len() => SKIPPED,
+        (0, _) => 0,
+        _ => FAILED,
+    })
+}

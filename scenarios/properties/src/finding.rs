@@ -1,0 +1,236 @@
+//! A page about what a tool of others gets wrong: a script that needs none of our code, what it prints, and what it should print.
+//!
+//! *Holds*: a page whose tool was mended fails, so that it is taken back. *Never*: the script runs anywhere but apart from everything, in
+//! an empty directory in memory. `cargo xtask findings` runs them; CONTRIBUTING.md tells how one is written.
+
+use std::fs;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use layerlab_scenarios::pages;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+
+use crate::alone::Alone;
+
+/// What may be said of a finding.
+const KINDS: [&str; 3] = ["bug", "documented limit", "undocumented choice"];
+/// A script that takes longer hangs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// One page.
+#[derive(Debug, Default)]
+pub struct Finding {
+    /// The file's name without its end.
+    pub name: String,
+    /// What the tool does, in a line.
+    pub title: String,
+    /// The tool, and the version that was seen to do it.
+    pub tool: String,
+    /// One of [`KINDS`].
+    pub kind: String,
+    /// Who promises otherwise.
+    pub promised: String,
+    /// Where the tool's own people speak of it, or what was searched for in vain.
+    pub known: String,
+    /// Programs without which the script cannot run.
+    pub needs: Vec<String>,
+    /// For `sh -eu`.
+    pub script: String,
+    /// What it prints.
+    pub seen: String,
+    /// What it should print.
+    pub expected: String,
+}
+
+/// What comes of a script.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The tool does what the page tells.
+    AsTold,
+    /// The tool does what it should.
+    Mended,
+    /// Neither.
+    Otherwise(String),
+    /// The host cannot run it: why.
+    Unasked(String),
+}
+
+/// Every finding, by name.
+///
+/// # Errors
+/// When one cannot be read or understood, which names it.
+pub fn all() -> anyhow::Result<Vec<Finding>> {
+    let directory = pages::findings();
+    let entries = fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<PathBuf>, _>>()?;
+    paths.sort();
+    paths.iter().map(|path| Finding::read(path).with_context(|| path.display().to_string())).collect()
+}
+
+impl Finding {
+    fn read(path: &Path) -> anyhow::Result<Finding> {
+        let mut finding = Finding::parse(&fs::read_to_string(path)?)?;
+        finding.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(finding)
+    }
+
+    fn parse(text: &str) -> anyhow::Result<Finding> {
+        let mut finding = Finding::default();
+        let mut blocks: Vec<(String, String)> = Vec::new();
+        let (mut is_front, mut is_title, mut is_block) = (false, false, false);
+        for event in Parser::new_ext(text, Options::ENABLE_YAML_STYLE_METADATA_BLOCKS) {
+            match event {
+                Event::Start(Tag::MetadataBlock(_)) => is_front = true,
+                Event::End(TagEnd::MetadataBlock(_)) => is_front = false,
+                Event::Start(Tag::Heading { level, .. }) => is_title = level == HeadingLevel::H1,
+                Event::End(TagEnd::Heading(_)) => is_title = false,
+                Event::Start(Tag::CodeBlock(CodeBlockKind::Fenced(info))) => {
+                    is_block = true;
+                    blocks.push((info.trim().to_owned(), String::new()));
+                }
+                Event::End(TagEnd::CodeBlock) => is_block = false,
+                Event::Text(words) if is_front => words.lines().try_for_each(|line| finding.take(line))?,
+                Event::Text(words) | Event::Code(words) if is_title => finding.title += &words,
+                Event::Text(words) if is_block => {
+                    if let Some((_, block)) = blocks.last_mut() {
+                        *block += &words;
+                    }
+                }
+                _ => {}
+            }
+        }
+        let kinds: Vec<&str> = blocks.iter().map(|(info, _)| info.as_str()).collect();
+        ensure!(
+            kinds == ["sh", "text", "text"],
+            "a finding has three blocks, a ```sh and two ```text: what it prints, and what it should print; here are {kinds:?}"
+        );
+        [finding.script, finding.seen, finding.expected] = [0, 1, 2].map(|at: usize| std::mem::take(&mut blocks[at].1));
+        let said = [
+            ("a title", &finding.title),
+            ("tool", &finding.tool),
+            ("kind", &finding.kind),
+            ("promised", &finding.promised),
+            ("known", &finding.known),
+        ];
+        if let Some((what, _)) = said.iter().find(|(_, value)| value.is_empty()) {
+            bail!("a finding needs {what}");
+        }
+        ensure!(
+            KINDS.contains(&finding.kind.as_str()),
+            "the kind is one of {}, not '{}'",
+            KINDS.join(", "),
+            finding.kind
+        );
+        ensure!(finding.seen != finding.expected, "it prints what it should print");
+        Ok(finding)
+    }
+
+    /// Takes in one line of the front matter.
+    fn take(&mut self, line: &str) -> anyhow::Result<()> {
+        let (key, value) = line.split_once(':').with_context(|| format!("'{line}' is no `key: value`"))?;
+        let value = value.trim().to_owned();
+        match key.trim() {
+            "tool" => self.tool = value,
+            "kind" => self.kind = value,
+            "promised" => self.promised = value,
+            "known" => self.known = value,
+            "needs" => self.needs = value.split(',').map(|word| word.trim().to_owned()).collect(),
+            other => bail!("a finding says tool, kind, promised, known and needs, not '{other}'"),
+        }
+        Ok(())
+    }
+
+    /// The tool's name, without its version.
+    pub fn tool_name(&self) -> &str {
+        self.tool.split(' ').next().unwrap_or_default()
+    }
+
+    /// Runs the script.
+    ///
+    /// # Errors
+    /// When it cannot be run, or has not ended in a minute.
+    pub fn run(&self, alone: &Alone) -> anyhow::Result<Outcome> {
+        if let Some(missing) = self.needs.iter().find(|program| !is_there(program)) {
+            return Ok(Outcome::Unasked(format!("this host has no {missing}")));
+        }
+        let printed = alone.in_memory(|directory| self.printed(alone, directory)).context("cannot mount a tmpfs")??;
+        Ok(match printed {
+            printed if printed == self.seen => Outcome::AsTold,
+            printed if printed == self.expected => Outcome::Mended,
+            printed => Outcome::Otherwise(printed),
+        })
+    }
+
+    fn printed(&self, alone: &Alone, directory: &Path) -> anyhow::Result<String> {
+        let mut output = tempfile::tempfile().context("cannot make a file for what a script prints")?;
+        let mut shell = Command::new("sh");
+        shell.args(["-eu", "-c", &self.script]).current_dir(directory).env("TMPDIR", directory).env("LC_ALL", "C");
+        shell.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output.try_clone()?);
+        alone.with_mounts_of_its_own(&mut shell);
+        let shell = Pid::from_raw(shell.spawn().context("cannot run sh")?.id().cast_signed());
+        let has_ended = ends(shell)?;
+        // Nothing that it began outlives it.
+        alone.end_others().context("cannot end what a script began")?;
+        ensure!(has_ended, "it had not ended after {} s", LIMIT.as_secs());
+        text_of(&mut output)
+    }
+}
+
+/// Whether the process `shell` ends in time. This is the first process of its namespace, to which those come that have lost their parent: they are buried, too.
+fn ends(shell: Pid) -> anyhow::Result<bool> {
+    let begun = Instant::now();
+    while begun.elapsed() < LIMIT {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG))? {
+            WaitStatus::StillAlive => std::thread::sleep(Duration::from_millis(20)),
+            status if status.pid() == Some(shell) => return Ok(true),
+            _ => {}
+        }
+    }
+    Ok(false)
+}
+
+fn text_of(output: &mut File) -> anyhow::Result<String> {
+    let mut bytes = Vec::new();
+    output.rewind()?;
+    output.read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|place| place.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAGE: &str = "---\ntool: true 1.0\nkind: bug\npromised: true(1)\nknown: to nobody\nneeds: true, sh\n---\n\n# `true` says no\n\nWhy.\n\n```sh\ntrue\n```\n\nIt prints:\n\n```text\nno\n```\n\nand not:\n\n```text\nyes\n```\n";
+
+    #[test]
+    fn a_page_is_its_front_its_title_and_three_blocks() {
+        let finding = Finding::parse(PAGE).unwrap();
+        assert_eq!((finding.title.as_str(), finding.tool_name()), ("true says no", "true"));
+        assert_eq!(
+            (finding.script.as_str(), finding.seen.as_str(), finding.expected.as_str()),
+            ("true\n", "no\n", "yes\n")
+        );
+        assert_eq!(finding.needs, ["true", "sh"]);
+    }
+
+    #[test]
+    fn what_a_page_lacks_is_named() {
+        let complaint = |page: &str| Finding::parse(page).unwrap_err().to_string();
+        assert!(complaint(&PAGE.replace("kind: bug\n", "")).contains("needs kind"));
+        assert!(complaint(&PAGE.replace("bug", "feature")).contains("not 'feature'"));
+        assert!(complaint(&PAGE.replace("tool:", "tools:")).contains("not 'tools'"));
+        assert!(complaint(&PAGE.replace("```sh", "```bash")).contains("three blocks"));
+        assert!(complaint(&PAGE.replace("yes", "no")).contains("what it should print"));
+    }
+}

@@ -1,0 +1,37 @@
+//! What the pages of findings tell of released tools is so, as far as this host has them; a tool that was mended is told.
+
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use layerlab_properties::finding;
+use layerlab_scenarios::skip::skip;
+
+#[test]
+fn every_finding_is_as_its_page_tells() {
+    let findings = finding::all().unwrap();
+    if !rustix::process::geteuid().is_root() {
+        return skip("root", "what shows findings mounts");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_layerlab-findings")).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once(": ")).collect();
+    for finding in &findings {
+        let said = said.get(finding.name.as_str()).unwrap_or_else(|| panic!("{} was not run: {text}", finding.name));
+        if let Some(reason) = said.strip_prefix("skipped: ") {
+            skip(if finding.tool_name() == "linux" { "overlay" } else { finding.tool_name() }, reason);
+            continue;
+        }
+        assert_eq!(*said, "does so still", "{}: {text}", finding.name);
+    }
+}
+
+#[test]
+fn what_is_not_there_is_named_and_nothing_is_run() {
+    let output = Command::new(env!("CARGO_BIN_EXE_layerlab-findings")).arg("nothing-of-that-name").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("there is no finding nothing-of-that-name; --list has them")
+    );
+}

@@ -1,0 +1,16 @@
+//! `cargo xtask findings`: what released tools get wrong, each shown by a script of its own.
+
+use std::process::Command;
+
+use crate::{Verb, call};
+
+pub const VERB: Verb = Verb {
+    name: "findings",
+    summary: "run the scripts of scenarios/cases/findings (NAME…), and tell which tools do still what their pages tell: [--list]",
+    run,
+};
+
+fn run(arguments: &[String]) -> anyhow::Result<u8> {
+    call::succeed(&mut call::cargo(&["build", "--package", "layerlab-properties", "--bins"]))?;
+    call::status(Command::new(call::built("layerlab-findings")?).args(arguments))
+}
