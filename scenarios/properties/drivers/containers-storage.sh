@@ -29,6 +29,7 @@ case $word in
     promises) # 365 is 0555
         case $kind in
             overlay) echo '{ "like": "overlay", "root_owner_is_inherited": false, "paths_are_odd": false, "root_mode": 365 }' ;;
+            fuse-overlayfs) echo '{ "like": "layerlab-fuse-overlayfs", "root_is_inherited": true, "root_owner_is_inherited": false, "paths_are_odd": false, "root_mode": 365 }' ;;
             *) echo "{ \"like\": \"layerlab-$kind\", \"paths_are_odd\": false, \"root_mode\": 365 }" ;;
         esac
         ;;

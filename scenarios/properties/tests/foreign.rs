@@ -1,4 +1,4 @@
-//! Storage that others make is held against the laws, and where it keeps one it keeps it here, too; what it breaks is no fault of ours.
+//! Storage that others make is held against the laws, and what it keeps it keeps here, too; what it breaks is no fault of ours (`scenarios/cases/findings`).
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
@@ -9,9 +9,8 @@ use layerlab_scenarios::skip::skip;
 /// The exit status that means "this host cannot".
 const SKIPPED: i32 = 77;
 
-/// What containers-storage keeps with its driver overlay. What it makes of a layer's tar, and tells of its changes, is otherwise than ours: a directory that took the
-/// place of something is told as deleted, and a time before 1970 becomes 1970.
-const KEPT: [&str; 6] = [
+/// What containers-storage keeps with drivers that stack layers. What it makes of a layer's tar, and tells of its changes, is otherwise than ours.
+const OF_TREES: &[&str] = &[
     "copy-up-keeps-every-attribute",
     "inode-numbers-are-as-promised",
     "merged-view-equals-the-model",
@@ -20,18 +19,46 @@ const KEPT: [&str; 6] = [
     "remount-changes-nothing",
 ];
 
-#[test]
-fn a_tree_of_containers_storage_is_one_of_overlayfs() {
+/// Of these nothing is to judge where a layer is a snapshot: it copies nothing up, and is no mount of its own.
+const OF_MOUNTS: [&str; 2] = ["copy-up-keeps-every-attribute", "remount-changes-nothing"];
+
+/// Every law.
+const ALL: &[&str] = &[];
+
+fn holds(subject: &str, backing: &str, laws: &[&str], wanting: &str) {
     if !rustix::process::geteuid().is_root() {
-        return skip("root", "containers-storage mounts");
+        return skip("root", "what stacks layers mounts");
     }
-    let mut laws = Command::new(env!("CARGO_BIN_EXE_layerlab-laws"));
-    laws.args(KEPT).args(["--subject", "containers-storage-overlay", "--seed", "1", "--cases", "60"]);
-    let output = laws.output().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab-laws"));
+    command.args(laws).args(["--subject", subject, "--backing", backing, "--seed", "1", "--cases", "40"]);
+    let output = command.output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.code() == Some(SKIPPED) {
-        return skip("containers-storage", &text);
+        return skip(wanting, &text);
     }
     assert!(output.status.success(), "{text}");
-    assert!(text.contains("every law held"), "each has something to judge: {text}");
+    // Of all laws some are about tars of layers, which not everybody has.
+    let held = if laws == ALL { "laws held" } else { "every law held" };
+    assert!(text.contains(held), "each has something to judge: {text}");
+}
+
+#[test]
+fn trees_of_containers_storage_are_overlays() {
+    holds("containers-storage-overlay", "tmpfs", OF_TREES, "containers-storage");
+}
+
+#[test]
+fn trees_of_containers_storage_by_fuse_overlayfs_are_its() {
+    holds("containers-storage-fuse-overlayfs", "tmpfs", OF_TREES, "containers-storage");
+}
+
+#[test]
+fn trees_of_containers_storage_on_btrfs_are_snapshots() {
+    let laws: Vec<&str> = OF_TREES.iter().copied().filter(|law| !OF_MOUNTS.contains(law)).collect();
+    holds("containers-storage-btrfs", "btrfs", &laws, "containers-storage");
+}
+
+#[test]
+fn a_tree_of_fuse_overlayfs_alone_is_as_in_our_driver() {
+    holds("fuse-overlayfs", "tmpfs", ALL, "fuse-overlayfs");
 }

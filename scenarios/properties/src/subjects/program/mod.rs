@@ -27,7 +27,8 @@ use layers::Layers;
 const LIKE: &str = "like";
 
 /// Storage that others make, by a driver program each that is kept with the laws: what it is called, the program, and which of its kinds.
-const FOREIGN: [(&str, &str, &str); 4] = [
+const FOREIGN: [(&str, &str, &str); 5] = [
+    ("fuse-overlayfs", "fuse-overlayfs.sh", "fuse-overlayfs"),
     ("containers-storage-overlay", "containers-storage.sh", "overlay"),
     ("containers-storage-vfs", "containers-storage.sh", "vfs"),
     ("containers-storage-btrfs", "containers-storage.sh", "btrfs"),
