@@ -72,7 +72,7 @@ fn every_page_replays_for_an_ordinary_user() {
 }
 
 /// The folders of pages in which a driver has a say.
-const OF_LAYERS: &[&str] = &["archive", "build", "commit", "copy", "diff", "run", "storage", "whiteout"];
+const OF_LAYERS: &[&str] = &["archive", "commit", "copy", "diff", "storage", "whiteout"];
 
 /// Those in which it has the most.
 const OF_CHANGES: &[&str] = &["commit", "diff", "whiteout"];
