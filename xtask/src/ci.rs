@@ -206,12 +206,13 @@ fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies every page below `from` into `to` itself; a page is known by its file name.
+/// Copies every page below `from` into `to` itself; a page is known by its file name. Findings are none that are replayed.
 fn copy_pages(from: &Path, to: &Path) -> anyhow::Result<()> {
     let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
     for entry in entries {
         let path = entry?.path();
         match path.file_name() {
+            Some(name) if name == "findings" => {}
             _ if path.is_dir() => copy_pages(&path, to)?,
             Some(name) if path.extension().is_some_and(|extension| extension == "md") => {
                 fs::copy(&path, to.join(name))?;

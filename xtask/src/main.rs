@@ -14,6 +14,7 @@ mod laws;
 mod lint;
 mod mutants;
 mod replay;
+mod report;
 mod shell;
 mod sim;
 mod test;
@@ -27,11 +28,12 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 16] = [
+const VERBS: [&Verb; 17] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,
     &kernels::VERB,
+    &report::VERB,
     &bugs::VERB,
     &mutants::VERB,
     &sim::VERB,

@@ -11,6 +11,7 @@
 //!                    kernel_log listens to the kernel meanwhile
 //! when a law breaks  shrink and simplify make the case short; verdict tells it, with its scene, mount_line, listing and
 //!                    what is known; counterexample keeps it, as JSON, as a script, and as a page (page, console); again runs it first
+//! many machines      results: what came of each law, a line each; report puts those of many runs together
 //! the same, smaller  sim: the model alone; stores/: images rather than trees; received/: layers that others made
 //! what others ship   finding: a page about what a tool gets wrong, run apart from everything (alone)
 //! commands           main.rs is layerlab-laws (list is its --list, table its --table), bin/
@@ -47,7 +48,9 @@ pub mod private;
 pub mod race;
 pub mod readdir;
 pub mod received;
+pub mod report;
 pub mod requirement;
+pub mod results;
 pub mod scene;
 pub mod shard;
 pub mod shrink;

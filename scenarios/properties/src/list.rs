@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 
 use layerlab_scenarios::lab::prepare::workspace_root;
 
@@ -53,9 +54,21 @@ pub fn list(host: &Host) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// A law's first sentence and its ids of the checklist; of a situation neither, whose name says it.
+pub fn told_of(law: &str) -> (String, String) {
+    let folder = if stores::laws::ALL.iter().any(|other| other.name() == law) { "stores/laws" } else { "laws" };
+    let Ok(text) = fs::read_to_string(file_of(folder, law)) else { return <_>::default() };
+    let ids = text.lines().filter_map(|line| line.strip_prefix("//! Checklist: "));
+    (equation(folder, law), ids.map(|line| line.trim_end_matches(',')).collect::<Vec<_>>().join(", "))
+}
+
+fn file_of(folder: &str, law: &str) -> PathBuf {
+    workspace_root().join("scenarios/properties/src").join(folder).join(law.replace('-', "_") + ".rs")
+}
+
 /// A law's first sentence, from the header of its file in the checkout that this was built from.
 fn equation(folder: &str, law: &str) -> String {
-    let path = workspace_root().join("scenarios/properties/src").join(folder).join(law.replace('-', "_") + ".rs");
+    let path = file_of(folder, law);
     let Ok(text) = fs::read_to_string(&path) else {
         return format!("(its equation is in {}, which is not here)", path.display());
     };

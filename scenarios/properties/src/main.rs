@@ -18,6 +18,7 @@ use layerlab_properties::laws::{self, Law};
 use layerlab_properties::list;
 use layerlab_properties::machine::Host;
 use layerlab_properties::requirement::{self, Requirement};
+use layerlab_properties::results;
 use layerlab_properties::shard::Shard;
 use layerlab_properties::situations::{self, arranged};
 use layerlab_properties::stores;
@@ -87,6 +88,9 @@ struct Cli {
     /// Hold everything against every law on every backing (from seed 1, unless another is given), and write what came of it to this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["laws", "subject", "backing", "shard", "rootless"])]
     table: Option<PathBuf>,
+    /// Add what came of each law to this file, a line of JSON each, for `layerlab-report`
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
     /// Show how often each kind of step came out how, what never came, and how often each law had something to judge
     #[arg(long)]
     counts: bool,
@@ -113,6 +117,8 @@ fn main() -> ExitCode {
         cli.backing = [Backing::Tmpfs].into_iter().chain(LOOP_TYPES.map(Backing::Loop)).collect();
         cli.seed = cli.seed.or(Some(1));
     }
+    // Who runs it again needs to know.
+    cli.seed.get_or_insert_with(fresh_seed);
     let mut places = Vec::new();
     // Root of a user namespace mounts no block device.
     if cli.rootless && rustix::process::geteuid().is_root() {
@@ -192,6 +198,11 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
         statuses.extend((!complaints.is_empty()).then_some(FAILED));
     }
     let has = |status| statuses.contains(&status);
+    if let Some(path) = &cli.results {
+        let (kernel, seed) = (host.kernel.as_str(), cli.seed.unwrap_or_default());
+        let run = table::Run { kernel, rootless: !host.promises().first_namespace, seed, shard: cli.shard };
+        results::add(path, &outcomes.borrow().lines(&run))?;
+    }
     if let Some(path) = &cli.table {
         if has(FAILED) {
             bail!("{} is not written: it is about what holds, and something failed", path.display());
@@ -258,7 +269,7 @@ fn store_held(
         place: place.path().to_owned(),
         backing: backing.to_string(),
         kernel: host.kernel.clone(),
-        seed: cli.seed.unwrap_or_else(fresh_seed),
+        seed: cli.seed.unwrap_or_default(),
         threads: cli.threads,
         cases: &cases,
         until: cli.minutes.map(|minutes| Instant::now() + Duration::from_secs_f64(60.0 * minutes)),
@@ -310,7 +321,7 @@ fn held(
     let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
     let names = || laws.iter().map(|law| law.name()).chain(situations.iter().map(|situation| situation.name()));
     let again = again::kept(&campaign, backing)? + again::pages(&campaign, backing)?;
-    let seed = cli.seed.unwrap_or_else(fresh_seed);
+    let seed = cli.seed.unwrap_or_default();
     let mut counts = Counts::default();
     let broken = arranged(&situations, &campaign, backing, &mut counts)?;
     let begun = Instant::now();
@@ -333,7 +344,10 @@ fn held(
     }
     failures.sort_by_key(|failure| failure.seed);
     for failure in &failures {
-        tell(failure, &campaign, backing)?;
+        let script = tell(failure, &campaign, backing)?;
+        if let Some(law) = failure.broken.law {
+            outcomes.borrow_mut().shown((&subject.name(), &backing.to_string()), law, script);
+        }
     }
     if cli.counts {
         counts.lines().for_each(|line| println!("{line}"));
@@ -424,8 +438,8 @@ fn part_of(
     Ok((counts, None))
 }
 
-/// Says everything about a failure, and keeps it.
-fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<()> {
+/// Says everything about a failure, and keeps it; the script that shows it.
+fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<String> {
     print!("{}", verdict::of(failure, campaign, backing)?);
     let Failure { seed, steps, broken, .. } = failure;
     let kept = Counterexample {
@@ -442,5 +456,5 @@ fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow
     println!("kept, and run first next time: {}", paths.json.display());
     println!("without this code: {}", paths.script.display());
     println!("as a page for scenarios/cases/regressions: {}\n", paths.page.display());
-    Ok(())
+    std::fs::read_to_string(&paths.script).context("cannot read the script of a counterexample")
 }

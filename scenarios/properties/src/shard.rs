@@ -1,4 +1,4 @@
-//! A part of a campaign, so that several machines can share one: `2/3` is the second of three.
+//! A part of a campaign, so that several machines can share one: `2/3` is the second of three, `index/3` the one whose number the machine was given.
 
 use std::fmt;
 use std::str::FromStr;
@@ -32,6 +32,11 @@ impl FromStr for Shard {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Shard, String> {
+        let given = match text.strip_prefix("index/") {
+            Some(count) => Some(format!("{}/{count}", given_number(|name| std::env::var(name).ok())?)),
+            None => None,
+        };
+        let text = given.as_deref().unwrap_or(text);
         let parts = text.split_once('/').and_then(|(number, count)| Some((number.parse().ok()?, count.parse().ok()?)));
         match parts {
             // The bound keeps a thread's steps far from what a number holds.
@@ -41,6 +46,20 @@ impl FromStr for Shard {
             _ => Err(format!("'{text}' is no part: the second of three is 2/3")),
         }
     }
+}
+
+/// Variables with a machine's number, and what the first one's is: of Kubernetes' indexed jobs, and of CI matrices (GitLab, CircleCI).
+const INDEXES: [(&str, u64); 3] = [("JOB_COMPLETION_INDEX", 0), ("CI_NODE_INDEX", 1), ("CIRCLE_NODE_INDEX", 0)];
+
+/// The number that this machine was given, from 1.
+fn given_number(variable: impl Fn(&str) -> Option<String>) -> Result<u64, String> {
+    let given = INDEXES.iter().find_map(|(name, first)| variable(name).map(|value| (name, first, value)));
+    let Some((name, first, value)) = given else {
+        let names: Vec<&str> = INDEXES.iter().map(|(name, _)| *name).collect();
+        return Err(format!("'index' is the number that a machine was given, and none of {} is set", names.join(", ")));
+    };
+    let number = value.parse::<u64>().ok().and_then(|index| (index + 1).checked_sub(*first));
+    number.ok_or_else(|| format!("{name} is '{value}', which is no number"))
 }
 
 impl fmt::Display for Shard {
@@ -64,6 +83,17 @@ mod tests {
             all.sort_unstable();
             assert_eq!(all, (0..100).collect::<Vec<_>>(), "{count} shards of {threads} threads");
         }
+    }
+
+    #[test]
+    fn a_machine_is_given_its_number() {
+        let given =
+            |name: &'static str, value: &'static str| given_number(|asked| (asked == name).then(|| value.to_owned()));
+        assert_eq!(given("JOB_COMPLETION_INDEX", "0"), Ok(1));
+        assert_eq!(given("CI_NODE_INDEX", "3"), Ok(3));
+        assert_eq!(given("CIRCLE_NODE_INDEX", "2"), Ok(3));
+        assert!(given("CI_NODE_INDEX", "x").unwrap_err().contains("which is no number"));
+        assert!(given("OTHER", "1").unwrap_err().contains("none of JOB_COMPLETION_INDEX"));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use layerlab_scenarios::lab::prepare::workspace_root;
 use crate::counts::Counts;
 use crate::laws;
 use crate::machine::Host;
+use crate::results::{self, Line};
+use crate::shard::Shard;
 use crate::situations;
 use crate::stores;
 use crate::subjects;
@@ -29,8 +31,24 @@ enum Outcome {
 pub struct Outcomes {
     /// By law and subject: the backings, with what came of it there.
     cells: BTreeMap<(String, String), BTreeMap<String, Outcome>>,
-    /// What a subject could not lie on, and why.
-    refused: BTreeSet<String>,
+    /// Subjects and what they could not lie on, with why.
+    refused: BTreeSet<(String, String, String)>,
+    /// How often there was something to judge, by law, subject and backing.
+    judgements: BTreeMap<(String, String, String), u64>,
+    /// The script that shows what broke, by the same.
+    scripts: BTreeMap<(String, String, String), String>,
+}
+
+/// What is the same for all that came of one run.
+pub struct Run<'a> {
+    /// The kernel's release.
+    pub kernel: &'a str,
+    /// In a user namespace.
+    pub rootless: bool,
+    /// Where the random numbers began.
+    pub seed: u64,
+    /// Which part of the cases.
+    pub shard: Option<Shard>,
 }
 
 impl Outcomes {
@@ -49,6 +67,8 @@ impl Outcomes {
         }
         came.extend(laws.iter().filter(|law| broken.contains(**law)).map(|law| (*law, Outcome::Broken)));
         for (law, outcome) in came {
+            let key = (law.to_owned(), subject.to_owned(), backing.to_owned());
+            *self.judgements.entry(key).or_default() += counts.judgements_of(law);
             let cell = self.cells.entry((law.to_owned(), subject.to_owned())).or_default();
             cell.insert(backing.to_owned(), outcome);
         }
@@ -56,7 +76,48 @@ impl Outcomes {
 
     /// `subject` could not be asked on `backing`.
     pub fn refused(&mut self, subject: &str, backing: &str, why: &str) {
-        self.refused.insert(format!("{subject} on {backing}: {why}"));
+        self.refused.insert((subject.to_owned(), backing.to_owned(), why.to_owned()));
+    }
+
+    /// This `script` shows that `subject` broke `law` on `backing`.
+    pub fn shown(&mut self, (subject, backing): (&str, &str), law: &str, script: String) {
+        self.scripts.insert((law.to_owned(), subject.to_owned(), backing.to_owned()), script);
+    }
+
+    /// All of it, line by line.
+    pub fn lines(&self, run: &Run<'_>) -> Vec<Line> {
+        let line = |subject: &str, backing: &str| Line {
+            subject: subject.to_owned(),
+            kernel: run.kernel.to_owned(),
+            rootless: run.rootless,
+            backing: backing.to_owned(),
+            law: None,
+            outcome: results::Outcome::NotRun,
+            reason: None,
+            script: None,
+            judgements: 0,
+            seed: run.seed,
+            shard: run.shard.map(|shard| shard.to_string()),
+        };
+        let cell = |((law, subject), cell): (&(String, String), &BTreeMap<String, Outcome>)| {
+            let lines = cell.iter().map(|(backing, outcome)| {
+                let key = (law.clone(), subject.clone(), backing.clone());
+                let (outcome, reason) = match outcome {
+                    Outcome::Held => (results::Outcome::Holds, None),
+                    Outcome::Skipped(why) => (results::Outcome::NothingToJudge, Some(why.clone())),
+                    Outcome::Broken => (results::Outcome::Broken, None),
+                };
+                let judgements = self.judgements.get(&key).copied().unwrap_or_default();
+                let script = self.scripts.get(&key).cloned();
+                Line { law: Some(law.clone()), outcome, reason, script, judgements, ..line(subject, backing) }
+            });
+            lines.collect::<Vec<_>>()
+        };
+        let refused = self
+            .refused
+            .iter()
+            .map(|(subject, backing, why)| Line { reason: Some(why.clone()), ..line(subject, backing) });
+        self.cells.iter().flat_map(cell).chain(refused).collect()
     }
 }
 
@@ -123,8 +184,8 @@ pub fn of(outcomes: &Outcomes, host: &Host) -> std::io::Result<String> {
     }
     if !outcomes.refused.is_empty() {
         text += "\n## Not asked\n\n";
-        for line in &outcomes.refused {
-            let _ = writeln!(text, "- {line}");
+        for (subject, backing, why) in &outcomes.refused {
+            let _ = writeln!(text, "- {subject} on {backing}: {why}");
         }
     }
     Ok(text)

@@ -45,7 +45,7 @@ fn text(output: &Output) -> String {
 fn hold(wanting: &str, options: &[&str]) {
     let all = subjects::all();
     let names: Vec<_> = all.iter().map(|subject| subject.name()).collect();
-    hold_of(&names.join(","), wanting, &[&["--cases", "120"], options].concat());
+    hold_of(&names.join(","), wanting, &[&["--cases", "80"], options].concat());
     let stores: Vec<String> = stores::all().iter().map(|kind| kind.name()).collect();
     hold_of(&stores.join(","), wanting, &[&["--cases", "8"], options].concat());
 }

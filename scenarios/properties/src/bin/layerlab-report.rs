@@ -1,0 +1,61 @@
+//! The command `layerlab-report`: puts together what `layerlab-laws --results` wrote on many machines.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use layerlab_properties::finding;
+use layerlab_properties::report::{Report, html, junit, markdown};
+use layerlab_properties::results::{self, Outcome};
+
+/// Something broke.
+const FAILED: u8 = 1;
+/// It cannot be told.
+const CANNOT: u8 = 2;
+
+#[derive(Parser)]
+#[command(name = "layerlab-report", about = "Puts together what layerlab-laws --results wrote, and what findings tell")]
+struct Cli {
+    /// Files of results; none gives the findings alone
+    results: Vec<PathBuf>,
+    /// Write it as Markdown to this file; to the standard output when nothing is asked for
+    #[arg(long, value_name = "FILE")]
+    markdown: Option<PathBuf>,
+    /// Write it as one HTML page to this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write it as JUnit's XML to this file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let status = run(&Cli::parse()).unwrap_or_else(|error| {
+        eprintln!("layerlab-report: {error:#}");
+        CANNOT
+    });
+    ExitCode::from(status)
+}
+
+fn run(cli: &Cli) -> anyhow::Result<u8> {
+    let report = Report::of(&results::read(&cli.results)?, &finding::all()?);
+    let write = |path: &Option<PathBuf>, tell: &dyn Fn() -> anyhow::Result<String>| match path {
+        Some(path) => write(path, &tell()?),
+        None => Ok(()),
+    };
+    write(&cli.markdown, &|| Ok(markdown::of(&report)))?;
+    write(&cli.html, &|| Ok(html::of(&report)?))?;
+    write(&cli.junit, &|| junit::of(&report))?;
+    if cli.markdown.is_none() && cli.html.is_none() && cli.junit.is_none() {
+        print!("{}", markdown::of(&report));
+    }
+    Ok(if report.count(Outcome::Broken) > 0 { FAILED } else { 0 })
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}", path.display());
+    Ok(())
+}

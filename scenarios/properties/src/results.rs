@@ -1,0 +1,87 @@
+//! What came of runs, a line of JSON for each law, subject and backing: so that what many machines held can be put together.
+//!
+//! *Holds*: a line says all that it takes to run it again (subject, backing, seed, part); lines of several runs may stand in one file. `layerlab-laws --results FILE` adds
+//! to it, `layerlab-report` ([`crate::report`]) reads it.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+
+/// What came of a law with a subject on a backing in a run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Line {
+    /// The subject.
+    pub subject: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// In a user namespace, as an ordinary user has it.
+    pub rootless: bool,
+    /// What the layers lay on.
+    pub backing: String,
+    /// The law or situation; none where the subject could not be asked there at all.
+    pub law: Option<String>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Why nothing was judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The script that shows what broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<String>,
+    /// How often there was something to judge.
+    pub judgements: u64,
+    /// Where the random numbers began.
+    pub seed: u64,
+    /// Which part of the cases, `2/3`; all without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+}
+
+/// Of several in one cell of a table the last is what is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The subject, or the backing, is not to be had there.
+    NotRun,
+    /// Nothing came that the law is about, or the subject has nothing of the kind.
+    NothingToJudge,
+    /// It held.
+    Holds,
+    /// It broke.
+    Broken,
+}
+
+/// Adds `lines` to the file at `path`, which need not be there yet.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn add(path: &Path, lines: &[Line]) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    for line in lines {
+        serde_json::to_writer(&mut text, line)?;
+        text.push(b'\n');
+    }
+    // One write, since several runs may share the file.
+    let file = OpenOptions::new().create(true).append(true).open(path);
+    file.and_then(|mut file| file.write_all(&text)).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The lines of all files at `paths`.
+///
+/// # Errors
+/// When one cannot be read, or has a line that is none.
+pub fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        for (number, line) in (1..).zip(text.lines()) {
+            let line = serde_json::from_str(line);
+            lines.push(line.with_context(|| format!("{}:{number} is no result of layerlab-laws", path.display()))?);
+        }
+    }
+    Ok(lines)
+}
