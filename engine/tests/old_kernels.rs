@@ -61,6 +61,21 @@ fn layers_of_odd_names_stack_in_their_order_and_show_nowhere_else() {
 }
 
 #[test]
+fn layers_that_share_nothing_but_the_root_are_an_overlay_too() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("root", "only root mounts an overlay here");
+    }
+    own_mounts().unwrap();
+    let [one, other] = ["/", "/tmp"].map(|place| tempfile::tempdir_in(place).unwrap());
+    fs::write(one.path().join("file"), "").unwrap();
+    let upper = ["upper", "work"].map(|name| other.path().join(name));
+    upper.iter().for_each(|path| fs::create_dir(path).unwrap());
+    let [upper, work] = upper;
+    let overlay = Overlay { lower: vec![one.path().to_owned()], upper: Some((upper, work)) };
+    assert_eq!(names(&overlay.detached_by_string().unwrap().path()), ["file"]);
+}
+
+#[test]
 fn layers_that_do_not_fit_a_page_are_refused_with_the_reason() {
     if !rustix::process::geteuid().is_root() {
         return skip("root", "only root mounts an overlay here");

@@ -135,7 +135,11 @@ impl Engine {
             }
         }
         self.store.layers.sweep()?;
-        Ok(staging::sweep(self.store.data_root())?)
+        // Nobody refers to it: what cannot be removed is in nobody's way.
+        if let Err(error) = staging::sweep(self.store.data_root()) {
+            tracing::warn!(%error, "what a killed command had unpacked stays");
+        }
+        Ok(())
     }
 
     /// Whether nothing of this line, which was noted then, is left to be undone.

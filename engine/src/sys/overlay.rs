@@ -20,6 +20,9 @@ use super::namespace;
 /// The longest option string that `mount(2)` takes: one page, with its final NUL.
 pub const OPTIONS_MAX_BYTES: usize = 4095;
 
+/// `OVERLAYFS_SUPER_MAGIC` of `linux/magic.h`.
+const OVERLAYFS_MAGIC: rustix::fs::FsWord = 0x794c_7630;
+
 /// How the directories are called in which it is tried whether layers can be stacked (`engine/src/driver/trial.rs`).
 pub const TRIAL: &str = "layerlab-trial-";
 
@@ -129,13 +132,19 @@ pub fn by_string(base: &Path, options: &[Vec<u8>]) -> io::Result<Detached> {
         ));
     }
     let options = CString::new(options).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+    // What is mounted on the root does not show at its path.
+    let place = if base.parent().is_none() { Path::new("/proc") } else { base };
     let mount = || -> io::Result<Detached> {
         namespace::mount_unseen()?;
         rustix::process::chdir(base)?;
         // The working directory stays the one below.
-        rustix::mount::mount("overlay", base, "overlay", MountFlags::empty(), options.as_c_str())?;
+        rustix::mount::mount("overlay", place, "overlay", MountFlags::empty(), options.as_c_str())?;
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        Ok(open_tree(CWD, base, flags)?.into())
+        let tree = open_tree(CWD, place, flags)?;
+        match rustix::fs::fstatfs(&tree)?.f_type == OVERLAYFS_MAGIC {
+            true => Ok(tree.into()),
+            false => Err(io::Error::other(format!("what is mounted on {} does not show there", place.display()))),
+        }
     };
     thread::scope(|scope| scope.spawn(mount).join()).unwrap_or_else(|_| Err(io::Error::other("a thread panicked")))
 }

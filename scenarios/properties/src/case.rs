@@ -141,8 +141,8 @@ impl Eyes<'_> {
 }
 
 /// How often a tree is seen again, and how long after the time before. A program is executed within milliseconds.
-const LOOKS_MAX: u32 = 20;
-const UNTIL_EXECUTED: Duration = Duration::from_millis(1);
+const LOOKS_MAX: u32 = 50;
+const UNTIL_EXECUTED: Duration = Duration::from_millis(2);
 
 impl Moment<'_> {
     /// The merged tree as the model has it.

@@ -155,11 +155,6 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
         bail!(why);
     }
     let stores = stores::all();
-    let names = || {
-        let subjects = subjects::all().into_iter().map(|subject| subject.name());
-        let subjects = subjects.chain(subjects::program::foreigners().map(str::to_owned));
-        subjects.chain(stores.iter().map(|kind| kind.name())).collect::<Vec<_>>().join(", ")
-    };
     let mut log = KernelLog::from_now_on();
     if let Err(error) = &log {
         match requirement::forbidding(&cli.require, &[requirement::KERNEL_LOG]) {
@@ -167,42 +162,27 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
             None => println!("skipped {}: /dev/kmsg: {error}", requirement::KERNEL_LOG),
         }
     }
-    let mut statuses = Vec::new();
-    for name in &cli.subject {
-        if let Some(kind) = stores.iter().find(|kind| kind.name() == *name) {
-            for backing in &cli.backing {
-                statuses.push(store_held(cli, host, kind, backing, &outcomes)?);
-            }
-            continue;
-        }
-        let subject = subjects::named(name)?.with_context(|| {
-            format!("there is no subject {name}; there are {}, and any driver program by its path: ./{name}", names())
-        })?;
-        for backing in &cli.backing {
-            statuses.push(held(cli, host, &laws, &*subject, backing, &outcomes)?);
-        }
+    let asked = asked(cli, host, &laws, &stores, &outcomes);
+    let complaints = log.as_mut().map(KernelLog::complaints).unwrap_or_default();
+    for complaint in &complaints {
+        println!("the kernel complained meanwhile: {complaint}");
+        outcomes.borrow_mut().failed(("the kernel", "all"), complaint);
     }
-    if cli.table.is_some() {
-        // Deep stacks are drawn for that law alone, and the caches of the machine are emptied when nobody else is at work.
-        let alone = Cli { laws: ALONE.map(str::to_owned).to_vec(), cases: DEPTHS, ..cli.clone() };
-        let laws = chosen(&alone.laws)?;
-        for subject in subjects::all() {
-            for backing in &cli.backing {
-                statuses.push(held(&alone, host, &laws, &*subject, backing, &outcomes)?);
-            }
-        }
+    if let Err(error) = &asked {
+        outcomes.borrow_mut().failed(("the run", "all"), &format!("{error:#}"));
     }
-    if let Ok(log) = &mut log {
-        let complaints = log.complaints();
-        complaints.iter().for_each(|complaint| println!("the kernel complained meanwhile: {complaint}"));
-        statuses.extend((!complaints.is_empty()).then_some(FAILED));
-    }
-    let has = |status| statuses.contains(&status);
     if let Some(path) = &cli.results {
         let (kernel, seed) = (host.kernel.as_str(), cli.seed.unwrap_or_default());
-        let run = table::Run { kernel, rootless: !host.promises().first_namespace, seed, shard: cli.shard };
+        let amount = match cli.minutes {
+            Some(minutes) => format!("--minutes {minutes} --steps {}", cli.steps),
+            None => format!("--cases {} --steps {}", cli.cases, cli.steps),
+        };
+        let run = table::Run { kernel, rootless: !host.promises().first_namespace, seed, shard: cli.shard, amount };
         results::add(path, &outcomes.borrow().lines(&run))?;
     }
+    let mut statuses = asked?;
+    statuses.extend((!complaints.is_empty()).then_some(FAILED));
+    let has = |status| statuses.contains(&status);
     if let Some(path) = &cli.table {
         if has(FAILED) {
             bail!("{} is not written: it is about what holds, and something failed", path.display());
@@ -216,6 +196,47 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     } else {
         SKIPPED
     })
+}
+
+/// Holds every subject on every backing, one after the other; what came of each.
+fn asked(
+    cli: &Cli,
+    host: &Host,
+    laws: &[&'static dyn Law],
+    stores: &[stores::Kind],
+    outcomes: &RefCell<Outcomes>,
+) -> anyhow::Result<Vec<u8>> {
+    let names = || {
+        let subjects = subjects::all().into_iter().map(|subject| subject.name());
+        let subjects = subjects.chain(subjects::program::foreigners().map(str::to_owned));
+        subjects.chain(stores.iter().map(|kind| kind.name())).collect::<Vec<_>>().join(", ")
+    };
+    let mut statuses = Vec::new();
+    for name in &cli.subject {
+        if let Some(kind) = stores.iter().find(|kind| kind.name() == *name) {
+            for backing in &cli.backing {
+                statuses.push(store_held(cli, host, kind, backing, outcomes)?);
+            }
+            continue;
+        }
+        let subject = subjects::named(name)?.with_context(|| {
+            format!("there is no subject {name}; there are {}, and any driver program by its path: ./{name}", names())
+        })?;
+        for backing in &cli.backing {
+            statuses.push(held(cli, host, laws, &*subject, backing, outcomes)?);
+        }
+    }
+    if cli.table.is_some() {
+        // Deep stacks are drawn for that law alone, and the caches of the machine are emptied when nobody else is at work.
+        let alone = Cli { laws: ALONE.map(str::to_owned).to_vec(), cases: DEPTHS, ..cli.clone() };
+        let laws = chosen(&alone.laws)?;
+        for subject in subjects::all() {
+            for backing in &cli.backing {
+                statuses.push(held(&alone, host, &laws, &*subject, backing, outcomes)?);
+            }
+        }
+    }
+    Ok(statuses)
 }
 
 /// Why a law is not held against what it is not about.
@@ -321,6 +342,10 @@ fn held(
     let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
     let names = || laws.iter().map(|law| law.name()).chain(situations.iter().map(|situation| situation.name()));
     let again = again::kept(&campaign, backing)? + again::pages(&campaign, backing)?;
+    if again > 0 {
+        let why = format!("{again} of what broke before, or of the pages of regressions, are broken");
+        outcomes.borrow_mut().failed((&subject.name(), &backing.to_string()), &why);
+    }
     let seed = cli.seed.unwrap_or_default();
     let mut counts = Counts::default();
     let broken = arranged(&situations, &campaign, backing, &mut counts)?;
@@ -345,8 +370,10 @@ fn held(
     failures.sort_by_key(|failure| failure.seed);
     for failure in &failures {
         let script = tell(failure, &campaign, backing)?;
-        if let Some(law) = failure.broken.law {
-            outcomes.borrow_mut().shown((&subject.name(), &backing.to_string()), law, script);
+        let (mut outcomes, place) = (outcomes.borrow_mut(), (&*subject.name(), &*backing.to_string()));
+        match failure.broken.law {
+            Some(law) => outcomes.shown(place, law, script),
+            None => outcomes.failed(place, &format!("a case cannot go on: {}", failure.broken.findings.join("; "))),
         }
     }
     if cli.counts {

@@ -26,7 +26,7 @@ pub struct Line {
     pub law: Option<String>,
     /// What came of it.
     pub outcome: Outcome,
-    /// Why nothing was judged.
+    /// Why nothing was judged, or what failed that is no law.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The script that shows what broke.
@@ -39,6 +39,8 @@ pub struct Line {
     /// Which part of the cases, `2/3`; all without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<String>,
+    /// How much was asked for, as the options that say so: `--cases 500 --steps 40`.
+    pub amount: String,
 }
 
 /// Of several in one cell of a table the last is what is told.

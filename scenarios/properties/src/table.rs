@@ -33,6 +33,8 @@ pub struct Outcomes {
     cells: BTreeMap<(String, String), BTreeMap<String, Outcome>>,
     /// Subjects and what they could not lie on, with why.
     refused: BTreeSet<(String, String, String)>,
+    /// What failed beside laws, and on what: why.
+    failed: BTreeSet<(String, String, String)>,
     /// How often there was something to judge, by law, subject and backing.
     judgements: BTreeMap<(String, String, String), u64>,
     /// The script that shows what broke, by the same.
@@ -49,6 +51,8 @@ pub struct Run<'a> {
     pub seed: u64,
     /// Which part of the cases.
     pub shard: Option<Shard>,
+    /// How much was asked for, as the options that say so.
+    pub amount: String,
 }
 
 impl Outcomes {
@@ -79,6 +83,11 @@ impl Outcomes {
         self.refused.insert((subject.to_owned(), backing.to_owned(), why.to_owned()));
     }
 
+    /// Something failed that is no law of this run.
+    pub fn failed(&mut self, (subject, backing): (&str, &str), why: &str) {
+        self.failed.insert((subject.to_owned(), backing.to_owned(), why.to_owned()));
+    }
+
     /// This `script` shows that `subject` broke `law` on `backing`.
     pub fn shown(&mut self, (subject, backing): (&str, &str), law: &str, script: String) {
         self.scripts.insert((law.to_owned(), subject.to_owned(), backing.to_owned()), script);
@@ -98,6 +107,7 @@ impl Outcomes {
             judgements: 0,
             seed: run.seed,
             shard: run.shard.map(|shard| shard.to_string()),
+            amount: run.amount.clone(),
         };
         let cell = |((law, subject), cell): (&(String, String), &BTreeMap<String, Outcome>)| {
             let lines = cell.iter().map(|(backing, outcome)| {
@@ -117,7 +127,12 @@ impl Outcomes {
             .refused
             .iter()
             .map(|(subject, backing, why)| Line { reason: Some(why.clone()), ..line(subject, backing) });
-        self.cells.iter().flat_map(cell).chain(refused).collect()
+        let failed = self.failed.iter().map(|(subject, backing, why)| Line {
+            outcome: results::Outcome::Broken,
+            reason: Some(why.clone()),
+            ..line(subject, backing)
+        });
+        self.cells.iter().flat_map(cell).chain(refused).chain(failed).collect()
     }
 }
 

@@ -49,13 +49,13 @@ fn trees_of_containers_storage_are_overlays() {
 
 #[test]
 fn trees_of_containers_storage_by_fuse_overlayfs_are_its() {
-    holds("containers-storage-fuse-overlayfs", "tmpfs", OF_TREES, "containers-storage");
+    holds("containers-storage-fuse-overlayfs", "tmpfs", OF_TREES, "fuse-overlayfs");
 }
 
 #[test]
 fn trees_of_containers_storage_on_btrfs_are_snapshots() {
     let laws: Vec<&str> = OF_TREES.iter().copied().filter(|law| !OF_MOUNTS.contains(law)).collect();
-    holds("containers-storage-btrfs", "btrfs", &laws, "containers-storage");
+    holds("containers-storage-btrfs", "btrfs", &laws, "btrfs");
 }
 
 #[test]

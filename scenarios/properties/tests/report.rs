@@ -24,6 +24,7 @@ fn line(subject: &str, outcome: Outcome) -> Line {
         judgements: 5,
         seed: 7,
         shard: None,
+        amount: "--cases 9 --steps 40".to_owned(),
     }
 }
 
@@ -31,7 +32,7 @@ fn line(subject: &str, outcome: Outcome) -> Line {
 fn files(place: &Path) -> Vec<PathBuf> {
     let broken = Line {
         script: Some("mkdir '<a>' # <b>".to_owned()),
-        shard: Some("2/2".to_owned()),
+        shard: Some("1/1".to_owned()),
         ..line("overlay", Outcome::Broken)
     };
     let not_run =
@@ -60,10 +61,12 @@ fn what_one_machine_saw_broken_is_broken() {
     );
     assert!(text.contains(&format!("| {LAW} |  | broken | holds |")), "{text}");
     assert!(
-        text.contains(&format!("- cargo xtask laws {LAW} --subject overlay --backing ext4 --seed 7 --shard 2/2: ")),
+        text.contains(&format!(
+            "- cargo xtask laws {LAW} --subject overlay --backing ext4 --seed 7 --shard 1/1 --cases 9 --steps 40: "
+        )),
         "{text}"
     );
-    assert!(text.contains("- there is no btrfs: all of layerlab-btrfs on ext4, 6.12.1"), "{text}");
+    assert!(text.contains("- there is no btrfs: everything of layerlab-btrfs on ext4, 6.12.1"), "{text}");
     assert!(text.contains("| umoci 0.4.7"), "findings stand beside: {text}");
 }
 
@@ -105,6 +108,39 @@ fn it_is_junit_and_one_page_too() {
     let rows = html_text.matches("<tr data-subject").count();
     assert!(dom.contains(&format!("{rows} of {rows} are shown")) && !said.contains(":CONSOLE"), "{said}\n{dom}");
     assert!(dom.contains("<option value=\"layerlab-btrfs\">"), "{dom}");
+}
+
+#[test]
+fn a_part_that_did_not_come_is_missed_and_what_judged_nothing_is_no_success() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("file");
+    let part = |number: u64| Line { shard: Some(format!("{number}/3")), ..line("plain", Outcome::Holds) };
+    results::add(&file, &[part(1), part(3)]).unwrap();
+    let output = report(&[&file]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said, "layerlab-report: missing: part 2/3 from seed 7 of plain on ext4, 6.12.1\n");
+    results::add(&file, &[part(2)]).unwrap();
+    assert_eq!(report(&[&file]).status.code(), Some(0));
+
+    let nothing = place.path().join("nothing");
+    results::add(&nothing, &[line("plain", Outcome::NothingToJudge)]).unwrap();
+    assert_eq!(report(&[&nothing]).status.code(), Some(77));
+}
+
+#[test]
+fn a_run_that_cannot_go_on_is_in_its_results() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("results");
+    let mut laws = Command::new(env!("CARGO_BIN_EXE_layerlab-laws"));
+    laws.args([LAW, "--subject", "plain,./nothing-is-here", "--cases", "2", "--results"]).arg(&file);
+    let output = laws.output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let lines = results::read(std::slice::from_ref(&file)).unwrap();
+    let is_told =
+        |line: &Line| line.law.is_none() && line.reason.as_ref().is_some_and(|why| why.contains("nothing-is-here"));
+    assert!(lines.iter().any(|line| line.outcome == Outcome::Broken && is_told(line)), "{lines:?}");
+    assert_eq!(report(&[&file]).status.code(), Some(1));
 }
 
 #[test]

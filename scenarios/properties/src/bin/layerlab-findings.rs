@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
+use layerlab_engine::sys::namespace;
 use layerlab_properties::alone::{Alone, alone};
 use layerlab_properties::finding::{self, Finding, Outcome};
 
@@ -45,8 +46,8 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         }
         return Ok(0);
     }
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can run what mounts");
+    if !rustix::process::geteuid().is_root() || namespace::is_user_namespace() {
+        println!("skipped: only root of the machine can run what mounts and makes devices");
         return Ok(SKIPPED);
     }
     alone(|alone| {
@@ -66,9 +67,11 @@ fn all_of(findings: &[Finding], alone: &Alone) -> anyhow::Result<u8> {
             Outcome::Mended => format!("MENDED: {} does what it should; take the page back", finding.tool_name()),
             Outcome::Otherwise(printed) => format!("OTHERWISE, it prints:\n{printed}"),
             Outcome::Unasked(reason) => format!("skipped: {reason}"),
+            Outcome::OtherVersion(version) => format!("not so with {version}"),
+            Outcome::NoAnswer => "NO ANSWER: it did not end in a minute".to_owned(),
         };
-        failed += usize::from(matches!(outcome, Outcome::Mended | Outcome::Otherwise(_)));
-        unasked += usize::from(matches!(outcome, Outcome::Unasked(_)));
+        failed += usize::from(matches!(outcome, Outcome::Mended | Outcome::Otherwise(_) | Outcome::NoAnswer));
+        unasked += usize::from(matches!(outcome, Outcome::Unasked(_) | Outcome::OtherVersion(_)));
         println!("{}: {said}", finding.name);
     }
     println!("{} findings, {failed} not as told, {unasked} skipped", findings.len());

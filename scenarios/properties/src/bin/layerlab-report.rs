@@ -12,8 +12,10 @@ use layerlab_properties::results::{self, Outcome};
 
 /// Something broke.
 const FAILED: u8 = 1;
-/// It cannot be told.
+/// It cannot be told, or a part is missing.
 const CANNOT: u8 = 2;
+/// As automake and others have it: there are results, and nothing was judged.
+const SKIPPED: u8 = 77;
 
 #[derive(Parser)]
 #[command(name = "layerlab-report", about = "Puts together what layerlab-laws --results wrote, and what findings tell")]
@@ -51,7 +53,14 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
     if cli.markdown.is_none() && cli.html.is_none() && cli.junit.is_none() {
         print!("{}", markdown::of(&report));
     }
-    Ok(if report.count(Outcome::Broken) > 0 { FAILED } else { 0 })
+    report.missing.iter().for_each(|part| eprintln!("layerlab-report: missing: {part}"));
+    let has = |outcome| report.count(outcome) > 0;
+    Ok(match () {
+        () if has(Outcome::Broken) => FAILED,
+        () if !report.missing.is_empty() => CANNOT,
+        () if cli.results.is_empty() || has(Outcome::Holds) => 0,
+        () => SKIPPED,
+    })
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

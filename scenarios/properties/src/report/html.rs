@@ -24,5 +24,6 @@ pub fn of(report: &Report) -> Result<String, minijinja::Error> {
         idle => report.count(Outcome::NothingToJudge),
         not_run => report.count(Outcome::NotRun),
         findings => report.findings.len(),
+        missing => report.missing.clone(),
     })
 }

@@ -16,6 +16,9 @@ pub fn of(report: &Report) -> String {
         count(Outcome::NothingToJudge),
         count(Outcome::NotRun)
     );
+    for part in &report.missing {
+        let _ = writeln!(text, "\nMISSING: {part}");
+    }
     let kernels: BTreeSet<&str> = report.cells.iter().map(|cell| cell.kernel.as_str()).collect();
     for kernel in kernels {
         let cells: Vec<&Cell> = report.cells.iter().filter(|cell| cell.kernel == kernel).collect();

@@ -3,7 +3,7 @@
 //! *Holds*: a cell of which one part broke is broken, whatever the others did; what was not run is told with its reason, and never counts as held. Findings, which need no run,
 //! stand beside. `layerlab-report` writes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
@@ -47,6 +47,8 @@ pub struct Report {
     pub cells: Vec<Cell>,
     /// What tools of others get wrong.
     pub findings: Vec<Cell>,
+    /// Parts of campaigns of which the others are there.
+    pub missing: Vec<String>,
 }
 
 /// The words for an outcome.
@@ -72,13 +74,14 @@ impl Report {
             let told = lines.iter().max_by_key(|line| line.outcome).map_or(Outcome::NotRun, |line| line.outcome);
             let teller = lines.iter().find(|line| line.outcome == told);
             let details = match (told, teller) {
+                (Outcome::Broken, Some(Line { reason: Some(reason), .. })) => reason.clone(),
                 (Outcome::Broken, Some(line)) => again(line),
                 (_, Some(line)) => line.reason.clone().unwrap_or_default(),
                 (_, None) => String::new(),
             };
             let (about, ids) = law.as_deref().map(list::told_of).unwrap_or_default();
             Cell {
-                behaviour: law.clone().unwrap_or_else(|| "all".to_owned()),
+                behaviour: law.clone().unwrap_or_else(|| "everything".to_owned()),
                 about,
                 ids,
                 subject: subject.clone(),
@@ -90,13 +93,31 @@ impl Report {
                 judgements: lines.iter().map(|line| line.judgements).sum(),
             }
         });
-        Report { cells: cells.collect(), findings: findings.iter().map(cell_of).collect() }
+        let findings = findings.iter().map(cell_of).collect();
+        Report { cells: cells.collect(), findings, missing: missing(lines) }
     }
 
     /// How many cells have this outcome.
     pub fn count(&self, outcome: Outcome) -> usize {
         self.cells.iter().filter(|cell| cell.outcome == words(outcome)).count()
     }
+}
+
+/// Which parts are wanting of what was held in parts; each is from one seed.
+fn missing(lines: &[Line]) -> Vec<String> {
+    let mut parts: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+    for line in lines {
+        if let Some((number, count)) = line.shard.as_deref().and_then(|shard| shard.split_once('/')) {
+            let campaign = (&line.subject, kernel_of(line), &line.backing, line.seed, count);
+            parts.entry(campaign).or_default().insert(number);
+        }
+    }
+    let wanting = parts.into_iter().flat_map(|((subject, kernel, backing, seed, count), there)| {
+        let all = 1..=count.parse::<u64>().unwrap_or_default();
+        let wanting = all.map(|number| number.to_string()).filter(move |number| !there.contains(number.as_str()));
+        wanting.map(move |number| format!("part {number}/{count} from seed {seed} of {subject} on {backing}, {kernel}"))
+    });
+    wanting.collect()
 }
 
 /// The release, and whether it was asked as an ordinary user.
@@ -113,8 +134,8 @@ fn again(line: &Line) -> String {
     let shard = line.shard.as_ref().map_or_else(String::new, |shard| format!(" --shard {shard}"));
     let rootless = if line.rootless { " --rootless" } else { "" };
     format!(
-        "cargo xtask laws {law} --subject {} --backing {} --seed {}{shard}{rootless}",
-        line.subject, line.backing, line.seed
+        "cargo xtask laws {law} --subject {} --backing {} --seed {}{shard}{rootless} {}",
+        line.subject, line.backing, line.seed, line.amount
     )
 }
 
