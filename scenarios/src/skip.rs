@@ -21,6 +21,7 @@ const WANTS: &[&str] = &[
     "docker",
     "documents",
     "containers-storage",
+    "containerd",
     "bash",
     "chromium",
     "docker-registry",

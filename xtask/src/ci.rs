@@ -16,8 +16,8 @@ use crate::{Verb, bugs, call, fmt, lint, test};
 
 pub const VERB: Verb = Verb {
     name: "ci",
-    summary: "fmt, lint, test (which replays as root, rootless and on a required docker, with which it takes turns), bugs --check, replay as ordinary users (--user NAME adds \
-              one) and on a required podman",
+    summary: "fmt, lint, test (which replays as root, rootless and on a required docker, with which it takes turns), bugs --check, replay the walkthroughs as ordinary users (--user NAME \
+              adds one) and on a required podman",
     run,
 };
 
@@ -68,7 +68,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
 /// What a test machine can do must not be skipped; the source documents are no part of a clone, but may lie beside it.
 fn requirements(is_root: bool) -> Vec<(&'static str, OsString)> {
     let mut required = if is_root {
-        "root,user,docker,podman,docker-registry,skopeo,containers-storage,umoci,chromium,bash,zsh,fish,fuse,fuse-overlayfs,overlay,tmpfs,ext4,xfs,btrfs,erofs,\
+        "root,user,docker,podman,docker-registry,skopeo,containers-storage,containerd,umoci,chromium,bash,zsh,fish,fuse,fuse-overlayfs,overlay,tmpfs,ext4,xfs,btrfs,erofs,\
          squashfs,\
          kernel-log,gnu-tar"
     } else {
@@ -155,9 +155,8 @@ impl Stage {
         fs::copy(guest, stage.directory.join("guest"))?;
         copy_tree(Path::new(images), &stage.directory.join("images"))?;
         copy_tree(Path::new(packages), &stage.directory.join("packages"))?;
-        for pages in ["walkthroughs", "cases"] {
-            copy_pages(&call::root().join("scenarios").join(pages), &stage.directory)?;
-        }
+        // The tests replayed all pages in a user namespace: what other users' own make of it the walkthroughs show.
+        copy_pages(&call::root().join("scenarios/walkthroughs"), &stage.directory)?;
         for entry in fs::read_dir(&stage.directory)? {
             let entry = entry?;
             let mode = entry.metadata()?.permissions().mode();
@@ -206,18 +205,12 @@ fn copy_tree(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies every page below `from` into `to` itself; a page is known by its file name. Findings are none that are replayed.
+/// Copies every page in `from` into `to`.
 fn copy_pages(from: &Path, to: &Path) -> anyhow::Result<()> {
-    let Ok(entries) = fs::read_dir(from) else { return Ok(()) };
-    for entry in entries {
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
         let path = entry?.path();
-        match path.file_name() {
-            Some(name) if name == "findings" => {}
-            _ if path.is_dir() => copy_pages(&path, to)?,
-            Some(name) if path.extension().is_some_and(|extension| extension == "md") => {
-                fs::copy(&path, to.join(name))?;
-            }
-            _ => {}
+        if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|extension| extension == "md")) {
+            fs::copy(&path, to.join(name))?;
         }
     }
     Ok(())

@@ -17,13 +17,14 @@ pub const VERB: Verb =
 const FILE_SYSTEMS: [(&str, &str); 3] = [("ext4", "e2fsprogs"), ("xfs", "xfsprogs"), ("btrfs", "btrfs-progs")];
 
 /// A program, what it is for here, and Debian's package.
-const PROGRAMS: [(&str, &str, &str); 18] = [
+const PROGRAMS: [(&str, &str, &str); 19] = [
     ("dockerd", "replay --on docker", "docker.io"),
     ("iptables", "replay --on docker", "iptables"),
     ("podman", "replay --on podman", "podman conmon runc containernetworking-plugins"),
     ("skopeo", "tests with other tools", "skopeo"),
     ("containers-storage", "laws of podman's storage", "containers-storage"),
     ("umoci", "findings", "umoci"),
+    ("ctr", "findings", "containerd"),
     ("setfacl", "findings", "acl"),
     ("setfattr", "findings", "attr"),
     ("docker-registry", "tests with a real registry", "docker-registry"),

@@ -71,7 +71,7 @@ fn every_page_replays_for_an_ordinary_user() {
     replay(&[&ALL[..], &["--rootless", "--check"]].concat(), "user");
 }
 
-/// The folders of pages in which a driver has a say.
+/// The folders of pages in which a driver has a say; of builds and runs the contract and the laws say more than the time that they take here.
 const OF_LAYERS: &[&str] = &["archive", "commit", "copy", "diff", "storage", "whiteout"];
 
 /// Those in which it has the most.

@@ -280,6 +280,13 @@ pub fn summary(lines: &[Line]) -> String {
     )
 }
 
+/// What these see is a matter of which thread comes first: who else sees a bug is enough.
+const BY_LUCK: [&str; 1] = ["a-crowd-leaves-a-sound-tree"];
+
+fn is_by_luck(detector: &str) -> bool {
+    BY_LUCK.contains(&detector)
+}
+
 /// How a bug is looked for to compare with what is told of it: until the law sees it once more that did first, or any law where that is another in other searches.
 fn as_told(told: Option<&Line>, effort: Effort) -> Effort {
     let until = |first: &First| {
@@ -301,7 +308,8 @@ pub fn vanished(lines: &[Line], rows: &[Row]) -> Vec<String> {
         let who: BTreeSet<&str> = kills.map(|kill| kill.detector).collect();
         let sure = told.first.iter().filter(|first| first.is_sure);
         let told = sure.map(|first| &first.detector).chain(&told.asked);
-        let blind: Vec<&String> = told.filter(|detector| !who.contains(detector.as_str())).collect();
+        let blind = told.filter(|detector| !is_by_luck(detector) && !who.contains(detector.as_str()));
+        let blind: Vec<&String> = blind.collect();
         match blind[..] {
             _ if who.is_empty() => Some(format!("{} has survived", row.bug)),
             [] => None,
@@ -384,7 +392,9 @@ impl Hunt<'_> {
             hunt::hunt(&entry.name, entry.bug, host, place, effort)
         };
         // Where laws see it now and then, it is who was asked that must see it again.
-        let is_sure = |line: &Line| line.first.as_ref().is_some_and(|first| first.is_sure || line.asked.is_empty());
+        let is_sure = |line: &Line| {
+            line.first.as_ref().is_some_and(|first| first.is_sure || line.asked.iter().all(|name| is_by_luck(name)))
+        };
         let is_seen_by_a_law = told.is_none_or(|line| is_sure(line) || !line.is_seen);
         let searches = (0..self.searches).filter(|_| is_seen_by_a_law).map(search).collect();
         Row { bug: entry.name.clone(), origin: entry.origin.clone(), searches, asked, pages: None }

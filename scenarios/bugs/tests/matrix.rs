@@ -91,6 +91,16 @@ fn a_bug_that_is_seen_by_one_law_or_another_is_to_be_seen_by_any() {
 }
 
 #[test]
+fn who_sees_by_luck_may_be_blind_as_long_as_somebody_sees() {
+    let merged = || vec![vec![kill("merged-view-equals-the-model", 1, 1)]];
+    let mut seen = row("seen", merged());
+    seen.asked.push(kill("a-crowd-leaves-a-sound-tree", 1, 0));
+    let told = [Line::of(&seen)];
+    assert_eq!(vanished(&told, &[row("seen", merged())]), [""; 0]);
+    assert_eq!(vanished(&told, &[row("seen", vec![Vec::new()])]), ["seen has survived"]);
+}
+
+#[test]
 fn that_no_case_goes_on_is_not_seen_by_a_law() {
     let broken_off = row("broken-off", vec![vec![kill(NO_LAW, 1, 1)]]);
     assert!(broken_off.has_survived());
