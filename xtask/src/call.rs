@@ -50,6 +50,12 @@ pub fn build() -> anyhow::Result<()> {
     succeed(&mut cargo(&["build", "--package", "layerlab-engine", "--package", "layerlab-scenarios", "--bins"]))
 }
 
+/// A command of `scenarios/properties`, built before.
+pub fn of_properties(program: &str) -> anyhow::Result<Command> {
+    succeed(&mut cargo(&["build", "--package", "layerlab-properties", "--bins"]))?;
+    Ok(Command::new(built(program)?))
+}
+
 /// The command `layerlab-lab`, told where our engine is.
 pub fn lab() -> anyhow::Result<Command> {
     let mut lab = Command::new(built("layerlab-lab")?);

@@ -1,7 +1,5 @@
 //! `cargo xtask laws`: holds subjects against the laws of layered file systems.
 
-use std::process::Command;
-
 use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
@@ -14,9 +12,8 @@ pub const VERB: Verb = Verb {
 const TABLE: &str = "snapshots/laws.md";
 
 fn run(arguments: &[String]) -> anyhow::Result<u8> {
-    call::succeed(&mut call::cargo(&["build", "--package", "layerlab-properties", "--bins"]))?;
     let table = call::root().join(TABLE);
-    let mut laws = Command::new(call::built("layerlab-laws")?);
+    let mut laws = call::of_properties("layerlab-laws")?;
     for argument in arguments {
         laws.arg(argument);
         if argument == "--table" {

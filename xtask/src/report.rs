@@ -1,7 +1,5 @@
 //! `cargo xtask report`: puts together what the laws found on many machines.
 
-use std::process::Command;
-
 use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
@@ -11,6 +9,5 @@ pub const VERB: Verb = Verb {
 };
 
 fn run(arguments: &[String]) -> anyhow::Result<u8> {
-    call::succeed(&mut call::cargo(&["build", "--package", "layerlab-properties", "--bins"]))?;
-    call::status(Command::new(call::built("layerlab-report")?).args(arguments))
+    call::status(call::of_properties("layerlab-report")?.args(arguments))
 }

@@ -39,9 +39,10 @@ impl Overlay {
     /// Mounts on `target` so that `mount` shows `lowerdir=…:…,upperdir=…,workdir=…`, as long as that fits a page;
     /// beyond, by the new mount API (shown as `lowerdir+=…`).
     pub fn attach(&self, target: &Path) -> io::Result<()> {
-        let options = self.options();
-        match options {
-            Some(options) if options.len() <= OPTIONS_MAX_BYTES => {
+        let options = self.options(Path::new("")).join(&b',');
+        let is_plain = self.directories().all(|path| mount::fits_option(path));
+        match String::from_utf8(options) {
+            Ok(options) if is_plain && options.len() <= OPTIONS_MAX_BYTES => {
                 mount::mount("overlay", target, "overlay", MountFlags::empty(), &options)
             }
             _ => self.detached()?.attach(target),
@@ -75,33 +76,26 @@ impl Overlay {
 
     /// The same as kernels before 6.7 take it.
     pub fn detached_by_string(&self) -> io::Result<Detached> {
-        let paths = self.lower.iter().chain(self.upper.iter().flat_map(|(upper, work)| [upper, work]));
-        let base = common_ancestor(paths);
+        let base = common_ancestor(self.directories());
+        by_string(&base, &self.options(&base))
+    }
+
+    /// The options of `mount(2)`, in which layers are named from `base`; an empty one names them whole.
+    fn options(&self, base: &Path) -> Vec<Vec<u8>> {
         let mut options: Vec<Vec<u8>> = pinned().map(|(name, value)| format!("{name}={value}").into_bytes()).collect();
         if namespace::is_user_namespace() {
             options.push(b"userxattr".to_vec());
         }
-        options.push(layers_option("lowerdir", &self.lower, &base));
+        options.push(layers_option("lowerdir", &self.lower, base));
         if let Some((upper, work)) = &self.upper {
-            options.push(layer_option("upperdir", upper, &base));
-            options.push(layer_option("workdir", work, &base));
+            options.push(layer_option("upperdir", upper, base));
+            options.push(layer_option("workdir", work, base));
         }
-        by_string(&base, &options)
+        options
     }
 
-    /// The option string of `mount(2)`; nothing when a path cannot stand in one.
-    fn options(&self) -> Option<String> {
-        let text = |path: &PathBuf| mount::fits_option(path).then(|| path.to_str().map(str::to_owned)).flatten();
-        let lower = self.lower.iter().map(text).collect::<Option<Vec<_>>>()?.join(":");
-        let mut options = pinned().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
-        if namespace::is_user_namespace() {
-            options.push("userxattr".to_owned());
-        }
-        options.push(format!("lowerdir={lower}"));
-        if let Some((upper, work)) = &self.upper {
-            options.push(format!("upperdir={},workdir={}", text(upper)?, text(work)?));
-        }
-        Some(options.join(","))
+    fn directories(&self) -> impl Iterator<Item = &PathBuf> {
+        self.lower.iter().chain(self.upper.iter().flat_map(|(upper, work)| [upper, work]))
     }
 }
 

@@ -18,9 +18,7 @@ use layerlab_bugs::pages::{self, Programs};
 use layerlab_bugs::reported::{NOT_YET, UNSEEDED};
 use layerlab_properties::alone::{Alone, alone};
 use layerlab_properties::enter::in_namespaces;
-
-/// As automake and others have it: not run, because this host cannot.
-const SKIPPED: u8 = 77;
+use layerlab_properties::status::SKIPPED;
 
 #[derive(Parser)]
 #[command(name = "layerlab-bugs", about = "Looks for seeded bugs with every detector, and says which sees which bug")]

@@ -19,12 +19,10 @@ use nix::unistd::{ForkResult, Pid, fork, getpid};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 
 use crate::enter::own_mounts;
+use crate::status::CANNOT;
 
 /// That this process is the first one of a namespace of its own.
 pub struct Alone(());
-
-/// The exit status where nothing can be run apart.
-const CANNOT: i32 = 2;
 
 /// Where memory is mounted for what is only for a while; what the host has there is hidden meanwhile.
 pub const PLACE: &str = "/dev/shm";
@@ -52,7 +50,7 @@ pub fn alone(body: impl FnOnce(&Alone) -> u8) -> anyhow::Result<u8> {
             std::process::exit(code.map_or_else(
                 |error| {
                     eprintln!("cannot be apart: {error:#}");
-                    CANNOT
+                    i32::from(CANNOT)
                 },
                 i32::from,
             ));

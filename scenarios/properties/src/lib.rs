@@ -14,7 +14,7 @@
 //! many machines      results: what came of each law, a line each; report puts those of many runs together
 //! the same, smaller  sim: the model alone; stores/: images rather than trees; received/: layers that others made
 //! what others ship   finding: a page about what a tool gets wrong, run apart from everything (alone)
-//! commands           main.rs is layerlab-laws (list is its --list, table its --table), bin/
+//! commands           status is what they end with; main.rs is layerlab-laws (list is its --list, table its --table), bin/
 //! ```
 //!
 //! To read it in one go: `subjects/mod.rs`, `laws/mod.rs`, one law, `case.rs`, `campaign.rs`.
@@ -57,6 +57,7 @@ pub mod shrink;
 pub mod sim;
 pub mod simplify;
 pub mod situations;
+pub mod status;
 pub mod stores;
 pub mod subjects;
 pub mod table;

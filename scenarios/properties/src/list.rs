@@ -55,7 +55,7 @@ pub fn list(host: &Host) -> anyhow::Result<String> {
 }
 
 /// A law's first sentence and its ids of the checklist; of a situation neither, whose name says it.
-pub fn told_of(law: &str) -> (String, String) {
+pub fn equation_and_ids(law: &str) -> (String, String) {
     let folder = if stores::laws::ALL.iter().any(|other| other.name() == law) { "stores/laws" } else { "laws" };
     let Ok(text) = fs::read_to_string(file_of(folder, law)) else { return <_>::default() };
     let ids = text.lines().filter_map(|line| line.strip_prefix("//! Checklist: "));

@@ -1,6 +1,7 @@
 //! The command `layerlab-laws`: holds a subject against the laws.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -18,22 +19,17 @@ use layerlab_properties::laws::{self, Law};
 use layerlab_properties::list;
 use layerlab_properties::machine::Host;
 use layerlab_properties::requirement::{self, Requirement};
-use layerlab_properties::results;
+use layerlab_properties::results::{self, Outcomes, Run};
 use layerlab_properties::shard::Shard;
 use layerlab_properties::situations::{self, arranged};
+use layerlab_properties::status::{CANNOT, FAILED, SKIPPED};
 use layerlab_properties::stores;
 use layerlab_properties::subjects::{self, Subject};
-use layerlab_properties::table::{self, Outcomes};
+use layerlab_properties::table;
 use layerlab_properties::tree;
 use layerlab_properties::verdict;
 use rustix::process::{Resource, Rlimit};
 
-/// A law broke.
-const FAILED: u8 = 1;
-/// There is no verdict: something is asked for that is not there, or the machine let a case down. As of words that are not understood.
-const CANNOT: u8 = 2;
-/// As automake and others have it: not run, because this host cannot.
-const SKIPPED: u8 = 77;
 /// An act on a store of images takes as long as so many steps in a tree, and longer.
 const STEPS_TO_AN_ACT: usize = 3;
 /// In the table, so many cases of trees come to one of a store.
@@ -150,7 +146,16 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     }
     tree::see_everything()?;
     let laws = chosen(&cli.laws)?;
-    let outcomes = RefCell::default();
+    let outcomes = RefCell::new(Outcomes::of(Run {
+        kernel: host.kernel.clone(),
+        rootless: !host.promises().first_namespace,
+        seed: cli.seed.unwrap_or_default(),
+        shard: cli.shard.map(|shard| shard.to_string()),
+        amount: match cli.minutes {
+            Some(minutes) => format!("--minutes {minutes} --steps {}", cli.steps),
+            None => format!("--cases {} --steps {}", cli.cases, cli.steps),
+        },
+    }));
     if let Some(why) = requirement::wanting(&cli.require, host) {
         bail!(why);
     }
@@ -172,13 +177,7 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
         outcomes.borrow_mut().failed(("the run", "all"), &format!("{error:#}"));
     }
     if let Some(path) = &cli.results {
-        let (kernel, seed) = (host.kernel.as_str(), cli.seed.unwrap_or_default());
-        let amount = match cli.minutes {
-            Some(minutes) => format!("--minutes {minutes} --steps {}", cli.steps),
-            None => format!("--cases {} --steps {}", cli.cases, cli.steps),
-        };
-        let run = table::Run { kernel, rootless: !host.promises().first_namespace, seed, shard: cli.shard, amount };
-        results::add(path, &outcomes.borrow().lines(&run))?;
+        results::add(path, outcomes.borrow().lines())?;
     }
     let mut statuses = asked?;
     statuses.extend((!complaints.is_empty()).then_some(FAILED));
@@ -187,7 +186,7 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
         if has(FAILED) {
             bail!("{} is not written: it is about what holds, and something failed", path.display());
         }
-        table::write(&outcomes.borrow(), host, path)?;
+        table::write(outcomes.borrow().lines(), host, path)?;
     }
     Ok(if has(FAILED) {
         FAILED
@@ -262,7 +261,7 @@ fn store_held(
     outcomes: &RefCell<Outcomes>,
 ) -> anyhow::Result<u8> {
     let skipped = |why: &str| {
-        outcomes.borrow_mut().refused(&kind.name(), &backing.to_string(), why);
+        outcomes.borrow_mut().refused((&kind.name(), &backing.to_string()), why);
         skipped(cli, &kind.name(), backing, why)
     };
     if stores::held::chosen(&cli.laws).is_empty() {
@@ -301,7 +300,11 @@ fn store_held(
     let came = stores::held::held(kind, &order)?;
     let laws = stores::held::chosen(&cli.laws);
     let place = (&*kind.name(), &*backing.to_string());
-    outcomes.borrow_mut().held(place, laws.iter().map(|law| law.name()), &came.counts, &came.broken);
+    let broken = came.broken.iter().map(|law| (law.clone(), None)).collect();
+    outcomes.borrow_mut().held(place, laws.iter().map(|law| law.name()), &came.counts, &broken);
+    if !came.is_held && broken.is_empty() {
+        outcomes.borrow_mut().failed(place, "what broke before is broken, or a case cannot go on");
+    }
     Ok(if came.is_held { 0 } else { FAILED })
 }
 
@@ -316,7 +319,7 @@ fn held(
 ) -> anyhow::Result<u8> {
     let called = format!("{} on {backing}", subject.name());
     let skipped = |why: &str| {
-        outcomes.borrow_mut().refused(&subject.name(), &backing.to_string(), why);
+        outcomes.borrow_mut().refused((&subject.name(), &backing.to_string()), why);
         skipped(cli, &subject.name(), backing, why)
     };
     let situations = situations::chosen(&cli.laws);
@@ -368,12 +371,17 @@ fn held(
         failures.extend(failure);
     }
     failures.sort_by_key(|failure| failure.seed);
+    let place = (&*subject.name(), &*backing.to_string());
+    let mut laws_broken: BTreeMap<String, Option<String>> =
+        broken.iter().map(|situation| ((*situation).to_owned(), None)).collect();
     for failure in &failures {
         let script = tell(failure, &campaign, backing)?;
-        let (mut outcomes, place) = (outcomes.borrow_mut(), (&*subject.name(), &*backing.to_string()));
         match failure.broken.law {
-            Some(law) => outcomes.shown(place, law, script),
-            None => outcomes.failed(place, &format!("a case cannot go on: {}", failure.broken.findings.join("; "))),
+            Some(law) => drop(laws_broken.insert(law.to_owned(), Some(script))),
+            None => {
+                let why = format!("a case cannot go on: {}", failure.broken.findings.join("; "));
+                outcomes.borrow_mut().failed(place, &why);
+            }
         }
     }
     if cli.counts {
@@ -398,9 +406,7 @@ fn held(
             (true, asked) => format!("{asked} of {} laws held, the others had nothing to judge", names().count()),
         }
     );
-    let laws_broken = failures.iter().filter_map(|failure| failure.broken.law).chain(broken.iter().copied());
-    let laws_broken = laws_broken.map(str::to_owned).collect();
-    outcomes.borrow_mut().held((&subject.name(), &backing.to_string()), names(), &counts, &laws_broken);
+    outcomes.borrow_mut().held(place, names(), &counts, &laws_broken);
     match failures.is_empty() && broken.is_empty() && again == 0 {
         true => idle(cli, &counts, names(), &subject.name(), backing),
         false => Ok(FAILED),

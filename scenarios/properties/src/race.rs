@@ -13,6 +13,8 @@ use layerlab_model::text::Text;
 use rustix::fs::{self, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use crate::tree;
+
 /// How many read.
 const READERS: usize = 2;
 
@@ -158,17 +160,5 @@ fn whole(path: &Text) -> Result<Option<Vec<u8>>, Errno> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Ok(None);
     }
-    let mut bytes = vec![0; stat.st_size as usize + 1];
-    let mut filled = 0;
-    loop {
-        match rustix::io::read(&file, &mut bytes[filled..])? {
-            0 => break,
-            count => filled += count,
-        }
-        if filled == bytes.len() {
-            bytes.resize(2 * filled, 0);
-        }
-    }
-    bytes.truncate(filled);
-    Ok(Some(bytes))
+    tree::content(&file, stat.st_size as usize).map(Some)
 }

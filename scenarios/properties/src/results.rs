@@ -3,6 +3,7 @@
 //! *Holds*: a line says all that it takes to run it again (subject, backing, seed, part); lines of several runs may stand in one file. `layerlab-laws --results FILE` adds
 //! to it, `layerlab-report` ([`crate::report`]) reads it.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,19 +11,32 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-/// What came of a law with a subject on a backing in a run.
+use crate::counts::Counts;
+
+/// What is the same for all that comes of one run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Line {
-    /// The subject.
-    pub subject: String,
+pub struct Run {
     /// The kernel's release.
     pub kernel: String,
     /// In a user namespace, as an ordinary user has it.
     pub rootless: bool,
+    /// Where the random numbers began.
+    pub seed: u64,
+    /// Which part of the cases, `2/3`; all without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<String>,
+    /// How much was asked for, as the options that say so: `--cases 500 --steps 40`.
+    pub amount: String,
+}
+
+/// What came of a law with a subject on a backing in a run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Line {
+    /// The subject.
+    pub subject: String,
     /// What the layers lay on.
     pub backing: String,
-    /// The law or situation; none where the subject could not be asked there at all.
+    /// The law or situation; none where it is about the subject as a whole.
     pub law: Option<String>,
     /// What came of it.
     pub outcome: Outcome,
@@ -34,13 +48,9 @@ pub struct Line {
     pub script: Option<String>,
     /// How often there was something to judge.
     pub judgements: u64,
-    /// Where the random numbers began.
-    pub seed: u64,
-    /// Which part of the cases, `2/3`; all without.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shard: Option<String>,
-    /// How much was asked for, as the options that say so: `--cases 500 --steps 40`.
-    pub amount: String,
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
 }
 
 /// Of several in one cell of a table the last is what is told.
@@ -55,6 +65,80 @@ pub enum Outcome {
     Holds,
     /// It broke.
     Broken,
+}
+
+/// What comes of a run, as it goes on.
+#[derive(Debug)]
+pub struct Outcomes {
+    run: Run,
+    lines: Vec<Line>,
+}
+
+impl Outcomes {
+    /// Of a run of which nothing has come yet.
+    pub fn of(run: Run) -> Outcomes {
+        Outcomes { run, lines: Vec::new() }
+    }
+
+    /// What came until now.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    /// A subject was held against `laws` on a backing, of which some are `broken`, as a script shows where there is one. What came of it before does not count any more.
+    pub fn held<'a>(
+        &mut self,
+        place: (&str, &str),
+        laws: impl Iterator<Item = &'a str>,
+        counts: &Counts,
+        broken: &BTreeMap<String, Option<String>>,
+    ) {
+        let laws: Vec<&str> = laws.collect();
+        let idle = counts.idle(laws.iter().copied(), "it");
+        let lines = laws.iter().map(|law| {
+            let why = idle.iter().find(|(_, idle)| idle.contains(law)).map(|(why, _)| why.clone());
+            let outcome = match (broken.contains_key(*law), &why) {
+                (true, _) => Outcome::Broken,
+                (false, Some(_)) => Outcome::NothingToJudge,
+                (false, None) => Outcome::Holds,
+            };
+            let law_told = Some((*law).to_owned());
+            let script = broken.get(*law).cloned().flatten();
+            let reason = why.filter(|_| outcome == Outcome::NothingToJudge);
+            Line { law: law_told, reason, script, judgements: counts.judgements_of(law), ..self.line(place, outcome) }
+        });
+        let lines: Vec<Line> = lines.collect();
+        let is_anew = |old: &Line| {
+            lines.iter().any(|new| (&new.law, &new.subject, &new.backing) == (&old.law, &old.subject, &old.backing))
+        };
+        self.lines.retain(|old| !is_anew(old));
+        self.lines.extend(lines);
+    }
+
+    /// A subject could not be asked on a backing.
+    pub fn refused(&mut self, place: (&str, &str), why: &str) {
+        let line = self.line(place, Outcome::NotRun);
+        self.lines.push(Line { reason: Some(why.to_owned()), ..line });
+    }
+
+    /// Something failed that is no law of this run.
+    pub fn failed(&mut self, place: (&str, &str), why: &str) {
+        let line = self.line(place, Outcome::Broken);
+        self.lines.push(Line { reason: Some(why.to_owned()), ..line });
+    }
+
+    fn line(&self, (subject, backing): (&str, &str), outcome: Outcome) -> Line {
+        Line {
+            subject: subject.to_owned(),
+            backing: backing.to_owned(),
+            law: None,
+            outcome,
+            reason: None,
+            script: None,
+            judgements: 0,
+            run: self.run.clone(),
+        }
+    }
 }
 
 /// Adds `lines` to the file at `path`, which need not be there yet.

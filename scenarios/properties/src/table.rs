@@ -8,133 +8,12 @@ use std::path::Path;
 use anyhow::Context;
 use layerlab_scenarios::lab::prepare::workspace_root;
 
-use crate::counts::Counts;
 use crate::laws;
 use crate::machine::Host;
-use crate::results::{self, Line};
-use crate::shard::Shard;
+use crate::results::{Line, Outcome};
 use crate::situations;
 use crate::stores;
 use crate::subjects;
-
-/// What came of a law with a subject on a backing.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Outcome {
-    Held,
-    /// Nothing to judge, and why.
-    Skipped(String),
-    Broken,
-}
-
-/// What came of everything that was asked.
-#[derive(Debug, Default)]
-pub struct Outcomes {
-    /// By law and subject: the backings, with what came of it there.
-    cells: BTreeMap<(String, String), BTreeMap<String, Outcome>>,
-    /// Subjects and what they could not lie on, with why.
-    refused: BTreeSet<(String, String, String)>,
-    /// What failed beside laws, and on what: why.
-    failed: BTreeSet<(String, String, String)>,
-    /// How often there was something to judge, by law, subject and backing.
-    judgements: BTreeMap<(String, String, String), u64>,
-    /// The script that shows what broke, by the same.
-    scripts: BTreeMap<(String, String, String), String>,
-}
-
-/// What is the same for all that came of one run.
-pub struct Run<'a> {
-    /// The kernel's release.
-    pub kernel: &'a str,
-    /// In a user namespace.
-    pub rootless: bool,
-    /// Where the random numbers began.
-    pub seed: u64,
-    /// Which part of the cases.
-    pub shard: Option<Shard>,
-    /// How much was asked for, as the options that say so.
-    pub amount: String,
-}
-
-impl Outcomes {
-    /// `subject` was held against `laws` on `backing`, of which some are `broken`.
-    pub fn held<'a>(
-        &mut self,
-        (subject, backing): (&str, &str),
-        laws: impl Iterator<Item = &'a str>,
-        counts: &Counts,
-        broken: &BTreeSet<String>,
-    ) {
-        let laws: Vec<&str> = laws.collect();
-        let mut came: BTreeMap<&str, Outcome> = laws.iter().map(|law| (*law, Outcome::Held)).collect();
-        for (why, idle) in counts.idle(laws.iter().copied(), "it") {
-            came.extend(idle.into_iter().map(|law| (law, Outcome::Skipped(why.clone()))));
-        }
-        came.extend(laws.iter().filter(|law| broken.contains(**law)).map(|law| (*law, Outcome::Broken)));
-        for (law, outcome) in came {
-            let key = (law.to_owned(), subject.to_owned(), backing.to_owned());
-            *self.judgements.entry(key).or_default() += counts.judgements_of(law);
-            let cell = self.cells.entry((law.to_owned(), subject.to_owned())).or_default();
-            cell.insert(backing.to_owned(), outcome);
-        }
-    }
-
-    /// `subject` could not be asked on `backing`.
-    pub fn refused(&mut self, subject: &str, backing: &str, why: &str) {
-        self.refused.insert((subject.to_owned(), backing.to_owned(), why.to_owned()));
-    }
-
-    /// Something failed that is no law of this run.
-    pub fn failed(&mut self, (subject, backing): (&str, &str), why: &str) {
-        self.failed.insert((subject.to_owned(), backing.to_owned(), why.to_owned()));
-    }
-
-    /// This `script` shows that `subject` broke `law` on `backing`.
-    pub fn shown(&mut self, (subject, backing): (&str, &str), law: &str, script: String) {
-        self.scripts.insert((law.to_owned(), subject.to_owned(), backing.to_owned()), script);
-    }
-
-    /// All of it, line by line.
-    pub fn lines(&self, run: &Run<'_>) -> Vec<Line> {
-        let line = |subject: &str, backing: &str| Line {
-            subject: subject.to_owned(),
-            kernel: run.kernel.to_owned(),
-            rootless: run.rootless,
-            backing: backing.to_owned(),
-            law: None,
-            outcome: results::Outcome::NotRun,
-            reason: None,
-            script: None,
-            judgements: 0,
-            seed: run.seed,
-            shard: run.shard.map(|shard| shard.to_string()),
-            amount: run.amount.clone(),
-        };
-        let cell = |((law, subject), cell): (&(String, String), &BTreeMap<String, Outcome>)| {
-            let lines = cell.iter().map(|(backing, outcome)| {
-                let key = (law.clone(), subject.clone(), backing.clone());
-                let (outcome, reason) = match outcome {
-                    Outcome::Held => (results::Outcome::Holds, None),
-                    Outcome::Skipped(why) => (results::Outcome::NothingToJudge, Some(why.clone())),
-                    Outcome::Broken => (results::Outcome::Broken, None),
-                };
-                let judgements = self.judgements.get(&key).copied().unwrap_or_default();
-                let script = self.scripts.get(&key).cloned();
-                Line { law: Some(law.clone()), outcome, reason, script, judgements, ..line(subject, backing) }
-            });
-            lines.collect::<Vec<_>>()
-        };
-        let refused = self
-            .refused
-            .iter()
-            .map(|(subject, backing, why)| Line { reason: Some(why.clone()), ..line(subject, backing) });
-        let failed = self.failed.iter().map(|(subject, backing, why)| Line {
-            outcome: results::Outcome::Broken,
-            reason: Some(why.clone()),
-            ..line(subject, backing)
-        });
-        self.cells.iter().flat_map(cell).chain(refused).chain(failed).collect()
-    }
-}
 
 /// Numbered reasons, in the order in which they were first given.
 #[derive(Default)]
@@ -159,14 +38,20 @@ pub fn names() -> [(Vec<String>, Vec<String>); 2] {
     [(of_trees, subjects), (of_stores, stores::all().iter().map(|kind| kind.name()).collect())]
 }
 
-/// The table of `outcomes` on this machine.
-pub fn of(outcomes: &Outcomes, host: &Host) -> std::io::Result<String> {
+/// The table of what came of a run on this machine.
+pub fn of(lines: &[Line], host: &Host) -> std::io::Result<String> {
     let mut text = String::from(
         "# What every subject is held against\n\n\
          Written by `cargo xtask laws --table`, as root, when nothing broke. *held*: on every file system that the subject was asked on, with the promises that it \
          makes otherwise than the machine, which are told below: the model keeps to them, and so do the laws. *skipped*: there was nothing to judge; the numbers are those of the reasons below.\n",
     );
     let (declared, mut notes) = (Declared::of(host)?, Notes::default());
+    let mut cells: BTreeMap<(&str, &str), Vec<&Line>> = BTreeMap::new();
+    for line in lines {
+        if let Some(law) = &line.law {
+            cells.entry((law, &line.subject)).or_default().push(line);
+        }
+    }
     for (title, (laws, subjects)) in ["Laws and situations", "Laws of a store of images"].into_iter().zip(names()) {
         let _ = write!(
             text,
@@ -175,7 +60,7 @@ pub fn of(outcomes: &Outcomes, host: &Host) -> std::io::Result<String> {
             "---|".repeat(subjects.len())
         );
         for law in &laws {
-            let cells = subjects.iter().map(|subject| match outcomes.cells.get(&(law.clone(), subject.clone())) {
+            let cells = subjects.iter().map(|subject| match cells.get(&(&**law, &**subject)) {
                 Some(cell) => told(cell, &mut notes),
                 None => "not asked".to_owned(),
             });
@@ -197,28 +82,34 @@ pub fn of(outcomes: &Outcomes, host: &Host) -> std::io::Result<String> {
         let subjects: Vec<&str> = made.keys().map(String::as_str).collect();
         let _ = writeln!(text, "- `{promise}`, {word} {}:{}", subjects.join(", "), declared.about(promise));
     }
-    if !outcomes.refused.is_empty() {
+    let refused = lines.iter().filter(|line| line.outcome == Outcome::NotRun);
+    let refused: BTreeSet<String> = refused
+        .map(|Line { subject, backing, reason, .. }| {
+            format!("- {subject} on {backing}: {}\n", reason.as_deref().unwrap_or_default())
+        })
+        .collect();
+    if !refused.is_empty() {
         text += "\n## Not asked\n\n";
-        for (subject, backing, why) in &outcomes.refused {
-            let _ = writeln!(text, "- {subject} on {backing}: {why}");
-        }
+        text.extend(refused);
     }
     Ok(text)
 }
 
 /// One cell: each outcome once, with the backings where there are several.
-fn told(cell: &BTreeMap<String, Outcome>, notes: &mut Notes) -> String {
-    let mut by_outcome: BTreeMap<&Outcome, Vec<&str>> = BTreeMap::new();
-    for (backing, outcome) in cell {
-        by_outcome.entry(outcome).or_default().push(backing);
+fn told(cell: &[&Line], notes: &mut Notes) -> String {
+    let mut by_outcome: BTreeMap<(bool, Option<&str>), BTreeSet<&str>> = BTreeMap::new();
+    for line in cell {
+        let key = (line.outcome == Outcome::Broken, line.reason.as_deref());
+        by_outcome.entry(key).or_default().insert(&line.backing);
     }
     let is_one = by_outcome.len() == 1;
     let words = by_outcome.into_iter().map(|(outcome, backings)| {
         let word = match outcome {
-            Outcome::Held => "held".to_owned(),
-            Outcome::Skipped(why) => format!("skipped {}", notes.number(why)),
-            Outcome::Broken => "BROKEN".to_owned(),
+            (true, _) => "BROKEN".to_owned(),
+            (false, Some(why)) => format!("skipped {}", notes.number(why)),
+            (false, None) => "held".to_owned(),
         };
+        let backings: Vec<&str> = backings.into_iter().collect();
         if is_one { word } else { format!("{word} on {}", backings.join(", ")) }
     });
     words.collect::<Vec<_>>().join("; ")
@@ -262,8 +153,8 @@ impl Declared {
 }
 
 /// Writes the table to `path`.
-pub fn write(outcomes: &Outcomes, host: &Host, path: &Path) -> anyhow::Result<()> {
-    fs::write(path, of(outcomes, host)?).with_context(|| format!("cannot write {}", path.display()))?;
+pub fn write(lines: &[Line], host: &Host, path: &Path) -> anyhow::Result<()> {
+    fs::write(path, of(lines, host)?).with_context(|| format!("cannot write {}", path.display()))?;
     println!("{}", path.display());
     Ok(())
 }
@@ -271,22 +162,25 @@ pub fn write(outcomes: &Outcomes, host: &Host, path: &Path) -> anyhow::Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::counts::Counts;
     use crate::laws::Judged;
+    use crate::results::{Outcomes, Run};
 
     #[test]
     fn a_cell_says_what_came_and_why() {
-        let (mut outcomes, mut counts) = (Outcomes::default(), Counts::default());
+        let run = Run { kernel: String::new(), rootless: false, seed: 1, shard: None, amount: String::new() };
+        let (mut outcomes, mut counts) = (Outcomes::of(run), Counts::default());
         let laws = ["layer-tars-are-well-formed", "applying-a-diff-gives-the-tree", "readdir-says-what-lookup-says"];
         counts.judge(laws[0], Judged::Held);
         counts.judge(laws[1], Judged::Held);
         counts.judge(laws[2], Judged::Lacking("directories"));
-        let none = BTreeSet::new();
+        let none = BTreeMap::new();
         outcomes.held(("layerlab-vfs", "tmpfs"), laws.into_iter(), &counts, &none);
         counts.judge(laws[2], Judged::Held);
         outcomes.held(("layerlab-vfs", "xfs"), laws.into_iter(), &counts, &none);
-        outcomes.held(("plain", "tmpfs"), laws.into_iter(), &counts, &BTreeSet::from([laws[0].to_owned()]));
-        outcomes.refused("layerlab-btrfs", "tmpfs", "it is no btrfs");
-        let text = of(&outcomes, &Host::probe(true)).unwrap();
+        outcomes.held(("plain", "tmpfs"), laws.into_iter(), &counts, &BTreeMap::from([(laws[0].to_owned(), None)]));
+        outcomes.refused(("layerlab-btrfs", "tmpfs"), "it is no btrfs");
+        let text = of(outcomes.lines(), &Host::probe(true)).unwrap();
         let cells =
             |line: &str| line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
         let line = |name: &str| cells(text.lines().find(|line| line.starts_with(&format!("| {name} |"))).unwrap());

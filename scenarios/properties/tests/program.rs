@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use layerlab_scenarios::skip::skip;
 
-const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/overlay.sh");
+const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/drivers/overlay.sh");
 
 /// The exit status that means "this host cannot".
 const SKIPPED: i32 = 77;

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use layerlab_properties::results::{self, Line, Outcome};
+use layerlab_properties::results::{self, Line, Outcome, Run};
 use layerlab_scenarios::skip::skip;
 
 const LAW: &str = "merged-view-equals-the-model";
@@ -14,25 +14,25 @@ const LAW: &str = "merged-view-equals-the-model";
 fn line(subject: &str, outcome: Outcome) -> Line {
     Line {
         subject: subject.to_owned(),
-        kernel: "6.12.1".to_owned(),
-        rootless: false,
         backing: "ext4".to_owned(),
         law: Some(LAW.to_owned()),
         outcome,
         reason: None,
         script: None,
         judgements: 5,
-        seed: 7,
-        shard: None,
-        amount: "--cases 9 --steps 40".to_owned(),
+        run: run(None),
     }
+}
+
+fn run(shard: Option<String>) -> Run {
+    Run { kernel: "6.12.1".to_owned(), rootless: false, seed: 7, shard, amount: "--cases 9 --steps 40".to_owned() }
 }
 
 /// What two machines found: one part of a subject holds and another is broken.
 fn files(place: &Path) -> Vec<PathBuf> {
     let broken = Line {
         script: Some("mkdir '<a>' # <b>".to_owned()),
-        shard: Some("1/1".to_owned()),
+        run: run(Some("1/1".to_owned())),
         ..line("overlay", Outcome::Broken)
     };
     let not_run =
@@ -114,7 +114,7 @@ fn it_is_junit_and_one_page_too() {
 fn a_part_that_did_not_come_is_missed_and_what_judged_nothing_is_no_success() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("file");
-    let part = |number: u64| Line { shard: Some(format!("{number}/3")), ..line("plain", Outcome::Holds) };
+    let part = |number: u64| Line { run: run(Some(format!("{number}/3"))), ..line("plain", Outcome::Holds) };
     results::add(&file, &[part(1), part(3)]).unwrap();
     let output = report(&[&file]);
     assert_eq!(output.status.code(), Some(2));

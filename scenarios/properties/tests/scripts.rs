@@ -112,7 +112,7 @@ fn steps_come_out_the_same_in_an_overlay() {
 
 #[test]
 fn steps_come_out_the_same_with_a_driver_program() {
-    comes_out_the_same(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/drivers/overlay.sh"), CASES_OF_OPTIONS);
+    comes_out_the_same(concat!(env!("CARGO_MANIFEST_DIR"), "/drivers/overlay.sh"), CASES_OF_OPTIONS);
 }
 
 #[test]

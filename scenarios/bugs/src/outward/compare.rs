@@ -15,6 +15,7 @@ use layerlab_engine::driver;
 use layerlab_engine::sys::process::raise_file_limit;
 use layerlab_properties::alone::{Alone, PLACE};
 use layerlab_properties::machine::Host;
+use layerlab_properties::status::SKIPPED;
 use layerlab_properties::subjects::{self, Subject};
 
 use super::detector::{Attendant, Detector, Verdict};
@@ -41,9 +42,6 @@ fn right_ones(entries: &[&Entry]) -> Vec<&'static dyn Bug> {
     // A few, for as long as the command lasts.
     ways.into_iter().map(|(home, through)| &*Box::leak(Box::new(NothingIsWrong(home, through))) as &dyn Bug).collect()
 }
-
-/// As automake and others have it: nothing was run.
-const SKIPPED: u8 = 77;
 
 /// Our programs, which a detector calls.
 pub struct Programs {

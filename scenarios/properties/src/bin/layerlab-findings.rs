@@ -7,13 +7,7 @@ use clap::Parser;
 use layerlab_engine::sys::namespace;
 use layerlab_properties::alone::{Alone, alone};
 use layerlab_properties::finding::{self, Finding, Outcome};
-
-/// A tool does not do any more what its page tells.
-const FAILED: u8 = 1;
-/// There is no verdict.
-const CANNOT: u8 = 2;
-/// As automake and others have it: not run, because this host cannot.
-const SKIPPED: u8 = 77;
+use layerlab_properties::status::{CANNOT, FAILED, SKIPPED};
 
 #[derive(Parser)]
 #[command(name = "layerlab-findings", about = "Runs the scripts of findings, as root, apart from everything")]

@@ -9,13 +9,7 @@ use clap::Parser;
 use layerlab_properties::finding;
 use layerlab_properties::report::{Report, html, junit, markdown};
 use layerlab_properties::results::{self, Outcome};
-
-/// Something broke.
-const FAILED: u8 = 1;
-/// It cannot be told, or a part is missing.
-const CANNOT: u8 = 2;
-/// As automake and others have it: there are results, and nothing was judged.
-const SKIPPED: u8 = 77;
+use layerlab_properties::status::{CANNOT, FAILED, SKIPPED};
 
 #[derive(Parser)]
 #[command(name = "layerlab-report", about = "Puts together what layerlab-laws --results wrote, and what findings tell")]

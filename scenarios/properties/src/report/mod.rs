@@ -79,7 +79,7 @@ impl Report {
                 (_, Some(line)) => line.reason.clone().unwrap_or_default(),
                 (_, None) => String::new(),
             };
-            let (about, ids) = law.as_deref().map(list::told_of).unwrap_or_default();
+            let (about, ids) = law.as_deref().map(list::equation_and_ids).unwrap_or_default();
             Cell {
                 behaviour: law.clone().unwrap_or_else(|| "everything".to_owned()),
                 about,
@@ -107,8 +107,8 @@ impl Report {
 fn missing(lines: &[Line]) -> Vec<String> {
     let mut parts: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
     for line in lines {
-        if let Some((number, count)) = line.shard.as_deref().and_then(|shard| shard.split_once('/')) {
-            let campaign = (&line.subject, kernel_of(line), &line.backing, line.seed, count);
+        if let Some((number, count)) = line.run.shard.as_deref().and_then(|shard| shard.split_once('/')) {
+            let campaign = (&line.subject, kernel_of(line), &line.backing, line.run.seed, count);
             parts.entry(campaign).or_default().insert(number);
         }
     }
@@ -122,21 +122,19 @@ fn missing(lines: &[Line]) -> Vec<String> {
 
 /// The release, and whether it was asked as an ordinary user.
 fn kernel_of(line: &Line) -> String {
-    match line.rootless {
-        true => format!("{}, rootless", line.kernel),
-        false => line.kernel.clone(),
+    match line.run.rootless {
+        true => format!("{}, rootless", line.run.kernel),
+        false => line.run.kernel.clone(),
     }
 }
 
 /// The command that runs it once more.
-fn again(line: &Line) -> String {
-    let law = line.law.as_deref().unwrap_or_default();
-    let shard = line.shard.as_ref().map_or_else(String::new, |shard| format!(" --shard {shard}"));
-    let rootless = if line.rootless { " --rootless" } else { "" };
-    format!(
-        "cargo xtask laws {law} --subject {} --backing {} --seed {}{shard}{rootless} {}",
-        line.subject, line.backing, line.seed, line.amount
-    )
+fn again(Line { subject, backing, law, run, .. }: &Line) -> String {
+    let law = law.as_deref().unwrap_or_default();
+    let shard = run.shard.as_ref().map_or_else(String::new, |shard| format!(" --shard {shard}"));
+    let rootless = if run.rootless { " --rootless" } else { "" };
+    let (seed, amount) = (run.seed, &run.amount);
+    format!("cargo xtask laws {law} --subject {subject} --backing {backing} --seed {seed}{shard}{rootless} {amount}")
 }
 
 fn cell_of(finding: &Finding) -> Cell {

@@ -78,7 +78,8 @@ fn facts(path: &Text, names: &mut [u8]) -> Result<Facts, Errno> {
     })
 }
 
-fn letter(kind: FileType) -> char {
+/// As in `ls`, but `-` for a file.
+pub fn letter(kind: FileType) -> char {
     match kind {
         FileType::RegularFile => '-',
         FileType::Directory => 'd',
@@ -98,6 +99,11 @@ fn letter_of(kind: char) -> char {
 
 fn read(path: &Text, size_bytes: usize) -> Result<Vec<u8>, Errno> {
     let file = fs::open(at(path), OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+    content(file, size_bytes)
+}
+
+/// All that is in `file`, which may have grown since it had this size.
+pub(crate) fn content(file: impl AsFd, size_bytes: usize) -> Result<Vec<u8>, Errno> {
     let mut bytes = vec![0; size_bytes + 1];
     let mut filled = 0;
     loop {

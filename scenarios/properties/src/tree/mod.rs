@@ -13,7 +13,8 @@ mod eyesight;
 
 pub(crate) use compare::mark_differences;
 pub use compare::{Comparator, Difference, Field, Inodes, changes, differences, different_fields, link_differences};
-pub use disk::of_disk;
+pub(crate) use disk::content;
+pub use disk::{letter, of_disk};
 pub use eyesight::{Seeded, see_everything, seeded, unseen};
 
 /// What is listed and cannot be looked up.

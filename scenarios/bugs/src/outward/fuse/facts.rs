@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fuser::{FileAttr, INodeNo, TimeOrNow};
 use layerlab_model::inode::Time;
 use layerlab_model::text::Text;
-use layerlab_properties::tree::{Attributes, Facts, Marks, When};
+use layerlab_properties::tree::{Attributes, Facts, Marks, When, letter};
 use rustix::fs::{self, FileType, Mode, OFlags, Stat, Timespec, UTIME_NOW, UTIME_OMIT};
 
 use super::state::{Raw, name};
@@ -16,16 +16,7 @@ pub const XATTR_BYTES_MAX: usize = 64 << 10;
 
 /// What is known of a file, as the trees of the laws have it.
 pub fn facts(file: &OwnedFd, stat: &Stat, with_content: bool) -> Facts {
-    let kind = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => '-',
-        FileType::Directory => 'd',
-        FileType::Symlink => 'l',
-        FileType::Fifo => 'p',
-        FileType::Socket => 's',
-        FileType::CharacterDevice => 'c',
-        FileType::BlockDevice => 'b',
-        FileType::Unknown => '?',
-    };
+    let kind = letter(FileType::from_raw_mode(stat.st_mode));
     Facts {
         kind,
         mode: stat.st_mode & 0o7777,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A driver program: each layer is a directory, and the kernel's overlayfs stacks them. scenarios/bugs/README.md has the words.
+# A driver program: each layer is a directory, and the kernel's overlayfs stacks them, or what LAYERLAB_MOUNT says. scenarios/bugs/README.md has the words.
 set -eu
 cd "$LAYERLAB_DATA_ROOT" # Paths are relative from here, and its own, with a comma perhaps, is in no option.
 word=${1:-} id=${2:-} parent=${3:-}
@@ -24,7 +24,7 @@ case $word in
         ;;
     mount)
         below=$(lowers "$id")
-        mount -t overlay overlay -o "lowerdir=${below:-none},upperdir=$id/diff,workdir=$id/work" "$id/merged"
+        ${LAYERLAB_MOUNT:-mount -t overlay overlay} -o "lowerdir=${below:-none},upperdir=$id/diff,workdir=$id/work" "$id/merged" > /dev/null
         echo "$id/merged"
         ;;
     umount)
