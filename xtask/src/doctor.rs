@@ -24,7 +24,7 @@ const PROGRAMS: [(&str, &str, &str); 19] = [
     ("skopeo", "tests with other tools", "skopeo"),
     ("containers-storage", "laws of podman's storage", "containers-storage"),
     ("umoci", "findings", "umoci"),
-    ("ctr", "findings", "containerd"),
+    ("ctr", "findings, laws of containerd's snapshots", "containerd"),
     ("setfacl", "findings", "acl"),
     ("setfattr", "findings", "attr"),
     ("docker-registry", "tests with a real registry", "docker-registry"),

@@ -4,7 +4,7 @@ use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
     name: "laws",
-    summary: "hold storage drivers against the laws: [LAW…] [--subject S,…] [--backing tmpfs|ext4|xfs|btrfs|DIR,…] [--cases N | --minutes M] [--seed S] [--shard I/N] [--rootless] [--require WORD,…] [--counts] | --list | --table [--cases N]",
+    summary: "hold storage drivers against the laws: [LAW…] [--subject S,…] [--backing tmpfs|ext4|xfs|btrfs|DIR,…] [--cases N | --minutes M] [--seed S] [--shard I/N] [--rootless] [--require WORD,…] [--limit SECONDS] [--counts] | --list | --table [--cases N]",
     run,
 };
 

@@ -14,6 +14,7 @@ use layerlab_properties::enter::own_mounts;
 use layerlab_properties::laws;
 use layerlab_properties::machine::Host;
 use layerlab_properties::subjects;
+use layerlab_properties::subjects::program::LIMIT;
 use layerlab_scenarios::skip::skip;
 
 const CASES: u64 = 24;
@@ -29,7 +30,7 @@ fn broken(options: &str, cases: u64) -> Option<Failure> {
     let run = || {
         own_mounts().unwrap();
         prepare_thread().unwrap();
-        let subject = subjects::named(program.to_str().unwrap()).unwrap().unwrap();
+        let subject = subjects::named(program.to_str().unwrap(), LIMIT).unwrap().unwrap();
         let host = &Host::probe(true).on(Path::new(MEMORY)).unwrap();
         let (laws, place) = (&laws::ALL[..], place.path().to_owned());
         let campaign = Campaign { subject: &*subject, host, laws, place, length: STEPS };

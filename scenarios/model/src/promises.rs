@@ -13,6 +13,9 @@ pub struct Promises {
     /// The root directory of a new layer has mode and owner of the one below; else it is root's, mode 0755. Docker's
     /// `overlay2` makes it so (`create` of moby's `overlay2.go`); containers-storage inherits.
     pub root_is_inherited: bool,
+    /// An inherited root directory has the mode too; containerd's `overlayfs` gives it the owner alone (`prepareDirectory` and `createSnapshot` of its
+    /// `snapshots/overlay/overlay.go`): it is 0755 then.
+    pub root_mode_is_inherited: bool,
     /// An inherited root directory has the owner too; Docker's legacy `overlay` driver makes it root's.
     pub root_owner_is_inherited: bool,
     /// How many layers can lie below the upper one. Where there are as many, a commit copies the upper layer, as Docker's legacy
@@ -189,6 +192,7 @@ impl Promises {
         lower_layers_max: 500,
         root_mode: 0o755,
         root_is_inherited: true,
+        root_mode_is_inherited: true,
         root_owner_is_inherited: true,
         layers_max: usize::MAX,
         refused_xattrs_copy_up: false,

@@ -1,19 +1,24 @@
 //! A place apart for a program that nobody here knows: processes, mounts and memory of its own, of which nothing is left when it ends, or
 //! when whoever began it is killed.
 //!
-//! *Holds*: the first process of a PID namespace is this program's, and the kernel ends all others with it (pid_namespaces(7)).
+//! *Holds*: the first process of a PID namespace is this program's, and the kernel ends all others with it (pid_namespaces(7)). Whoever began it ends it when a
+//! signal would end him.
 //! *Never*: a signal to a process outside.
 
+use std::env;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Context, bail};
 use layerlab_engine::sys::process::die_with_parent;
+use layerlab_scenarios::lab::cgroup::{self, CgroupError, LabCgroup};
 use nix::errno::Errno;
+use nix::libc;
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, getpid};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
@@ -27,15 +32,41 @@ pub struct Alone(());
 /// Where memory is mounted for what is only for a while; what the host has there is hidden meanwhile.
 pub const PLACE: &str = "/dev/shm";
 
+/// What is run apart, for whoever gets a signal, and the first one that came.
+static APART: AtomicI32 = AtomicI32::new(0);
+static SIGNALLED: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn end_what_is_apart(signal: libc::c_int) {
+    SIGNALLED.store(signal, Ordering::SeqCst);
+    // SAFETY: kill(2) is async-signal-safe.
+    unsafe { libc::kill(APART.load(Ordering::SeqCst), libc::SIGKILL) };
+}
+
+/// Waits for what is run apart; a signal that would end this process ends that first.
+fn status_of(apart: Pid) -> anyhow::Result<u8> {
+    APART.store(apart.as_raw(), Ordering::SeqCst);
+    let action = SigAction::new(SigHandler::Handler(end_what_is_apart), SaFlags::SA_RESTART, SigSet::empty());
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+        // SAFETY: the handler calls async-signal-safe functions only.
+        unsafe { sigaction(signal, &action) }?;
+    }
+    let ended = waitpid(apart, None)?;
+    match (ended, SIGNALLED.load(Ordering::SeqCst)) {
+        (WaitStatus::Exited(_, code), 0) => Ok(code as u8),
+        (other, 0) => bail!("what was run apart ended with {other:?}"),
+        (_, signal) => Ok(SIGNAL + signal as u8),
+    }
+}
+
+/// As a shell says that a signal ended something.
+const SIGNAL: u8 = 128;
+
 /// Runs `body` apart. Call this as root, while the process has one thread.
 pub fn alone(body: impl FnOnce(&Alone) -> u8) -> anyhow::Result<u8> {
     unshare(CloneFlags::CLONE_NEWPID).context("cannot have processes of its own")?;
     // SAFETY: this process has one thread, as the caller promises.
     match unsafe { fork() }.context("cannot fork")? {
-        ForkResult::Parent { child } => match waitpid(child, None)? {
-            WaitStatus::Exited(_, code) => Ok(code as u8),
-            other => bail!("what was run apart ended with {other:?}"),
-        },
+        ForkResult::Parent { child } => status_of(child),
         ForkResult::Child => {
             let entered = || -> anyhow::Result<Alone> {
                 die_with_parent(None)?;
@@ -54,6 +85,50 @@ pub fn alone(body: impl FnOnce(&Alone) -> u8) -> anyhow::Result<u8> {
                 },
                 i32::from,
             ));
+        }
+    }
+}
+
+/// Runs `body` apart with programs that begin daemons: what nobody waits for any more is waited for, its control groups are its own, and so is the directory for what is
+/// temporary. Of all of them nothing is left. Call this as root, while the process has one thread.
+pub fn apart_with_daemons(body: impl FnOnce() -> u8) -> anyhow::Result<u8> {
+    let place = tempfile::Builder::new().prefix("layerlab-").tempdir().context("cannot have a directory of its own")?;
+    let cgroup = match LabCgroup::make() {
+        // A daemon that needs one will say so.
+        Err(CgroupError::None) => None,
+        made => Some(made?),
+    };
+    alone(|_| {
+        // SAFETY: this process has one thread, as the caller promises.
+        unsafe { env::set_var("TMPDIR", place.path()) };
+        let begun = || -> anyhow::Result<Pid> {
+            if let Some(cgroup) = &cgroup {
+                cgroup.take_in(getpid().as_raw())?;
+                unshare(CloneFlags::CLONE_NEWCGROUP).context("cannot have control groups of its own")?;
+                cgroup.cover()?;
+                cgroup::make_room_for_children()?;
+            }
+            // SAFETY: as above.
+            match unsafe { fork() }.context("cannot fork")? {
+                ForkResult::Parent { child } => Ok(child),
+                ForkResult::Child => std::process::exit(i32::from(body())),
+            }
+        };
+        begun().and_then(reaped).unwrap_or_else(|error| {
+            eprintln!("cannot be apart: {error:#}");
+            CANNOT
+        })
+    })
+}
+
+/// Waits for everything until `last` ends.
+fn reaped(last: Pid) -> anyhow::Result<u8> {
+    loop {
+        match waitpid(None, None) {
+            Ok(WaitStatus::Exited(pid, code)) if pid == last => return Ok(code as u8),
+            Ok(WaitStatus::Signaled(pid, signal, _)) if pid == last => return Ok(SIGNAL + signal as u8),
+            Err(Errno::EINTR) | Ok(_) => {}
+            Err(errno) => return Err(errno.into()),
         }
     }
 }

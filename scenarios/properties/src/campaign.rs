@@ -29,11 +29,21 @@ pub struct Broken {
     pub law: Option<&'static str>,
     /// What is not as it should be.
     pub findings: Vec<String>,
+    /// A driver program gave no answer: a shorter case would not tell more, and each takes as long.
+    pub is_silence: bool,
+}
+
+impl Broken {
+    /// By this law, with these findings.
+    pub fn by(law: Option<&'static str>, findings: Vec<String>) -> Broken {
+        Broken { law, findings, is_silence: false }
+    }
 }
 
 impl From<CaseError> for Broken {
     fn from(error: CaseError) -> Broken {
-        Broken { law: None, findings: vec![error.to_string()] }
+        let is_silence = matches!(&error, CaseError::Subject(error) if error.is_silence());
+        Broken { is_silence, ..Broken::by(None, vec![error.to_string()]) }
     }
 }
 
@@ -81,7 +91,7 @@ impl Watched {
         let moment = self.case.step(step, is_last)?;
         counts.add(step, &moment.actual);
         for (law, watch) in &mut self.watches {
-            let judged = watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+            let judged = watch.after(&moment).map_err(|findings| Broken::by(Some(law), findings))?;
             counts.judge(law, judged);
         }
         Ok(())
@@ -97,14 +107,14 @@ impl Watched {
             return Ok(());
         }
         let findings = vec![format!("the last step should give {expected:?}, gives {actual:?}")];
-        Err(Broken { law: self.laws.first().map(|law| law.name()), findings })
+        Err(Broken::by(self.laws.first().map(|law| law.name()), findings))
     }
 }
 
 impl Campaign<'_> {
     /// Begins a case that `laws` watch.
     fn begin(&self, laws: Vec<&'static dyn Law>) -> Result<Watched, Broken> {
-        let failed = |error: std::io::Error| Broken { law: None, findings: vec![error.to_string()] };
+        let failed = |error: std::io::Error| Broken::by(None, vec![error.to_string()]);
         let place = place::made(&self.place, self.subject.promises(self.host).paths_are_odd).map_err(failed)?;
         let case = Case::begin(self.subject, self.host, place.path())?;
         let watches = laws.iter().map(|law| (law.name(), law.watch())).collect();
@@ -131,6 +141,9 @@ impl Campaign<'_> {
 
     /// The shortest part of a failure that breaks the same law.
     pub fn shrunk(&self, failure: Failure) -> Failure {
+        if failure.broken.is_silence {
+            return failure;
+        }
         let Failure { steps, broken, .. } = failure;
         let law = broken.law;
         // Only the law that broke goes on watching: another that a part breaks first would be in its way.

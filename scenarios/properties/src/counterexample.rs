@@ -233,7 +233,9 @@ mkdir "$place/foreign/none"
 "#;
 
 const FUNCTIONS: &str = r#"if [ $kind = program ]; then
-    export LAYERLAB_DATA_ROOT="$place/store"; mkdir "$LAYERLAB_DATA_ROOT"; "$program" create layer-0
+    export LAYERLAB_DATA_ROOT="$place/store"; mkdir "$LAYERLAB_DATA_ROOT"
+    trap 'cd /; "$program" quit 2> /dev/null || :; umount -R "$place" || :; rm -rf "$place" "$place.img"' EXIT
+    "$program" create layer-0
 fi
 lowers() {
     i=$((layer - 1))

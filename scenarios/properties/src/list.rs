@@ -11,7 +11,7 @@ use crate::laws;
 use crate::machine::Host;
 use crate::situations;
 use crate::stores;
-use crate::subjects::{self, Subject};
+use crate::subjects::{self, Subject, program};
 
 /// Everything that can be named on the command line, with what it is, or why it cannot be had. Call this in a mount namespace of one's
 /// own: file systems are tried.
@@ -30,7 +30,7 @@ pub fn list(host: &Host) -> anyhow::Result<String> {
     }
     text += "subjects (--subject):\n";
     let place = Backing::Tmpfs.make()?;
-    let foreign = subjects::program::foreigners().filter_map(|name| subjects::program::foreign(name).transpose());
+    let foreign = program::foreigners().filter_map(|name| program::foreign(name, program::LIMIT).transpose());
     let foreign =
         foreign.collect::<Result<Vec<_>, _>>()?.into_iter().map(|subject| Box::new(subject) as Box<dyn Subject>);
     for subject in subjects::all().into_iter().chain(foreign) {

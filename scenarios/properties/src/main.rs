@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use layerlab_engine::sys::namespace::is_user_namespace;
 use layerlab_properties::again;
+use layerlab_properties::alone::apart_with_daemons;
 use layerlab_properties::backing::{Backing, BackingError, LOOP_TYPES};
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
@@ -24,7 +26,7 @@ use layerlab_properties::shard::Shard;
 use layerlab_properties::situations::{self, arranged};
 use layerlab_properties::status::{CANNOT, FAILED, SKIPPED};
 use layerlab_properties::stores;
-use layerlab_properties::subjects::{self, Subject};
+use layerlab_properties::subjects::{self, Subject, program};
 use layerlab_properties::table;
 use layerlab_properties::tree;
 use layerlab_properties::verdict;
@@ -78,6 +80,9 @@ struct Cli {
     /// How many at once; most of the time a case waits for the kernel to mount and unmount
     #[arg(long, default_value_t = threads(), value_parser = clap::value_parser!(u64).range(1..=256))]
     threads: u64,
+    /// How many seconds a driver program may take for an answer
+    #[arg(long, value_name = "SECONDS", default_value_t = program::LIMIT.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    limit: u64,
     /// Only say which laws, subjects and backings there are, and what of them this machine can have
     #[arg(long)]
     list: bool,
@@ -92,6 +97,12 @@ struct Cli {
     counts: bool,
 }
 
+impl Cli {
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.limit)
+    }
+}
+
 /// Each layer of a stack is held open.
 fn allow_many_files() -> Result<(), rustix::io::Errno> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
@@ -102,8 +113,28 @@ fn threads() -> u64 {
     4 * std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
 }
 
+/// Whether a driver program may be asked, which may begin daemons, and all that can be ended with them.
+fn may_begin_daemons(cli: &Cli) -> bool {
+    let is_asked = cli.list || cli.subject.iter().any(|name| program::is_program(name));
+    is_asked && rustix::process::geteuid().is_root() && !is_user_namespace()
+}
+
 fn main() -> ExitCode {
-    let mut cli = Cli::parse();
+    let cli = Cli::parse();
+    if !may_begin_daemons(&cli) {
+        return ExitCode::from(begun(cli));
+    }
+    match apart_with_daemons(|| begun(cli)) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("layerlab-laws: {error:#}");
+            ExitCode::from(CANNOT)
+        }
+    }
+}
+
+/// Everything, from this process's first thread on.
+fn begun(mut cli: Cli) -> u8 {
     if let Err(errno) = allow_many_files() {
         eprintln!("layerlab-laws: cannot open many files at once: {errno}");
     }
@@ -129,13 +160,10 @@ fn main() -> ExitCode {
             CANNOT
         })
     });
-    match entered {
-        Ok(status) => ExitCode::from(status),
-        Err(error) => {
-            eprintln!("layerlab-laws: {error:#}");
-            ExitCode::from(CANNOT)
-        }
-    }
+    entered.unwrap_or_else(|error| {
+        eprintln!("layerlab-laws: {error:#}");
+        CANNOT
+    })
 }
 
 /// Every subject on every backing that was asked for: fails if one does, is skipped if all are.
@@ -207,7 +235,7 @@ fn asked(
 ) -> anyhow::Result<Vec<u8>> {
     let names = || {
         let subjects = subjects::all().into_iter().map(|subject| subject.name());
-        let subjects = subjects.chain(subjects::program::foreigners().map(str::to_owned));
+        let subjects = subjects.chain(program::foreigners().map(str::to_owned));
         subjects.chain(stores.iter().map(|kind| kind.name())).collect::<Vec<_>>().join(", ")
     };
     let mut statuses = Vec::new();
@@ -218,7 +246,7 @@ fn asked(
             }
             continue;
         }
-        let subject = subjects::named(name)?.with_context(|| {
+        let subject = subjects::named(name, cli.limit())?.with_context(|| {
             format!("there is no subject {name}; there are {}, and any driver program by its path: ./{name}", names())
         })?;
         for backing in &cli.backing {

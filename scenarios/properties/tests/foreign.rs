@@ -9,7 +9,8 @@ use layerlab_scenarios::skip::skip;
 /// The exit status that means "this host cannot".
 const SKIPPED: i32 = 77;
 
-/// What containers-storage keeps with drivers that stack layers. What it makes of a layer's tar, and tells of its changes, is otherwise than ours.
+/// What containers-storage and containerd keep with drivers that stack layers. What containers-storage makes of a layer's tar, and tells of its changes, is otherwise than ours;
+/// containerd's command tells no changes, and makes no layer of a tar.
 const OF_TREES: &[&str] = &[
     "copy-up-keeps-every-attribute",
     "inode-numbers-are-as-promised",
@@ -21,6 +22,10 @@ const OF_TREES: &[&str] = &[
 
 /// Of these nothing is to judge where a layer is a snapshot: it copies nothing up, and is no mount of its own.
 const OF_MOUNTS: [&str; 2] = ["copy-up-keeps-every-attribute", "remount-changes-nothing"];
+
+fn without_mounts() -> Vec<&'static str> {
+    OF_TREES.iter().copied().filter(|law| !OF_MOUNTS.contains(law)).collect()
+}
 
 /// Holds `subject` against `laws`, all where there are none, of which those that are `required` must have something to judge.
 fn holds(subject: &str, backing: &str, laws: &[&str], required: &[&str], wanting: &str) {
@@ -50,8 +55,25 @@ fn trees_of_containers_storage_by_fuse_overlayfs_are_its() {
 
 #[test]
 fn trees_of_containers_storage_on_btrfs_are_snapshots() {
-    let laws: Vec<&str> = OF_TREES.iter().copied().filter(|law| !OF_MOUNTS.contains(law)).collect();
+    let laws = without_mounts();
     holds("containers-storage-btrfs", "btrfs", &laws, &laws, "btrfs");
+}
+
+#[test]
+fn trees_of_containerd_are_overlays() {
+    holds("containerd-overlayfs", "tmpfs", OF_TREES, OF_TREES, "containerd");
+}
+
+#[test]
+fn trees_of_containerd_by_its_snapshotter_native_are_copies() {
+    let laws = without_mounts();
+    holds("containerd-native", "tmpfs", &laws, &laws, "containerd");
+}
+
+#[test]
+fn trees_of_containerd_on_btrfs_are_snapshots() {
+    let laws = without_mounts();
+    holds("containerd-btrfs", "btrfs", &laws, &laws, "btrfs");
 }
 
 #[test]

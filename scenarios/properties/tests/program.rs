@@ -6,9 +6,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
+use layerlab_properties::counterexample::directory;
 use layerlab_scenarios::skip::skip;
+use rustix::process::{Pid, Signal, kill_process};
 
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/drivers/overlay.sh");
 
@@ -95,6 +99,92 @@ fn a_driver_that_is_wrong_in_one_line_is_caught_and_its_script_asks_it() {
     let script_text = fs::read_to_string(script).unwrap();
     assert!(script_text.contains(&format!("program='{}'", driver.display())), "{script_text}");
     fs::remove_dir_all(Path::new(script).parent().unwrap()).unwrap();
+}
+
+/// The driver in shell with a daemon, which keeps the output of the word that began it; what ends it, and how often either came in the file `told`.
+fn with_daemon(within: &Path) -> PathBuf {
+    let begin = "    create)\n        [ -e pid ] || { sh -c 'while :; do echo more; sleep 0.01; done' BESIDE & echo $! > pid; echo begun >> BESIDE/told; }\n";
+    let quit = "case $word in\n    quit) kill \"$(cat pid)\"; echo quit >> BESIDE/told ;;\n";
+    let beside = within.to_str().unwrap();
+    let driver = changed(within, "    create)\n", &begin.replace("BESIDE", beside));
+    let text = fs::read_to_string(&driver).unwrap();
+    fs::write(&driver, text.replace("case $word in\n", &quit.replace("BESIDE", beside))).unwrap();
+    driver
+}
+
+/// Every process with this path in its command line.
+fn running(path: &Path) -> Vec<String> {
+    let processes = fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path());
+    let lines = processes.filter_map(|process| fs::read(process.join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines.filter(|line| line.contains(path.to_str().unwrap()) && !line.contains("layerlab-laws")).collect()
+}
+
+/// Forgets what is kept of the failures of this driver.
+fn forget(driver: &Path) {
+    let kept = directory(driver.to_str().unwrap());
+    if kept.exists() {
+        fs::remove_dir_all(kept).unwrap();
+    }
+}
+
+#[test]
+fn a_program_that_hangs_is_ended_and_told() {
+    if !can() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    // It waits for a program of its own, as a shell does.
+    let hang = format!("echo so far >&2; tail -f {}", place.path().join("driver").display());
+    for (word, status) in [("promises", CANNOT), ("mount", 1), ("remove", 1)] {
+        let answer = format!("case $word in\n    {word}) {hang} ;;\n");
+        let driver = changed(place.path(), "case $word in\n", &answer);
+        let output = laws(&driver, &["merged-view-equals-the-model", "--limit", "1", "--threads", "2"]);
+        let text = text(&output);
+        assert_eq!(output.status.code(), Some(status), "{text}");
+        let said = "no answer within 1 s (--limit SECONDS gives a driver program more time): so far";
+        assert!(text.contains(&format!(": {word}")) && text.contains(said), "{text}");
+        assert_eq!(running(place.path()), [""; 0]);
+        forget(&driver);
+    }
+}
+
+#[test]
+fn a_program_that_leaves_a_process_is_waited_for_no_longer_and_told_when_to_end_it() {
+    if !can() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let driver = with_daemon(place.path());
+    let output = laws(&driver, &["merged-view-equals-the-model", "--cases", "12", "--limit", "20"]);
+    assert!(output.status.success(), "{}", text(&output));
+    let told = fs::read_to_string(place.path().join("told")).unwrap();
+    let count = |word| told.lines().filter(|line| *line == word).count();
+    assert_eq!(count("begun"), count("quit"), "{told}");
+    // It is tried before the cases.
+    assert!(count("quit") > 12, "{told}");
+}
+
+#[test]
+fn nothing_is_left_of_laws_that_are_interrupted() {
+    if !can() {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let temporary = place.path().join("temporary");
+    fs::create_dir(&temporary).unwrap();
+    let driver = with_daemon(place.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab-laws"));
+    command.arg("--subject").arg(&driver).args(["--minutes", "10"]).env("TMPDIR", &temporary);
+    let mut laws = command.stdout(Stdio::null()).spawn().unwrap();
+    while !running(place.path()).iter().any(|line| line.contains("echo more")) {
+        assert!(laws.try_wait().unwrap().is_none(), "it ended before");
+        sleep(Duration::from_millis(5));
+    }
+    kill_process(Pid::from_child(&laws), Signal::INT).unwrap();
+    assert_eq!(laws.wait().unwrap().code(), Some(128 + Signal::INT.as_raw()));
+    assert_eq!(running(place.path()), [""; 0]);
+    assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use layerlab_properties::counterexample::{ByHand, Counterexample};
 use layerlab_properties::enter::own_mounts;
 use layerlab_properties::generate::{Generator, Weights};
 use layerlab_properties::machine::Host;
-use layerlab_properties::subjects::{self, Subject};
+use layerlab_properties::subjects::{self, Subject, program};
 use layerlab_scenarios::skip::skip;
 
 mod memory;
@@ -73,7 +73,7 @@ fn comes_out_the_same(name: impl Into<String>, cases: u64) {
         rustix::mount::mount_change("/", own).unwrap();
         prepare_thread().unwrap();
         let host = Host::probe(true).on(&memory()).unwrap();
-        let subject = subjects::named(&name).unwrap().unwrap();
+        let subject = subjects::named(&name, program::LIMIT).unwrap().unwrap();
         if let Some(reason) = subject.refusal(&host).or_else(|| subject.refusal_on(&memory())) {
             skip("root", &format!("{name}: {reason}"));
             return Vec::new();

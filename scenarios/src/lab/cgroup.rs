@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
-use nix::mount::MsFlags;
+use nix::mount::{MsFlags, mount};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
@@ -116,6 +116,30 @@ impl LabCgroup {
             plan.mount("cgroup", Path::new(MOUNT_POINT).join(name), flags, &hierarchy.controllers.join(","));
         }
         plan
+    }
+
+    /// Shows these groups, and no others, to the caller below /sys/fs/cgroup: one with mounts of its own, and in a control group namespace
+    /// whose root they are.
+    pub fn cover(&self) -> Result<(), CgroupError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| CgroupError::Make { path, source }
+        };
+        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+        let mounted = |kind: &str, at: &Path, options: &str| {
+            mount(Some(kind), at, Some(kind), flags, Some(options)).map_err(io::Error::from).map_err(failed(at))
+        };
+        let root = Path::new(MOUNT_POINT);
+        if let [Hierarchy { version2: true, .. }] = self.hierarchies.as_slice() {
+            return mounted("cgroup2", root, "");
+        }
+        mounted("tmpfs", root, "mode=755")?;
+        for hierarchy in &self.hierarchies {
+            let at = root.join(hierarchy.mount_point.file_name().unwrap_or_default());
+            fs::create_dir(&at).map_err(failed(&at))?;
+            mounted("cgroup", &at, &hierarchy.controllers.join(","))?;
+        }
+        Ok(())
     }
 
     fn employ_janitor(&self) -> Result<Janitor, CgroupError> {

@@ -72,6 +72,8 @@ pub enum Verb {
     },
     /// Print the names of all layers
     List,
+    /// Nothing is asked any more: nothing runs that is to be ended
+    Quit,
 }
 
 impl Verb {
@@ -82,7 +84,7 @@ impl Verb {
             }
             Verb::Changes { id, parent } => vec![id, parent],
             Verb::Mount { id } | Verb::Umount { id } | Verb::Remove { id } => vec![id],
-            Verb::Promises | Verb::List => Vec::new(),
+            Verb::Promises | Verb::List | Verb::Quit => Vec::new(),
         }
     }
 }
@@ -138,6 +140,7 @@ pub fn answer(
         }
         Verb::Remove { id } => driver.remove(id)?,
         Verb::List => driver.all()?.iter().try_for_each(|id| writeln!(output, "{id}"))?,
+        Verb::Quit => {}
     }
     Ok(output.flush()?)
 }

@@ -115,7 +115,8 @@ impl Union {
     pub fn freeze(&mut self, promises: &Promises) {
         let root = At { layer: self.lowers.len(), inode: ROOT };
         let meta = &self.inode(root).meta;
-        let mode = if promises.root_is_inherited { meta.mode } else { 0o755 };
+        let mode_too = promises.root_is_inherited && promises.root_mode_is_inherited;
+        let mode = if mode_too { meta.mode } else { 0o755 };
         let owner_too = promises.root_is_inherited && promises.root_owner_is_inherited;
         let (uid, gid) = if owner_too { (meta.uid, meta.gid) } else { (0, 0) };
         let meta = Meta { mode, uid, gid, mtime: self.now(), xattrs: BTreeMap::new() };

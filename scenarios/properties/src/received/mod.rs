@@ -121,7 +121,7 @@ impl Campaign<'_> {
                 canary: &canary,
             };
             for (law, judge) in LAWS.iter().filter(|(law, _)| self.laws.contains(law)) {
-                let judged = judge(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+                let judged = judge(&moment).map_err(|findings| Broken::by(Some(law), findings))?;
                 counts.judge(law, judged);
             }
             counts.count("layer", if expected.is_ok() { "unpacked" } else { "refused" });
@@ -133,7 +133,7 @@ impl Campaign<'_> {
 }
 
 fn cannot(error: impl std::fmt::Display) -> Broken {
-    Broken { law: None, findings: vec![error.to_string()] }
+    Broken::by(None, vec![error.to_string()])
 }
 
 /// The layers of a case; the last need not be ended.

@@ -109,7 +109,7 @@ impl Campaign<'_> {
             let (model, holdings, shelf) = (&case.model, &case.holdings, &shelf);
             let moment = Moment { act, model, shelf, holdings, promises, carried, made, freed, is_refused };
             for (law, watch) in &mut watches {
-                let judged = watch.after(&moment).map_err(|findings| Broken { law: Some(law), findings })?;
+                let judged = watch.after(&moment).map_err(|findings| Broken::by(Some(law), findings))?;
                 counts.judge(law, judged);
             }
             Ok(())
@@ -129,7 +129,7 @@ impl Campaign<'_> {
 }
 
 fn cannot(error: impl std::fmt::Display) -> Broken {
-    Broken { law: None, findings: vec![error.to_string()] }
+    Broken::by(None, vec![error.to_string()])
 }
 
 /// The acts of the case of `seed`.

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use layerlab_model::promises::Promises;
 use layerlab_model::text::Text;
@@ -43,6 +44,11 @@ impl SubjectError {
     ) -> impl FnOnce(E) -> SubjectError {
         let path = path.to_owned();
         move |source| SubjectError { operation, path, source: source.into() }
+    }
+
+    /// Whether a driver program gave no answer, so that to try once more would take as long.
+    pub fn is_silence(&self) -> bool {
+        self.source.downcast_ref::<ProgramError>().is_some_and(ProgramError::is_silence)
     }
 }
 
@@ -202,12 +208,13 @@ impl Applied {
 }
 
 /// The subject called `name`: one of ours, a foreign one, or where there is a slash in it, a driver program at that path. None where there is none.
-pub fn named(name: &str) -> Result<Option<Box<dyn Subject>>, ProgramError> {
+/// An answer of a program may take as long as `limit`.
+pub fn named(name: &str, limit: Duration) -> Result<Option<Box<dyn Subject>>, ProgramError> {
     match name.contains('/') {
-        true => Ok(Some(Box::new(Program::new(name)?))),
+        true => Ok(Some(Box::new(Program::new(name, limit)?))),
         false => match all().into_iter().find(|subject| subject.name() == name) {
             Some(ours) => Ok(Some(ours)),
-            None => Ok(program::foreign(name)?.map(|subject| Box::new(subject) as Box<dyn Subject>)),
+            None => Ok(program::foreign(name, limit)?.map(|subject| Box::new(subject) as Box<dyn Subject>)),
         },
     }
 }

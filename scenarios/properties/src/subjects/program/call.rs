@@ -1,16 +1,28 @@
 //! One word to a driver program, and what it says.
+//!
+//! *Holds*: an answer comes within the limit, or the program is ended; what it leaves running may keep its output open, since that is a file in memory and
+//! no pipe that somebody would read to its end.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Seek, Write};
+use std::ops::Deref;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::FileExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use layerlab_model::text::Text;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 /// Where a driver keeps what it has.
 const DATA_ROOT: &str = "LAYERLAB_DATA_ROOT";
@@ -20,6 +32,9 @@ pub const KIND: &str = "LAYERLAB_KIND";
 
 /// The exit status that means "I have no such thing".
 const NO_SUCH_THING: i32 = 77;
+
+/// How long an answer may take, unless somebody says otherwise.
+pub const LIMIT: Duration = Duration::from_secs(300);
 
 /// How often a refused unmount is asked for again, and after how long.
 const UNMOUNTS: u32 = 20;
@@ -48,6 +63,26 @@ pub enum ProgramError {
         /// The end of its standard error.
         complaint: String,
     },
+    /// It had not ended in time, and was ended; nothing is asked of it any more.
+    #[error("{}: {words}: no answer within {} s (--limit SECONDS gives a driver program more time){complaint}", program.display(), limit.as_secs())]
+    Silent {
+        /// Its path.
+        program: PathBuf,
+        /// What it was asked.
+        words: String,
+        /// How long it had.
+        limit: Duration,
+        /// The end of its standard error, after a colon; nothing where there is none.
+        complaint: String,
+    },
+    /// It did not answer before.
+    #[error("{words}: it is asked nothing any more: {silence}")]
+    GivenUp {
+        /// What it would have been asked.
+        words: String,
+        /// What was said of that.
+        silence: String,
+    },
     /// What it printed is no answer.
     #[error("{}: {word}: {what}", program.display())]
     Answered {
@@ -58,6 +93,13 @@ pub enum ProgramError {
         /// What is wrong with it.
         what: String,
     },
+}
+
+impl ProgramError {
+    /// Whether it is that no answer came, so that to try once more would take as long.
+    pub fn is_silence(&self) -> bool {
+        matches!(self, ProgramError::Silent { .. } | ProgramError::GivenUp { .. })
+    }
 }
 
 /// What a program says.
@@ -76,23 +118,101 @@ pub struct Call {
     pub kind: Option<&'static str>,
     /// Where it keeps what it has; its working directory, too, since the caller's may be in a merged tree.
     pub data_root: PathBuf,
+    /// How long an answer may take.
+    pub limit: Duration,
+    /// What was said when it gave no answer once, about whatever data root.
+    pub silence: Arc<OnceLock<String>>,
+    /// Whether anything was asked about this one.
+    pub is_begun: Cell<bool>,
+}
+
+/// A data root: when nothing is asked about it any more the program hears so, and ends what it keeps running for it.
+pub struct DataRoot(pub Call);
+
+impl Deref for DataRoot {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.0
+    }
+}
+
+impl Drop for DataRoot {
+    /// A program that keeps nothing running has no such word (status 77). One that hung may have begun something all the same.
+    fn drop(&mut self) {
+        if self.is_begun.get()
+            && let Err(error) = self.answer(&["quit"], None)
+        {
+            eprintln!("layerlab-laws: what a driver program began may still run: {error}");
+        }
+    }
+}
+
+/// A file in memory for what a program prints.
+fn paper() -> io::Result<File> {
+    Ok(memfd_create(c"driver", MemfdFlags::CLOEXEC)?.into())
+}
+
+/// What is on it by now. Whoever writes on it still keeps the place where it writes.
+fn read(paper: &File) -> io::Result<Vec<u8>> {
+    let mut text = vec![0; paper.metadata()?.len().try_into().map_err(io::Error::other)?];
+    paper.read_exact_at(&mut text, 0)?;
+    Ok(text)
+}
+
+/// Waits for its end; none where it did not come within `limit`.
+fn ended(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let end = pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let begun = Instant::now();
+    loop {
+        let Some(left) = limit.checked_sub(begun.elapsed()) else { return Ok(None) };
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        match poll(&mut [PollFd::new(&end, PollFlags::IN)], Some(&left)) {
+            Ok(0) | Err(Errno::INTR) => {}
+            Ok(_) => return child.wait().map(Some),
+            Err(errno) => return Err(errno.into()),
+        }
+    }
 }
 
 impl Call {
-    /// Says `words` to it, with `input` to read.
+    /// Says `words` to it, with `input` to read, unless it gave no answer before.
     pub fn ask(&self, words: &[&str], input: Option<File>) -> Result<Said, ProgramError> {
+        match self.silence.get() {
+            Some(silence) => Err(ProgramError::GivenUp { words: words.join(" "), silence: silence.clone() }),
+            None => self.answer(words, input),
+        }
+    }
+
+    /// Says `words` to it and waits for what it says.
+    fn answer(&self, words: &[&str], input: Option<File>) -> Result<Said, ProgramError> {
+        let failed = |source| ProgramError::Start { program: self.program.clone(), source };
+        let [printed, complained] = [paper().map_err(failed)?, paper().map_err(failed)?];
         let mut command = Command::new(&self.program);
         command.args(words).env(DATA_ROOT, &self.data_root).current_dir(&self.data_root);
         command.envs(self.kind.map(|kind| (KIND, kind)));
-        let output = command.stdin(input.map_or_else(Stdio::null, Stdio::from)).output();
-        let output = output.map_err(|source| ProgramError::Start { program: self.program.clone(), source })?;
-        let complaint = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
-        match output.status.code() {
-            Some(0) => Ok(Said::Done(output.stdout)),
-            Some(NO_SUCH_THING) => Ok(Said::NoSuchThing(complaint)),
-            _ => {
-                let (program, words, status) = (self.program.clone(), words.join(" "), output.status.to_string());
-                Err(ProgramError::Refused { program, words, status, complaint })
+        command.stdin(input.map_or_else(Stdio::null, Stdio::from));
+        command.stdout(printed.try_clone().map_err(failed)?).stderr(complained.try_clone().map_err(failed)?);
+        self.is_begun.set(true);
+        // What a script waits for is ended with it.
+        let mut child = command.process_group(0).spawn().map_err(failed)?;
+        let status = ended(&mut child, self.limit).map_err(failed)?;
+        if status.is_none() {
+            kill_process_group(Pid::from_child(&child), Signal::KILL).map_err(|errno| failed(errno.into()))?;
+            child.wait().map_err(failed)?;
+        }
+        let complaint = String::from_utf8_lossy(&read(&complained).map_err(failed)?).trim_end().to_owned();
+        let (program, words) = (self.program.clone(), words.join(" "));
+        match status.map(|status| (status.code(), status)) {
+            Some((Some(0), _)) => Ok(Said::Done(read(&printed).map_err(failed)?)),
+            Some((Some(NO_SUCH_THING), _)) => Ok(Said::NoSuchThing(complaint)),
+            Some((_, status)) => Err(ProgramError::Refused { program, words, status: status.to_string(), complaint }),
+            None => {
+                let complaint = if complaint.is_empty() { complaint } else { format!(": {complaint}") };
+                let silent = ProgramError::Silent { program, words, limit: self.limit, complaint };
+                // The first of several threads has its say.
+                let _said = self.silence.set(silent.to_string());
+                Err(silent)
             }
         }
     }

@@ -10,12 +10,12 @@ use layerlab_model::store;
 use layerlab_model::text::Text;
 use rustix::fs::{Mode, OFlags};
 
-use super::call::Call;
+use super::call::{Call, DataRoot};
 use crate::subjects::{Applied, Diff, Frozen, Order, Stack, SubjectError, Tar, Used, elsewhere};
 
 /// Layers of a program, of which the topmost is written to.
 pub struct Layers {
-    call: Rc<Call>,
+    call: Rc<DataRoot>,
     count: usize,
     /// How many layers were made to be looked at.
     passed: Cell<usize>,
@@ -30,7 +30,7 @@ pub fn called(number: usize) -> String {
 impl Layers {
     /// A stack of one empty layer.
     pub fn begin(call: Call, has_tars: bool) -> Result<Layers, SubjectError> {
-        let mut layers = Layers { call: Rc::new(call), count: 0, passed: Cell::new(0), has_tars };
+        let mut layers = Layers { call: Rc::new(DataRoot(call)), count: 0, passed: Cell::new(0), has_tars };
         layers.commit()?;
         Ok(layers)
     }
@@ -60,7 +60,7 @@ impl Layers {
 
 /// A layer that is mounted to be looked at; it goes with the value, and with what it lies on that was made for it.
 struct Shown {
-    call: Rc<Call>,
+    call: Rc<DataRoot>,
     /// The topmost last.
     ids: Vec<String>,
     path: PathBuf,

@@ -1,13 +1,14 @@
 //! A driver that is a program of its own, in any language: one that answers the words of `scenarios/bugs/README.md` on its command line.
 //!
 //! *Why*: whoever writes a storage driver need not know Rust, or us, to hold it against the laws. *Holds*: it is asked once, before the
-//! first case, what it promises and what it has; what it cannot do at all (status 77) is a skip, what it refuses a finding. *Proved by*:
-//! `tests/program.rs`, by a
-//! driver in forty lines of shell, and `scenarios/bugs/tests/driver_programs.rs`, by our own drivers as such programs.
+//! first case, what it promises and what it has; what it cannot do at all (status 77) is a skip, what it refuses a finding. *Never*: it is waited for longer
+//! than the limit. *Proved by*: `tests/program.rs`, by a driver in forty lines of shell, and `scenarios/bugs/tests/driver_programs.rs`, by our own drivers as such programs.
 
+use std::cell::Cell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use layerlab_model::promises::Promises;
 use layerlab_scenarios::lab::prepare::workspace_root;
@@ -19,20 +20,23 @@ use crate::machine::Host;
 mod call;
 mod layers;
 
-use call::{Call, Said};
-pub use call::{KIND, ProgramError};
+use call::{Call, DataRoot, Said};
+pub use call::{KIND, LIMIT, ProgramError};
 use layers::Layers;
 
 /// In what a program says of its promises, the subject that it is like.
 const LIKE: &str = "like";
 
 /// Storage that others make, by a driver program each that is kept with the laws: what it is called, the program, and which of its kinds.
-const FOREIGN: [(&str, &str, &str); 5] = [
+const FOREIGN: [(&str, &str, &str); 8] = [
     ("fuse-overlayfs", "fuse-overlayfs.sh", "fuse-overlayfs"),
     ("containers-storage-overlay", "containers-storage.sh", "overlay"),
     ("containers-storage-vfs", "containers-storage.sh", "vfs"),
     ("containers-storage-btrfs", "containers-storage.sh", "btrfs"),
     ("containers-storage-fuse-overlayfs", "containers-storage.sh", "fuse-overlayfs"),
+    ("containerd-overlayfs", "containerd.sh", "overlayfs"),
+    ("containerd-native", "containerd.sh", "native"),
+    ("containerd-btrfs", "containerd.sh", "btrfs"),
 ];
 
 /// What all of those are called.
@@ -40,11 +44,16 @@ pub fn foreigners() -> impl Iterator<Item = &'static str> {
     FOREIGN.iter().map(|(name, ..)| *name)
 }
 
-/// The one called `name`, where there is one.
-pub fn foreign(name: &str) -> Result<Option<Program>, ProgramError> {
+/// Whether the subject called `name` is a driver program, of ours or by its path.
+pub fn is_program(name: &str) -> bool {
+    name.contains('/') || foreigners().any(|foreigner| foreigner == name)
+}
+
+/// The one called `name`, where there is one; an answer may take as long as `limit`.
+pub fn foreign(name: &str, limit: Duration) -> Result<Option<Program>, ProgramError> {
     let found = FOREIGN.iter().find(|(called, ..)| *called == name);
     let at = |program: &str| workspace_root().join("scenarios/properties/drivers").join(program);
-    found.map(|(name, program, kind)| Program::called(name, &at(program), Some(kind))).transpose()
+    found.map(|(name, program, kind)| Program::called(name, &at(program), Some(kind), limit)).transpose()
 }
 
 /// A program by its path.
@@ -54,22 +63,34 @@ pub struct Program {
     kind: Option<&'static str>,
     like: Option<Box<dyn Subject>>,
     promises: Map<String, Value>,
+    limit: Duration,
+    /// What was said when it gave no answer once.
+    silence: Arc<OnceLock<String>>,
     /// Whether it has the tars of its layers.
     has_tars: OnceLock<bool>,
 }
 
 impl Program {
-    /// The program at `name`, which is asked what it promises.
-    pub fn new(name: &str) -> Result<Program, ProgramError> {
-        Program::called(name, Path::new(name), None)
+    /// The program at `name`, which is asked what it promises; an answer may take as long as `limit`.
+    pub fn new(name: &str, limit: Duration) -> Result<Program, ProgramError> {
+        Program::called(name, Path::new(name), None, limit)
     }
 
-    fn called(name: &str, path: &Path, kind: Option<&'static str>) -> Result<Program, ProgramError> {
+    fn called(name: &str, path: &Path, kind: Option<&'static str>, limit: Duration) -> Result<Program, ProgramError> {
         let path = fs::canonicalize(path).map_err(|source| ProgramError::Start { program: path.into(), source })?;
         // Drivers of two projects may be called alike; what is kept of their failures is of one.
         let name = if kind.is_none() { path.display().to_string() } else { name.to_owned() };
         let place = tempfile::tempdir().map_err(|source| ProgramError::Start { program: path.clone(), source })?;
-        let call = Call { program: path.clone(), kind, data_root: place.path().to_owned() };
+        let silence = Arc::new(OnceLock::new());
+        let data_root = place.path().to_owned();
+        let call = Call {
+            program: path.clone(),
+            kind,
+            data_root,
+            limit,
+            silence: Arc::clone(&silence),
+            is_begun: Cell::new(false),
+        };
         let mut promises = match call.ask(&["promises"], None)? {
             Said::NoSuchThing(_) => Map::new(),
             Said::Done(text) => serde_json::from_slice(&text).map_err(|error| call.answered("promises", error))?,
@@ -80,16 +101,24 @@ impl Program {
         });
         changed(Promises::COMMON, &promises).map_err(|error| call.answered("promises", error))?;
         let has_tars = OnceLock::new();
-        Ok(Program { name, path, kind, like: like.transpose()?, promises, has_tars })
+        Ok(Program { name, path, kind, like: like.transpose()?, promises, limit, silence, has_tars })
     }
 
     fn call(&self, data_root: &Path) -> Call {
-        Call { program: self.path.clone(), kind: self.kind, data_root: data_root.to_owned() }
+        let (data_root, silence) = (data_root.to_owned(), Arc::clone(&self.silence));
+        Call {
+            program: self.path.clone(),
+            kind: self.kind,
+            data_root,
+            limit: self.limit,
+            silence,
+            is_begun: Cell::new(false),
+        }
     }
 
     /// Makes two layers and asks everything of them, in the empty directory `place`: whether there are tars of layers. What is wanting is told.
     fn tried(&self, place: &Path) -> Result<Result<bool, String>, ProgramError> {
-        let call = self.call(place);
+        let call = DataRoot(self.call(place));
         for words in [&["create", "one"][..], &["mount", "one"], &["umount", "one"], &["create", "two", "one"]] {
             if let Said::NoSuchThing(why) = call.ask(words, None)? {
                 return Ok(Err(why));
