@@ -18,7 +18,7 @@ const FILE_SYSTEMS: [(&str, &str); 3] = [("ext4", "e2fsprogs"), ("xfs", "xfsprog
 
 /// A program, what it is for here, and Debian's package.
 const PROGRAMS: [(&str, &str, &str); 19] = [
-    ("dockerd", "replay --on docker", "docker.io"),
+    ("dockerd", "replay --on docker, laws of its storage drivers", "docker.io"),
     ("iptables", "replay --on docker", "iptables"),
     ("podman", "replay --on podman", "podman conmon runc containernetworking-plugins"),
     ("skopeo", "tests with other tools", "skopeo"),

@@ -23,6 +23,9 @@ pub struct Promises {
     /// copy has none of overlayfs's notes of where something came from, so that it is listed with other inode numbers than it has; and of a
     /// directory in it that nothing lies below `docker diff` may say that it took the place of another: the kernel marks those as it likes.
     pub layers_max: usize,
+    /// A layer that is committed is what it was. Docker's is what comes through a tar: times are whole seconds since 1970, of attributes `security.capability` alone is left, and there are
+    /// no sockets (`FileInfoHeader`, `ReadSecurityXattrToTarHeader` and `addTarFile` of moby's `pkg/archive/archive.go`): other times, attributes and sockets are not made then.
+    pub layers_are_whole: bool,
     /// Setting an attribute copies its file up even if it is then refused (`ovl_xattr_set` of `fs/overlayfs/xattrs.c`).
     pub refused_xattrs_copy_up: bool,
     /// A rename over a directory that is not empty, when the upper layer's file system refuses it, has copied up what it needs
@@ -195,6 +198,7 @@ impl Promises {
         root_mode_is_inherited: true,
         root_owner_is_inherited: true,
         layers_max: usize::MAX,
+        layers_are_whole: true,
         refused_xattrs_copy_up: false,
         refused_renames_prepare: false,
         lower_directories_move: false,

@@ -9,8 +9,8 @@ use layerlab_scenarios::skip::skip;
 /// The exit status that means "this host cannot".
 const SKIPPED: i32 = 77;
 
-/// What containers-storage and containerd keep with drivers that stack layers. What containers-storage makes of a layer's tar, and tells of its changes, is otherwise than ours;
-/// containerd's command tells no changes, and makes no layer of a tar.
+/// What containers-storage, containerd and dockerd keep with drivers that stack layers. What containers-storage makes of a layer's tar, and tells of its changes, is otherwise than ours;
+/// containerd's command tells no changes, and makes no layer of a tar; of dockerd's layers a directory is looked at, and its tars have more.
 const OF_TREES: &[&str] = &[
     "copy-up-keeps-every-attribute",
     "inode-numbers-are-as-promised",
@@ -27,13 +27,24 @@ fn without_mounts() -> Vec<&'static str> {
     OF_TREES.iter().copied().filter(|law| !OF_MOUNTS.contains(law)).collect()
 }
 
+const CASES: u64 = 40;
+/// A daemon begins with each case, and takes its time.
+const CASES_OF_CONTAINERD: u64 = 24;
+const CASES_OF_DOCKERD: u64 = 6;
+
 /// Holds `subject` against `laws`, all where there are none, of which those that are `required` must have something to judge.
 fn holds(subject: &str, backing: &str, laws: &[&str], required: &[&str], wanting: &str) {
     if !rustix::process::geteuid().is_root() {
         return skip("root", "what stacks layers mounts");
     }
     let mut command = Command::new(env!("CARGO_BIN_EXE_layerlab-laws"));
-    command.args(laws).args(["--subject", subject, "--backing", backing, "--seed", "1", "--cases", "40"]);
+    command.args(laws).args(["--subject", subject, "--backing", backing, "--seed", "1"]);
+    let cases = match subject.split('-').next() {
+        Some("containerd") => CASES_OF_CONTAINERD,
+        Some("dockerd") => CASES_OF_DOCKERD,
+        _ => CASES,
+    };
+    command.args(["--cases", &cases.to_string()]);
     command.args(["--require", &required.join(",")]);
     let output = command.output().unwrap();
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -74,6 +85,11 @@ fn trees_of_containerd_by_its_snapshotter_native_are_copies() {
 fn trees_of_containerd_on_btrfs_are_snapshots() {
     let laws = without_mounts();
     holds("containerd-btrfs", "btrfs", &laws, &laws, "btrfs");
+}
+
+#[test]
+fn trees_of_dockerds_containers_are_overlays() {
+    holds("dockerd-overlay2", "tmpfs", OF_TREES, OF_TREES, "docker");
 }
 
 #[test]

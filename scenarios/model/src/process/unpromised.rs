@@ -15,6 +15,20 @@ use crate::union::Seen;
 /// How long a redirect can be whatever has moved before.
 const REDIRECT_BYTES_SURE: usize = 64;
 
+/// Whether it makes what is not, or not as it is, in the tar of a layer by Docker.
+fn is_in_no_tar(operation: &Operation) -> bool {
+    match operation {
+        Operation::SetTime { time, .. } | Operation::SetLinkTime { time, .. } => {
+            time.seconds < 0 || time.nanoseconds != 0
+        }
+        Operation::SetXattr { name, .. } | Operation::SetLinkXattr { name, .. } => {
+            name.as_bytes() != CAPABILITY.as_bytes()
+        }
+        Operation::SetAcl { .. } | Operation::Mknod { node: Node::Socket, .. } => true,
+        _ => false,
+    }
+}
+
 impl Machine {
     /// Whether nothing is promised about what comes of `step`, so that it is better not done.
     pub fn promises_nothing_of(&self, step: &Step) -> bool {
@@ -33,6 +47,7 @@ impl Machine {
             || !promises.set_id_bits_are_kept && step.operation.gives_mode() & (mode::SET_UID | mode::SET_GID) != 0
             || !promises.replacing_directories_move && self.moves_what_replaces(step)
             || !promises.copies_are_whole && self.copies_in_part(step)
+            || !promises.layers_are_whole && is_in_no_tar(&step.operation)
             || match &step.operation {
                 Operation::Commit => {
                     self.union.depth() >= promises.lower_layers_max

@@ -28,7 +28,7 @@ use layers::Layers;
 const LIKE: &str = "like";
 
 /// Storage that others make, by a driver program each that is kept with the laws: what it is called, the program, and which of its kinds.
-const FOREIGN: [(&str, &str, &str); 8] = [
+const FOREIGN: [(&str, &str, &str); 12] = [
     ("fuse-overlayfs", "fuse-overlayfs.sh", "fuse-overlayfs"),
     ("containers-storage-overlay", "containers-storage.sh", "overlay"),
     ("containers-storage-vfs", "containers-storage.sh", "vfs"),
@@ -37,6 +37,10 @@ const FOREIGN: [(&str, &str, &str); 8] = [
     ("containerd-overlayfs", "containerd.sh", "overlayfs"),
     ("containerd-native", "containerd.sh", "native"),
     ("containerd-btrfs", "containerd.sh", "btrfs"),
+    ("dockerd-overlay2", "dockerd.sh", "overlay2"),
+    ("dockerd-vfs", "dockerd.sh", "vfs"),
+    ("dockerd-btrfs", "dockerd.sh", "btrfs"),
+    ("dockerd-fuse-overlayfs", "dockerd.sh", "fuse-overlayfs"),
 ];
 
 /// What all of those are called.

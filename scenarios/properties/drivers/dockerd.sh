@@ -1,0 +1,82 @@
+#!/bin/sh
+# dockerd's storage drivers, as a driver program: each layer is a container of its parent's image, running while it is mounted, and what is looked at is one directory
+# in it, as a process in the container has it. A dockerd of its own, with its own containerd, begins with the first layer and ends with `quit`. LAYERLAB_KIND says by
+# which storage driver: overlay2, vfs, btrfs or fuse-overlayfs.
+set -eu
+umask 022 # as a service has it
+cd "$LAYERLAB_DATA_ROOT"
+for program in dockerd docker; do
+    command -v "$program" > /dev/null || { echo "it needs $program: apt-get install docker.io" >&2; exit 77; }
+done
+word=${1:-} id=${2:-} parent=${3:-}
+kind=${LAYERLAB_KIND:-overlay2}
+
+asked() { docker --host "unix://$PWD/socket" "$@"; }
+is_there() { asked "$1" inspect "$2" > /dev/null 2>&1; }
+is_running() { [ -e "/proc/$(cat pid)/exe" ]; }
+
+begun() { # What it mounts goes with it and its containers.
+    [ ! -e pid ] || return 0
+    [ "$kind" != fuse-overlayfs ] || command -v fuse-overlayfs > /dev/null || { echo "it needs fuse-overlayfs: apt-get install fuse-overlayfs" >&2; exit 77; }
+    echo '{}' > config.json # not the host's
+    unshare --mount sh -c 'mount -t tmpfs run /run && exec "$@"' sh dockerd --storage-driver "$kind" --data-root "$PWD/root" --exec-root "$PWD/exec" \
+        --config-file "$PWD/config.json" --pidfile "$PWD/dockerd.pid" --host "unix://$PWD/socket" \
+        --bridge none --iptables=false --ip6tables=false --cgroup-parent "/layerlab-dockerd" > log 2>&1 &
+    echo $! > pid
+    until asked version > /dev/null 2>&1; do
+        is_running || { echo "no dockerd with $kind there: $(tail -n 1 log)" >&2; exit 77; }
+        sleep 0.1
+    done
+    mkdir -m 755 tree
+    tar c tree | asked import - first:image > /dev/null
+}
+
+case $word in
+    promises) # Layers come through tars, and the root is a directory of a layer below. vfs copies, and each name of a device or a link apart (moby's pkg/copy).
+        case $kind in
+            overlay2) like='"overlay"' ;;
+            vfs) like='"layerlab-vfs", "names_of_one_file_can_lie_below": false' ;;
+            *) like="\"layerlab-$kind\"" ;;
+        esac
+        printf '{ "like": %s, "layers_are_whole": false, "clock_times_are_kept": false, "lists_are_kept": false, "whiteout_names_are_names": false, ' "$like"
+        echo '"inode_numbers_survive_a_remount": false, "root_is_inherited": true, "lower_layers_max": 100, "paths_are_odd": false }'
+        ;;
+    create)
+        begun
+        image=first:image
+        if [ "$parent" ]; then
+            image=layer:$parent
+            # It never changes from now on: its image is all of it that is wanted.
+            is_there image "$image" || { asked commit "$parent" "$image"; asked rm "$parent"; } > /dev/null
+        fi
+        host= # What runs in it is the host's.
+        for from in /usr /bin /lib /lib64; do [ ! -e $from ] || host="$host --volume $from:$from:ro"; done
+        # shellcheck disable=SC2086
+        asked create --name "$id" --network none --log-driver none --stop-signal KILL $host "$image" sleep infinity > /dev/null
+        ;;
+    mount)
+        asked start "$id" > /dev/null
+        echo "/proc/$(asked inspect --format '{{.State.Pid}}' "$id")/root/tree"
+        ;;
+    umount) asked stop "$id" > /dev/null ;;
+    remove)
+        ! is_there container "$id" || asked rm "$id" > /dev/null
+        ! is_there image "layer:$id" || asked rmi "layer:$id" > /dev/null
+        ;;
+    list)
+        asked ps --all --format '{{.Names}}'
+        asked images --format '{{.Tag}}' layer
+        ;;
+    quit)
+        [ ! -e pid ] || {
+            ! is_running || kill "$(cat pid)"
+            while is_running; do sleep 0.01; done
+            rm pid
+            find /sys/fs/cgroup -depth -type d -path '*/layerlab-dockerd*' -exec rmdir {} + || : # another one's may be in use
+        }
+        ;;
+    *)
+        echo "the tars and changes of its layers have more in them than the directory" >&2
+        exit 77
+        ;;
+esac
