@@ -23,7 +23,7 @@ const PROGRAMS: [(&str, &str, &str); 19] = [
     ("podman", "replay --on podman", "podman conmon runc containernetworking-plugins"),
     ("skopeo", "tests with other tools", "skopeo"),
     ("containers-storage", "laws of podman's storage", "containers-storage"),
-    ("umoci", "findings", "umoci"),
+    ("umoci", "findings, laws of its images", "umoci"),
     ("ctr", "findings, laws of containerd's snapshots", "containerd"),
     ("setfacl", "findings", "acl"),
     ("setfattr", "findings", "attr"),

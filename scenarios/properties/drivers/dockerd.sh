@@ -13,7 +13,7 @@ kind=${LAYERLAB_KIND:-overlay2}
 
 asked() { docker --host "unix://$PWD/socket" "$@"; }
 is_there() { asked "$1" inspect "$2" > /dev/null 2>&1; }
-is_running() { [ -e "/proc/$(cat pid)/exe" ]; }
+is_running() { [ -e "$1" ] && [ -e "/proc/$(cat "$1")/exe" ]; }
 
 begun() { # What it mounts goes with it and its containers.
     [ ! -e pid ] || return 0
@@ -24,7 +24,7 @@ begun() { # What it mounts goes with it and its containers.
         --bridge none --iptables=false --ip6tables=false --cgroup-parent "/layerlab-dockerd" > log 2>&1 &
     echo $! > pid
     until asked version > /dev/null 2>&1; do
-        is_running || { echo "no dockerd with $kind there: $(tail -n 1 log)" >&2; exit 77; }
+        is_running pid || { echo "no dockerd with $kind there: $(tail -n 1 log)" >&2; exit 77; }
         sleep 0.1
     done
     mkdir -m 755 tree
@@ -69,8 +69,11 @@ case $word in
         ;;
     quit)
         [ ! -e pid ] || {
-            ! is_running || kill "$(cat pid)"
-            while is_running; do sleep 0.01; done
+            # Where nothing is mounted it need not put anything in order, for which it takes a second; its containerd ends with it.
+            signal=KILL
+            [ ! "$(asked ps --quiet)" ] || signal=TERM
+            ! is_running pid || kill -s $signal "$(cat pid)"
+            while is_running pid || is_running exec/containerd/containerd.pid; do sleep 0.01; done
             rm pid
             find /sys/fs/cgroup -depth -type d -path '*/layerlab-dockerd*' -exec rmdir {} + || : # another one's may be in use
         }

@@ -9,7 +9,7 @@ use layerlab_scenarios::skip::skip;
 /// The exit status that means "this host cannot".
 const SKIPPED: i32 = 77;
 
-/// What containers-storage, containerd and dockerd keep with drivers that stack layers. What containers-storage makes of a layer's tar, and tells of its changes, is otherwise than ours;
+/// What containers-storage, containerd, dockerd and umoci keep with drivers that stack layers. What containers-storage makes of a layer's tar, and tells of its changes, is otherwise than ours;
 /// containerd's command tells no changes, and makes no layer of a tar; of dockerd's layers a directory is looked at, and its tars have more.
 const OF_TREES: &[&str] = &[
     "copy-up-keeps-every-attribute",
@@ -31,6 +31,8 @@ const CASES: u64 = 40;
 /// A daemon begins with each case, and takes its time.
 const CASES_OF_CONTAINERD: u64 = 24;
 const CASES_OF_DOCKERD: u64 = 6;
+/// The 27th meets what `umoci-deletes-behind-a-link-that-replaced-a-directory` tells.
+const CASES_OF_UMOCI: u64 = 24;
 
 /// Holds `subject` against `laws`, all where there are none, of which those that are `required` must have something to judge.
 fn holds(subject: &str, backing: &str, laws: &[&str], required: &[&str], wanting: &str) {
@@ -42,6 +44,7 @@ fn holds(subject: &str, backing: &str, laws: &[&str], required: &[&str], wanting
     let cases = match subject.split('-').next() {
         Some("containerd") => CASES_OF_CONTAINERD,
         Some("dockerd") => CASES_OF_DOCKERD,
+        Some("umoci") => CASES_OF_UMOCI,
         _ => CASES,
     };
     command.args(["--cases", &cases.to_string()]);
@@ -90,6 +93,12 @@ fn trees_of_containerd_on_btrfs_are_snapshots() {
 #[test]
 fn trees_of_dockerds_containers_are_overlays() {
     holds("dockerd-overlay2", "tmpfs", OF_TREES, OF_TREES, "docker");
+}
+
+#[test]
+fn trees_of_umoci_are_what_was_packed() {
+    let laws = without_mounts();
+    holds("umoci", "tmpfs", &laws, &laws, "umoci");
 }
 
 #[test]

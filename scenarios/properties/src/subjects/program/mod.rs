@@ -28,7 +28,7 @@ use layers::Layers;
 const LIKE: &str = "like";
 
 /// Storage that others make, by a driver program each that is kept with the laws: what it is called, the program, and which of its kinds.
-const FOREIGN: [(&str, &str, &str); 12] = [
+const FOREIGN: [(&str, &str, &str); 13] = [
     ("fuse-overlayfs", "fuse-overlayfs.sh", "fuse-overlayfs"),
     ("containers-storage-overlay", "containers-storage.sh", "overlay"),
     ("containers-storage-vfs", "containers-storage.sh", "vfs"),
@@ -41,6 +41,7 @@ const FOREIGN: [(&str, &str, &str); 12] = [
     ("dockerd-vfs", "dockerd.sh", "vfs"),
     ("dockerd-btrfs", "dockerd.sh", "btrfs"),
     ("dockerd-fuse-overlayfs", "dockerd.sh", "fuse-overlayfs"),
+    ("umoci", "umoci.sh", "umoci"),
 ];
 
 /// What all of those are called.
