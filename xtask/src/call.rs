@@ -1,5 +1,6 @@
 //! Calls cargo and the programs it built.
 
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
@@ -29,6 +30,12 @@ pub fn status(command: &mut Command) -> anyhow::Result<u8> {
     let program = command.get_program().to_owned();
     let status = command.status().with_context(|| format!("cannot run {}", program.display()))?;
     Ok(code(status))
+}
+
+/// Becomes the program: whoever ends us (Ctrl-C) asks it, and we do not end before it.
+pub fn become_it(command: &mut Command) -> anyhow::Result<u8> {
+    let error = command.exec();
+    Err(error).with_context(|| format!("cannot run {}", command.get_program().display()))
 }
 
 /// Runs to the end; anything but success is an error.

@@ -4,7 +4,7 @@ use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
     name: "findings",
-    summary: "run the scripts of scenarios/cases/findings (NAME…), and tell which tools do still what their pages tell: [--list]",
+    summary: "run the scripts of scenarios/cases/findings (NAME…), and tell which tools do still what their pages tell: [--results FILE] | --list",
     run,
 };
 

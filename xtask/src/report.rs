@@ -4,7 +4,7 @@ use crate::{Verb, call};
 
 pub const VERB: Verb = Verb {
     name: "report",
-    summary: "put together what `cargo xtask laws --results FILE` wrote, here or on other machines, and findings: FILE… [--markdown FILE] [--html FILE] [--junit FILE]",
+    summary: "put together what `cargo xtask laws --results FILE` wrote, here or on other machines, and findings: FILE… [--markdown FILE] [--html FILE] [--json FILE] [--junit FILE]",
     run,
 };
 

@@ -2,6 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
+/// This file: what is said of a promise here is told where somebody makes it otherwise.
+const SOURCE: &str = include_str!("promises.rs");
+
+/// What is said of a promise, with its source; nothing of what is no promise.
+pub fn about(promise: &str) -> String {
+    let mut about = String::new();
+    for line in SOURCE.lines().map(str::trim) {
+        match line.strip_prefix("///") {
+            Some(more) => about += more,
+            None if line.starts_with(&format!("pub {promise}:")) => return about.trim().to_owned(),
+            None => about.clear(),
+        }
+    }
+    String::new()
+}
+
 /// What a union mount, and the machine it is on, do where systems differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Promises {
@@ -249,6 +265,14 @@ impl Promises {
         copies_can_be_linked_later: true,
         links_have_xattrs: true,
         protected: Protected { symlinks: false, hardlinks: false, regular: 0, fifos: 0 },
+    };
+
+    /// What a file system without layers does: who uses a tree and does not know of layers expects it.
+    pub const WITHOUT_LAYERS: Promises = Promises {
+        lower_directories_move: true,
+        hard_links_survive_copy_up: true,
+        whiteouts_are_refused: false,
+        ..Promises::COMMON
     };
 }
 

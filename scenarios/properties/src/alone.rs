@@ -10,7 +10,7 @@ use std::io;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 use anyhow::{Context, bail};
 use layerlab_engine::sys::process::die_with_parent;
@@ -20,7 +20,7 @@ use nix::libc;
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, kill, sigaction};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getpid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, setpgid};
 use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount};
 
 use crate::enter::own_mounts;
@@ -35,11 +35,22 @@ pub const PLACE: &str = "/dev/shm";
 /// What is run apart, for whoever gets a signal, and the first one that came.
 static APART: AtomicI32 = AtomicI32::new(0);
 static SIGNALLED: AtomicI32 = AtomicI32::new(0);
+/// Whether it is asked to end first, by the same signal.
+static IS_ASKED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn end_what_is_apart(signal: libc::c_int) {
-    SIGNALLED.store(signal, Ordering::SeqCst);
+    let is_first = SIGNALLED.swap(signal, Ordering::SeqCst) == 0;
+    let is_asked = is_first && IS_ASKED.load(Ordering::SeqCst) && [libc::SIGINT, libc::SIGTERM].contains(&signal);
     // SAFETY: kill(2) is async-signal-safe.
-    unsafe { libc::kill(APART.load(Ordering::SeqCst), libc::SIGKILL) };
+    unsafe { libc::kill(APART.load(Ordering::SeqCst), if is_asked { signal } else { libc::SIGKILL }) };
+}
+
+/// Whom the first process of a namespace passes signals on to.
+static LAST: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn pass_on(signal: libc::c_int) {
+    // SAFETY: kill(2) is async-signal-safe.
+    unsafe { libc::kill(LAST.load(Ordering::SeqCst), signal) };
 }
 
 /// Waits for what is run apart; a signal that would end this process ends that first.
@@ -53,6 +64,8 @@ fn status_of(apart: Pid) -> anyhow::Result<u8> {
     let ended = waitpid(apart, None)?;
     match (ended, SIGNALLED.load(Ordering::SeqCst)) {
         (WaitStatus::Exited(_, code), 0) => Ok(code as u8),
+        // It was asked, and said how it ended.
+        (WaitStatus::Exited(_, code), _) if IS_ASKED.load(Ordering::SeqCst) => Ok(code as u8),
         (other, 0) => bail!("what was run apart ended with {other:?}"),
         (_, signal) => Ok(SIGNAL + signal as u8),
     }
@@ -90,8 +103,10 @@ pub fn alone(body: impl FnOnce(&Alone) -> u8) -> anyhow::Result<u8> {
 }
 
 /// Runs `body` apart with programs that begin daemons: what nobody waits for any more is waited for, its control groups are its own, and so is the directory for what is
-/// temporary. Of all of them nothing is left. Call this as root, while the process has one thread.
-pub fn apart_with_daemons(body: impl FnOnce() -> u8) -> anyhow::Result<u8> {
+/// temporary. Of all of them nothing is left. Where `is_asked`, the first SIGINT or SIGTERM is for `body` alone to end by; a terminal's reaches nothing else of what runs apart.
+/// Call this as root, while the process has one thread.
+pub fn apart_with_daemons(is_asked: bool, body: impl FnOnce() -> u8) -> anyhow::Result<u8> {
+    IS_ASKED.store(is_asked, Ordering::SeqCst);
     let place = tempfile::Builder::new().prefix("layerlab-").tempdir().context("cannot have a directory of its own")?;
     let cgroup = match LabCgroup::make() {
         // A daemon that needs one will say so.
@@ -102,6 +117,9 @@ pub fn apart_with_daemons(body: impl FnOnce() -> u8) -> anyhow::Result<u8> {
         // SAFETY: this process has one thread, as the caller promises.
         unsafe { env::set_var("TMPDIR", place.path()) };
         let begun = || -> anyhow::Result<Pid> {
+            if is_asked {
+                setpgid(Pid::from_raw(0), Pid::from_raw(0)).context("cannot have a process group of its own")?;
+            }
             if let Some(cgroup) = &cgroup {
                 cgroup.take_in(getpid().as_raw())?;
                 unshare(CloneFlags::CLONE_NEWCGROUP).context("cannot have control groups of its own")?;
@@ -110,7 +128,15 @@ pub fn apart_with_daemons(body: impl FnOnce() -> u8) -> anyhow::Result<u8> {
             }
             // SAFETY: as above.
             match unsafe { fork() }.context("cannot fork")? {
-                ForkResult::Parent { child } => Ok(child),
+                ForkResult::Parent { child } => {
+                    LAST.store(child.as_raw(), Ordering::SeqCst);
+                    let action = SigAction::new(SigHandler::Handler(pass_on), SaFlags::SA_RESTART, SigSet::empty());
+                    for signal in [Signal::SIGINT, Signal::SIGTERM].into_iter().filter(|_| is_asked) {
+                        // SAFETY: the handler calls async-signal-safe functions only.
+                        unsafe { sigaction(signal, &action) }?;
+                    }
+                    Ok(child)
+                }
                 ForkResult::Child => std::process::exit(i32::from(body())),
             }
         };

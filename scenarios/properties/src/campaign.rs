@@ -8,6 +8,7 @@ use crate::case::{Case, CaseError};
 use crate::generate::{Generator, Weights};
 use crate::laws::{Law, Watch};
 use crate::machine::Host;
+use crate::pace::Pace;
 use crate::place;
 use crate::scene::Scene;
 use crate::shrink::simplest;
@@ -141,6 +142,11 @@ impl Campaign<'_> {
 
     /// The shortest part of a failure that breaks the same law.
     pub fn shrunk(&self, failure: Failure) -> Failure {
+        self.shrunk_within(failure, Pace::FREE)
+    }
+
+    /// The shortest part of a failure that is found in that time.
+    pub fn shrunk_within(&self, failure: Failure, pace: Pace) -> Failure {
         if failure.broken.is_silence {
             return failure;
         }
@@ -150,7 +156,7 @@ impl Campaign<'_> {
         let it = self.laws.iter().copied().filter(|one| Some(one.name()) == law);
         let laws: Vec<&'static dyn Law> = it.collect();
         let broken_by = |part: &[Step]| self.replay_for(part, laws.clone()).err().filter(|broken| broken.law == law);
-        let shrunk = simplest(&steps, proposals, |part| broken_by(part).is_some());
+        let shrunk = simplest(&steps, proposals, |part| !pace.is_over() && broken_by(part).is_some());
         let broken = broken_by(&shrunk).unwrap_or_else(|| {
             let again = (0..TRIES).find_map(|_| broken_by(&shrunk)).unwrap_or(broken);
             Broken { findings: [&[NOT_EACH_TIME.to_owned()], &again.findings[..]].concat(), ..again }

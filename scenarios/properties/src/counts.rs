@@ -25,6 +25,8 @@ struct Judgements {
     held: u64,
     /// What the subject has not and the law would ask about.
     lacking: Option<&'static str>,
+    /// The promise by which it says so.
+    unpromised: Option<&'static str>,
 }
 
 impl Counts {
@@ -54,6 +56,9 @@ impl Counts {
             Judged::Held => judgements.held += 1,
             Judged::NotAsked => {}
             Judged::Lacking(what) => judgements.lacking = Some(what),
+            Judged::Unpromised(what, promise) => {
+                (judgements.lacking, judgements.unpromised) = (Some(what), Some(promise));
+            }
         }
     }
 
@@ -67,10 +72,11 @@ impl Counts {
         for (word, count) in other.unpromised {
             *self.unpromised.entry(word).or_default() += count;
         }
-        for (law, Judgements { held, lacking }) in other.laws {
+        for (law, Judgements { held, lacking, unpromised }) in other.laws {
             let judgements = self.laws.entry(law).or_default();
             judgements.held += held;
             judgements.lacking = judgements.lacking.or(lacking);
+            judgements.unpromised = judgements.unpromised.or(unpromised);
         }
     }
 
@@ -97,6 +103,11 @@ impl Counts {
     /// How often `law` had something to judge.
     pub fn judgements_of(&self, law: &str) -> u64 {
         self.laws.get(law).map_or(0, |law| law.held)
+    }
+
+    /// The promise that the subject does not make, where `law` had nothing to judge for that.
+    pub fn unpromised_to(&self, law: &str) -> Option<&'static str> {
+        self.laws.get(law).filter(|law| law.held == 0)?.unpromised
     }
 
     /// Those of `laws` that had nothing to judge, by the reason.

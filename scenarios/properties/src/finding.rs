@@ -16,16 +16,19 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use pulldown_cmark::{CodeBlockKind, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 use rustix::fs::Mode;
+use serde::{Deserialize, Serialize};
 
 use crate::alone::Alone;
+use crate::version;
 
 /// What may be said of a finding.
-const KINDS: [&str; 3] = ["bug", "documented limit", "undocumented choice"];
+const KINDS: [&str; 3] = ["bug", DOCUMENTED, "undocumented choice"];
+const DOCUMENTED: &str = "documented limit";
 /// A script that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// One page.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Finding {
     /// The file's name without its end.
     pub name: String,
@@ -41,6 +44,10 @@ pub struct Finding {
     pub known: String,
     /// Programs without which the script cannot run.
     pub needs: Vec<String>,
+    /// The laws, situations and promises that it is about.
+    pub behaviours: Vec<String>,
+    /// The subjects of which that is so.
+    pub subjects: Vec<String>,
     /// For `sh -eu`.
     pub script: String,
     /// What it prints.
@@ -50,7 +57,8 @@ pub struct Finding {
 }
 
 /// What comes of a script.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", content = "said", rename_all = "kebab-case")]
 pub enum Outcome {
     /// The tool does what the page tells.
     AsTold,
@@ -64,6 +72,25 @@ pub enum Outcome {
     OtherVersion(String),
     /// It did not end.
     NoAnswer,
+}
+
+impl Outcome {
+    /// Whether the page has to be looked at.
+    pub fn is_failure(&self) -> bool {
+        matches!(self, Outcome::Mended | Outcome::Otherwise(_) | Outcome::NoAnswer)
+    }
+}
+
+/// What came of a page on a machine, as results have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The page's name.
+    pub finding: String,
+    /// The kernel's release.
+    pub kernel: String,
+    /// What came.
+    #[serde(flatten)]
+    pub outcome: Outcome,
 }
 
 /// Every finding, by name.
@@ -150,10 +177,17 @@ impl Finding {
             "kind" => self.kind = value,
             "promised" => self.promised = value,
             "known" => self.known = value,
-            "needs" => self.needs = value.split(',').map(|word| word.trim().to_owned()).collect(),
-            other => bail!("a finding says tool, kind, promised, known and needs, not '{other}'"),
+            "needs" => self.needs = words(&value),
+            "behaviours" => self.behaviours = words(&value),
+            "subjects" => self.subjects = words(&value),
+            other => bail!("a finding says tool, kind, promised, known, needs, behaviours and subjects, not '{other}'"),
         }
         Ok(())
+    }
+
+    /// Whether whoever makes the tool says so.
+    pub fn is_documented(&self) -> bool {
+        self.kind == DOCUMENTED
     }
 
     /// The tool's name, without its version.
@@ -183,16 +217,27 @@ impl Finding {
     fn other_version(&self) -> Option<String> {
         let version = match self.tool_name() {
             "linux" => fs::read_to_string("/proc/sys/kernel/osrelease").ok()?,
-            name => {
-                let asked =
-                    Command::new("dpkg-query").args(["--show", "--showformat=${Version}", name]).output().ok()?;
-                String::from_utf8(asked.stdout).ok().filter(|_| asked.status.success())?
-            }
+            name => version::of_package(name)?,
         };
         let version = version.trim();
+        (!self.names(version)).then(|| version.to_owned())
+    }
+
+    /// Whether `version` of the tool was seen to do it.
+    fn names(&self, version: &str) -> bool {
         let number = version.split(['-', ' ']).next().unwrap_or(version);
-        let is_named = self.tool.contains(version) || self.tool_name() == "linux" && self.tool.ends_with(number);
-        (!is_named).then(|| version.to_owned())
+        self.tool.contains(version) || self.tool_name() == "linux" && self.tool.ends_with(number)
+    }
+
+    /// Whether it tells of this behaviour of a subject that is of `versions` ([`version::of`]) on `kernel`.
+    pub fn is_about(&self, behaviour: &str, subject: &str, versions: Option<&str>, kernel: &str) -> bool {
+        let mut versions = versions.unwrap_or_default().split(", ").filter_map(|one| one.split_once(' '));
+        let version = match self.tool_name() {
+            "linux" => Some(kernel),
+            tool => versions.find(|(name, _)| *name == tool).map(|(_, version)| version),
+        };
+        let has = |all: &[String], one: &str| all.iter().any(|other| other == one);
+        has(&self.behaviours, behaviour) && has(&self.subjects, subject) && version.is_some_and(|one| self.names(one))
     }
 
     /// What it prints; none where it does not end.
@@ -234,6 +279,11 @@ fn text_of(output: &mut File) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// What stands between commas.
+fn words(text: &str) -> Vec<String> {
+    text.split(',').map(|word| word.trim().to_owned()).collect()
+}
+
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|place| place.join(program).is_file())
@@ -254,6 +304,19 @@ mod tests {
             ("true\n", "no\n", "yes\n")
         );
         assert_eq!(finding.needs, ["true", "sh"]);
+    }
+
+    #[test]
+    fn a_page_is_about_what_it_names_in_the_version_it_names() {
+        let page = PAGE.replace("needs:", "behaviours: a-law, a_promise\nsubjects: true-one\nneeds:");
+        let finding = Finding::parse(&page).unwrap();
+        let is_about = |law, subject, version| finding.is_about(law, subject, version, "6.1");
+        assert!(is_about("a_promise", "true-one", Some("other 2, true 1.0")));
+        assert!(!is_about("a_promise", "true-one", Some("true 1.1")) && !is_about("a_promise", "true-one", None));
+        assert!(!is_about("other", "true-one", Some("true 1.0")) && !is_about("a-law", "two", Some("true 1.0")));
+        let of_kernel = Finding::parse(&page.replace("tool: true 1.0", "tool: linux 6.1.2")).unwrap();
+        assert!(of_kernel.is_about("a-law", "true-one", None, "6.1.2-cloud-amd64"));
+        assert!(!of_kernel.is_about("a-law", "true-one", None, "6.1.3"));
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! The command `layerlab-laws`: holds a subject against the laws.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -15,16 +16,21 @@ use layerlab_properties::backing::{Backing, BackingError, LOOP_TYPES};
 use layerlab_properties::campaign::{Campaign, Counts, Failure};
 use layerlab_properties::case::prepare_thread;
 use layerlab_properties::counterexample::{ByHand, Counterexample};
+use layerlab_properties::deviations;
 use layerlab_properties::enter::{in_namespaces, own_mounts};
+use layerlab_properties::finding;
 use layerlab_properties::kernel_log::KernelLog;
+use layerlab_properties::known;
 use layerlab_properties::laws::{self, Law};
 use layerlab_properties::list;
 use layerlab_properties::machine::Host;
+use layerlab_properties::pace::{self, LATE, Pace};
+use layerlab_properties::report::{Report, markdown};
 use layerlab_properties::requirement::{self, Requirement};
-use layerlab_properties::results::{self, Outcomes, Run};
+use layerlab_properties::results::{self, Break, Outcomes, Run};
 use layerlab_properties::shard::Shard;
-use layerlab_properties::situations::{self, arranged};
-use layerlab_properties::status::{CANNOT, FAILED, SKIPPED};
+use layerlab_properties::situations::{self, Arranged, Situation, arranged};
+use layerlab_properties::status::{CANNOT, ENDED, FAILED, SKIPPED};
 use layerlab_properties::stores;
 use layerlab_properties::subjects::{self, Subject, program};
 use layerlab_properties::table;
@@ -38,6 +44,9 @@ const STEPS_TO_AN_ACT: usize = 3;
 const CASES_TO_ONE_OF_A_STORE: u64 = 20;
 /// So many steps meet everything that is drawn at all.
 const STEPS_TO_MEET_ALL: u64 = 20_000;
+
+/// Where time is shared, so long may be used at least to make short what broke a law.
+const SHRINK_MIN: Duration = Duration::from_secs(5);
 
 /// What the table asks of everybody once more, alone.
 const ALONE: [&str; 2] = ["deep-stacks-show-every-layer", "cold-caches-show-the-same"];
@@ -89,6 +98,12 @@ struct Cli {
     /// Hold everything against every law on every backing (from seed 1, unless another is given), and write what came of it to this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["laws", "subject", "backing", "shard", "rootless"])]
     table: Option<PathBuf>,
+    /// Hold every subject there is, those of others too, against every law on every backing, each for its part of `--minutes`
+    #[arg(long, requires = "minutes", conflicts_with_all = ["laws", "subject", "backing", "shard", "table"])]
+    all: bool,
+    /// Write what came of it, with findings beside, to this file
+    #[arg(long, value_name = "FILE", requires = "all")]
+    board: Option<PathBuf>,
     /// Add what came of each law to this file, a line of JSON each, for `layerlab-report`
     #[arg(long, value_name = "FILE")]
     results: Option<PathBuf>,
@@ -115,7 +130,7 @@ fn threads() -> u64 {
 
 /// Whether a driver program may be asked, which may begin daemons, and all that can be ended with them.
 fn may_begin_daemons(cli: &Cli) -> bool {
-    let is_asked = cli.list || cli.subject.iter().any(|name| program::is_program(name));
+    let is_asked = cli.list || cli.all || cli.subject.iter().any(|name| program::is_program(name));
     is_asked && rustix::process::geteuid().is_root() && !is_user_namespace()
 }
 
@@ -124,7 +139,7 @@ fn main() -> ExitCode {
     if !may_begin_daemons(&cli) {
         return ExitCode::from(begun(cli));
     }
-    match apart_with_daemons(|| begun(cli)) {
+    match apart_with_daemons(cli.minutes.is_some(), || begun(cli)) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
             eprintln!("layerlab-laws: {error:#}");
@@ -138,11 +153,18 @@ fn begun(mut cli: Cli) -> u8 {
     if let Err(errno) = allow_many_files() {
         eprintln!("layerlab-laws: cannot open many files at once: {errno}");
     }
-    if cli.table.is_some() {
+    if cli.table.is_some() || cli.all {
         let subjects = subjects::all().into_iter().map(|subject| subject.name());
-        cli.subject = subjects.chain(stores::all().iter().map(|kind| kind.name())).collect();
+        let foreigners = program::foreigners().filter(|_| cli.all).map(str::to_owned);
+        cli.subject = subjects.chain(foreigners).chain(stores::all().iter().map(|kind| kind.name())).collect();
         cli.backing = [Backing::Tmpfs].into_iter().chain(LOOP_TYPES.map(Backing::Loop)).collect();
+    }
+    if cli.table.is_some() {
         cli.seed = cli.seed.or(Some(1));
+    }
+    // Who asks for a number of cases can ask for them again.
+    if let Some(errno) = cli.minutes.and_then(|_| pace::listen().err()) {
+        eprintln!("layerlab-laws: cannot be asked to end: {errno}");
     }
     // Who runs it again needs to know.
     cli.seed.get_or_insert_with(fresh_seed);
@@ -207,6 +229,11 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     if let Some(path) = &cli.results {
         results::add(path, outcomes.borrow().lines())?;
     }
+    if let Some(path) = &cli.board {
+        let report = Report::of(outcomes.borrow().lines(), &finding::all()?, &[]);
+        std::fs::write(path, markdown::of(&report)).with_context(|| format!("cannot write {}", path.display()))?;
+        println!("{}", path.display());
+    }
     let mut statuses = asked?;
     statuses.extend((!complaints.is_empty()).then_some(FAILED));
     let has = |status| statuses.contains(&status);
@@ -218,6 +245,8 @@ fn run(cli: &Cli, host: &Host) -> anyhow::Result<u8> {
     }
     Ok(if has(FAILED) {
         FAILED
+    } else if pace::is_ended() {
+        ENDED
     } else if has(0) {
         0
     } else {
@@ -239,10 +268,13 @@ fn asked(
         subjects.chain(stores.iter().map(|kind| kind.name())).collect::<Vec<_>>().join(", ")
     };
     let mut statuses = Vec::new();
+    if cli.all {
+        return Ok(all_asked(cli, host, laws, stores, outcomes));
+    }
     for name in &cli.subject {
         if let Some(kind) = stores.iter().find(|kind| kind.name() == *name) {
             for backing in &cli.backing {
-                statuses.push(store_held(cli, host, kind, backing, outcomes)?);
+                statuses.push(store_held(cli, host, kind, backing, pace(cli), outcomes)?);
             }
             continue;
         }
@@ -250,7 +282,8 @@ fn asked(
             format!("there is no subject {name}; there are {}, and any driver program by its path: ./{name}", names())
         })?;
         for backing in &cli.backing {
-            statuses.push(held(cli, host, laws, &*subject, backing, outcomes)?);
+            let turn = Turn { backing, pace: pace(cli), shared: None };
+            statuses.push(held(cli, host, laws, &*subject, &turn, outcomes)?);
         }
     }
     if cli.table.is_some() {
@@ -259,11 +292,80 @@ fn asked(
         let laws = chosen(&alone.laws)?;
         for subject in subjects::all() {
             for backing in &cli.backing {
-                statuses.push(held(&alone, host, &laws, &*subject, backing, outcomes)?);
+                let turn = Turn { backing, pace: Pace::FREE, shared: None };
+                statuses.push(held(&alone, host, &laws, &*subject, &turn, outcomes)?);
             }
         }
     }
     Ok(statuses)
+}
+
+/// What `--minutes` gives to each subject on each backing.
+fn pace(cli: &Cli) -> Pace {
+    cli.minutes.map_or(Pace::FREE, |minutes| Pace::of(Duration::from_secs_f64(60.0 * minutes)))
+}
+
+/// One subject's turn.
+struct Turn<'a> {
+    /// What it lies on.
+    backing: &'a Backing,
+    /// How long it may take; where it is not shared, what was kept, pages and situations are none of it.
+    pace: Pace,
+    /// Where time is shared: the number of the backing and how many there are. Situations begin with another part on each, since there may not be time for all.
+    shared: Option<(usize, usize)>,
+}
+
+/// Everybody on everything, as far as it is to be had: each for the same part of what is left of the time. What cannot be asked is told, and the others go on.
+fn all_asked(
+    cli: &Cli,
+    host: &Host,
+    laws: &[&'static dyn Law],
+    stores: &[stores::Kind],
+    outcomes: &RefCell<Outcomes>,
+) -> Vec<u8> {
+    let whole = pace(cli);
+    let count = cli.subject.len() * cli.backing.len();
+    println!(
+        "{count} turns from seed {}: {} subjects, {} backings",
+        cli.seed.unwrap_or_default(),
+        cli.subject.len(),
+        cli.backing.len()
+    );
+    let mut statuses = Vec::new();
+    // By backing: whoever ends it early has seen everybody on some.
+    let turns = cli
+        .backing
+        .iter()
+        .enumerate()
+        .flat_map(|(number, backing)| cli.subject.iter().map(move |name| (number, backing, name)));
+    for (done, (number, backing, name)) in turns.enumerate() {
+        let place = (&**name, &*backing.to_string());
+        if whole.is_over() {
+            let why = if pace::is_ended() { "the run was ended before" } else { "the time was over" };
+            println!("skipped {name} on {backing}: {why}");
+            outcomes.borrow_mut().refused(place, why);
+            continue;
+        }
+        let pace = whole.part(1, (count - done) as u32);
+        let left = whole.left().unwrap_or_default().as_secs();
+        let seconds = pace.left().unwrap_or_default().as_secs_f64();
+        println!("[{}/{count}] {name} on {backing}: {seconds:.1} s of {left} s that are left", done + 1);
+        let turn = Turn { backing, pace, shared: Some((number, cli.backing.len())) };
+        let status = match stores.iter().find(|kind| kind.name() == *name) {
+            Some(kind) => store_held(cli, host, kind, backing, pace, outcomes),
+            None => match subjects::named(name, cli.limit()) {
+                Ok(Some(subject)) => held(cli, host, laws, &*subject, &turn, outcomes),
+                Ok(None) => Err(anyhow::anyhow!("there is no such subject")),
+                Err(error) => Err(error.into()),
+            },
+        };
+        statuses.push(status.unwrap_or_else(|error| {
+            println!("{name} on {backing} cannot be held against the laws: {error:#}");
+            outcomes.borrow_mut().failed(place, &format!("{error:#}"));
+            FAILED
+        }));
+    }
+    statuses
 }
 
 /// Why a law is not held against what it is not about.
@@ -286,6 +388,7 @@ fn store_held(
     host: &Host,
     kind: &stores::Kind,
     backing: &Backing,
+    pace: Pace,
     outcomes: &RefCell<Outcomes>,
 ) -> anyhow::Result<u8> {
     let skipped = |why: &str| {
@@ -320,7 +423,7 @@ fn store_held(
         seed: cli.seed.unwrap_or_default(),
         threads: cli.threads,
         cases: &cases,
-        until: cli.minutes.map(|minutes| Instant::now() + Duration::from_secs_f64(60.0 * minutes)),
+        pace,
         length: cli.steps.div_ceil(STEPS_TO_AN_ACT),
         counts: cli.counts,
         required: &cli.require,
@@ -328,9 +431,8 @@ fn store_held(
     let came = stores::held::held(kind, &order)?;
     let laws = stores::held::chosen(&cli.laws);
     let place = (&*kind.name(), &*backing.to_string());
-    let broken = came.broken.iter().map(|law| (law.clone(), None)).collect();
-    outcomes.borrow_mut().held(place, laws.iter().map(|law| law.name()), &came.counts, &broken);
-    if !came.is_held && broken.is_empty() {
+    outcomes.borrow_mut().held(place, laws.iter().map(|law| law.name()), &came.counts, &came.broken);
+    if !came.is_held && came.broken.is_empty() {
         outcomes.borrow_mut().failed(place, "what broke before is broken, or a case cannot go on");
     }
     Ok(if came.is_held { 0 } else { FAILED })
@@ -342,15 +444,19 @@ fn held(
     host: &Host,
     laws: &[&'static dyn Law],
     subject: &dyn Subject,
-    backing: &Backing,
+    turn: &Turn<'_>,
     outcomes: &RefCell<Outcomes>,
 ) -> anyhow::Result<u8> {
+    let Turn { backing, pace, shared } = *turn;
     let called = format!("{} on {backing}", subject.name());
     let skipped = |why: &str| {
         outcomes.borrow_mut().refused((&subject.name(), &backing.to_string()), why);
         skipped(cli, &subject.name(), backing, why)
     };
-    let situations = situations::chosen(&cli.laws);
+    let situations = match shared {
+        None => situations::chosen(&cli.laws),
+        Some(shared) => rotated(shared),
+    };
     if laws.is_empty() && situations.is_empty() {
         return skipped(NO_LAW);
     }
@@ -370,42 +476,37 @@ fn held(
         return skipped(&why);
     }
     let host = &host.on(place.path()).with_context(|| format!("cannot try what {backing} does"))?;
-    let campaign = Campaign { subject, host, laws, place: place.path().to_owned(), length: cli.steps };
+    let lies_in = place;
+    let campaign = Campaign { subject, host, laws, place: lies_in.path().to_owned(), length: cli.steps };
+    let mut is_broken_again = false;
     let names = || laws.iter().map(|law| law.name()).chain(situations.iter().map(|situation| situation.name()));
-    let again = again::kept(&campaign, backing)? + again::pages(&campaign, backing)?;
-    if again > 0 {
-        let why = format!("{again} of what broke before, or of the pages of regressions, are broken");
-        outcomes.borrow_mut().failed((&subject.name(), &backing.to_string()), &why);
+    let place = (&*subject.name(), &*backing.to_string());
+    outcomes.borrow_mut().deviates(place, &deviations::of(&subject.promises(host)));
+    let mut laws_broken: BTreeMap<String, Break> = BTreeMap::new();
+    // Of a part of the time so much, each, that the rest has enough.
+    let some = || if shared.is_some() { pace.part(1, 4) } else { Pace::FREE };
+    let kept = again::kept(&campaign, backing, some())?;
+    for (law, shown) in kept.into_iter().chain(again::pages(&campaign, backing, some())?) {
+        match law {
+            Some(law) => drop(laws_broken.insert(law, shown)),
+            None => outcomes.borrow_mut().failed(place, &shown.why.unwrap_or_default()),
+        }
+        is_broken_again = true;
     }
     let seed = cli.seed.unwrap_or_default();
     let mut counts = Counts::default();
-    let broken = arranged(&situations, &campaign, backing, &mut counts)?;
+    let for_situations = if shared.is_some() { pace.part(1, 2) } else { Pace::FREE };
+    let Arranged { broken, mut late } = arranged(&situations, &campaign, backing, for_situations, &mut counts)?;
     let begun = Instant::now();
-    let parts: Vec<_> = std::thread::scope(|scope| {
-        // Without a law nobody would watch.
-        let threads: Vec<_> = (0..cli.threads)
-            .filter(|_| !laws.is_empty())
-            .map(|thread| {
-                let campaign = &campaign;
-                scope.spawn(move || part_of(cli, campaign, seed, thread, begun))
-            })
-            .collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
-    });
-    let mut failures = Vec::new();
-    for part in parts {
-        let (counted, failure) = part?;
-        counts.merge(counted);
-        failures.extend(failure);
-    }
-    failures.sort_by_key(|failure| failure.seed);
-    let place = (&*subject.name(), &*backing.to_string());
-    let mut laws_broken: BTreeMap<String, Option<String>> =
-        broken.iter().map(|situation| ((*situation).to_owned(), None)).collect();
+    // What was arranged took none of the time of cases, where that is not shared.
+    let pace = if shared.is_some() { pace } else { crate::pace(cli) };
+    let (counted, failures) = drawn(cli, &campaign, seed, pace, shared.is_some())?;
+    counts.merge(counted);
+    laws_broken.extend(broken.iter().map(|(situation, shown)| ((*situation).to_owned(), shown.clone())));
     for failure in &failures {
-        let script = tell(failure, &campaign, backing)?;
+        let shown = tell(failure, &campaign, backing)?;
         match failure.broken.law {
-            Some(law) => drop(laws_broken.insert(law.to_owned(), Some(script))),
+            Some(law) => drop(laws_broken.insert(law.to_owned(), shown)),
             None => {
                 let why = format!("a case cannot go on: {}", failure.broken.findings.join("; "));
                 outcomes.borrow_mut().failed(place, &why);
@@ -434,11 +535,66 @@ fn held(
             (true, asked) => format!("{asked} of {} laws held, the others had nothing to judge", names().count()),
         }
     );
-    outcomes.borrow_mut().held(place, names(), &counts, &laws_broken);
-    match failures.is_empty() && broken.is_empty() && again == 0 {
+    if pace.is_timed() && counts.total() == 0 {
+        late.extend(laws.iter().map(|law| law.name()).filter(|law| !laws_broken.contains_key(*law)));
+    }
+    let in_time = names().filter(|name| !late.contains(name));
+    outcomes.borrow_mut().held(place, in_time, &counts, &laws_broken);
+    if !late.is_empty() {
+        println!("skipped {} of {called}: {LATE}", late.join(", "));
+        outcomes.borrow_mut().late(place, late.iter().copied(), LATE);
+    }
+    match failures.is_empty() && broken.is_empty() && !is_broken_again {
         true => idle(cli, &counts, names(), &subject.name(), backing),
         false => Ok(FAILED),
     }
+}
+
+/// All situations, another part of them first on each backing.
+fn rotated((number, count): (usize, usize)) -> Vec<&'static Situation> {
+    let mut all: Vec<&Situation> = situations::ALL.iter().collect();
+    let first = all.len() * number / count;
+    all.rotate_left(first);
+    all
+}
+
+/// Fresh cases in several threads, each of which stops at what breaks a law. Where time is shared, what broke is taken out, and the others go on.
+fn drawn(
+    cli: &Cli,
+    campaign: &Campaign<'_>,
+    seed: u64,
+    pace: Pace,
+    is_shared: bool,
+) -> anyhow::Result<(Counts, Vec<Failure>)> {
+    let mut laws = campaign.laws.to_vec();
+    let (mut counts, mut failures) = (Counts::default(), Vec::new());
+    // Without a law nobody would watch.
+    while !laws.is_empty() {
+        let round = Campaign { laws: &laws, ..campaign.clone() };
+        let told = Mutex::new(BTreeSet::new());
+        let parts: Vec<_> = std::thread::scope(|scope| {
+            let (round, told) = (&round, is_shared.then_some(&told));
+            let threads: Vec<_> = (0..cli.threads)
+                .map(|thread| scope.spawn(move || part_of(cli, round, seed, thread, pace, told)))
+                .collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| bail!("a thread panicked"))).collect()
+        });
+        let mut found = Vec::new();
+        for part in parts {
+            let (counted, failure) = part?;
+            counts.merge(counted);
+            found.extend(failure);
+        }
+        found.sort_by_key(|failure| failure.seed);
+        let broken: Vec<Option<&str>> = found.iter().map(|failure| failure.broken.law).collect();
+        laws.retain(|law| !broken.contains(&Some(law.name())));
+        let goes_on = is_shared && !broken.is_empty() && !broken.contains(&None) && !pace.is_over();
+        failures.extend(found);
+        if !goes_on {
+            break;
+        }
+    }
+    Ok((counts, failures))
 }
 
 /// Says which laws had nothing to judge; all is skipped when none had.
@@ -477,30 +633,42 @@ fn fresh_seed() -> u64 {
     random % 1_000_000_000_000
 }
 
-/// The cases of one thread; it stops at the first that breaks a law.
+/// The cases of one thread; it stops at the first that breaks a law. Where `told` has the laws that others broke, it leaves those to them, and has no longer to make it short than
+/// it had to find it.
 fn part_of(
     cli: &Cli,
     campaign: &Campaign<'_>,
     seed: u64,
     thread: u64,
-    begun: Instant,
+    pace: Pace,
+    told: Option<&Mutex<BTreeSet<Option<&'static str>>>>,
 ) -> anyhow::Result<(Counts, Option<Failure>)> {
     prepare_thread().context("cannot have a root directory of its own")?;
-    let until = cli.minutes.map(|minutes| begun + Duration::from_secs_f64(60.0 * minutes));
     let mut counts = Counts::default();
     for case in cli.shard.unwrap_or(Shard::WHOLE).cases(thread, cli.threads) {
-        if until.map_or(case >= cli.cases, |until| Instant::now() >= until) {
+        if pace.is_over() || !pace.is_timed() && case >= cli.cases {
             break;
         }
-        if let Err(failure) = campaign.run(seed.wrapping_add(case), &mut counts) {
-            return Ok((counts, Some(failure)));
+        let Err(failure) = campaign.find(seed.wrapping_add(case), &mut counts) else { continue };
+        // What it was at may have been cut off.
+        if pace::is_ended() {
+            break;
         }
+        let is_others = told.is_some_and(|told| told.lock().is_ok_and(|mut told| !told.insert(failure.broken.law)));
+        if is_others {
+            break;
+        }
+        let shrunk = match told {
+            Some(_) => campaign.shrunk_within(failure, Pace::of(pace.left().unwrap_or_default().max(SHRINK_MIN))),
+            None => campaign.shrunk(failure),
+        };
+        return Ok((counts, Some(shrunk)));
     }
     Ok((counts, None))
 }
 
-/// Says everything about a failure, and keeps it; the script that shows it.
-fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<String> {
+/// Says everything about a failure, and keeps it; what there is to tell of it elsewhere.
+fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow::Result<Break> {
     print!("{}", verdict::of(failure, campaign, backing)?);
     let Failure { seed, steps, broken, .. } = failure;
     let kept = Counterexample {
@@ -517,5 +685,9 @@ fn tell(failure: &Failure, campaign: &Campaign<'_>, backing: &Backing) -> anyhow
     println!("kept, and run first next time: {}", paths.json.display());
     println!("without this code: {}", paths.script.display());
     println!("as a page for scenarios/cases/regressions: {}\n", paths.page.display());
-    std::fs::read_to_string(&paths.script).context("cannot read the script of a counterexample")
+    let script = std::fs::read_to_string(&paths.script).context("cannot read the script of a counterexample")?;
+    let known = known::matching(broken.law, &backing.to_string(), steps, &broken.findings).into_iter();
+    let known = known.map(|deviation| format!("known: {} ({})", deviation.what, deviation.source));
+    let why = broken.findings.iter().cloned().chain(known).collect::<Vec<_>>().join("; ");
+    Ok(Break { why: Some(why), script: Some(script) })
 }

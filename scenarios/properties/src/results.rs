@@ -9,9 +9,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use layerlab_model::promises::about;
 use serde::{Deserialize, Serialize};
 
 use crate::counts::Counts;
+use crate::finding::Seen;
+use crate::version;
 
 /// What is the same for all that comes of one run.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,13 +37,16 @@ pub struct Run {
 pub struct Line {
     /// The subject.
     pub subject: String,
+    /// What it is of that others release ([`version::of`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
     /// What the layers lay on.
     pub backing: String,
-    /// The law or situation; none where it is about the subject as a whole.
+    /// The law or situation, or a promise that the subject does not make; none where it is about the subject as a whole.
     pub law: Option<String>,
     /// What came of it.
     pub outcome: Outcome,
-    /// Why nothing was judged, or what failed that is no law.
+    /// Why nothing was judged, what is documented, or what was found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The script that shows what broke.
@@ -63,8 +69,19 @@ pub enum Outcome {
     NothingToJudge,
     /// It held.
     Holds,
+    /// It is otherwise than where there are no layers, as documented.
+    Documented,
     /// It broke.
     Broken,
+}
+
+/// What there is to tell of a law that broke.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Break {
+    /// What was found.
+    pub why: Option<String>,
+    /// The script that shows it.
+    pub script: Option<String>,
 }
 
 /// What comes of a run, as it goes on.
@@ -72,12 +89,14 @@ pub enum Outcome {
 pub struct Outcomes {
     run: Run,
     lines: Vec<Line>,
+    /// By subject, once it was asked for.
+    versions: BTreeMap<String, Option<String>>,
 }
 
 impl Outcomes {
     /// Of a run of which nothing has come yet.
     pub fn of(run: Run) -> Outcomes {
-        Outcomes { run, lines: Vec::new() }
+        Outcomes { run, lines: Vec::new(), versions: BTreeMap::new() }
     }
 
     /// What came until now.
@@ -85,27 +104,31 @@ impl Outcomes {
         &self.lines
     }
 
-    /// A subject was held against `laws` on a backing, of which some are `broken`, as a script shows where there is one. What came of it before does not count any more.
+    /// A subject was held against `laws` on a backing, of which some are `broken`. What came of it before does not count any more.
     pub fn held<'a>(
         &mut self,
         place: (&str, &str),
         laws: impl Iterator<Item = &'a str>,
         counts: &Counts,
-        broken: &BTreeMap<String, Option<String>>,
+        broken: &BTreeMap<String, Break>,
     ) {
         let laws: Vec<&str> = laws.collect();
         let idle = counts.idle(laws.iter().copied(), "it");
+        let blank = self.line(place, Outcome::Holds);
         let lines = laws.iter().map(|law| {
             let why = idle.iter().find(|(_, idle)| idle.contains(law)).map(|(why, _)| why.clone());
-            let outcome = match (broken.contains_key(*law), &why) {
-                (true, _) => Outcome::Broken,
-                (false, Some(_)) => Outcome::NothingToJudge,
-                (false, None) => Outcome::Holds,
-            };
-            let law_told = Some((*law).to_owned());
-            let script = broken.get(*law).cloned().flatten();
-            let reason = why.filter(|_| outcome == Outcome::NothingToJudge);
-            Line { law: law_told, reason, script, judgements: counts.judgements_of(law), ..self.line(place, outcome) }
+            let told = Line { law: Some((*law).to_owned()), judgements: counts.judgements_of(law), ..blank.clone() };
+            match (broken.get(*law), why, counts.unpromised_to(law)) {
+                (Some(Break { why, script }), ..) => {
+                    Line { outcome: Outcome::Broken, reason: why.clone(), script: script.clone(), ..told }
+                }
+                (None, Some(why), Some(promise)) => {
+                    let reason = Some(format!("{why}: {}", about(promise)));
+                    Line { outcome: Outcome::Documented, reason, ..told }
+                }
+                (None, Some(why), None) => Line { outcome: Outcome::NothingToJudge, reason: Some(why), ..told },
+                (None, None, _) => told,
+            }
         });
         let lines: Vec<Line> = lines.collect();
         let is_anew = |old: &Line| {
@@ -113,6 +136,26 @@ impl Outcomes {
         };
         self.lines.retain(|old| !is_anew(old));
         self.lines.extend(lines);
+    }
+
+    /// A subject does not make these promises on a backing, by its own word.
+    pub fn deviates(&mut self, place: (&str, &str), promises: &[String]) {
+        let blank = self.line(place, Outcome::Documented);
+        let lines = promises.iter().map(|promise| Line {
+            law: Some(promise.clone()),
+            reason: Some(about(promise)),
+            ..blank.clone()
+        });
+        self.lines.extend(lines.collect::<Vec<_>>());
+    }
+
+    /// There was no time for these laws.
+    pub fn late<'a>(&mut self, place: (&str, &str), laws: impl IntoIterator<Item = &'a str>, why: &str) {
+        let blank = self.line(place, Outcome::NotRun);
+        for law in laws {
+            let reason = Some(why.to_owned());
+            self.lines.push(Line { law: Some(law.to_owned()), reason, ..blank.clone() });
+        }
     }
 
     /// A subject could not be asked on a backing.
@@ -127,9 +170,11 @@ impl Outcomes {
         self.lines.push(Line { reason: Some(why.to_owned()), ..line });
     }
 
-    fn line(&self, (subject, backing): (&str, &str), outcome: Outcome) -> Line {
+    fn line(&mut self, (subject, backing): (&str, &str), outcome: Outcome) -> Line {
+        let version = self.versions.entry(subject.to_owned()).or_insert_with(|| version::of(subject)).clone();
         Line {
             subject: subject.to_owned(),
+            version,
             backing: backing.to_owned(),
             law: None,
             outcome,
@@ -141,11 +186,28 @@ impl Outcomes {
     }
 }
 
+/// All that files of results have.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// What came of laws.
+    pub lines: Vec<Line>,
+    /// What came of pages about tools of others.
+    pub seen: Vec<Seen>,
+}
+
+/// What a line of such a file can be.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Record {
+    Law(Line),
+    Finding(Seen),
+}
+
 /// Adds `lines` to the file at `path`, which need not be there yet.
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn add(path: &Path, lines: &[Line]) -> anyhow::Result<()> {
+pub fn add(path: &Path, lines: &[impl Serialize]) -> anyhow::Result<()> {
     let mut text = Vec::new();
     for line in lines {
         serde_json::to_writer(&mut text, line)?;
@@ -156,18 +218,22 @@ pub fn add(path: &Path, lines: &[Line]) -> anyhow::Result<()> {
     file.and_then(|mut file| file.write_all(&text)).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The lines of all files at `paths`.
+/// What all files at `paths` have.
 ///
 /// # Errors
 /// When one cannot be read, or has a line that is none.
-pub fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Line>> {
-    let mut lines = Vec::new();
+pub fn read(paths: &[PathBuf]) -> anyhow::Result<Results> {
+    let mut results = Results::default();
     for path in paths {
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         for (number, line) in (1..).zip(text.lines()) {
-            let line = serde_json::from_str(line);
-            lines.push(line.with_context(|| format!("{}:{number} is no result of layerlab-laws", path.display()))?);
+            let record = serde_json::from_str(line)
+                .with_context(|| format!("{}:{number} is no result of layerlab-laws", path.display()))?;
+            match record {
+                Record::Law(line) => results.lines.push(line),
+                Record::Finding(seen) => results.seen.push(seen),
+            }
         }
     }
-    Ok(lines)
+    Ok(results)
 }

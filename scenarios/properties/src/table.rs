@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context;
-use layerlab_scenarios::lab::prepare::workspace_root;
+use layerlab_model::promises::about;
 
 use crate::laws;
 use crate::machine::Host;
@@ -80,7 +80,7 @@ pub fn of(lines: &[Line], host: &Host) -> std::io::Result<String> {
             () => "otherwise by",
         };
         let subjects: Vec<&str> = made.keys().map(String::as_str).collect();
-        let _ = writeln!(text, "- `{promise}`, {word} {}:{}", subjects.join(", "), declared.about(promise));
+        let _ = writeln!(text, "- `{promise}`, {word} {}: {}", subjects.join(", "), about(promise));
     }
     let refused = lines.iter().filter(|line| line.outcome == Outcome::NotRun);
     let refused: BTreeSet<String> = refused
@@ -119,8 +119,6 @@ fn told(cell: &[&Line], notes: &mut Notes) -> String {
 struct Declared {
     /// By the name of a promise: the subjects that make it otherwise than the machine does, and how.
     promises: BTreeMap<String, BTreeMap<String, serde_json::Value>>,
-    /// The file of the promises, where their sources are named.
-    source: String,
 }
 
 impl Declared {
@@ -134,21 +132,7 @@ impl Declared {
                 promises.entry(name.clone()).or_default().insert(subject.name(), value.clone());
             }
         }
-        let source = fs::read_to_string(workspace_root().join("scenarios/model/src/promises.rs"))?;
-        Ok(Declared { promises, source })
-    }
-
-    /// What the comment of a promise says.
-    fn about(&self, promise: &str) -> String {
-        let mut about = String::new();
-        for line in self.source.lines().map(str::trim) {
-            match line.strip_prefix("///") {
-                Some(more) => about += more,
-                None if line.starts_with(&format!("pub {promise}:")) => break,
-                None => about.clear(),
-            }
-        }
-        about
+        Ok(Declared { promises })
     }
 }
 
@@ -164,7 +148,7 @@ mod tests {
     use super::*;
     use crate::counts::Counts;
     use crate::laws::Judged;
-    use crate::results::{Outcomes, Run};
+    use crate::results::{Break, Outcomes, Run};
 
     #[test]
     fn a_cell_says_what_came_and_why() {
@@ -178,7 +162,12 @@ mod tests {
         outcomes.held(("layerlab-vfs", "tmpfs"), laws.into_iter(), &counts, &none);
         counts.judge(laws[2], Judged::Held);
         outcomes.held(("layerlab-vfs", "xfs"), laws.into_iter(), &counts, &none);
-        outcomes.held(("plain", "tmpfs"), laws.into_iter(), &counts, &BTreeMap::from([(laws[0].to_owned(), None)]));
+        outcomes.held(
+            ("plain", "tmpfs"),
+            laws.into_iter(),
+            &counts,
+            &BTreeMap::from([(laws[0].to_owned(), Break::default())]),
+        );
         outcomes.refused(("layerlab-btrfs", "tmpfs"), "it is no btrfs");
         let text = of(outcomes.lines(), &Host::probe(true)).unwrap();
         let cells =

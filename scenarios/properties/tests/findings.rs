@@ -5,7 +5,10 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use layerlab_properties::finding;
+use layerlab_properties::deviations;
+use layerlab_properties::finding::{self, Finding};
+use layerlab_properties::subjects::program::foreigners;
+use layerlab_properties::table;
 use layerlab_scenarios::skip::{leave_out, skip};
 
 #[test]
@@ -34,6 +37,22 @@ fn every_finding_is_as_its_page_tells() {
         }
         assert_eq!(*said, "does so still", "{}: {text}", finding.name);
     }
+}
+
+#[test]
+fn what_a_page_is_about_is_there() {
+    let of_tables = table::names();
+    let behaviours = of_tables.iter().flat_map(|(laws, _)| laws.clone()).chain(deviations::names());
+    let behaviours: Vec<String> = behaviours.collect();
+    let subjects = of_tables.iter().flat_map(|(_, subjects)| subjects.clone());
+    let subjects: Vec<String> = subjects.chain(foreigners().map(str::to_owned)).collect();
+    let findings = finding::all().unwrap();
+    for Finding { name, behaviours: about, subjects: of, .. } in &findings {
+        assert_eq!(about.is_empty(), of.is_empty(), "{name}: behaviours and subjects belong together");
+        assert!(about.iter().all(|behaviour| behaviours.contains(behaviour)), "{name}: {about:?}");
+        assert!(of.iter().all(|subject| subjects.contains(subject)), "{name}: {of:?}");
+    }
+    assert!(findings.iter().any(|finding| !finding.behaviours.is_empty()));
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! One machine for one kernel: what it is made of, what it is told to do, and what is said of it at its end.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::list::{Kernel, MachineKind};
 use super::machine::{Heard, Machine, Parts};
@@ -73,6 +74,9 @@ impl Lab<'_> {
             let _ = fs::remove_file(directory.join(scratch));
         }
         let result = Result::of(&kernel.name, kind, obtained.packages.clone(), &heard, backings);
+        if let Some(path) = &self.order.results {
+            added(path, &heard)?;
+        }
         self.tell(&result, &heard, &directory)?;
         Ok(result)
     }
@@ -88,7 +92,9 @@ impl Lab<'_> {
                 disks.push(at(&format!("{backing}.img")));
                 format!("/dev/{}{letter}", if is_uml { "ubd" } else { "vd" })
             });
-            runs.push(json!({"backing": backing, "device": device, "command": self.command()}));
+            let results = format!("/tmp/results-{backing}.jsonl");
+            let command = self.command(&results);
+            runs.push(json!({"backing": backing, "device": device, "command": command, "results": results}));
         }
         for (backing, disk) in self.order.backings.iter().filter(|backing| *backing != "tmpfs").zip(&disks) {
             image::disk(backing, disk)?;
@@ -118,10 +124,11 @@ impl Lab<'_> {
     }
 
     /// What is run on each file system; its directory follows.
-    fn command(&self) -> Vec<String> {
+    fn command(&self, results: &str) -> Vec<String> {
         let order = self.order;
         let (cases, seed) = (order.cases.to_string(), self.seed.to_string());
-        let options = ["--subject", &order.subjects, "--cases", &cases, "--seed", &seed, "--backing"];
+        let options =
+            ["--subject", &order.subjects, "--cases", &cases, "--seed", &seed, "--results", results, "--backing"];
         let options = options.iter().map(|word| (*word).to_owned());
         ["/layerlab-laws".to_owned()].into_iter().chain(order.laws.iter().cloned()).chain(options).collect()
     }
@@ -145,8 +152,28 @@ impl Lab<'_> {
         }
         for (backing, told) in &heard.runs {
             fs::write(directory.join(format!("{backing}.txt")), told.lines.join("\n") + "\n")?;
+            for result in &told.results {
+                let word = |name: &str| result.get(name).and_then(Value::as_str);
+                let Some(script) = word("script") else { continue };
+                let (law, subject) = (word("law").unwrap_or("a-case"), word("subject").unwrap_or("a-subject"));
+                let path = directory.join(format!("{law}-{subject}-{backing}.sh"));
+                fs::write(&path, script)?;
+                println!("    {law} of {subject} on {backing} is shown by {}", path.display());
+            }
         }
         println!("    what was printed is kept in {}", directory.display());
         Ok(())
     }
+}
+
+/// Adds what a machine told of each law to the file at `path`.
+fn added(path: &Path, heard: &Heard) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    for result in heard.runs.values().flat_map(|told| &told.results) {
+        serde_json::to_writer(&mut text, result)?;
+        text.push(b'\n');
+    }
+    // One write: another machine may be at its end, too.
+    let file = fs::OpenOptions::new().create(true).append(true).open(path);
+    file.and_then(|mut file| file.write_all(&text)).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -19,6 +20,7 @@ const LOOK: Duration = Duration::from_millis(50);
 enum Event {
     Up { up: String },
     Line { run: String, line: String },
+    Result { run: String, result: Map<String, Value> },
     Status { run: String, status: i32 },
     Refused { run: String, refused: String },
 }
@@ -28,6 +30,8 @@ enum Event {
 pub struct Told {
     /// All that they printed.
     pub lines: Vec<String>,
+    /// What came of each law, as `cargo xtask report` takes it.
+    pub results: Vec<Map<String, Value>>,
     /// How they ended, if they did.
     pub status: Option<i32>,
     /// Why they were not begun.
@@ -127,6 +131,11 @@ fn heard(events: &str) -> Heard {
         match event {
             Event::Up { up } => heard.release = Some(up),
             Event::Line { run, line } => heard.runs.entry(run).or_default().lines.push(line),
+            Event::Result { run, mut result } => {
+                // There it is a directory called as the file system is.
+                result.insert("backing".to_owned(), run.clone().into());
+                heard.runs.entry(run).or_default().results.push(result);
+            }
             Event::Status { run, status } => heard.runs.entry(run).or_default().status = Some(status),
             Event::Refused { run, refused } => heard.runs.entry(run).or_default().refused = Some(refused),
         }
@@ -150,6 +159,7 @@ mod tests {
         let heard = heard(concat!(
             "{\"up\":\"6.12.1\"}\r\n",
             "{\"line\":\"every law held\",\"run\":\"ext4\"}\r\n",
+            "{\"result\":{\"law\":\"a-law\",\"backing\":\"/ext4\"},\"run\":\"ext4\"}\r\n",
             "{\"run\":\"ext4\",\"status\":0}\r\n",
             "{\"refused\":\"no xfs\",\"run\":\"xfs\"}\r\n",
             "{\"line\":\"a \\\"law\\\" broke\",\"run\":\"btrfs\"}\r\n",
@@ -157,6 +167,10 @@ mod tests {
         ));
         assert_eq!(heard.release.as_deref(), Some("6.12.1"));
         assert_eq!((heard.runs["ext4"].status, heard.runs["ext4"].lines.len()), (Some(0), 1));
+        assert_eq!(
+            (&heard.runs["ext4"].results[0]["law"], &heard.runs["ext4"].results[0]["backing"]),
+            (&"a-law".into(), &"ext4".into())
+        );
         assert_eq!(heard.runs["xfs"].refused.as_deref(), Some("no xfs"));
         assert_eq!((heard.runs["btrfs"].status, &*heard.runs["btrfs"].lines[0]), (None, "a \"law\" broke"));
     }

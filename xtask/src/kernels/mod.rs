@@ -35,7 +35,7 @@ use report::Result;
 pub const VERB: Verb = Verb {
     name: "kernels",
     summary: "hold the laws on other kernels: [LAW…] [--kernel 6.12,uml-6.1,… | --vmlinuz FILE --modules DIR] [--backing ext4|xfs|btrfs|tmpfs,…] [--subject S,…] [--cases N] \
-              [--seed S] [--limit SECONDS] [--write] | --list",
+              [--seed S] [--limit SECONDS] [--require KERNEL|BACKING|SUBJECT,…] [--results FILE] [--write] | --list",
     run,
 };
 
@@ -50,6 +50,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     let order = Order::of(arguments)?;
     let place = place()?;
     let kernels = chosen(&order)?;
+    known(&order, &kernels)?;
     if order.list {
         listed(&kernels, &place);
         return Ok(0);
@@ -98,7 +99,24 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
         fs::write(call::root().join(REPORT), page(&order, seed, &table, &results)).context(REPORT)?;
         println!("{REPORT}");
     }
+    let missing = report::missing(&results, &order.required);
+    ensure!(missing.is_empty(), "required, and not run: {}", missing.join("; "));
     Ok(report::status(&results))
+}
+
+/// What is required has to be asked for: else nobody could miss it.
+fn known(order: &Order, kernels: &[Kernel]) -> anyhow::Result<()> {
+    let names = kernels.iter().map(|kernel| kernel.name.as_str());
+    let all: Vec<&str> =
+        names.chain(order.backings.iter().map(String::as_str)).chain(order.subjects.split(',')).collect();
+    let unknown = order.required.iter().find(|word| !all.contains(&word.as_str()));
+    ensure!(
+        unknown.is_none(),
+        "--require {}: nothing of that name is run; there are {}",
+        unknown.map_or("", |word| word),
+        all.join(", ")
+    );
+    Ok(())
 }
 
 /// Below the target directory.

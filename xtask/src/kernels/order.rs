@@ -32,6 +32,10 @@ pub struct Order {
     pub list: bool,
     /// Write the report.
     pub write: bool,
+    /// What must have been run: kernels, file systems, and subjects.
+    pub required: Vec<String>,
+    /// Gets what came of each law, a line of JSON each.
+    pub results: Option<PathBuf>,
 }
 
 impl Order {
@@ -48,6 +52,8 @@ impl Order {
             limit: LIMIT,
             list: false,
             write: false,
+            required: Vec::new(),
+            results: None,
         };
         let (mut image, mut modules) = (None, None);
         let mut is_part = false;
@@ -55,7 +61,7 @@ impl Order {
         while let Some(word) = words.next() {
             let mut value = || words.next().map(String::as_str).with_context(|| format!("{word} wants a value"));
             let number = |value: &str| value.parse().with_context(|| format!("{word} wants a number, not {value}"));
-            is_part |= !["--write", "--cases", "--seed", "--limit"].contains(&word.as_str());
+            is_part |= !["--write", "--cases", "--seed", "--limit", "--require", "--results"].contains(&word.as_str());
             match word.as_str() {
                 "--kernel" => order.kernels = split(value()?),
                 "--backing" => order.backings = split(value()?),
@@ -65,6 +71,8 @@ impl Order {
                 "--limit" => order.limit = Duration::from_secs(number(value()?)?),
                 "--vmlinuz" => image = Some(PathBuf::from(value()?)),
                 "--modules" => modules = Some(PathBuf::from(value()?)),
+                "--require" => order.required = split(value()?),
+                "--results" => order.results = Some(std::path::absolute(value()?)?),
                 "--list" => order.list = true,
                 "--write" => order.write = true,
                 law if !law.starts_with('-') => order.laws.push(law.to_owned()),

@@ -112,6 +112,27 @@ fn steady(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ")
 }
 
+/// What was required and not run: a kernel, a file system, or a subject, with the reason.
+pub fn missing(results: &[Result], required: &[String]) -> Vec<String> {
+    let is_required = |words: &[&str]| words.iter().any(|word| required.iter().any(|other| other == word));
+    let mut missing = Vec::new();
+    for Result { kernel, outcomes, left_out, .. } in results {
+        for (backing, outcome) in outcomes {
+            if let Outcome::NotRun(why) = outcome
+                && is_required(&[kernel, backing])
+            {
+                missing.push(format!("{kernel} on {backing}: {}", steady(why)));
+            }
+        }
+        for ((subject, why), backings) in left_out {
+            if is_required(&[subject]) {
+                missing.push(format!("{subject} on {}, kernel {kernel}: {}", backings.join(", "), steady(why)));
+            }
+        }
+    }
+    missing
+}
+
 /// The exit status: whether something broke, or has no verdict; else whether anything was run.
 pub fn status(results: &[Result]) -> u8 {
     let outcomes = || results.iter().flat_map(|result| &result.outcomes).map(|(_, outcome)| outcome);
@@ -201,7 +222,8 @@ mod tests {
     use super::*;
 
     fn told(status: Option<i32>, lines: &[&str]) -> Told {
-        Told { lines: lines.iter().map(|line| (*line).to_owned()).collect(), status, refused: None }
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        Told { lines, status, ..Told::default() }
     }
 
     fn results(runs: Vec<(&str, Told)>, end: Option<&str>) -> Vec<Result> {
@@ -243,6 +265,18 @@ mod tests {
         );
         assert!(text.contains("\n1. no network\n") && !text.contains("2. "), "{text}");
         assert!(text.ends_with("- 6.1 on xfs: `again 6.1 xfs`\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_required_and_was_not_run_is_named() {
+        let skips = ["skipped overlay on /ext4: no lowerdir+"];
+        let mut all = results(vec![("ext4", told(Some(0), &skips)), ("xfs", told(Some(0), &[]))], None);
+        all.push(Result::not_run("7.2", String::new(), "no network", &["ext4".to_owned(), "xfs".to_owned()]));
+        let missing = |words: &[&str]| missing(&all, &words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(missing(&["6.1", "tmpfs"]), Vec::<String>::new());
+        assert_eq!(missing(&["xfs"]), ["7.2 on xfs: no network"]);
+        assert_eq!(missing(&["7.2"]).len(), 2);
+        assert_eq!(missing(&["overlay"]), ["overlay on ext4, kernel 6.1: no lowerdir+"]);
     }
 
     #[test]

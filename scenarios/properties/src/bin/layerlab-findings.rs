@@ -1,12 +1,14 @@
 //! The command `layerlab-findings`: what tools of others get wrong, shown by the scripts of their pages.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, ensure};
 use clap::Parser;
 use layerlab_engine::sys::namespace;
 use layerlab_properties::alone::{Alone, alone};
-use layerlab_properties::finding::{self, Finding, Outcome};
+use layerlab_properties::finding::{self, Finding, Outcome, Seen};
+use layerlab_properties::results;
 use layerlab_properties::status::{CANNOT, FAILED, SKIPPED};
 
 #[derive(Parser)]
@@ -17,6 +19,9 @@ struct Cli {
     /// Tell of each what its page says, and run nothing
     #[arg(long)]
     list: bool,
+    /// Add what came of each to this file, a line of JSON each, for `layerlab-report`
+    #[arg(long, value_name = "FILE")]
+    results: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -45,15 +50,17 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
         return Ok(SKIPPED);
     }
     alone(|alone| {
-        all_of(&findings, alone).unwrap_or_else(|error| {
+        all_of(&findings, alone, cli.results.as_deref()).unwrap_or_else(|error| {
             eprintln!("layerlab-findings: {error:#}");
             CANNOT
         })
     })
 }
 
-fn all_of(findings: &[Finding], alone: &Alone) -> anyhow::Result<u8> {
+fn all_of(findings: &[Finding], alone: &Alone, results: Option<&Path>) -> anyhow::Result<u8> {
     let (mut failed, mut unasked) = (0, 0);
+    let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut seen = Vec::new();
     for finding in findings {
         let outcome = finding.run(alone).with_context(|| finding.name.clone())?;
         let said = match &outcome {
@@ -64,9 +71,13 @@ fn all_of(findings: &[Finding], alone: &Alone) -> anyhow::Result<u8> {
             Outcome::OtherVersion(version) => format!("not so with {version}"),
             Outcome::NoAnswer => "NO ANSWER: it did not end in a minute".to_owned(),
         };
-        failed += usize::from(matches!(outcome, Outcome::Mended | Outcome::Otherwise(_) | Outcome::NoAnswer));
+        failed += usize::from(outcome.is_failure());
         unasked += usize::from(matches!(outcome, Outcome::Unasked(_) | Outcome::OtherVersion(_)));
         println!("{}: {said}", finding.name);
+        seen.push(Seen { finding: finding.name.clone(), kernel: kernel.clone(), outcome });
+    }
+    if let Some(path) = results {
+        results::add(path, &seen)?;
     }
     println!("{} findings, {failed} not as told, {unasked} skipped", findings.len());
     Ok(match (failed, unasked) {

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use layerlab_properties::finding;
-use layerlab_properties::report::{Report, html, junit, markdown};
-use layerlab_properties::results::{self, Outcome};
+use layerlab_properties::report::{Report, Told, html, junit, markdown};
+use layerlab_properties::results;
 use layerlab_properties::status::{CANNOT, FAILED, SKIPPED};
 
 #[derive(Parser)]
@@ -25,6 +25,9 @@ struct Cli {
     /// Write it as JUnit's XML to this file
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Write it as JSON to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -36,7 +39,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> anyhow::Result<u8> {
-    let report = Report::of(&results::read(&cli.results)?, &finding::all()?);
+    let found = results::read(&cli.results)?;
+    let report = Report::of(&found.lines, &finding::all()?, &found.seen);
     let write = |path: &Option<PathBuf>, tell: &dyn Fn() -> anyhow::Result<String>| match path {
         Some(path) => write(path, &tell()?),
         None => Ok(()),
@@ -44,15 +48,16 @@ fn run(cli: &Cli) -> anyhow::Result<u8> {
     write(&cli.markdown, &|| Ok(markdown::of(&report)))?;
     write(&cli.html, &|| Ok(html::of(&report)?))?;
     write(&cli.junit, &|| junit::of(&report))?;
-    if cli.markdown.is_none() && cli.html.is_none() && cli.junit.is_none() {
+    write(&cli.json, &|| Ok(serde_json::to_string_pretty(&report)? + "\n"))?;
+    if [&cli.markdown, &cli.html, &cli.junit, &cli.json].into_iter().all(Option::is_none) {
         print!("{}", markdown::of(&report));
     }
     report.missing.iter().for_each(|part| eprintln!("layerlab-report: missing: {part}"));
-    let has = |outcome| report.count(outcome) > 0;
+    let is_seen = report.findings.iter().any(|finding| !finding.seen.is_empty());
     Ok(match () {
-        () if has(Outcome::Broken) => FAILED,
+        () if report.has_failed() => FAILED,
         () if !report.missing.is_empty() => CANNOT,
-        () if cli.results.is_empty() || has(Outcome::Holds) => 0,
+        () if cli.results.is_empty() || is_seen || report.count(Told::Holds) > 0 => 0,
         () => SKIPPED,
     })
 }

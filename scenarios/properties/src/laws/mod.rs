@@ -41,6 +41,8 @@ pub enum Judged {
     NotAsked,
     /// Nothing: the subject has not what it is about, in words that go on after "it has no".
     Lacking(&'static str),
+    /// Nothing: the subject has not what it is about, in such words, and says so by this promise.
+    Unpromised(&'static str, &'static str),
 }
 
 /// What [`Judged::Lacking`] names.

@@ -3,8 +3,7 @@
 use minijinja::value::{Serde, Value};
 use minijinja::{Environment, context};
 
-use super::Report;
-use crate::results::Outcome;
+use super::{Report, Told};
 
 /// The page; minijinja escapes what is put into it, since its name ends with `.html`.
 const NAME: &str = "page.html";
@@ -16,14 +15,15 @@ const NAME: &str = "page.html";
 pub fn of(report: &Report) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     environment.add_template(NAME, include_str!("page.html"))?;
-    let rows = Value::from(Serde(report.cells.iter().chain(&report.findings).collect::<Vec<_>>()));
+    let rows: Vec<_> =
+        report.cells.iter().map(|cell| context! { words => cell.told.words(), ..Value::from(Serde(cell)) }).collect();
+    let counts = Told::ALL.map(|told| format!("{} {}", report.count(told), told.words()));
     environment.get_template(NAME)?.render(context! {
         rows,
-        holds => report.count(Outcome::Holds),
-        broken => report.count(Outcome::Broken),
-        idle => report.count(Outcome::NothingToJudge),
-        not_run => report.count(Outcome::NotRun),
-        findings => report.findings.len(),
+        counts => counts.join(", "),
+        findings => Value::from(Serde(report.findings.clone())),
         missing => report.missing.clone(),
+        failures => report.failures.clone(),
+        runs => report.runs.clone(),
     })
 }

@@ -13,6 +13,8 @@ use crate::backing::Backing;
 use crate::campaign::{Campaign, Counts};
 use crate::counterexample::{directory, kept_in};
 use crate::laws::Judged;
+use crate::pace::{self, Pace};
+use crate::results::Break;
 
 /// What is kept of one that broke.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,13 @@ impl Kept {
         Ok(path)
     }
 
+    /// What there is to tell of it: a situation is code, which its command arranges.
+    fn told(&self) -> Break {
+        let found = self.findings.iter().flat_map(|finding| finding.lines()).map(|line| format!("# {line}\n"));
+        let script = format!("#!/bin/sh\n{}{}\n", found.collect::<String>(), self.command());
+        Break { why: Some(self.findings.join("; ")), script: Some(script) }
+    }
+
     /// What arranges it once more.
     fn command(&self) -> String {
         let Kept { situation, subject, backing, rootless, .. } = self;
@@ -74,15 +83,25 @@ fn known_first(
     Ok(known)
 }
 
-/// Arranges each of `situations` once; tells of those that are not as they should be and how to see them again, and names them. What holds now
+/// What came of situations.
+#[derive(Debug, Default)]
+pub struct Arranged {
+    /// Those that are not as they should be.
+    pub broken: Vec<(&'static str, Break)>,
+    /// Those for which there was no time.
+    pub late: Vec<&'static str>,
+}
+
+/// Arranges each of `situations` once, as long as there is time; tells of those that are not as they should be and how to see them again, and names them. What holds now
 /// is forgotten.
 pub fn arranged(
     situations: &[&'static Situation],
     campaign: &Campaign<'_>,
     backing: &Backing,
+    pace: Pace,
     counts: &mut Counts,
-) -> anyhow::Result<Vec<&'static str>> {
-    arranged_in(&directory(&campaign.subject.name()), situations, campaign, backing, counts)
+) -> anyhow::Result<Arranged> {
+    arranged_in(&directory(&campaign.subject.name()), situations, campaign, backing, pace, counts)
 }
 
 /// The same, with what broke kept in `directory`.
@@ -91,11 +110,16 @@ fn arranged_in(
     situations: &[&'static Situation],
     campaign: &Campaign<'_>,
     backing: &Backing,
+    pace: Pace,
     counts: &mut Counts,
-) -> anyhow::Result<Vec<&'static str>> {
+) -> anyhow::Result<Arranged> {
     let Campaign { subject, host, place, .. } = campaign;
-    let mut broken = Vec::new();
+    let Arranged { mut broken, mut late } = Arranged::default();
     for (situation, known) in known_first(situations, campaign, backing, directory)? {
+        if pace.is_over() {
+            late.push(situation.name());
+            continue;
+        }
         match situation.hold(*subject, host, place, &|_, _| ()) {
             Ok(judged) => {
                 counts.judge(situation.name(), judged);
@@ -103,8 +127,9 @@ fn arranged_in(
                     again::forgotten(Some(situation.name()), &path);
                 }
             }
+            // What it was at may have been cut off.
+            Err(_) if pace::is_ended() => late.push(situation.name()),
             Err(findings) => {
-                broken.push(situation.name());
                 if let Some(path) = known {
                     println!("still broken ({}):", path.display());
                 }
@@ -117,10 +142,11 @@ fn arranged_in(
                 println!("  again: {}", kept.command());
                 let path = kept.keep(directory).context("cannot keep the situation")?;
                 println!("  kept, and arranged first next time: {}", path.display());
+                broken.push((situation.name(), kept.told()));
             }
         }
     }
-    Ok(broken)
+    Ok(Arranged { broken, late })
 }
 
 #[cfg(test)]
@@ -148,11 +174,15 @@ mod tests {
         ];
         let lacking = situation("this-situation", |_| Ok(Judged::Lacking("matter")));
         let arranged = |situations: &[&'static Situation]| {
-            arranged_in(&directory, situations, &campaign, &backing, &mut Counts::default()).unwrap()
+            let arranged =
+                arranged_in(&directory, situations, &campaign, &backing, Pace::FREE, &mut Counts::default()).unwrap();
+            arranged.broken
         };
         let known =
             |situations: &[&'static Situation]| known_first(situations, &campaign, &backing, &directory).unwrap();
-        assert_eq!(arranged(&[other, breaks]), ["this-situation"]);
+        let broken = arranged(&[other, breaks]);
+        let [("this-situation", Break { script: Some(script), .. })] = &broken[..] else { panic!("{broken:?}") };
+        assert!(script.contains("\n# it broke\ncargo xtask laws this-situation "), "{script}");
         let [(first, Some(path)), (last, None)] = &known(&[other, breaks])[..] else { panic!("nothing is kept") };
         assert_eq!((first.name(), last.name()), ("this-situation", "another-situation"));
         let kept: Kept = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
@@ -160,5 +190,8 @@ mod tests {
         assert!(kept.command().starts_with("cargo xtask laws this-situation --subject plain --backing tmpfs"));
         assert_eq!((arranged(&[lacking]).len(), path.exists()), (0, true), "it was not judged");
         assert_eq!((arranged(&[other, holds]).len(), path.exists()), (0, false));
+        let none = Pace::of(std::time::Duration::ZERO);
+        let late = arranged_in(&directory, &[breaks], &campaign, &backing, none, &mut Counts::default()).unwrap();
+        assert_eq!((late.broken.len(), &late.late[..]), (0, &["this-situation"][..]));
     }
 }

@@ -41,7 +41,7 @@ fn data_of(path: &Path) -> anyhow::Result<Vec<(u64, u64)>> {
 /// A file with holes has them where they were after its copy-up, takes no more room, and has its content.
 pub fn holes_stay_holes(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     if !stage.promises.files_have_holes {
-        return Ok(Judged::Lacking("holes in its files"));
+        return Ok(Judged::Unpromised("holes in its files", "files_have_holes"));
     }
     let path = |stage: &Stage<'_>| stage.at("sparse");
     let mut file = File::create(path(stage))?;
@@ -71,7 +71,7 @@ pub fn holes_stay_holes(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
 pub fn four_gibibytes_are_copied_up(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     const LIMIT: u64 = 1 << 32;
     if !stage.promises.files_have_holes {
-        return Ok(Judged::Lacking("holes in its files"));
+        return Ok(Judged::Unpromised("holes in its files", "files_have_holes"));
     }
     let mut file = File::create(stage.at("large"))?;
     for offset in [0, LIMIT - 4, LIMIT + MIB] {

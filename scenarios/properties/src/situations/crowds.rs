@@ -131,7 +131,7 @@ pub fn no_append_is_lost_in_a_crowd(stage: &mut Stage<'_>) -> anyhow::Result<Jud
 pub fn two_names_copied_up_at_once_are_one_file(stage: &mut Stage<'_>) -> anyhow::Result<Judged> {
     const PAIRS: usize = 24;
     if stage.promises.layers && !stage.promises.hard_links_survive_copy_up {
-        return Ok(Judged::Lacking("hard links that survive a copy-up"));
+        return Ok(Judged::Unpromised("hard links that survive a copy-up", "hard_links_survive_copy_up"));
     }
     for number in 0..PAIRS {
         fs::write(stage.at(&format!("{number}-0")), "....")?;
@@ -230,7 +230,7 @@ pub fn a_crowd_leaves_a_sound_tree(stage: &mut Stage<'_>) -> anyhow::Result<Judg
     stage.look();
     let mut after = stage.read().context("after a remount")?;
     if !promises.crowds_are_kept {
-        return Ok(Judged::Lacking("names that several can change at once"));
+        return Ok(Judged::Unpromised("names that several can change at once", "crowds_are_kept"));
     }
     tree::forget_all(&mut before, &promises);
     tree::forget_all(&mut after, &promises);

@@ -24,7 +24,7 @@ mod mounts;
 mod open_files;
 mod stage;
 
-pub use arranged::arranged;
+pub use arranged::{Arranged, arranged};
 pub use stage::Stage;
 
 /// Something that must hold, with what it takes to see it.

@@ -1,6 +1,6 @@
 //! A campaign over one kind of store: what was kept first, then fresh cases in several threads; it says what came of it.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,7 +14,9 @@ use super::{Act, Kind};
 use crate::again;
 use crate::campaign::Counts;
 use crate::counterexample::kept;
+use crate::pace::{self, Pace};
 use crate::requirement::{self, Requirement};
+use crate::results::Break;
 
 /// How to run it.
 pub struct Order<'a> {
@@ -33,7 +35,7 @@ pub struct Order<'a> {
     /// The numbers of the cases of a thread.
     pub cases: &'a (dyn Fn(u64) -> Box<dyn Iterator<Item = u64>> + Sync),
     /// When no further case is begun.
-    pub until: Option<Instant>,
+    pub pace: Pace,
     /// How many acts a case has.
     pub length: usize,
     /// Whether to show how often each kind of act was done.
@@ -56,7 +58,7 @@ pub struct Came {
     /// What was done, and what the laws made of it.
     pub counts: Counts,
     /// The laws that broke.
-    pub broken: BTreeSet<String>,
+    pub broken: BTreeMap<String, Break>,
 }
 
 /// Runs it.
@@ -80,8 +82,12 @@ pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<Came> {
         failures.extend(failure);
     }
     failures.sort_by_key(|failure| failure.seed);
+    let is_held = failures.is_empty() && again.is_empty();
+    let mut broken: BTreeMap<String, Break> =
+        again.into_iter().filter_map(|(law, shown)| law.map(|law| (law, shown))).collect();
     for failure in &failures {
-        tell(failure, kind, order)?;
+        let shown = tell(failure, kind, order)?;
+        broken.extend(failure.broken.law.map(|law| (law.to_owned(), shown)));
     }
     if order.counts {
         counts.lines().for_each(|line| println!("{line}"));
@@ -90,7 +96,6 @@ pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<Came> {
             println!("never drawn: {}", never.join(", "));
         }
     }
-    let is_held = failures.is_empty() && again == 0;
     println!(
         "{} on {}: {} acts from seed {} in {:.1} s, {}",
         kind.name(),
@@ -106,7 +111,6 @@ pub fn held(kind: &Kind, order: &Order<'_>) -> anyhow::Result<Came> {
         }
         println!("skipped {} of {} on {}: {why}", idle.join(", "), kind.name(), order.backing);
     }
-    let broken = failures.iter().filter_map(|failure| failure.broken.law.map(str::to_owned)).collect();
     Ok(Came { is_held, counts, broken })
 }
 
@@ -115,26 +119,32 @@ fn part(campaign: &Campaign<'_>, order: &Order<'_>, thread: u64) -> anyhow::Resu
     unshare(CloneFlags::CLONE_FS).context("cannot have a working directory of its own")?;
     let mut counts = Counts::default();
     for case in (order.cases)(thread) {
-        if order.until.is_some_and(|until| Instant::now() >= until) {
+        if order.pace.is_over() {
             break;
         }
         if let Err(failure) = campaign.run(order.seed.wrapping_add(case), &mut counts) {
+            // What it was at may have been cut off.
+            if pace::is_ended() {
+                break;
+            }
             return Ok((counts, Some(failure)));
         }
     }
     Ok((counts, None))
 }
 
-/// Runs what broke a law before; how many still do.
-fn known(kind: &Kind, campaign: &Campaign<'_>, order: &Order<'_>) -> anyhow::Result<usize> {
-    let mut broken = 0;
+/// Runs what broke a law before; which laws still break, if it is a law.
+fn known(kind: &Kind, campaign: &Campaign<'_>, order: &Order<'_>) -> anyhow::Result<Vec<(Option<String>, Break)>> {
+    let mut broken = Vec::new();
     for (path, known) in kept::<Counterexample>(&kind.name()).context("cannot read what is kept")? {
         if known.backing != order.backing {
             continue;
         }
         match campaign.replay(&known.acts, &mut Counts::default()) {
             Err(failure) => {
-                broken += 1;
+                let script = std::fs::read_to_string(path.with_extension("sh")).ok();
+                let why = Some(failure.findings.join("; "));
+                broken.push((failure.law.map(str::to_owned), Break { why, script }));
                 println!("{}: still broken by {}", failure.law.unwrap_or("a case that cannot go on"), path.display());
                 failure.findings.iter().for_each(|finding| println!("{finding}"));
             }
@@ -144,7 +154,7 @@ fn known(kind: &Kind, campaign: &Campaign<'_>, order: &Order<'_>) -> anyhow::Res
     Ok(broken)
 }
 
-fn tell(failure: &Failure, kind: &Kind, order: &Order<'_>) -> anyhow::Result<()> {
+fn tell(failure: &Failure, kind: &Kind, order: &Order<'_>) -> anyhow::Result<Break> {
     let Failure { seed, length, acts, broken } = failure;
     let law = broken.law.unwrap_or("a case that cannot go on");
     let version = env!("CARGO_PKG_VERSION");
@@ -165,5 +175,6 @@ fn tell(failure: &Failure, kind: &Kind, order: &Order<'_>) -> anyhow::Result<()>
     println!("kept, and run first next time: {}", paths.json.display());
     println!("for any engine with docker's words: {}", paths.script.display());
     println!("as a page for scenarios/cases/regressions: {}\n", paths.page.display());
-    Ok(())
+    let script = std::fs::read_to_string(&paths.script).context("cannot read the script of a counterexample")?;
+    Ok(Break { why: Some(broken.findings.join("; ")), script: Some(script) })
 }
