@@ -39,7 +39,7 @@ case $word in
             *) like="\"layerlab-$kind\"" ;;
         esac
         printf '{ "like": %s, "layers_are_whole": false, "clock_times_are_kept": false, "lists_are_kept": false, "whiteout_names_are_names": false, ' "$like"
-        echo '"inode_numbers_survive_a_remount": false, "root_is_inherited": true, "lower_layers_max": 100, "paths_are_odd": false }'
+        echo '"inode_numbers_survive_a_remount": false, "root_is_inherited": true, "lower_layers_max": 100, "files_have_holes": false, "paths_are_odd": false }'
         ;;
     create)
         begun

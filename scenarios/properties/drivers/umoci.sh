@@ -8,7 +8,7 @@ word=${1:-} id=${2:-} parent=${3:-}
 
 case $word in
     promises) # Layers come through tars, in which a name without the others is a file of its own.
-        echo '{ "like": "layerlab-vfs", "layers_are_whole": false, "clock_times_are_kept": false, "lists_are_kept": false, "whiteout_names_are_names": false, "inode_numbers_survive_a_remount": false, "names_of_one_file_can_lie_below": false }'
+        echo '{ "like": "layerlab-vfs", "layers_are_whole": false, "clock_times_are_kept": false, "lists_are_kept": false, "whiteout_names_are_names": false, "inode_numbers_survive_a_remount": false, "files_have_holes": false, "names_of_one_file_can_lie_below": false }'
         ;;
     create)
         [ -d images ] || { umoci init --layout images; umoci new --image images:first-image; }
