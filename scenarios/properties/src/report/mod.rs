@@ -121,7 +121,11 @@ impl Report {
     pub fn of(lines: &[Line], findings: &[Finding], seen: &[Seen]) -> Report {
         let mut by_cell: BTreeMap<_, Vec<&Line>> = BTreeMap::new();
         let is_failure = |line: &Line| line.law.is_none() && line.outcome == Outcome::Broken;
-        for line in lines.iter().filter(|line| !is_failure(line)) {
+        // Who was asked in one run and not in another was asked.
+        let place = |line: &Line| (line.subject.clone(), kernel_of(line), line.backing.clone());
+        let asked: BTreeSet<_> = lines.iter().filter(|line| line.law.is_some()).map(place).collect();
+        let is_told = |line: &&Line| !is_failure(line) && (line.law.is_some() || !asked.contains(&place(line)));
+        for line in lines.iter().filter(is_told) {
             let kernel = kernel_of(line);
             by_cell.entry((&line.law, &line.subject, kernel, &line.backing)).or_default().push(line);
         }
