@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use layerlab_scenarios::lab::prepare::workspace_root;
+
 use super::{Cell, EVERYTHING, Report, Told, ToldFinding};
 use crate::finding::Outcome;
 use crate::{deviations, stores};
@@ -72,7 +74,18 @@ pub fn of(report: &Report) -> String {
     text += &section("Versions", versions);
     text += &section("Runs", report.runs.iter().map(|run| format!("- {run}\n")));
     text += &section("Findings", report.findings.iter().map(finding));
-    text
+    steady(&text)
+}
+
+/// Without the paths of a checkout, and of directories that are called otherwise each time.
+fn steady(text: &str) -> String {
+    let text = text.replace(&format!("{}/", workspace_root().display()), "");
+    let mut parts = text.split("/tmp/layerlab-");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |told, part| {
+        let end = part.find(|character: char| character.is_whitespace() || "\":;,)|".contains(character));
+        told + "…" + &part[end.unwrap_or(part.len())..]
+    })
 }
 
 /// What the words of a table mean.
