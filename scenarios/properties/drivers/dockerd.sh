@@ -10,6 +10,11 @@ for program in dockerd docker; do
 done
 word=${1:-} id=${2:-} parent=${3:-}
 kind=${LAYERLAB_KIND:-overlay2}
+# The host's settings have no say, neither in the daemon nor in the command.
+unset DOCKER_HOST DOCKER_CONTEXT DOCKER_TLS_VERIFY DOCKER_CONTENT_TRUST
+export DOCKER_CONFIG="$PWD/docker"
+# Of control groups it has a tree of its own, named after the data root: no two directories have the same device and number.
+group=layerlab-dockerd-$(stat --format %d-%i .)
 
 asked() { docker --host "unix://$PWD/socket" "$@"; }
 is_there() { asked "$1" inspect "$2" > /dev/null 2>&1; }
@@ -18,10 +23,10 @@ is_running() { [ -e "$1" ] && [ -e "/proc/$(cat "$1")/exe" ]; }
 begun() { # What it mounts goes with it and its containers.
     [ ! -e pid ] || return 0
     [ "$kind" != fuse-overlayfs ] || command -v fuse-overlayfs > /dev/null || { echo "it needs fuse-overlayfs: apt-get install fuse-overlayfs" >&2; exit 77; }
-    echo '{}' > config.json # not the host's
+    echo '{}' > config.json # instead of /etc/docker/daemon.json
     unshare --mount sh -c 'mount -t tmpfs run /run && exec "$@"' sh dockerd --storage-driver "$kind" --data-root "$PWD/root" --exec-root "$PWD/exec" \
         --config-file "$PWD/config.json" --pidfile "$PWD/dockerd.pid" --host "unix://$PWD/socket" \
-        --bridge none --iptables=false --ip6tables=false --cgroup-parent "/layerlab-dockerd" > log 2>&1 &
+        --bridge none --iptables=false --ip6tables=false --cgroup-parent "/$group" > log 2>&1 &
     echo $! > pid
     until asked version > /dev/null 2>&1; do
         is_running pid || { echo "no dockerd with $kind there: $(tail -n 1 log)" >&2; exit 77; }
@@ -29,6 +34,12 @@ begun() { # What it mounts goes with it and its containers.
     done
     mkdir -m 755 tree
     tar c tree | asked import - first:image > /dev/null
+}
+
+ungrouped() { # whether no control group of it is left; what is in the way is told in `left`
+    for tree in /sys/fs/cgroup/"$group" /sys/fs/cgroup/*/"$group"; do
+        [ ! -d "$tree" ] || find "$tree" -depth -type d -exec rmdir {} + 2> left || return 1
+    done
 }
 
 case $word in
@@ -75,7 +86,12 @@ case $word in
             ! is_running pid || kill -s $signal "$(cat pid)"
             while is_running pid || is_running exec/containerd/containerd.pid; do sleep 0.01; done
             rm pid
-            find /sys/fs/cgroup -depth -type d -path '*/layerlab-dockerd*' -exec rmdir {} + || : # another one's may be in use
+            # One is busy for a moment longer than the last process in it.
+            tries=100
+            until ungrouped; do
+                [ $((tries -= 1)) -gt 0 ] || { echo "control groups are left: $(cat left)" >&2; exit 1; }
+                sleep 0.05
+            done
         }
         ;;
     *)
