@@ -1,5 +1,6 @@
 //! `cargo xtask`: the front door; each verb is one file that builds what is needed and calls it.
 
+mod bench;
 mod bugs;
 mod call;
 mod checklist;
@@ -28,7 +29,7 @@ struct Verb {
     run: fn(&[String]) -> anyhow::Result<u8>,
 }
 
-const VERBS: [&Verb; 17] = [
+const VERBS: [&Verb; 18] = [
     &replay::VERB,
     &shell::VERB,
     &laws::VERB,
@@ -40,6 +41,7 @@ const VERBS: [&Verb; 17] = [
     &contract::VERB,
     &interop::VERB,
     &findings::VERB,
+    &bench::VERB,
     &checklist::VERB,
     &doctor::VERB,
     &test::VERB,

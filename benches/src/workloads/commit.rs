@@ -1,0 +1,72 @@
+//! An image of what a container has changed: small files.
+
+use super::{Workload, changed, changed_directory, forget, has_layers};
+use crate::bed::Bed;
+use crate::peers::{Peer, Speaks};
+use crate::task::Task;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "commit",
+    question: "What does it take to make an image of a container that has made so many small files?",
+    fairness: "The floor packs the upper directory and makes the digest of that tar, by the processor's own instructions. What we have written \
+               survives a power cut when the command ends.",
+    unit: "files made",
+    amounts: |scale| scale.pick(vec![1, 5000], vec![1, 150]),
+    growth: |scale| scale.pick(vec![1250, 2500, 10000], Vec::new()),
+    samples: 15,
+    goals: &[("docker", 5.0)],
+    task,
+};
+
+const NAME: &str = "committed";
+pub const REFERENCE: &str = "bench/committed";
+
+fn task<'a>(bed: &'a Bed, peer: &'a Peer, files: u64) -> anyhow::Result<Option<Task<'a>>> {
+    Ok(Some(match peer.speaks {
+        Speaks::Docker => {
+            changed(bed, peer, NAME, files)?;
+            committed(bed, peer, NAME)
+        }
+        Speaks::Nothing => floor(changed_directory(bed, "floor-commit", files)?),
+        _ => return Ok(None),
+    }))
+}
+
+/// The commit of the container called `name`, which is removed in the end.
+pub fn committed<'a>(bed: &'a Bed, peer: &'a Peer, name: &'static str) -> Task<'a> {
+    Task::command(move || peer.command(&["commit", name, REFERENCE]))
+        .before(|| {
+            // It fails where there is none.
+            drop(peer.ask(&["rmi", REFERENCE]));
+            Ok(())
+        })
+        .check(|_| has_layers(peer, REFERENCE, bed.image.layers.len() + 1))
+        .after(move || {
+            forget(peer, name);
+            peer.ask(&["rmi", REFERENCE]).map(drop)
+        })
+}
+
+/// The tar of a directory, and its digest.
+pub fn floor<'a>(root: std::path::PathBuf) -> Task<'a> {
+    Task::call(move || {
+        let mut tar = tar::Builder::new(Digesting(ring::digest::Context::new(&ring::digest::SHA256)));
+        tar.append_dir_all(".", &root)?;
+        let digest = tar.into_inner()?.0.finish();
+        anyhow::ensure!(digest.as_ref().len() == 32, "no digest");
+        Ok(())
+    })
+}
+
+struct Digesting(ring::digest::Context);
+
+impl std::io::Write for Digesting {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,47 @@
+//! A tar as an image of one layer.
+
+use super::{Workload, forget, has_layers, none, once, with_image};
+use crate::bed::Bed;
+use crate::peers::Peer;
+use crate::task::Task;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "import",
+    question: "What does it take to make an image of the tar that `export` wrote?",
+    fairness: "Everybody imports the tar that it exported itself.",
+    unit: "image",
+    amounts: once,
+    growth: none,
+    samples: 10,
+    goals: &[("docker", 4.0)],
+    task,
+};
+
+const NAME: &str = "to-import";
+const REFERENCE: &str = "bench/imported";
+
+fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<'a>>> {
+    if !peer.speaks_docker() {
+        return Ok(None);
+    }
+    with_image(bed, peer)?;
+    forget(peer, NAME);
+    peer.ask(&["create", "--name", NAME, "--network", "none", &bed.reference(), "true"])?;
+    let file = bed.directory("archives")?.join(format!("{}.import", peer.name));
+    let path = file.display().to_string();
+    peer.ask(&["export", "--output", &path, NAME])?;
+    forget(peer, NAME);
+    Ok(Some(
+        Task::command(move || peer.command(&["import", &path, REFERENCE]))
+            .before(|| {
+                // It fails where there is none.
+                drop(peer.ask(&["rmi", REFERENCE]));
+                Ok(())
+            })
+            .check(|_| has_layers(peer, REFERENCE, 1))
+            .after(move || {
+                super::removed(&file)()?;
+                peer.ask(&["rmi", REFERENCE]).map(drop)
+            }),
+    ))
+}

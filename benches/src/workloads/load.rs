@@ -1,0 +1,35 @@
+//! An archive as an image.
+
+use super::{Workload, has_image, none, once, with_image, without_image};
+use crate::bed::Bed;
+use crate::peers::Peer;
+use crate::task::Task;
+
+pub const WORKLOAD: Workload = Workload {
+    name: "load",
+    question: "What does it take to have the image that `save` wrote into a file?",
+    fairness: "Everybody loads the archive that it saved itself.",
+    unit: "image",
+    amounts: once,
+    growth: none,
+    samples: 10,
+    goals: &[("docker", 4.0)],
+    task,
+};
+
+fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<'a>>> {
+    if !peer.speaks_docker() {
+        return Ok(None);
+    }
+    with_image(bed, peer)?;
+    let file = bed.directory("archives")?.join(format!("{}.load", peer.name));
+    let path = file.display().to_string();
+    super::removed(&file)()?;
+    peer.ask(&["save", "--output", &path, &bed.reference()])?;
+    Ok(Some(
+        Task::command(move || peer.command(&["load", "--quiet", "--input", &path]))
+            .before(|| without_image(bed, peer))
+            .check(|_| has_image(bed, peer, &bed.reference()))
+            .after(super::removed(&file)),
+    ))
+}
