@@ -17,7 +17,7 @@ pub const VERB: Verb =
 const FILE_SYSTEMS: [(&str, &str); 3] = [("ext4", "e2fsprogs"), ("xfs", "xfsprogs"), ("btrfs", "btrfs-progs")];
 
 /// A program, what it is for here, and Debian's package.
-const PROGRAMS: [(&str, &str, &str); 19] = [
+const PROGRAMS: [(&str, &str, &str); 21] = [
     ("dockerd", "replay --on docker, laws of its storage drivers", "docker.io"),
     ("iptables", "replay --on docker", "iptables"),
     ("podman", "replay --on podman", "podman conmon runc containernetworking-plugins"),
@@ -27,6 +27,8 @@ const PROGRAMS: [(&str, &str, &str); 19] = [
     ("ctr", "findings, laws of containerd's snapshots", "containerd"),
     ("setfacl", "findings", "acl"),
     ("setfattr", "findings", "attr"),
+    ("crun", "bench", "crun"),
+    ("perf", "system calls that bench counts", "linux-perf"),
     ("docker-registry", "tests with a real registry", "docker-registry"),
     ("newuidmap", "several users in an ordinary user's lab", "uidmap"),
     ("chromium", "tests of the HTML of a replay", "chromium"),
