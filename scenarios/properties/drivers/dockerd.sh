@@ -17,19 +17,39 @@ export DOCKER_CONFIG="$PWD/docker"
 group=layerlab-dockerd-$(stat --format %d-%i .)
 
 asked() { docker --host "unix://$PWD/socket" "$@"; }
-is_there() { asked "$1" inspect "$2" > /dev/null 2>&1; }
+is_there() { # What docker says of anything but what is not there is an error.
+    said=$(asked "$1" inspect --format there "$2" 2>&1) && return 0
+    case $said in *"No such $1"*) return 1 ;; esac
+    echo "$said" >&2
+    exit 1
+}
 is_running() { [ -e "$1" ] && [ -e "/proc/$(cat "$1")/exe" ]; }
+
+wanting() { # This host, or this place, has no such thing (77); whatever else goes wrong is a failure.
+    echo "$1" >&2
+    exit 77
+}
 
 begun() { # What it mounts goes with it and its containers.
     [ ! -e pid ] || return 0
-    [ "$kind" != fuse-overlayfs ] || command -v fuse-overlayfs > /dev/null || { echo "it needs fuse-overlayfs: apt-get install fuse-overlayfs" >&2; exit 77; }
+    if [ "$(id -u)" != 0 ] || [ "$(awk '{ print $3 }' /proc/self/uid_map)" != 4294967295 ]; then wanting "it needs root, and in no user namespace"; fi
+    grep -q ' - cgroup' /proc/self/mountinfo || wanting "it needs control groups, and none are mounted"
+    case $kind in
+        btrfs) [ "$(stat --file-system --format %T .)" = btrfs ] || wanting "its layers need to lie on btrfs" ;;
+        fuse-overlayfs)
+            command -v fuse-overlayfs > /dev/null || wanting "it needs fuse-overlayfs: apt-get install fuse-overlayfs"
+            [ -e /dev/fuse ] || wanting "it needs /dev/fuse"
+            ;;
+    esac
     echo '{}' > config.json # instead of /etc/docker/daemon.json
     unshare --mount sh -c 'mount -t tmpfs run /run && exec "$@"' sh dockerd --storage-driver "$kind" --data-root "$PWD/root" --exec-root "$PWD/exec" \
         --config-file "$PWD/config.json" --pidfile "$PWD/dockerd.pid" --host "unix://$PWD/socket" \
         --bridge none --iptables=false --ip6tables=false --cgroup-parent "/$group" > log 2>&1 &
     echo $! > pid
+    end=$(($(date +%s) + 60))
     until asked version > /dev/null 2>&1; do
-        is_running pid || { echo "no dockerd with $kind there: $(tail -n 1 log)" >&2; exit 77; }
+        is_running pid || { echo "dockerd with $kind ended at once:" >&2; tail -n 5 log >&2; exit 1; }
+        [ "$(date +%s)" -lt $end ] || { echo "dockerd with $kind does not answer:" >&2; tail -n 5 log >&2; exit 1; }
         sleep 0.1
     done
     mkdir -m 755 tree
@@ -67,7 +87,9 @@ case $word in
         ;;
     mount)
         asked start "$id" > /dev/null
-        echo "/proc/$(asked inspect --format '{{.State.Pid}}' "$id")/root/tree"
+        pid=$(asked inspect --format '{{.State.Pid}}' "$id")
+        [ "$pid" != 0 ] || { echo "the container has ended: $(asked inspect --format '{{.State.Error}}' "$id")" >&2; exit 1; }
+        echo "/proc/$pid/root/tree"
         ;;
     umount) asked stop "$id" > /dev/null ;;
     remove)
@@ -81,15 +103,17 @@ case $word in
     quit)
         [ ! -e pid ] || {
             # Where nothing is mounted it need not put anything in order, for which it takes a second; its containerd ends with it.
-            signal=KILL
-            [ ! "$(asked ps --quiet)" ] || signal=TERM
+            if running=$(asked ps --quiet 2> /dev/null) && [ ! "$running" ]; then signal=KILL; else signal=TERM; fi
             ! is_running pid || kill -s $signal "$(cat pid)"
-            while is_running pid || is_running exec/containerd/containerd.pid; do sleep 0.01; done
+            end=$(($(date +%s) + 60))
+            while is_running pid || is_running exec/containerd/containerd.pid; do
+                [ "$(date +%s)" -lt $end ] || { echo "dockerd or its containerd does not end: see $PWD/log" >&2; exit 1; }
+                sleep 0.01
+            done
             rm pid
             # One is busy for a moment longer than the last process in it.
-            tries=100
             until ungrouped; do
-                [ $((tries -= 1)) -gt 0 ] || { echo "control groups are left: $(cat left)" >&2; exit 1; }
+                [ "$(date +%s)" -lt $end ] || { echo "control groups are left: $(cat left)" >&2; exit 1; }
                 sleep 0.05
             done
         }

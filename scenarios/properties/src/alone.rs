@@ -102,17 +102,13 @@ pub fn alone(body: impl FnOnce(&Alone) -> u8) -> anyhow::Result<u8> {
     }
 }
 
-/// Runs `body` apart with programs that begin daemons: what nobody waits for any more is waited for, its control groups are its own, and so is the directory for what is
+/// Runs `body` apart with programs that begin daemons: what nobody waits for any more is waited for, its control groups are its own, where they are to be had, and so is the directory for what is
 /// temporary. Of all of them nothing is left. Where `is_asked`, the first SIGINT or SIGTERM is for `body` alone to end by; a terminal's reaches nothing else of what runs apart.
 /// Call this as root, while the process has one thread.
 pub fn apart_with_daemons(is_asked: bool, body: impl FnOnce() -> u8) -> anyhow::Result<u8> {
     IS_ASKED.store(is_asked, Ordering::SeqCst);
     let place = tempfile::Builder::new().prefix("layerlab-").tempdir().context("cannot have a directory of its own")?;
-    let cgroup = match LabCgroup::make() {
-        // A daemon that needs one will say so.
-        Err(CgroupError::None) => None,
-        made => Some(made?),
-    };
+    let cgroup = LabCgroup::make().map_err(without_cgroups).ok();
     alone(|_| {
         // SAFETY: this process has one thread, as the caller promises.
         unsafe { env::set_var("TMPDIR", place.path()) };
@@ -121,10 +117,7 @@ pub fn apart_with_daemons(is_asked: bool, body: impl FnOnce() -> u8) -> anyhow::
                 setpgid(Pid::from_raw(0), Pid::from_raw(0)).context("cannot have a process group of its own")?;
             }
             if let Some(cgroup) = &cgroup {
-                cgroup.take_in(getpid().as_raw())?;
-                unshare(CloneFlags::CLONE_NEWCGROUP).context("cannot have control groups of its own")?;
-                cgroup.cover()?;
-                cgroup::make_room_for_children()?;
+                entered(cgroup).unwrap_or_else(without_cgroups);
             }
             // SAFETY: as above.
             match unsafe { fork() }.context("cannot fork")? {
@@ -145,6 +138,20 @@ pub fn apart_with_daemons(is_asked: bool, body: impl FnOnce() -> u8) -> anyhow::
             CANNOT
         })
     })
+}
+
+/// Makes `cgroup` the control groups that this process and all that it begins have, and see.
+fn entered(cgroup: &LabCgroup) -> Result<(), CgroupError> {
+    cgroup.take_in(getpid().as_raw())?;
+    let apart = unshare(CloneFlags::CLONE_NEWCGROUP).map_err(io::Error::from);
+    apart.map_err(|source| CgroupError::Make { path: "/proc/self/ns/cgroup".into(), source })?;
+    cgroup.cover()?;
+    cgroup::make_room_for_children()
+}
+
+/// Most programs need no control groups; a daemon that does says so itself.
+fn without_cgroups(error: CgroupError) {
+    eprintln!("layerlab-laws: driver programs have no control groups of their own: {error}");
 }
 
 /// Waits for everything until `last` ends.

@@ -144,7 +144,7 @@ impl Counterexample {
                 self.subject
             );
         }
-        text += &BEGINNING.replace("UNSHARE", self.unshare()).replace("PLACE", &self.place());
+        text += &BEGINNING.replace("UNSHARE", self.unshare(by_hand)).replace("PLACE", &self.place());
         let (kind, options, program) = match by_hand {
             ByHand::Directory => ("directory", "", String::new()),
             ByHand::Overlay(options) => ("overlay", options.as_str(), String::new()),
@@ -186,9 +186,11 @@ impl Counterexample {
 
 impl Counterexample {
     /// What makes the namespaces that it was found in.
-    fn unshare(&self) -> &'static str {
+    fn unshare(&self, by_hand: &ByHand) -> &'static str {
         let is_others = |step: &Step| step.user == User::Other;
         match (self.rootless, self.steps.iter().any(is_others)) {
+            // What a driver program began ends with the script, however that ends.
+            (false, _) if matches!(by_hand, ByHand::Program { .. }) => "--mount --pid --fork --kill-child --mount-proc",
             (false, _) => "--mount",
             (true, false) => "--user --map-root-user --mount",
             (true, true) => "--user --map-root-user --map-auto --mount",
@@ -225,6 +227,7 @@ set -eu
 [ "${1:-}" = inside ] || exec unshare UNSHARE -- "$0" inside
 place=$(mktemp -d)
 trap 'cd /; umount -R "$place" || :; rm -rf "$place" "$place.img"' EXIT
+trap 'exit 130' INT TERM HUP
 PLACE
 layer=0
 mkdir "$place/none" "$place/foreign" "$place/0" "$place/work" "$place/merged"
@@ -234,7 +237,8 @@ mkdir "$place/foreign/none"
 
 const FUNCTIONS: &str = r#"if [ $kind = program ]; then
     export LAYERLAB_DATA_ROOT="$place/store"; mkdir "$LAYERLAB_DATA_ROOT"
-    trap 'cd /; "$program" quit 2> /dev/null || :; umount -R "$place" || :; rm -rf "$place" "$place.img"' EXIT
+    quit() { "$program" quit 2> "$place.said" || [ $? = 77 ] || { echo "what the program began may still run:"; cat "$place.said"; } >&2; }
+    trap 'cd /; quit; umount -R "$place" || umount -R -l "$place" || :; rm -rf "$place" "$place.img" "$place.said"' EXIT
     "$program" create layer-0
 fi
 lowers() {

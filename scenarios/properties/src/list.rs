@@ -11,7 +11,7 @@ use crate::laws;
 use crate::machine::Host;
 use crate::situations;
 use crate::stores;
-use crate::subjects::{self, Subject, program};
+use crate::subjects::{self, program};
 
 /// Everything that can be named on the command line, with what it is, or why it cannot be had. Call this in a mount namespace of one's
 /// own: file systems are tried.
@@ -30,12 +30,20 @@ pub fn list(host: &Host) -> anyhow::Result<String> {
     }
     text += "subjects (--subject):\n";
     let place = Backing::Tmpfs.make()?;
-    let foreign = program::foreigners().filter_map(|name| program::foreign(name, program::LIMIT).transpose());
-    let foreign =
-        foreign.collect::<Result<Vec<_>, _>>()?.into_iter().map(|subject| Box::new(subject) as Box<dyn Subject>);
-    for subject in subjects::all().into_iter().chain(foreign) {
+    for subject in subjects::all() {
         let refusal = subject.refusal(host).or_else(|| subject.refusal_on(place.path()));
         let _ = writeln!(text, "  {:<34} {}", subject.name(), refusal.unwrap_or_else(|| "can run".to_owned()));
+    }
+    for name in program::foreigners() {
+        let tried = program::foreign(name, program::LIMIT).and_then(|program| match program {
+            Some(program) => program.trial(place.path()),
+            None => Ok(None),
+        });
+        let said = match tried {
+            Ok(refusal) => refusal.unwrap_or_else(|| "can run".to_owned()),
+            Err(error) => format!("fails: {}", error.to_string().replace('\n', " ")),
+        };
+        let _ = writeln!(text, "  {name:<34} {said}");
     }
     for kind in stores::all() {
         let refusal = kind.refusal_on(place.path());

@@ -166,6 +166,21 @@ fn a_program_that_leaves_a_process_is_waited_for_no_longer_and_told_when_to_end_
 }
 
 #[test]
+fn laws_go_on_where_control_groups_cannot_be_had() {
+    if !can() {
+        return;
+    }
+    // What is mounted there is hidden by what cannot be written to.
+    let hide = "[ ! -d /sys/fs/cgroup ] || mount -t tmpfs -o ro none /sys/fs/cgroup; exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", hide, "sh", env!("CARGO_BIN_EXE_layerlab-laws"), "--subject", DRIVER]);
+    let output = command.args(["merged-view-equals-the-model", "--seed", "1", "--cases", "2"]).output().unwrap();
+    let text = text(&output);
+    assert!(output.status.success() && text.contains("every law held"), "{text}");
+    assert_eq!(text.matches("have no control groups of their own: ").count(), 1, "{text}");
+}
+
+#[test]
 fn nothing_is_left_of_laws_that_are_interrupted() {
     if !can() {
         return;

@@ -13,7 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, pipe2};
 
@@ -119,7 +119,7 @@ impl LabCgroup {
     }
 
     /// Shows these groups, and no others, to the caller below /sys/fs/cgroup: one with mounts of its own, and in a control group namespace
-    /// whose root they are.
+    /// whose root they are. Where one is refused, what was there shows as before.
     pub fn cover(&self) -> Result<(), CgroupError> {
         let failed = |path: &Path| {
             let path = path.to_owned();
@@ -134,12 +134,15 @@ impl LabCgroup {
             return mounted("cgroup2", root, "");
         }
         mounted("tmpfs", root, "mode=755")?;
-        for hierarchy in &self.hierarchies {
+        let covered = self.hierarchies.iter().try_for_each(|hierarchy| {
             let at = root.join(hierarchy.mount_point.file_name().unwrap_or_default());
             fs::create_dir(&at).map_err(failed(&at))?;
-            mounted("cgroup", &at, &hierarchy.controllers.join(","))?;
+            mounted("cgroup", &at, &hierarchy.controllers.join(","))
+        });
+        if covered.is_err() {
+            umount2(root, MntFlags::MNT_DETACH).map_err(io::Error::from).map_err(failed(root))?;
         }
-        Ok(())
+        covered
     }
 
     fn employ_janitor(&self) -> Result<Janitor, CgroupError> {

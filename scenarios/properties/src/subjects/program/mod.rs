@@ -121,6 +121,13 @@ impl Program {
         }
     }
 
+    /// Why it cannot be had on what `place` is on, where it says so itself. Anything else that goes wrong is an error.
+    pub fn trial(&self, place: &Path) -> Result<Option<String>, ProgramError> {
+        let failed = |source| ProgramError::Start { program: self.path.clone(), source };
+        let trial = tempfile::tempdir_in(place).map_err(failed)?;
+        Ok(self.tried(trial.path())?.err())
+    }
+
     /// Makes two layers and asks everything of them, in the empty directory `place`: whether there are tars of layers. What is wanting is told.
     fn tried(&self, place: &Path) -> Result<Result<bool, String>, ProgramError> {
         let call = DataRoot(self.call(place));
@@ -175,9 +182,8 @@ impl Subject for Program {
     }
 
     fn refusal_on(&self, place: &Path) -> Option<String> {
-        let trial = tempfile::tempdir_in(place).ok()?;
         // What else is wrong breaks the first case, and is told there.
-        self.tried(trial.path()).ok()?.err()
+        self.trial(place).ok()?
     }
 
     fn program(&self) -> Option<(&Path, Option<&str>)> {
