@@ -24,6 +24,8 @@ use crate::version;
 /// What may be said of a finding.
 const KINDS: [&str; 3] = ["bug", DOCUMENTED, "undocumented choice"];
 const DOCUMENTED: &str = "documented limit";
+/// How whoever reads a page runs its script, so that no mount and no daemon of it outlives it.
+const BY_HAND: &str = "`unshare --mount --pid --fork --kill-child --mount-proc sh -eu SCRIPT`";
 /// A script that takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -164,6 +166,7 @@ impl Finding {
             KINDS.join(", "),
             finding.kind
         );
+        ensure!(text.contains(BY_HAND), "a finding tells how its script is run by hand: {BY_HAND}");
         ensure!(finding.seen != finding.expected, "it prints what it should print");
         Ok(finding)
     }
@@ -293,7 +296,7 @@ fn is_there(program: &str) -> bool {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "---\ntool: true 1.0\nkind: bug\npromised: true(1)\nknown: to nobody\nneeds: true, sh\n---\n\n# `true` says no\n\nWhy.\n\n```sh\ntrue\n```\n\nIt prints:\n\n```text\nno\n```\n\nand not:\n\n```text\nyes\n```\n";
+    const PAGE: &str = "---\ntool: true 1.0\nkind: bug\npromised: true(1)\nknown: to nobody\nneeds: true, sh\n---\n\n# `true` says no\n\nWhy.\n\nBy hand: `unshare --mount --pid --fork --kill-child --mount-proc sh -eu SCRIPT`\n\n```sh\ntrue\n```\n\nIt prints:\n\n```text\nno\n```\n\nand not:\n\n```text\nyes\n```\n";
 
     #[test]
     fn a_page_is_its_front_its_title_and_three_blocks() {
@@ -325,6 +328,7 @@ mod tests {
         assert!(complaint(&PAGE.replace("kind: bug\n", "")).contains("needs kind"));
         assert!(complaint(&PAGE.replace("bug", "feature")).contains("not 'feature'"));
         assert!(complaint(&PAGE.replace("tool:", "tools:")).contains("not 'tools'"));
+        assert!(complaint(&PAGE.replace("unshare", "run")).contains("run by hand: `unshare --mount"));
         assert!(complaint(&PAGE.replace("```sh", "```bash")).contains("three blocks"));
         assert!(complaint(&PAGE.replace("yes", "no")).contains("what it should print"));
     }
