@@ -1,6 +1,6 @@
 #!/bin/sh
-# dockerd's storage drivers, as a driver program: each layer is a container of its parent's image, running while it is mounted, and what is looked at is one directory
-# in it, as a process in the container has it. A dockerd of its own, with its own containerd, begins with the first layer and ends with `quit`. LAYERLAB_KIND says by
+# dockerd's storage drivers, as a driver program: each layer is a container of its parent's image, running while it is mounted. What is looked at is one directory in its
+# root, by /proc: steps are done by a process of ours in that root, with its own capabilities and limits, and by none of the container's. A dockerd of its own, with its own containerd, begins with the first layer and ends with `quit`. LAYERLAB_KIND says by
 # which storage driver: overlay2, vfs, btrfs or fuse-overlayfs.
 set -eu
 umask 022 # as a service has it

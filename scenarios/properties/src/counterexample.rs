@@ -237,8 +237,8 @@ mkdir "$place/foreign/none"
 
 const FUNCTIONS: &str = r#"if [ $kind = program ]; then
     export LAYERLAB_DATA_ROOT="$place/store"; mkdir "$LAYERLAB_DATA_ROOT"
-    quit() { "$program" quit 2> "$place.said" || [ $? = 77 ] || { echo "what the program began may still run:"; cat "$place.said"; } >&2; }
-    trap 'cd /; quit; umount -R "$place" || umount -R -l "$place" || :; rm -rf "$place" "$place.img" "$place.said"' EXIT
+    quit() { "$program" quit 2> "$place/said" || [ $? = 77 ] || { echo "what the program began may still run:"; cat "$place/said"; } >&2; }
+    trap 'cd /; quit; umount -R "$place" || umount -R -l "$place" || :; rm -rf "$place" "$place.img"' EXIT
     "$program" create layer-0
 fi
 lowers() {
