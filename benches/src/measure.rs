@@ -5,6 +5,7 @@
 //! who fails is told, and the others go on. Not by criterion, which does not take turns; it times what runs in this process (`benches/benches`).
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use crate::bed::{Bed, Scale};
 use crate::counts::{self, Counts};
@@ -57,6 +58,11 @@ pub fn measure(
     Ok(results)
 }
 
+/// When this time is over nobody is asked again,
+const ENOUGH: Duration = Duration::from_secs(40);
+/// but so often everybody is.
+const SAMPLES_MIN: usize = 5;
+
 /// So much of one workload, by several who take turns.
 struct Turns<'a> {
     bed: &'a Bed,
@@ -86,7 +92,11 @@ impl<'a> Turns<'a> {
         let samples = self.samples.unwrap_or(self.bed.scale.pick(self.workload.samples, 1));
         // The first time is nobody's: caches are cold.
         let is_warm = self.bed.scale.pick(1, 0);
+        let begun = Instant::now();
         for round in 0..samples + is_warm {
+            if round >= SAMPLES_MIN + is_warm && begun.elapsed() > ENOUGH {
+                break;
+            }
             let count = turns.len().max(1);
             turns.rotate_left(round.min(1) % count);
             for turn in turns.iter_mut().filter(|turn| turn.failed.is_none()) {

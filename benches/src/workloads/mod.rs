@@ -43,7 +43,7 @@ pub struct Workload {
     pub amounts: fn(Scale) -> Vec<u64>,
     /// How much we and the floor have to do besides, to see how it grows.
     pub growth: fn(Scale) -> Vec<u64>,
-    /// How often, for a full run.
+    /// How often at most, for a full run: where all peers together take long it is less often.
     pub samples: usize,
     /// How many times faster than whom we want to be.
     pub goals: &'static [(&'static str, f64)],
