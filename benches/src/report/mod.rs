@@ -73,7 +73,12 @@ fn p99(figure: &Figure) -> String {
 
 /// A ratio with as many digits as tell something.
 fn ratio(times: f64) -> String {
-    if times >= 10.0 { format!("{times:.0} ×") } else { format!("{times:.1} ×") }
+    match times {
+        times if times >= 10.0 => format!("{times:.0} ×"),
+        times if times >= 0.95 => format!("{times:.1} ×"),
+        times if times >= 0.095 => format!("{times:.2} ×"),
+        times => format!("{times:.4} ×"),
+    }
 }
 
 /// A number of bytes.
