@@ -59,8 +59,7 @@ pub fn bundle(bed: &Bed, peer: &Peer) -> anyhow::Result<PathBuf> {
 /// Each layer unpacked into a directory of its number below `place`.
 pub fn unpack_layers(bed: &Bed, place: &Path) -> anyhow::Result<()> {
     for (at, layer) in bed.image.layers.iter().enumerate() {
-        let blob = flate2::read::GzDecoder::new(fs::File::open(bed.image.blob(&layer.digest))?);
-        tar::Archive::new(blob).unpack(place.join(at.to_string()))?;
+        tar::Archive::new(bed.image.tar(layer)?).unpack(place.join(at.to_string()))?;
     }
     Ok(())
 }
@@ -71,8 +70,7 @@ pub fn tars(bed: &Bed) -> anyhow::Result<PathBuf> {
     for layer in &bed.image.layers {
         let path = place.join(&layer.diff_id);
         if !path.exists() {
-            let mut blob = flate2::read::GzDecoder::new(fs::File::open(bed.image.blob(&layer.digest))?);
-            io::copy(&mut blob, &mut fs::File::create(&path)?)?;
+            io::copy(&mut bed.image.tar(layer)?, &mut fs::File::create(&path)?)?;
         }
     }
     Ok(place)
@@ -97,8 +95,7 @@ fn unpacked(bed: &Bed) -> anyhow::Result<PathBuf> {
     }
     unpack_layers(bed, &place)?;
     for layer in &bed.image.layers {
-        let blob = flate2::read::GzDecoder::new(fs::File::open(bed.image.blob(&layer.digest))?);
-        tar::Archive::new(blob).unpack(place.join("draft"))?;
+        tar::Archive::new(bed.image.tar(layer)?).unpack(place.join("draft"))?;
     }
     fs::rename(place.join("draft"), place.join("tree"))?;
     Ok(place)

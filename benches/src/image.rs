@@ -14,6 +14,7 @@ use std::thread;
 use anyhow::{Context, anyhow};
 use fastrand::Rng;
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use layerlab_scenarios::guest;
 use layerlab_scenarios::image::{Descriptor, Hashing, Layout, Tagged};
@@ -337,6 +338,11 @@ fn pool() -> Vec<u8> {
 }
 
 impl Image {
+    /// A layer's tar, inflated as it is read.
+    pub fn tar(&self, layer: &Layer) -> io::Result<GzDecoder<File>> {
+        Ok(GzDecoder::new(File::open(self.blob(&layer.digest))?))
+    }
+
     /// Where a blob of that digest lies.
     pub fn blob(&self, digest: &str) -> PathBuf {
         self.layout.join("blobs").join(digest.replacen(':', "/", 1))

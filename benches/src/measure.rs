@@ -34,15 +34,17 @@ pub fn measure(
     let mut peers = Vec::new();
     for kind in KINDS.iter().filter(|kind| is_chosen(kind.name)) {
         match kind.begin(bed) {
-            Ok(Ok(peer)) => {
+            Ok(peer) => {
                 results.versions.insert(peer.name.to_owned(), peer.version.clone());
                 peers.push(peer);
             }
-            Ok(Err(Missing(why))) => {
-                eprintln!("skipped: {}: {why}", kind.name);
-                results.skipped.push(format!("{}: {why}", kind.name));
-            }
-            Err(error) => results.fail(format!("{error:#}")),
+            Err(error) => match error.downcast_ref::<Missing>() {
+                Some(why) => {
+                    eprintln!("skipped: {}: {why}", kind.name);
+                    results.skipped.push(format!("{}: {why}", kind.name));
+                }
+                None => results.fail(format!("{error:#}")),
+            },
         }
     }
     for workload in &choice.workloads {

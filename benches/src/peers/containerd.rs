@@ -5,16 +5,13 @@
 use std::fs;
 use std::process::Command;
 
-use super::{Daemon, Missing, Peer, Speaks, all_found, version, wants_root};
+use super::{Daemon, Peer, Speaks, all_found, version, wants_root};
 use crate::bed::Bed;
 use crate::task::succeed;
 
-pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Result<Peer, Missing>> {
-    let here = wants_root(bed).and_then(|()| all_found(["containerd", "ctr"], "containerd"));
-    let [containerd, ctr] = match here {
-        Ok(programs) => programs,
-        Err(missing) => return Ok(Err(missing)),
-    };
+pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Peer> {
+    wants_root(bed)?;
+    let [containerd, ctr] = all_found(["containerd", "ctr"], "containerd")?;
     let place = bed.directory("containerd")?;
     let (config, socket) = (place.join("config.toml"), place.join("socket"));
     let text = format!(
@@ -31,12 +28,12 @@ pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Result<Peer, Missi
         succeed(client).is_ok()
     };
     let daemon = Daemon::begin(daemon, &place.join("log"), asked)?;
-    Ok(Ok(Peer {
+    Ok(Peer {
         name,
         speaks: Speaks::Ctr,
         version: version(&containerd, "--version")?,
         words: vec![ctr.into(), "--address".into(), socket.into(), "--namespace".into(), "bench".into()],
         variables: Vec::new(),
         daemon: Some(daemon),
-    }))
+    })
 }

@@ -6,16 +6,13 @@
 use std::ffi::OsString;
 use std::process::Command;
 
-use super::{Daemon, Missing, Peer, Speaks, all_found, version, wants_root};
+use super::{Daemon, Peer, Speaks, all_found, version, wants_root};
 use crate::bed::Bed;
 use crate::task::succeed;
 
-pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Result<Peer, Missing>> {
-    let here = wants_root(bed).and_then(|()| all_found(["dockerd", "docker"], "docker.io"));
-    let [dockerd, docker] = match here {
-        Ok(programs) => programs,
-        Err(missing) => return Ok(Err(missing)),
-    };
+pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Peer> {
+    wants_root(bed)?;
+    let [dockerd, docker] = all_found(["dockerd", "docker"], "docker.io")?;
     let place = bed.directory("docker")?;
     let socket: OsString = [OsString::from("unix://"), place.join("socket").into()].into_iter().collect();
     // What the host's own daemon is told is not for this one.
@@ -33,12 +30,12 @@ pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Result<Peer, Missi
     };
     let daemon = Daemon::begin(daemon, &place.join("log"), asked)?;
     let home = bed.directory("home")?;
-    Ok(Ok(Peer {
+    Ok(Peer {
         name,
         speaks: Speaks::Docker,
         version: version(&dockerd, "--version")?,
         words: vec![docker.into(), "--host".into(), socket],
         variables: vec![("HOME", home.into()), ("DOCKER_CONFIG", place.join("client").into())],
         daemon: Some(daemon),
-    }))
+    })
 }

@@ -31,7 +31,7 @@ mod tools;
 /// How a peer is found and begun on a bed.
 pub struct Kind {
     pub name: &'static str,
-    begin: fn(&'static str, &Bed) -> anyhow::Result<Result<Peer, Missing>>,
+    begin: fn(&'static str, &Bed) -> anyhow::Result<Peer>,
 }
 
 /// Every kind, ours first and the floor last.
@@ -51,8 +51,9 @@ pub const FLOOR: &str = "floor";
 /// Ours.
 pub const OURS: &str = "layerlab";
 
-/// Why a peer is not here, and how to get it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a peer is not here, and how to get it: an error that fails nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
 pub struct Missing(pub String);
 
 /// Which words a peer understands.
@@ -83,8 +84,8 @@ pub struct Peer {
 }
 
 impl Kind {
-    /// Begins it, if it is here.
-    pub fn begin(&self, bed: &Bed) -> anyhow::Result<Result<Peer, Missing>> {
+    /// Begins it. [`Missing`]: it is not here.
+    pub fn begin(&self, bed: &Bed) -> anyhow::Result<Peer> {
         (self.begin)(self.name, bed).with_context(|| format!("cannot begin {}", self.name))
     }
 }

@@ -2,17 +2,16 @@
 
 use std::fs;
 
+use anyhow::bail;
+
 use super::{Missing, Peer, Speaks, all_found, found, version, wants_root};
 use crate::bed::Bed;
 
-pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Result<Peer, Missing>> {
-    let here = wants_root(bed).and_then(|()| all_found(["podman", "conmon"], "podman conmon crun"));
-    let [podman, _] = match here {
-        Ok(programs) => programs,
-        Err(missing) => return Ok(Err(missing)),
-    };
+pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Peer> {
+    wants_root(bed)?;
+    let [podman, _] = all_found(["podman", "conmon"], "podman conmon crun")?;
     let Some(runtime) = ["crun", "runc"].into_iter().find(|name| found(name).is_some()) else {
-        return Ok(Err(Missing("no crun, no runc: apt-get install crun".to_owned())));
+        bail!(Missing("no crun, no runc: apt-get install crun".to_owned()));
     };
     let place = bed.directory("podman")?;
     let home = bed.directory("home")?;
@@ -38,12 +37,12 @@ pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Result<Peer, Missi
         fs::write(&path, content)?;
         variables.push((variable, path.into()));
     }
-    Ok(Ok(Peer {
+    Ok(Peer {
         name,
         speaks: Speaks::Docker,
         version: format!("{} with {runtime}", version(&podman, "--version")?),
         words: vec![podman.into()],
         variables,
         daemon: None,
-    }))
+    })
 }

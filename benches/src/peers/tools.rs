@@ -1,14 +1,11 @@
 //! skopeo, which carries images, and umoci, which unpacks and packs them: what is used where no engine is wanted.
 
-use super::{Missing, Peer, Speaks, all_found, version};
+use super::{Peer, Speaks, all_found, version};
 use crate::bed::Bed;
 
-pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Result<Peer, Missing>> {
-    let [skopeo, umoci] = match all_found(["skopeo", "umoci"], "skopeo umoci") {
-        Ok(programs) => programs,
-        Err(missing) => return Ok(Err(missing)),
-    };
-    Ok(Ok(Peer {
+pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Peer> {
+    let [skopeo, umoci] = all_found(["skopeo", "umoci"], "skopeo umoci")?;
+    Ok(Peer {
         name,
         speaks: Speaks::Tools,
         version: format!("{}, {}", version(&skopeo, "--version")?, version(&umoci, "--version")?),
@@ -16,5 +13,5 @@ pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Result<Peer, Missi
         words: vec!["env".into()],
         variables: vec![("HOME", bed.directory("home")?.into())],
         daemon: None,
-    }))
+    })
 }

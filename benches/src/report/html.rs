@@ -5,7 +5,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::{bytes, figures_of, goals, p99, ratio, rows, time, times_ours, title};
+use super::{Counted, counted, figures_of, goals, p99, ratio, rows, time, times_ours, title};
 use crate::compare::Change;
 use crate::peers::{FLOOR, KINDS, OURS};
 use crate::results::{Figure, Results};
@@ -44,15 +44,6 @@ struct Bar {
     p99: String,
     ratio: String,
     counts: Option<Counted>,
-}
-
-#[derive(Serialize)]
-struct Counted {
-    read: String,
-    written: String,
-    syscalls: String,
-    syncs: String,
-    memory: String,
 }
 
 #[derive(Serialize)]
@@ -102,13 +93,7 @@ fn section(results: &Results, workload: &Workload, amount: u64) -> Section {
         spread: time(figure.spread()),
         p99: p99(figure),
         ratio: times_ours(results, workload, amount, peer).map(ratio).unwrap_or_default(),
-        counts: figure.counts.map(|counts| Counted {
-            read: bytes(counts.read_bytes),
-            written: bytes(counts.written_bytes),
-            syscalls: counts.syscalls.map(|calls| calls.to_string()).unwrap_or_default(),
-            syncs: counts.syncs.map(|calls| calls.to_string()).unwrap_or_default(),
-            memory: bytes(counts.peak_bytes),
-        }),
+        counts: figure.counts.map(counted),
     };
     let told = goals(results, workload, amount).into_iter().map(|goal| Told {
         text: format!("{} faster than {}: {}", ratio(goal.wanted), goal.peer, ratio(goal.reached)),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{bytes, figures_of, goals, p99, peers, ratio, rows, time, times_ours, title};
+use super::{Counted, counted, figures_of, goals, p99, peers, ratio, rows, time, times_ours, title};
 use crate::peers::{FLOOR, OURS};
 use crate::results::Results;
 
@@ -53,15 +53,8 @@ pub fn tables(results: &Results) -> String {
         for peer in peers(results) {
             let Some(figure) = results.figure(workload.name, amount, peer) else { continue };
             let p99 = p99(figure);
-            let counted = figure.counts.map(|counts| {
-                let calls = counts.syscalls.map(|calls| calls.to_string()).unwrap_or_default();
-                let syncs = counts.syncs.map(|syncs| syncs.to_string()).unwrap_or_default();
-                format!(
-                    "{} | {} | {calls} | {syncs} | {}",
-                    bytes(counts.read_bytes),
-                    bytes(counts.written_bytes),
-                    bytes(counts.peak_bytes)
-                )
+            let counted = figure.counts.map(counted).map(|Counted { read, written, syscalls, syncs, memory }| {
+                format!("{read} | {written} | {syscalls} | {syncs} | {memory}")
             });
             let _ = writeln!(
                 out,

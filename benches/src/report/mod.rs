@@ -8,6 +8,9 @@ mod markdown;
 pub use html::page;
 pub use markdown::{summary, tables};
 
+use serde::Serialize;
+
+use crate::counts::Counts;
 use crate::peers::{FLOOR, KINDS, OURS};
 use crate::results::{Figure, Results};
 use crate::workloads::{self, Workload};
@@ -105,4 +108,25 @@ fn goals(results: &Results, workload: &Workload, amount: u64) -> Vec<Goal> {
         Some(Goal { peer, wanted: *wanted, reached: times_ours(results, workload, amount, peer)? })
     };
     workload.goals.iter().filter_map(reached).collect()
+}
+
+/// What was counted, for people; nothing where nothing was.
+#[derive(Serialize)]
+struct Counted {
+    read: String,
+    written: String,
+    syscalls: String,
+    syncs: String,
+    memory: String,
+}
+
+fn counted(counts: Counts) -> Counted {
+    let number = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    Counted {
+        read: bytes(counts.read_bytes),
+        written: bytes(counts.written_bytes),
+        syscalls: number(counts.syscalls),
+        syncs: number(counts.syncs),
+        memory: bytes(counts.peak_bytes),
+    }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 
-use super::{Workload, forget, members, none, once, with_image};
+use super::{Workload, created, forget, members, none, once};
 use crate::bed::Bed;
 use crate::peers::Peer;
 use crate::task::Task;
@@ -25,9 +25,7 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<
     if !peer.speaks_docker() {
         return Ok(None);
     }
-    with_image(bed, peer)?;
-    forget(peer, NAME);
-    peer.ask(&["create", "--name", NAME, "--network", "none", &bed.reference(), "true"])?;
+    created(bed, peer, NAME)?;
     let file = bed.directory("archives")?.join(format!("{}.export", peer.name));
     let path = file.display().to_string();
     Ok(Some(

@@ -1,6 +1,6 @@
 //! A tar as an image of one layer.
 
-use super::{Workload, forget, has_layers, none, once, with_image};
+use super::{Workload, created, forget, has_layers, none, once};
 use crate::bed::Bed;
 use crate::peers::Peer;
 use crate::task::Task;
@@ -24,9 +24,7 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<
     if !peer.speaks_docker() {
         return Ok(None);
     }
-    with_image(bed, peer)?;
-    forget(peer, NAME);
-    peer.ask(&["create", "--name", NAME, "--network", "none", &bed.reference(), "true"])?;
+    created(bed, peer, NAME)?;
     let file = bed.directory("archives")?.join(format!("{}.import", peer.name));
     let path = file.display().to_string();
     peer.ask(&["export", "--output", &path, NAME])?;

@@ -186,6 +186,13 @@ fn changed(bed: &Bed, peer: &Peer, name: &str, files: u64) -> anyhow::Result<()>
     peer.ask(&["run", "--name", name, "--network", "none", &bed.reference(), "sh", "-c", &script]).map(drop)
 }
 
+/// A container called `name` that never ran.
+fn created(bed: &Bed, peer: &Peer, name: &str) -> anyhow::Result<()> {
+    with_image(bed, peer)?;
+    forget(peer, name);
+    peer.ask(&["create", "--name", name, "--network", "none", &bed.reference(), "true"]).map(drop)
+}
+
 /// Removes a container that may be there.
 fn forget(peer: &Peer, name: &str) {
     // It fails where there is none.

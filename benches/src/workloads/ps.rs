@@ -2,7 +2,7 @@
 
 use anyhow::ensure;
 
-use super::{Workload, forget, none, with_image};
+use super::{Workload, created, forget, none};
 use crate::bed::Bed;
 use crate::peers::Peer;
 use crate::task::Task;
@@ -23,11 +23,9 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, containers: u64) -> anyhow::Result<Opt
     if !peer.speaks_docker() {
         return Ok(None);
     }
-    with_image(bed, peer)?;
     let names: Vec<String> = (0..containers).map(|number| format!("listed-{number}")).collect();
     for name in &names {
-        forget(peer, name);
-        peer.ask(&["create", "--name", name, "--network", "none", &bed.reference(), "true"])?;
+        created(bed, peer, name)?;
     }
     let task =
         Task::command(|| peer.command(&["ps", "--all", "--filter", "name=listed-", "--quiet"])).check(move |said| {

@@ -41,6 +41,7 @@ pub mod listing;
 pub mod machine;
 mod mapping;
 mod mount_line;
+mod notes;
 pub mod overlayfs;
 pub mod pace;
 pub mod page;

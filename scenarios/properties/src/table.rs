@@ -10,24 +10,11 @@ use layerlab_model::promises::about;
 
 use crate::laws;
 use crate::machine::Host;
+use crate::notes::Notes;
 use crate::results::{Line, Outcome};
 use crate::situations;
 use crate::stores;
 use crate::subjects;
-
-/// Numbered reasons, in the order in which they were first given.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Notes {
-    fn number(&mut self, note: &str) -> usize {
-        let found = self.0.iter().position(|known| known == note);
-        1 + found.unwrap_or_else(|| {
-            self.0.push(note.to_owned());
-            self.0.len() - 1
-        })
-    }
-}
 
 /// The names of the laws of trees, situations among them, and of the subjects; then those of stores.
 pub fn names() -> [(Vec<String>, Vec<String>); 2] {

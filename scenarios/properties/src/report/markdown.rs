@@ -7,6 +7,7 @@ use layerlab_scenarios::lab::prepare::workspace_root;
 
 use super::{Cell, EVERYTHING, Report, Told, ToldFinding};
 use crate::finding::Outcome;
+use crate::notes::Notes;
 use crate::{deviations, stores};
 
 /// Behaviours that have a table of their own.
@@ -96,20 +97,6 @@ const LEGEND: &str = "\n*holds*: in every judgement, with the promises that the 
 fn section(title: &str, parts: impl IntoIterator<Item = String>) -> String {
     let parts: String = parts.into_iter().collect();
     if parts.is_empty() { parts } else { format!("\n## {title}\n\n{parts}") }
-}
-
-/// Numbered reasons, in the order in which they were first given.
-#[derive(Default)]
-struct Notes(Vec<String>);
-
-impl Notes {
-    fn number(&mut self, note: &str) -> usize {
-        let found = self.0.iter().position(|known| known == note);
-        1 + found.unwrap_or_else(|| {
-            self.0.push(note.to_owned());
-            self.0.len() - 1
-        })
-    }
 }
 
 /// Behaviours and subjects; a cell says what is told, or which backing had what.
