@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Workload, has_layers, none, with_image};
+use super::{Workload, has_layers, none, shows, with_image};
 use crate::bed::Bed;
 use crate::peers::Peer;
 use crate::task::Task;
@@ -32,7 +32,11 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, steps: u64) -> anyhow::Result<Option<T
     Ok(Some(
         Task::command(move || command(peer, &["--no-cache"], &context))
             .check(move |_| has_layers(peer, REFERENCE, bed.image.layers.len() + steps as usize))
-            .after(|| peer.ask(&["rmi", "--force", REFERENCE]).map(drop)),
+            .after(move || {
+                let last = steps - 1;
+                shows(peer, REFERENCE, &["cat", &format!("/step-{last}")], &last.to_string())?;
+                peer.ask(&["rmi", "--force", REFERENCE]).map(drop)
+            }),
     ))
 }
 

@@ -1,7 +1,7 @@
 //! A build whose steps are all in the cache.
 
 use super::build::{REFERENCE, command, context};
-use super::{Workload, has_layers, none, with_image};
+use super::{Workload, has_layers, none, shows, with_image};
 use crate::bed::Bed;
 use crate::peers::Peer;
 use crate::task::{Task, succeed};
@@ -30,6 +30,10 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, steps: u64) -> anyhow::Result<Option<T
     Ok(Some(
         Task::command(move || command(peer, flags, &context))
             .check(move |_| has_layers(peer, REFERENCE, bed.image.layers.len() + steps as usize))
-            .after(|| peer.ask(&["rmi", "--force", REFERENCE]).map(drop)),
+            .after(move || {
+                let last = steps - 1;
+                shows(peer, REFERENCE, &["cat", &format!("/step-{last}")], &last.to_string())?;
+                peer.ask(&["rmi", "--force", REFERENCE]).map(drop)
+            }),
     ))
 }

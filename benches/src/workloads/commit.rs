@@ -1,6 +1,6 @@
 //! An image of what a container has changed: small files.
 
-use super::{Workload, changed, changed_directory, forget, has_layers};
+use super::{FILES_IN_DIRECTORY, Workload, changed, changed_directory, forget, has_layers, shows};
 use crate::bed::Bed;
 use crate::peers::{Peer, Speaks};
 use crate::task::Task;
@@ -25,15 +25,22 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, files: u64) -> anyhow::Result<Option<T
     Ok(Some(match peer.speaks {
         Speaks::Docker => {
             changed(bed, peer, NAME, files)?;
-            committed(bed, peer, NAME)
+            let last = format!("/data/{}/{}", (files - 1) / FILES_IN_DIRECTORY, files - 1);
+            committed(bed, peer, NAME, vec!["cat".to_owned(), last], (files - 1).to_string())
         }
         Speaks::Nothing => floor(changed_directory(bed, "floor-commit", files)?),
         _ => return Ok(None),
     }))
 }
 
-/// The commit of the container called `name`, which is removed in the end.
-pub fn committed<'a>(bed: &'a Bed, peer: &'a Peer, name: &'static str) -> Task<'a> {
+/// The commit of the container called `name`, which is removed in the end, when a container of the image has said `expected` to `words`.
+pub fn committed<'a>(
+    bed: &'a Bed,
+    peer: &'a Peer,
+    name: &'static str,
+    words: Vec<String>,
+    expected: String,
+) -> Task<'a> {
     Task::command(move || peer.command(&["commit", name, REFERENCE]))
         .before(|| {
             // It fails where there is none.
@@ -43,6 +50,8 @@ pub fn committed<'a>(bed: &'a Bed, peer: &'a Peer, name: &'static str) -> Task<'
         .check(|_| has_layers(peer, REFERENCE, bed.image.layers.len() + 1))
         .after(move || {
             forget(peer, name);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            shows(peer, REFERENCE, &words, &expected)?;
             peer.ask(&["rmi", REFERENCE]).map(drop)
         })
 }

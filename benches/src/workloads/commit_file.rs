@@ -30,7 +30,8 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, mebibytes: u64) -> anyhow::Result<Opti
             forget(peer, NAME);
             let script = format!("head -c {} /dev/urandom > /file", mebibytes << 20);
             peer.ask(&["run", "--name", NAME, "--network", "none", &bed.reference(), "sh", "-c", &script])?;
-            committed(bed, peer, NAME)
+            let size = vec!["stat".to_owned(), "-c".to_owned(), "%s".to_owned(), "/file".to_owned()];
+            committed(bed, peer, NAME, size, (mebibytes << 20).to_string())
         }
         Speaks::Nothing => {
             let root = bed.emptied("floor-commit-file")?;

@@ -1,6 +1,6 @@
 //! A tar as an image of one layer.
 
-use super::{Workload, created, forget, has_layers, none, once};
+use super::{Workload, created, forget, has_layers, none, once, shows};
 use crate::bed::Bed;
 use crate::peers::Peer;
 use crate::task::Task;
@@ -39,6 +39,8 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<
             .check(|_| has_layers(peer, REFERENCE, 1))
             .after(move || {
                 super::removed(&file)()?;
+                let some_file = format!("/{}", bed.image.some_file);
+                shows(peer, REFERENCE, &["ls", &some_file], &some_file)?;
                 peer.ask(&["rmi", REFERENCE]).map(drop)
             }),
     ))

@@ -2,6 +2,7 @@
 
 use super::{Workload, has_image, none, once, with_image, without_image};
 use crate::bed::Bed;
+use crate::container;
 use crate::peers::Peer;
 use crate::task::Task;
 
@@ -30,6 +31,9 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<
         Task::command(move || peer.command(&["load", "--quiet", "--input", &path]))
             .before(|| without_image(bed, peer))
             .check(|_| has_image(bed, peer, &bed.reference()))
-            .after(super::removed(&file)),
+            .after(move || {
+                container::has_files(bed, peer)?;
+                super::removed(&file)()
+            }),
     ))
 }

@@ -167,6 +167,13 @@ fn has_layers(peer: &Peer, reference: &str, layers: usize) -> anyhow::Result<()>
     Ok(())
 }
 
+/// That a container of an image that a peer has made says `expected` when it runs `words`.
+fn shows(peer: &Peer, reference: &str, words: &[&str], expected: &str) -> anyhow::Result<()> {
+    let said = peer.ask(&[&["run", "--rm", "--network", "none", reference], words].concat())?;
+    ensure!(said.trim() == expected, "{words:?} in {}'s {reference} says {said:?} and not {expected:?}", peer.name);
+    Ok(())
+}
+
 /// How many files lie in one directory of those that [`changed`] makes.
 const FILES_IN_DIRECTORY: u64 = 100;
 

@@ -9,6 +9,7 @@ use flate2::read::GzDecoder;
 
 use super::{Workload, has_image, none, once, without_image};
 use crate::bed::Bed;
+use crate::container;
 use crate::peers::{Peer, Speaks};
 use crate::task::Task;
 
@@ -33,7 +34,8 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<
             move || peer.command(&["pull", "--quiet", &reference])
         })
         .before(|| without_image(bed, peer))
-        .check(move |_| has_image(bed, peer, &reference)),
+        .check(move |_| has_image(bed, peer, &reference))
+        .after(|| container::has_files(bed, peer)),
         Speaks::Ctr => Task::command({
             let reference = reference.clone();
             move || peer.command(&["images", "pull", "--plain-http", &reference])
@@ -43,7 +45,8 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<
             let snapshots = peer.ask(&["snapshots", "ls"])?.lines().skip(1).count();
             ensure!(snapshots == bed.image.layers.len(), "containerd has {snapshots} snapshots");
             Ok(())
-        }),
+        })
+        .after(|| container::has_files(bed, peer)),
         Speaks::Tools => {
             let (layout, bundle) = (bed.directory("oci")?.join("image"), bed.directory("oci")?.join("bundle"));
             let (from, to) = (format!("docker://{reference}"), format!("oci:{}:real", layout.display()));

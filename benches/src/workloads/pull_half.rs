@@ -2,6 +2,7 @@
 
 use super::{Workload, has_image, none, once, without_image};
 use crate::bed::Bed;
+use crate::container;
 use crate::peers::{Peer, Speaks};
 use crate::task::Task;
 
@@ -30,6 +31,9 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<
                 peer.ask(&["pull", "--quiet", &half]).map(drop)
             })
             .check(|_| has_image(bed, peer, &bed.reference()))
-            .after(move || peer.ask(&["rmi", &to_remove]).map(drop)),
+            .after(move || {
+                container::has_files(bed, peer)?;
+                peer.ask(&["rmi", &to_remove]).map(drop)
+            }),
     ))
 }
