@@ -4,15 +4,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 
-use crate::{Verb, bugs, call, fmt, lint, test};
+use crate::at_once::at_once;
+use crate::{Verb, call, fmt, lint, test};
 
 pub const VERB: Verb = Verb {
     name: "ci",
@@ -42,26 +42,28 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     let is_root = fs::metadata("/proc/self")?.uid() == 0;
     check("fmt", || (fmt::VERB.run)(&["--check".into()]))?;
     check("lint", || (lint::VERB.run)(&[]))?;
-    // All that is red is seen in one run.
-    check("test", || test::with(&["--no-fail-fast".into()], &requirements(is_root)))?;
-    if is_root {
-        check("bugs", || (bugs::VERB.run)(&["--check".into()]))?;
-    }
+    check("test", || test::all(&requirements(is_root)))?;
     // The tests replayed all pages as whoever calls this, in a user namespace, and on docker.
     call::build()?;
     if !is_root {
         println!("==> skipped: seeded bugs, and replay as other users and on podman, need root");
         return Ok(0);
     }
-    let stage = Stage::make()?;
-    let mut replays = vec![("replay as nobody, who has a single ID".to_owned(), stage.replay_as(NOBODY)?)];
-    if let Some((name, user)) = user {
-        replays.push((format!("replay as {name}"), stage.replay_as(user)?));
-    }
+    let mut bugs = Command::new(call::built("xtask")?);
+    bugs.args(["bugs", "--check"]);
     let mut podman = call::lab()?;
     podman.args(["replay", "walkthroughs", "cases", "--on", "podman", "--require", "podman"]);
-    replays.push(("replay on podman".to_owned(), podman));
-    at_once(replays)?;
+    let stage = Stage::make()?;
+    let mut rest = vec![
+        ("bugs".to_owned(), bugs),
+        ("replay on podman".to_owned(), podman),
+        ("replay as nobody, who has a single ID".to_owned(), stage.replay_as(NOBODY)?),
+    ];
+    if let Some((name, user)) = user {
+        rest.push((format!("replay as {name}"), stage.replay_as(user)?));
+    }
+    let failed = at_once(rest.len(), rest)?;
+    ensure!(failed.is_empty(), "failed: {}", failed.join("; "));
     Ok(0)
 }
 
@@ -97,29 +99,6 @@ fn check(what: &str, run: impl FnOnce() -> anyhow::Result<u8>) -> anyhow::Result
         status => bail!("{what} ended with status {status}"),
     }
     Ok(())
-}
-
-/// Runs what waits most of the time side by side; what each says is told when it has ended.
-fn at_once(commands: Vec<(String, Command)>) -> anyhow::Result<()> {
-    let run = |(what, mut command): (String, Command)| -> anyhow::Result<(String, u64, Output)> {
-        let begun = Instant::now();
-        let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot {what}"))?;
-        Ok((what, begun.elapsed().as_secs(), output))
-    };
-    let ended: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = commands.into_iter().map(|command| scope.spawn(|| run(command))).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    });
-    let mut failed = Vec::new();
-    for ended in ended {
-        let (what, seconds, output) = ended?;
-        print!("==> {what}\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        println!("==> {what}: {seconds} s");
-        if !output.status.success() {
-            failed.push(format!("{what} ended with {}", output.status));
-        }
-    }
-    if failed.is_empty() { Ok(()) } else { bail!(failed.join("; ")) }
 }
 
 /// Looks a user up in /etc/passwd (passwd(5)).

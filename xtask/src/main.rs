@@ -1,5 +1,6 @@
 //! `cargo xtask`: the front door; each verb is one file that builds what is needed and calls it.
 
+mod at_once;
 mod bench;
 mod bugs;
 mod call;

@@ -4,28 +4,103 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use serde::Deserialize;
 
+use crate::at_once::at_once;
 use crate::{Verb, call};
 
-pub const VERB: Verb =
-    Verb {
-        name: "test", summary: "run every test; arguments go to cargo test (a part of a name, -p PACKAGE, …)", run
-    };
+pub const VERB: Verb = Verb {
+    name: "test",
+    summary: "run every test, two programs of them at a time; with arguments (a part of a name, -p PACKAGE, …) what cargo test makes of them",
+    run,
+};
+
+/// The programs of tests that take longest begin first, so that none of them is alone at the end.
+const LONGEST: [&str; 4] = ["in_lab", "campaigns", "through_fuse", "tiny"];
 
 fn run(arguments: &[String]) -> anyhow::Result<u8> {
-    with(arguments, &[])
+    if arguments.is_empty() {
+        all(&[])
+    } else {
+        telling_skips(|skips| call::status(command(arguments).env(SKIPS, skips)))
+    }
 }
 
-/// Runs the tests with these variables, and says at the end what they skipped.
-pub fn with(arguments: &[String], variables: &[(&str, OsString)]) -> anyhow::Result<u8> {
+/// Runs all tests with these variables, also after one failed, and says at the end what they skipped.
+pub fn all(variables: &[(&str, OsString)]) -> anyhow::Result<u8> {
+    let mut commands = vec![("doc tests".to_owned(), command(&["--doc".into()]))];
+    commands.extend(programs()?);
+    commands.sort_by_key(|(name, _)| LONGEST.iter().position(|long| name.ends_with(long)).unwrap_or(LONGEST.len()));
+    let lanes = thread::available_parallelism().map_or(1, usize::from);
+    telling_skips(|skips| {
+        for (_, command) in &mut commands {
+            command.env(SKIPS, skips).envs(variables.iter().map(|(name, value)| (name, value)));
+        }
+        let failed = at_once(lanes, commands)?;
+        for name in &failed {
+            println!("failed: {name}");
+        }
+        Ok(if failed.is_empty() { 0 } else { FAILED })
+    })
+}
+
+/// What cargo says of a program that it built, of all that it says.
+#[derive(Deserialize)]
+struct Built {
+    executable: PathBuf,
+    manifest_path: PathBuf,
+    profile: Profile,
+    target: Target,
+}
+
+#[derive(Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+}
+
+/// Builds all programs of tests; each with the name of its package and its own, in its package's directory, as cargo calls it.
+fn programs() -> anyhow::Result<Vec<(String, Command)>> {
+    let words = ["--no-run", "--message-format", "json-render-diagnostics"].map(str::to_owned);
+    let output = command(&words).stderr(Stdio::inherit()).output().context("cannot run cargo")?;
+    ensure!(output.status.success(), "the tests cannot be built");
+    let mut programs = Vec::new();
+    for line in String::from_utf8(output.stdout)?.lines() {
+        // Messages about anything else have no program.
+        let Ok(built) = serde_json::from_str::<Built>(line) else { continue };
+        if built.profile.test {
+            let package = built.manifest_path.parent().context("a package without a directory")?;
+            let mut program = Command::new(&built.executable);
+            program.current_dir(package).env("CARGO_MANIFEST_DIR", package);
+            let place = package.strip_prefix(call::root())?;
+            programs.push((format!("{} {}", place.display(), built.target.name), program));
+        }
+    }
+    ensure!(!programs.is_empty(), "cargo named no program of tests");
+    Ok(programs)
+}
+
+/// The variable that names the file to which tests add what they skip.
+const SKIPS: &str = "LAYERLAB_SKIPS";
+
+/// What cargo ends with when a test failed.
+const FAILED: u8 = 101;
+
+/// Runs tests, which write what they skip into the file given, and says at the end what that was.
+fn telling_skips(run: impl FnOnce(&Path) -> anyhow::Result<u8>) -> anyhow::Result<u8> {
     let skips = tempfile::NamedTempFile::new().context("cannot make a file for skips")?;
     // A test may run as another user.
     fs::set_permissions(skips.path(), fs::Permissions::from_mode(0o666))?;
-    let variables = variables.iter().map(|(name, value)| (name, value));
-    let status = call::status(command(arguments).envs(variables).env("LAYERLAB_SKIPS", skips.path()))?;
+    let status = run(skips.path())?;
     print!("{}", told(&fs::read_to_string(skips.path()).context("cannot read the file of skips")?));
     Ok(status)
 }
