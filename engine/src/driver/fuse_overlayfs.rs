@@ -24,7 +24,7 @@ use super::files::{self, exists_is_fine, failed, make_directory};
 use super::linked::Linked;
 use super::merged::{self, MERGED};
 use super::{Deviation, Driver, DriverError, GraphData, View, whole};
-use crate::layer::{Change, Kinship, OverlayXattr, Packed, Unpacked, changes};
+use crate::layer::{Change, Kinship, OverlayXattr, Packed, Unpacked};
 use crate::sys::fuse::{self, Life, Served};
 
 /// Docker's name of this driver, and the program's.
@@ -190,8 +190,7 @@ impl Driver for FuseOverlayfs {
 
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
         let (old, new) = (self.view(parent)?, self.view(id)?);
-        let upper = self.layers.diff(id);
-        Ok(changes(old.path(), new.path(), Kinship::Upper(&upper, self.marks()))?)
+        self.layers.changes((id, new.path()), (parent, old.path()), self.marks())
     }
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::DriverError;
 use super::files::{self, exists_is_fine, failed, gone_is_fine, make_directory, write};
 use super::merged::{self, MERGED};
+use crate::layer::{Change, Kinship, OverlayXattr, changes, changes_of_all};
 use crate::sys::random::KernelEntropy;
 use crate::world::Entropy;
 
@@ -70,6 +71,19 @@ impl Linked {
         let mut lower = vec![format!("l/{}", self.read(parent, "link")?)];
         lower.extend(self.lower(parent)?);
         Ok(lower)
+    }
+
+    /// What the tree `new` of layer `id` changes against the tree `old` of `parent`. Of layers between them its own directory tells nothing.
+    pub(super) fn changes(
+        &self,
+        (id, new): (&str, &Path),
+        (parent, old): (&str, &Path),
+        marks: OverlayXattr,
+    ) -> Result<Vec<Change>, DriverError> {
+        let upper = self.diff(id);
+        let kinship = Kinship::Upper(&upper, marks);
+        let is_right_below = self.lower(id)?.first() == self.lower_above(parent)?.first();
+        Ok(if is_right_below { changes(old, new, kinship)? } else { changes_of_all(old, new, kinship)? })
     }
 
     /// Makes an empty layer.

@@ -22,7 +22,8 @@ use super::files::{self, exists_is_fine, failed, make_directory, write};
 use super::merged::{self, MERGED};
 use super::{Deviation, Driver, DriverError, GraphData, View, whole};
 use crate::layer::{
-    Change, Files, Kinship, OverlayXattr, Owners, Packed, UnpackError, Unpacked, changes, copy_tree, lay_over,
+    Change, Files, Kinship, OverlayXattr, Owners, Packed, UnpackError, Unpacked, changes, changes_of_all, copy_tree,
+    lay_over,
 };
 use crate::sys::overlay::Overlay as Mount;
 
@@ -198,7 +199,12 @@ impl Driver for Overlay {
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
         let (old, new) = (self.view(parent)?, self.view(id)?);
         let (below, upper) = (self.upper(parent), self.upper(id));
-        Ok(changes(old.path(), new.path(), self.kinship(&upper, Some(&below)))?)
+        let kinship = self.kinship(&upper, Some(&below));
+        // Of what lies between them its own directory tells nothing.
+        let (lower, parents) = (self.lower_id(id)?, self.lower_id(parent)?);
+        let is_right_below = lower.as_deref() == Some(parents.as_deref().unwrap_or(parent));
+        let compare = if is_right_below { changes } else { changes_of_all };
+        Ok(compare(old.path(), new.path(), kinship)?)
     }
 
     fn pack(&self, id: &str, parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {

@@ -24,7 +24,7 @@ use super::files::{self, failed};
 use super::linked::Linked;
 use super::merged::{self, MERGED};
 use super::{Deviation, Driver, DriverError, GraphData, View};
-use crate::layer::{Change, Kinship, OverlayXattr, Packed, Unpacked, changes, pack};
+use crate::layer::{Change, OverlayXattr, Packed, Unpacked, pack};
 use crate::sys::namespace;
 use crate::sys::overlay::Overlay;
 
@@ -172,8 +172,7 @@ impl Driver for Overlay2 {
 
     fn changes(&self, id: &str, parent: &str) -> Result<Vec<Change>, DriverError> {
         let (old, new) = (self.view(parent)?, self.view(id)?);
-        let upper = self.layers.diff(id);
-        Ok(changes(old.path(), new.path(), Kinship::Upper(&upper, self.marks()))?)
+        self.layers.changes((id, new.path()), (parent, old.path()), self.marks())
     }
 
     fn pack(&self, id: &str, _parent: Option<&str>, out: &mut dyn io::Write) -> Result<Packed, DriverError> {

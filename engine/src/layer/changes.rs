@@ -11,22 +11,30 @@
 //! What changed without any of these is modified here, too: another content with the old size and mtime, other xattrs (those of security
 //! modules aside, which are the host's), another mode or owner of the root, and a directory that took the place of another, where
 //! [`Kinship`] tells it. The time of a directory is none, here as there: everything that comes and goes in it moves it.
+//!
+//! The cost follows the change: where an upper directory of an overlay tells which names can differ, no others are looked at. A directory
+//! that the upper one does not have is the lower layers' and is never opened; of one that it has only the names there count, and
+//! those that it hides. One that is opaque shows nothing of the lower layers, and one that was renamed (`redirect`, which an overlay leaves that another
+//! engine mounted) shows what is elsewhere there: all in them is compared.
+//!
+//! *Proved by*: `engine/tests/candidates.rs` (drawn changes, compared with a comparison of everything), `engine/tests/layer/comparisons.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{self, FileType, Mode, OFlags, Stat};
+use rustix::fs::{self, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::links::Names;
 use super::root;
-use super::whiteout::OverlayXattr;
+use super::whiteout::{self, Meaning, OverlayXattr};
 use crate::sys::reason::reason;
 
 /// The letter in front of a path.
@@ -89,16 +97,42 @@ pub enum Kinship<'a> {
 
 /// What makes the tree at `new` out of the tree at `old`, sorted by path, so that parents come before children.
 ///
-/// Both are followed as they are mounted; a mount below `new` shows as what is mounted there.
+/// What an upper directory does not tell of is not looked at: the new tree has to be that directory right on the old one, or on what the one lies on of
+/// which it is a copy. Both are followed as they are mounted; what somebody mounted below `new` is seen where it is looked at.
 pub fn changes(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Change>, ChangesError> {
-    Ok(found(old, new, kinship)?.changes)
+    Ok(found(old, new, kinship, Looks { at_all: false, at_links: false })?.changes)
+}
+
+/// What [`changes`] finds, by a look at every name of both trees: whatever lies between them.
+pub fn changes_of_all(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Change>, ChangesError> {
+    Ok(found(old, new, kinship, Looks { at_all: true, at_links: false })?.changes)
 }
 
 /// What [`changes`] finds, and which names besides have to be in a layer so that names of one file are so there.
 pub fn changes_and_links(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Change>, ChangesError> {
-    let Found { mut changes, links } = found(old, new, kinship)?;
+    let mut seen = found(old, new, kinship, Looks { at_all: false, at_links: true })?;
+    if seen.links.may_have_others() {
+        seen = found(old, new, kinship, Looks { at_all: true, at_links: true })?;
+    }
+    let Found { mut changes, links } = seen;
     links.tell(&mut changes);
     Ok(changes)
+}
+
+/// What [`changes_and_links`] finds, by a look at every name of both trees.
+pub fn changes_and_links_of_all(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Vec<Change>, ChangesError> {
+    let Found { mut changes, links } = found(old, new, kinship, Looks { at_all: true, at_links: true })?;
+    links.tell(&mut changes);
+    Ok(changes)
+}
+
+/// What is looked at.
+#[derive(Clone, Copy)]
+struct Looks {
+    /// Names that cannot differ, too.
+    at_all: bool,
+    /// Which file a name is of.
+    at_links: bool,
 }
 
 /// What a comparison finds.
@@ -108,7 +142,7 @@ struct Found {
     links: Names,
 }
 
-fn found(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Found, ChangesError> {
+fn found(old: &Path, new: &Path, kinship: Kinship<'_>, looks: Looks) -> Result<Found, ChangesError> {
     let open = |path: &Path| {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         fs::open(path, flags, Mode::empty()).map_err(|errno| error("open", path, errno))
@@ -119,12 +153,14 @@ fn found(old: &Path, new: &Path, kinship: Kinship<'_>) -> Result<Found, ChangesE
         Kinship::Upper(upper, marks) => Traces::Upper(open(upper)?, None, marks),
         Kinship::CopiedUpper(upper, copied, marks) => Traces::Upper(open(upper)?, Some(open(copied)?), marks),
     };
+    let merging = traces.merging(Path::new("/"))?;
     let old = open(old)?;
     let old_names = match kinship {
         Kinship::Upper(_, marks) | Kinship::CopiedUpper(_, _, marks) if !is_stacked(&old) => marks,
         _ => OverlayXattr::None,
     };
-    let level = Level { old: Some(old), old_names, new: open(new)?, traces };
+    let looks = Looks { at_all: looks.at_all || merging != Merging::Plain, ..looks };
+    let level = Level { old: Some(old), old_names, new: open(new)?, traces, looks };
     let root = Path::new("/");
     let mut found = Found::default();
     if level.is_root_modified()? {
@@ -144,12 +180,88 @@ enum Traces {
     None,
 }
 
+/// What a directory of the upper one shows of what lies below it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Merging {
+    /// What has the same name there and is not hidden.
+    Plain,
+    /// Nothing.
+    Opaque,
+    /// What is elsewhere there.
+    Elsewhere,
+}
+
+impl Traces {
+    fn merging(&self, path: &Path) -> Result<Merging, ChangesError> {
+        let Traces::Upper(upper, copied, marks) = self else { return Ok(Merging::Plain) };
+        let mut found = Merging::Plain;
+        for directory in [Some(upper), copied.as_ref()].into_iter().flatten() {
+            let fail = |errno| error("read the marks of the upper directory of", path, errno);
+            let xattrs = root::xattr_names(directory.as_fd(), OsStr::new(".")).map_err(fail)?;
+            if xattrs.iter().any(|xattr| whiteout::is_redirect(xattr)) {
+                return Ok(Merging::Elsewhere);
+            }
+            let has_file = || Ok(root::stat(directory.as_fd(), OsStr::new(whiteout::OPAQUE)).map_err(fail)?.is_some());
+            if xattrs.iter().any(|xattr| whiteout::makes_opaque(xattr)) || (marks.has_files() && has_file()?) {
+                found = Merging::Opaque;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The names that can differ in a directory that merges plainly; nothing where any can.
+    fn candidates(&self, path: &Path) -> Result<Option<BTreeSet<OsString>>, ChangesError> {
+        let (upper, copied, marks) = match self {
+            Traces::Unknown | Traces::Snapshot => return Ok(None),
+            Traces::None => return Ok(Some(BTreeSet::new())),
+            Traces::Upper(upper, copied, marks) => (upper, copied, marks),
+        };
+        let mut names = BTreeSet::new();
+        for directory in [Some(upper), copied.as_ref()].into_iter().flatten() {
+            let listed = root::sorted_names(directory.as_fd());
+            for name in listed.map_err(|errno| error("list the upper directory of", path, errno))? {
+                if marks.has_files()
+                    && let Meaning::Whiteout(hidden) = whiteout::meaning(&name)
+                {
+                    names.insert(hidden.to_owned());
+                }
+                names.insert(name);
+            }
+        }
+        Ok(Some(names))
+    }
+}
+
 /// Where a name is listed: what is not is not there, though a file system find it when it is asked for the name (fuse-overlayfs 1.10 finds
 /// what was in a directory that another has taken the place of).
 #[derive(Default, Clone, Copy)]
 struct Listed {
     in_old: bool,
-    in_new: bool,
+    /// What it is listed as.
+    in_new: Option<FileType>,
+}
+
+impl Listed {
+    /// What a name is that only has to be told, if its listing says so: a device may stand for nothing at all there, and of names of several
+    /// files more has to be known.
+    fn is_added_as(self, looks: Looks) -> Option<FileType> {
+        self.in_new.filter(|kind| {
+            !self.in_old && !looks.at_links && !matches!(kind, FileType::CharacterDevice | FileType::Unknown)
+        })
+    }
+}
+
+/// The names in a directory, and what they are.
+fn list(directory: &OwnedFd) -> Result<Vec<(OsString, FileType)>, Errno> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            names.push((OsString::from_vec(name.to_vec()), entry.file_type()));
+        }
+    }
+    Ok(names)
 }
 
 /// One directory of both trees.
@@ -160,17 +272,28 @@ struct Level {
     old_names: OverlayXattr,
     new: OwnedFd,
     traces: Traces,
+    looks: Looks,
 }
 
 impl Level {
     fn compare(&self, path: &Path, found: &mut Found) -> Result<(), ChangesError> {
-        let list = |fd: &OwnedFd| root::sorted_names(fd.as_fd()).map_err(|errno| error("list", path, errno));
+        let candidates = match self.old.is_some() && !self.looks.at_all {
+            true => self.traces.candidates(path)?,
+            false => None,
+        };
+        if candidates.as_ref().is_some_and(BTreeSet::is_empty) {
+            return Ok(());
+        }
+        let list = |fd: &OwnedFd| list(fd).map_err(|errno| error("list", path, errno));
         let mut names: BTreeMap<OsString, Listed> = BTreeMap::new();
-        for name in self.old.as_ref().map_or_else(|| Ok(Vec::new()), list)? {
+        for (name, _) in self.old.as_ref().map_or_else(|| Ok(Vec::new()), list)? {
             names.entry(name).or_default().in_old = true;
         }
-        for name in list(&self.new)? {
-            names.entry(name).or_default().in_new = true;
+        for (name, kind) in list(&self.new)? {
+            names.entry(name).or_default().in_new = Some(kind);
+        }
+        if let Some(candidates) = candidates {
+            names.retain(|name, _| candidates.contains(name));
         }
         for (name, listed) in names {
             self.compare_name(&name, listed, &path.join(&name), found)?;
@@ -180,9 +303,16 @@ impl Level {
 
     fn compare_name(&self, name: &OsStr, listed: Listed, path: &Path, found: &mut Found) -> Result<(), ChangesError> {
         let look = |fd: &OwnedFd| root::stat(fd.as_fd(), name).map_err(|errno| error("look at", path, errno));
-        let was = self.old.as_ref().filter(|_| listed.in_old).map_or(Ok(None), look)?;
-        let is = if listed.in_new { look(&self.new)? } else { None };
         let change = |kind| Change { kind, path: path.to_owned() };
+        if let Some(kind) = listed.is_added_as(self.looks) {
+            found.changes.push(change(ChangeKind::Added));
+            return match kind {
+                FileType::Directory => self.inside(name, false, path)?.compare(path, found),
+                _ => Ok(()),
+            };
+        }
+        let was = self.old.as_ref().filter(|_| listed.in_old).map_or(Ok(None), look)?;
+        let is = if listed.in_new.is_some() { look(&self.new)? } else { None };
         let Some(is) = is else {
             found.changes.extend(was.map(|_| change(ChangeKind::Deleted)));
             return Ok(());
@@ -211,6 +341,8 @@ impl Level {
         let open =
             |fd: &OwnedFd| root::open_real_directory(fd.as_fd(), name).map_err(|errno| error("open", path, errno));
         let traces = match &self.traces {
+            // All in it is added, whoever made it.
+            _ if !was_directory => Traces::None,
             Traces::Unknown => Traces::Unknown,
             Traces::Snapshot => Traces::Snapshot,
             Traces::None => Traces::None,
@@ -221,11 +353,18 @@ impl Level {
                     Err(errno) => Err(error("open the upper directory of", path, errno)),
                 };
                 let copied = copied.as_ref().map_or(Ok(None), inside)?;
-                inside(upper)?.map_or(Traces::None, |upper| Traces::Upper(upper, copied, *marks))
+                match (inside(upper)?, copied) {
+                    (Some(upper), copied) => Traces::Upper(upper, copied, *marks),
+                    (None, None) => Traces::None,
+                    (None, Some(_)) => Traces::Unknown,
+                }
             }
         };
+        let merging = traces.merging(path)?;
+        let traces = if merging == Merging::Elsewhere { Traces::Unknown } else { traces };
+        let looks = Looks { at_all: self.looks.at_all || merging == Merging::Opaque, ..self.looks };
         let old = self.old.as_ref().filter(|_| was_directory).map(open).transpose()?;
-        Ok(Level { old, old_names: self.old_names, new: open(&self.new)?, traces })
+        Ok(Level { old, old_names: self.old_names, new: open(&self.new)?, traces, looks })
     }
 
     fn is_modified(

@@ -20,6 +20,8 @@ struct Name {
     path: PathBuf,
     was: Option<Inode>,
     is: Inode,
+    /// Whether it had others beside it.
+    had_others: bool,
     /// Whether the layer tells it.
     is_told: bool,
 }
@@ -33,8 +35,15 @@ impl Names {
     pub(super) fn note(&mut self, path: &Path, was: Option<&Stat>, is: &Stat, is_told: bool) {
         if is.st_nlink > 1 || was.is_some_and(|was| was.st_nlink > 1) {
             let inode = |stat: &Stat| (stat.st_dev, stat.st_ino);
-            self.0.push(Name { path: path.to_owned(), was: was.map(inode), is: inode(is), is_told });
+            let had_others = was.is_some_and(|was| was.st_nlink > 1);
+            self.0.push(Name { path: path.to_owned(), was: was.map(inode), is: inode(is), had_others, is_told });
         }
+    }
+
+    /// Whether names that were not looked at may have to be told, though nobody touched them: where a name of several looks as before, it may be
+    /// another file than the others now. Of one that is told nothing follows for them.
+    pub(super) fn may_have_others(&self) -> bool {
+        self.0.iter().any(|name| name.had_others && !name.is_told)
     }
 
     /// Adds to what changed the names that have to be told, and the directories above them.
@@ -99,6 +108,7 @@ mod tests {
             path: path.into(),
             was: (was != 0).then_some((1, was)),
             is: (1, is),
+            had_others: was != 0,
             is_told,
         };
         let listed = names.iter().filter(|name| name.3);

@@ -47,7 +47,9 @@ pub const PACKING_STACK_BYTES: usize = 64 << 20;
 
 pub use bundle::{Bundle, BundleError, BundleOptions, content_hash};
 pub use chain::{chain_id, chain_ids};
-pub use changes::{Change, ChangeKind, ChangesError, Kinship, changes, changes_and_links};
+pub use changes::{
+    Change, ChangeKind, ChangesError, Kinship, changes, changes_and_links, changes_and_links_of_all, changes_of_all,
+};
 pub use compression::decompressed;
 pub use pack::{PackError, PackOptions, Packed, pack, pack_changes};
 pub use tar_split::TarSplitError;

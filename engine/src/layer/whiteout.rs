@@ -163,6 +163,19 @@ pub fn is_overlay_private(xattr: &[u8]) -> bool {
     xattr.starts_with(TRUSTED.as_bytes()) || xattr.starts_with(USER.as_bytes())
 }
 
+/// What the xattrs begin with by which overlays mark their directories, the kernel's for root and for others, and the program's.
+const MARKS: [&str; 3] = [TRUSTED, USER, "user.fuseoverlayfs."];
+
+/// Whether an xattr, of whatever overlay, can make a directory opaque.
+pub(super) fn makes_opaque(xattr: &str) -> bool {
+    MARKS.iter().any(|prefix| xattr.strip_prefix(prefix) == Some("opaque"))
+}
+
+/// Whether an xattr, of whatever overlay, can say that what lies below a directory has another name there.
+pub(super) fn is_redirect(xattr: &str) -> bool {
+    MARKS.iter().any(|prefix| xattr.strip_prefix(prefix) == Some("redirect"))
+}
+
 /// What the last component of a tar entry's name asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Meaning<'a> {
