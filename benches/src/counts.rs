@@ -14,7 +14,6 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
@@ -45,8 +44,8 @@ pub fn bytes(commands: Vec<Command>, daemons: &[u32]) -> anyhow::Result<(String,
         // One that has ended meanwhile has nothing to be forgotten.
         let _ = fs::write(format!("/proc/{daemon}/clear_refs"), "5");
     }
-    let before: Vec<(u32, (u64, u64))> =
-        daemons.iter().filter_map(|daemon| Some((*daemon, transferred(*daemon)?))).collect();
+    let before: Vec<(u32, Io)> =
+        daemons.iter().filter_map(|daemon| Some((*daemon, io(&daemon.to_string())?))).collect();
     let mut said = String::new();
     let mut counts = Counts::default();
     for command in commands {
@@ -59,10 +58,11 @@ pub fn bytes(commands: Vec<Command>, daemons: &[u32]) -> anyhow::Result<(String,
         counts.written_bytes += of_one.written_bytes;
         counts.peak_bytes = counts.peak_bytes.max(of_one.peak_bytes);
     }
-    for (daemon, (read, written)) in before {
-        let (read_now, written_now) = transferred(daemon).unwrap_or((read, written));
-        counts.read_bytes += read_now.saturating_sub(read);
-        counts.written_bytes += written_now.saturating_sub(written);
+    for (daemon, before) in before {
+        if let Some(now) = io(&daemon.to_string()) {
+            counts.read_bytes += now.read_bytes.saturating_sub(before.read_bytes);
+            counts.written_bytes += now.written_bytes.saturating_sub(before.written_bytes);
+        }
         counts.peak_bytes = counts.peak_bytes.max(peak(daemon).unwrap_or_default());
     }
     Ok((said, counts))
@@ -75,12 +75,14 @@ pub const HELPER: &str = "counted";
 /// Runs a command, and writes into the file what it and those that it waited for did; its status.
 pub fn helper(words: &[OsString]) -> anyhow::Result<ExitStatus> {
     let [file, program, arguments @ ..] = words else { bail!("{HELPER} FILE PROGRAM [ARGUMENT…]") };
+    let before = own_io()?;
     let child = Command::new(program).args(arguments).spawn();
     let child = child.with_context(|| format!("cannot run {}", program.display()))?;
-    // Its files of /proc are there until it has been waited for.
-    waitid(Id::Pid(Pid::from_raw(child.id().cast_signed())), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT)?;
-    let (read_bytes, written_bytes) = transferred(child.id()).context("no /proc/PID/io")?;
     let (status, peak_bytes) = wait(child)?;
+    let after = own_io()?;
+    // Whoever waits takes over what the child did. The first look itself was a read, too.
+    let read_bytes = after.read_bytes - before.read_bytes - before.text_bytes;
+    let written_bytes = after.written_bytes - before.written_bytes;
     let counts = Counts { read_bytes, written_bytes, peak_bytes, ..Counts::default() };
     fs::write(file, serde_json::to_string(&counts)?)?;
     Ok(status)
@@ -102,11 +104,24 @@ fn like(command: &Command, program: &Path, words: impl IntoIterator<Item = OsStr
     other
 }
 
-/// Bytes read and written by a process and those children of it that it has waited for.
-fn transferred(pid: u32) -> Option<(u64, u64)> {
-    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+/// What /proc/PID/io says.
+struct Io {
+    read_bytes: u64,
+    written_bytes: u64,
+    /// The length of what it said.
+    text_bytes: u64,
+}
+
+/// Of this process and those children that it has waited for.
+fn own_io() -> anyhow::Result<Io> {
+    io("self").context("/proc/self/io tells nothing: the kernel was built without CONFIG_TASK_IO_ACCOUNTING")
+}
+
+/// Of a process and those children that it has waited for. None: it has ended, or is not ours to look at.
+fn io(process: &str) -> Option<Io> {
+    let text = fs::read_to_string(Path::new("/proc").join(process).join("io")).ok()?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
-    Some((field("rchar:")?, field("wchar:")?))
+    Some(Io { read_bytes: field("rchar:")?, written_bytes: field("wchar:")?, text_bytes: text.len() as u64 })
 }
 
 /// Its greatest resident set since it was told to forget it.

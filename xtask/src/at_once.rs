@@ -1,6 +1,6 @@
 //! Runs commands side by side, since most of them wait half of the time; what each says is told when it has ended.
 
-use std::io::{self, Write};
+use std::io;
 use std::panic::resume_unwind;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
@@ -33,12 +33,10 @@ pub fn at_once(lanes: usize, commands: Vec<(String, Command)>) -> anyhow::Result
 fn is_done(what: &str, mut command: Command) -> anyhow::Result<bool> {
     let begun = Instant::now();
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("cannot run {what}"))?;
-    let mut terminal = io::stdout().lock();
-    writeln!(terminal, "==> {what}")?;
-    terminal.write_all(&output.stdout)?;
-    terminal.write_all(&output.stderr)?;
     let how = if output.status.success() { String::new() } else { format!("ended with {}, ", output.status) };
-    writeln!(terminal, "==> {what}: {how}{} s", begun.elapsed().as_secs())?;
+    let _in_one_piece = io::stdout().lock();
+    print!("==> {what}\n{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("==> {what}: {how}{} s", begun.elapsed().as_secs());
     Ok(output.status.success())
 }
 

@@ -226,7 +226,8 @@ fn all_shards_together_do_what_the_whole_does() {
 
 #[test]
 fn every_kind_of_step_is_drawn_and_some_of_each_are_done() {
-    let output = laws(&["--subject", "plain", "--cases", "200", "--counts"]);
+    // What an ordinary user may do least often is done in one of some hundred cases.
+    let output = laws(&["--subject", "plain", "--cases", "400", "--counts"]);
     let text = text(&output);
     assert!(output.status.success(), "{text}");
     assert!(!text.contains("never drawn: ") && !text.contains("never done: "), "{text}");
