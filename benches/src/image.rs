@@ -191,7 +191,7 @@ fn manifest(layout: &Layout, packed: &[Packed], labels: &BTreeMap<String, String
 }
 
 /// Go's word for this machine's architecture.
-fn architecture() -> &'static str {
+pub fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

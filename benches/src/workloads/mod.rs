@@ -14,6 +14,7 @@ use crate::task::Task;
 
 mod build;
 mod build_cached;
+mod check;
 mod commit;
 mod commit_file;
 mod diff;
@@ -22,6 +23,7 @@ mod export;
 mod images;
 mod import;
 mod load;
+mod prune;
 mod ps;
 mod pull;
 mod pull_half;
@@ -52,7 +54,7 @@ pub struct Workload {
 }
 
 /// All of them, in the order of the report.
-pub static ALL: [Workload; 17] = [
+pub static ALL: [Workload; 19] = [
     pull::WORKLOAD,
     pull_half::WORKLOAD,
     run::WORKLOAD,
@@ -70,6 +72,8 @@ pub static ALL: [Workload; 17] = [
     build::WORKLOAD,
     build_cached::WORKLOAD,
     rmi::WORKLOAD,
+    prune::WORKLOAD,
+    check::WORKLOAD,
 ];
 
 /// The one of that name.
