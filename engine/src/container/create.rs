@@ -171,7 +171,7 @@ impl Engine {
             self.driver.remove(&mount.init_id)?;
             self.store.layers.remove_mount(&container.id)?;
             // The image may have been removed by force while the container still lay on its layers.
-            released = self.release_layers(mount.parent.clone())?;
+            released = self.release_layers(mount.parent.clone(), &self.needs()?)?;
         }
         if volumes {
             self.remove_anonymous_volumes(container)?;

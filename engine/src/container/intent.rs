@@ -155,7 +155,7 @@ impl Engine {
             Some(("cache", id)) if is_cache_id(id) && !self.is_referred_to(id)? => self.driver.remove(id)?,
             Some(("chain", hex)) => {
                 if let Some(top) = Digest::from_hex(hex).ok().filter(|top| self.store.layers.has(top)) {
-                    return Ok(self.release_layers(Some(top))?.is_all);
+                    return Ok(self.release_layers(Some(top), &self.needs()?)?.is_all);
                 }
             }
             Some(("volume", name)) if is_name(name) && !self.volume_users()?.contains_key(name) => {

@@ -43,6 +43,7 @@ mod mount_spec;
 mod mounts;
 pub mod names;
 mod naming;
+mod needs;
 mod network;
 mod processes;
 mod program;

@@ -2,10 +2,14 @@
 //!
 //! The rules are dockerd's (`ContainersPrune`, `ImagesPrune` of Docker 20.10). What cannot be removed does not keep the rest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use super::needs::Needs;
 use super::{Container, Engine, EngineError, ImageSummary, RemovedImage};
-use crate::image::RunConfig;
+use crate::image::{Digest, RunConfig};
+
+/// So many images go before another command may have its turn: who needs what is counted once for all of them.
+const UNDER_ONE_LOCK: usize = 100;
 
 /// What went, and what would not go.
 #[derive(Debug)]
@@ -71,13 +75,29 @@ impl Engine {
             }
             self.images()?
         };
-        let has_child = |image: &ImageSummary| images.iter().any(|other| other.parent.as_ref() == Some(&image.id));
+        let parents: HashSet<&Digest> = images.iter().filter_map(|image| image.parent.as_ref()).collect();
         let mut pruned = Pruned::default();
-        for image in &images {
+        let is_meant = |image: &&ImageSummary| {
             let is_named = !image.tags.is_empty() || !image.digests.is_empty();
-            let is_meant = if all { is_named || !has_child(image) } else { image.tags.is_empty() && !has_child(image) };
-            if is_meant && let Err(error) = self.prune_image(image, fits, &mut pruned.removed) {
-                pruned.has_failed(error);
+            let is_last = !parents.contains(&image.id);
+            if all { is_named || is_last } else { image.tags.is_empty() && is_last }
+        };
+        let meant: Vec<&ImageSummary> = images.iter().filter(is_meant).collect();
+        for some in meant.chunks(UNDER_ONE_LOCK) {
+            let mut chosen = Vec::new();
+            for image in some {
+                match self.is_chosen(image, fits) {
+                    Ok(true) => chosen.push(image),
+                    Ok(false) => {}
+                    Err(error) => pruned.has_failed(error),
+                }
+            }
+            let _lock = self.store.lock()?;
+            let mut needs = self.needs()?;
+            for image in chosen {
+                if let Err(error) = self.prune_image(image, &mut needs, &mut pruned.removed) {
+                    pruned.has_failed(error);
+                }
             }
         }
         let reclaimed = pruned.removed.iter().filter_map(|removed| match removed {
@@ -88,17 +108,23 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Removes one image as it was when it was chosen; one that has gone or has other names since stays as it is.
-    fn prune_image(
+    /// Whether an image is still there, and `fits` wants it to go.
+    fn is_chosen(
         &self,
         image: &ImageSummary,
         fits: &dyn Fn(&ImageSummary, Option<&RunConfig>) -> bool,
+    ) -> Result<bool, EngineError> {
+        Ok(self.store.images.has(&image.id) && fits(image, self.image_config(&image.id)?.view().config.as_ref()))
+    }
+
+    /// Removes one image as it was when it was chosen; one that has gone or has other names since stays as it is. To be called under the store's
+    /// lock, since when `needs` has been counted.
+    fn prune_image(
+        &self,
+        image: &ImageSummary,
+        needs: &mut Needs,
         removed: &mut Vec<RemovedImage>,
     ) -> Result<(), EngineError> {
-        if !self.store.images.has(&image.id) || !fits(image, self.image_config(&image.id)?.view().config.as_ref()) {
-            return Ok(());
-        }
-        let _lock = self.store.lock()?;
         if !self.store.images.has(&image.id) {
             return Ok(());
         }
@@ -111,7 +137,7 @@ impl Engine {
             names.push(image.id.to_string());
         }
         for name in names {
-            match self.remove_image_under_lock(&name, false, removed) {
+            match self.remove_image_under_lock(&name, false, needs, removed) {
                 // It is in use, or has gone with another.
                 Err(EngineError::Conflict(_) | EngineError::NoSuchImage(_)) => {}
                 other => other?,

@@ -2,8 +2,7 @@
 //!
 //! The rules are dockerd's (`daemon/images/image_delete.go` of Docker 20.10), seen in recordings.
 
-use std::collections::HashSet;
-
+use super::needs::Needs;
 use super::{Container, Engine, EngineError};
 use crate::image::{Digest, Reference};
 use crate::layer::chain_ids;
@@ -49,15 +48,17 @@ impl Engine {
         let _lock = self.store.lock()?;
         self.sweep()?;
         let mut removed = Vec::new();
-        self.remove_image_under_lock(name, force, &mut removed)?;
+        self.remove_image_under_lock(name, force, &mut self.needs()?, &mut removed)?;
         Ok(removed)
     }
 
-    /// [`Engine::remove_image`] under the store's lock; what went before something else failed is in `removed` too.
+    /// [`Engine::remove_image`] under the store's lock, since when `needs` has been counted; what went before something else failed is in
+    /// `removed` too.
     pub(super) fn remove_image_under_lock(
         &self,
         name: &str,
         force: bool,
+        needs: &mut Needs,
         removed: &mut Vec<RemovedImage>,
     ) -> Result<(), EngineError> {
         let image = self.image_id(name)?;
@@ -81,7 +82,7 @@ impl Engine {
                 return Ok(());
             }
         } else if is_single(&names, &image) {
-            let conflict = self.conflict(&names, &image, force, false)?;
+            let conflict = self.conflict(&names, &image, force, false, needs)?;
             if let Some(conflict) = conflict {
                 return Err(conflict.into_error(&image));
             }
@@ -89,7 +90,7 @@ impl Engine {
                 self.untag(&mut names, &repository, &name, removed)?;
             }
         }
-        self.delete(&mut names, &image, force, by_name, removed)
+        self.delete(&mut names, &image, force, by_name, needs, removed)
     }
 
     fn refuse_if_used(&self, name: &str, image: &Digest) -> Result<(), EngineError> {
@@ -126,10 +127,11 @@ impl Engine {
         image: &Digest,
         force: bool,
         quiet: bool,
+        needs: &mut Needs,
         removed: &mut Vec<RemovedImage>,
     ) -> Result<(), EngineError> {
-        if let Some(conflict) = self.conflict(names, image, force, true)? {
-            let dangling = names.names_of(image).next().is_none() && self.children(image)?.is_empty();
+        if let Some(conflict) = self.conflict(names, image, force, true, needs)? {
+            let dangling = names.names_of(image).next().is_none() && !needs.has_children(image);
             return if quiet && (!dangling || conflict.used) { Ok(()) } else { Err(conflict.into_error(image)) };
         }
         let parent = self.store.images.parent(image)?;
@@ -141,14 +143,15 @@ impl Engine {
         chain.reverse();
         let intent = self.intend(&[], &chain)?;
         self.store.images.remove(image)?;
+        needs.forget(&config, parent.as_ref());
         removed.push(RemovedImage::Deleted(image.clone()));
-        let released = self.release_layers(self.top_layer(&config))?;
+        let released = self.release_layers(self.top_layer(&config), needs)?;
         removed.extend(released.removed.into_iter().map(RemovedImage::Deleted));
         if released.is_all {
             intent.done()?;
         }
         match parent {
-            Some(parent) if self.store.images.has(&parent) => self.delete(names, &parent, false, true, removed),
+            Some(parent) if self.store.images.has(&parent) => self.delete(names, &parent, false, true, needs, removed),
             _ => Ok(()),
         }
     }
@@ -160,10 +163,11 @@ impl Engine {
         image: &Digest,
         force: bool,
         names_count: bool,
+        needs: &Needs,
     ) -> Result<Option<Conflict>, EngineError> {
         let hard = |used, reason| Some(Conflict { hard: true, used, reason });
         let soft = |used, reason| Some(Conflict { hard: false, used, reason });
-        if !self.children(image)?.is_empty() {
+        if needs.has_children(image) {
             return Ok(hard(false, "image has dependent child images".to_owned()));
         }
         let users: Vec<Container> =
@@ -182,22 +186,11 @@ impl Engine {
         }))
     }
 
-    fn children(&self, image: &Digest) -> Result<Vec<Digest>, EngineError> {
-        let mut children = Vec::new();
-        for other in self.store.images.all()? {
-            if self.store.images.parent(&other)?.as_ref() == Some(image) {
-                children.push(other);
-            }
-        }
-        Ok(children)
-    }
-
     /// Deletes the layers from `top` down to the first that an image or a container still needs, or that somebody reads.
-    pub(super) fn release_layers(&self, top: Option<Digest>) -> Result<Released, EngineError> {
-        let needed = self.needed_layers()?;
+    pub(super) fn release_layers(&self, top: Option<Digest>, needs: &Needs) -> Result<Released, EngineError> {
         let mut removed = Vec::new();
         let mut next = top;
-        while let Some(chain_id) = next.filter(|chain_id| !needed.contains(chain_id)) {
+        while let Some(chain_id) = next.filter(|chain_id| !needs.is_layer_needed(chain_id)) {
             if self.is_leased(&chain_id)? {
                 return Ok(Released { removed, is_all: false });
             }
@@ -215,20 +208,6 @@ impl Engine {
         self.store.layers.remove(chain_id)?;
         self.driver.remove(&layer.cache_id)?;
         intent.done()
-    }
-
-    /// The chain IDs of all layers that an image or a container needs.
-    pub(super) fn needed_layers(&self) -> Result<HashSet<Digest>, EngineError> {
-        let mut needed = HashSet::new();
-        for image in self.store.images.all()? {
-            needed.extend(chain_ids(&self.image_config(&image)?.view().rootfs.diff_ids));
-        }
-        for (_, mount) in self.store.layers.mounts()? {
-            if let Some(parent) = mount.parent {
-                needed.extend(self.store.layers.chain(&parent)?.into_iter().map(|layer| layer.chain_id));
-            }
-        }
-        Ok(needed)
     }
 }
 
