@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
-use std::cell::Cell;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use layerlab_engine::container::config::HostConfig;
 use layerlab_engine::container::{CommitSpec, CreateSpec, Engine, ImportSpec, LoadProgress, Loaded, Settings};
@@ -14,12 +14,12 @@ use layerlab_engine::registry::RegistrySettings;
 /// Removes an image as soon as a layer is being loaded.
 struct Remover<'a> {
     engine: &'a Engine,
-    is_done: Cell<bool>,
+    is_done: AtomicBool,
 }
 
 impl LoadProgress for Remover<'_> {
     fn loading(&self, _: &str, _: u64, _: u64) {
-        if !self.is_done.replace(true) {
+        if !self.is_done.swap(true, Ordering::Relaxed) {
             self.engine.remove_image("base", false).unwrap();
         }
     }
@@ -66,9 +66,9 @@ fn an_image_is_loaded_whole_though_the_one_below_is_removed_meanwhile() {
     engine.save_images(&["upper".to_owned()], &mut saved).unwrap();
     engine.remove_image("upper", false).unwrap();
 
-    let remover = Remover { engine: &engine, is_done: Cell::new(false) };
+    let remover = Remover { engine: &engine, is_done: AtomicBool::new(false) };
     engine.load_images(fs::File::open(place.path().join("upper.tar")).unwrap(), &remover).unwrap();
-    assert!(remover.is_done.get());
+    assert!(remover.is_done.into_inner());
     let layers = || fs::read_dir(data.join("image/vfs/layerdb/sha256")).unwrap().count();
     assert_eq!(layers(), 2);
     engine.remove_image("upper", false).unwrap();

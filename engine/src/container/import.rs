@@ -6,7 +6,7 @@ use super::load::LoadError;
 use super::{Engine, EngineError, change};
 use crate::image::config::{ConfigView, History, RootFs, RunConfig};
 use crate::image::manifest::Platform;
-use crate::image::{Digest, DigestReader, ImageConfig, Reference};
+use crate::image::{AsideReader, Digest, ImageConfig, Reference};
 use crate::layer::{UnpackError, Unpacked, decompressed};
 use crate::store::{Layer, Staging};
 
@@ -76,12 +76,12 @@ impl Engine {
         tar: impl Read,
         content: &std::path::Path,
     ) -> Result<(Digest, Unpacked), EngineError> {
-        let mut tar = DigestReader::new(tar);
+        let mut tar = AsideReader::new(tar);
         let unpacked = self.unpack_layer(&mut tar, content).map_err(|error| match error {
             EngineError::Unpack(UnpackError::Archive(error)) => LoadError::Tar(error).into(),
             other => other,
         })?;
         io::copy(&mut tar, &mut io::sink()).map_err(LoadError::Stream)?;
-        Ok((tar.finish().0, unpacked))
+        Ok((tar.finish(), unpacked))
     }
 }

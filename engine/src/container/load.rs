@@ -19,6 +19,7 @@ use crate::layer::archive::ArchiveError;
 use crate::layer::{chain_ids, decompressed};
 use crate::store::{Layer, Staging};
 use crate::sys::reason::reason;
+use crate::sys::side_by_side::side_by_side;
 
 /// An archive that cannot be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +92,8 @@ pub enum Loaded {
     Id(Digest),
 }
 
-/// Someone who is told how a load goes on.
-pub trait LoadProgress {
+/// Someone who is told how a load goes on: of several layers at a time.
+pub trait LoadProgress: Sync {
     /// Bytes of a layer that have been read; `layer_short` is the short form of its diff ID.
     fn loading(&self, layer_short: &str, done_bytes: u64, total_bytes: u64);
 
@@ -150,7 +151,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Unpacks the layers of `image` that are not here: all but the lowest `here_count`.
+    /// Unpacks the layers of `image` that are not here, side by side: all but the lowest `here_count`.
     fn stage(
         &self,
         image: &Described,
@@ -162,34 +163,37 @@ impl Engine {
     ) -> Result<Vec<Staged>, EngineError> {
         let diff_ids = &image.config.view().rootfs.diff_ids;
         self.refuse_depth(diff_ids.len())?;
-        let mut staged = Vec::new();
-        let mut parent = None;
-        for (index, (diff_id, chain_id)) in diff_ids.iter().zip(chain_ids(diff_ids)).enumerate() {
-            let below = parent.replace(chain_id.clone());
-            if index < here_count {
-                continue;
-            }
+        let chain = chain_ids(diff_ids);
+        let mut missing = Vec::new();
+        for (index, diff_id) in diff_ids.iter().enumerate().skip(here_count) {
             let content = staging.layer(*staged_count)?;
             *staged_count += 1;
+            // They stand in this order on a terminal, whichever is read first. One that is not there is told of when its turn comes.
+            if let Ok(section) = archive.section(&image.layers[index]) {
+                progress.loading(diff_id.short(), 0, section.size_bytes());
+            }
+            missing.push((index, content));
+        }
+        side_by_side(&missing, |(index, content)| {
+            let (index, diff_id) = (*index, &diff_ids[*index]);
             let section = archive.section(&image.layers[index])?;
             let total_bytes = section.size_bytes();
             let tar = Told { section, layer: diff_id, total_bytes, told_bytes: 0, progress };
             let tar = decompressed(tar).map_err(LoadError::Stream)?;
-            let (found, unpacked) = self.unpack_digested(tar, &content)?;
+            let (found, unpacked) = self.unpack_digested(tar, content)?;
             progress.loading(diff_id.short(), total_bytes, total_bytes);
             if found != *diff_id {
                 return Err(LoadError::DiffId { index, expected: diff_id.clone(), found }.into());
             }
             let layer = Layer {
-                chain_id,
+                chain_id: chain[index].clone(),
                 diff_id: diff_id.clone(),
-                parent: below,
+                parent: index.checked_sub(1).map(|below| chain[below].clone()),
                 cache_id: String::new(),
                 size_bytes: self.driver.size_bytes(&unpacked),
             };
-            staged.push(Staged { layer, content });
-        }
-        Ok(staged)
+            Ok(Staged { layer, content: content.clone() })
+        })
     }
 
     /// Makes an image known with the layers that were missing, all or nothing.

@@ -8,7 +8,7 @@
 //! `archive/tar`, which Docker reads layers with.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::ops::Range;
 
 use super::header::{BLOCK_BYTES, checksums, field, padding_bytes};
@@ -341,6 +341,35 @@ impl<'w, R: Read> Archive<'w, R> {
         }
         self.body_left -= count as u64;
         Ok(count)
+    }
+
+    /// Hands what comes next of the present entry's contents to `take`, where it lies in memory: `limit_bytes` of it at most, and how many bytes it
+    /// was; 0 at their end. A stream that ends before is an error.
+    pub fn hand_body<E: From<ArchiveError>>(
+        &mut self,
+        limit_bytes: u64,
+        take: impl FnOnce(&[u8]) -> Result<(), E>,
+    ) -> Result<u64, E> {
+        let wanted = usize::try_from(limit_bytes.min(self.body_left)).unwrap_or(usize::MAX);
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let offset = self.offset;
+        let ahead = self.stream.fill_buf().map_err(|source| ArchiveError::Read { offset, source })?;
+        let part = &ahead[..wanted.min(ahead.len())];
+        let count = part.len();
+        if count == 0 {
+            return Err(self.truncated("an entry's contents").into());
+        }
+        take(part)?;
+        if let Some(record) = &mut self.record {
+            let noted = if self.in_contents { record.contents(part) } else { record.segment(part) };
+            noted.map_err(ArchiveError::Record)?;
+        }
+        self.stream.consume(count);
+        self.offset += count as u64;
+        self.body_left -= count as u64;
+        Ok(count as u64)
     }
 
     fn skip_contents(&mut self) -> Result<(), ArchiveError> {

@@ -15,6 +15,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{self, FileType, Mode, Stat};
 use rustix::io::Errno;
@@ -32,7 +33,7 @@ mod places;
 use attributes::LateAttributes;
 pub use error::UnpackError;
 use error::io_error;
-use files::{make_device, write_file};
+use files::make_device;
 
 /// Who owns what is unpacked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +118,7 @@ fn unpack_archive(
         directories: HashMap::new(),
         implied: HashSet::new(),
         replaced: HashSet::new(),
+        latest: None,
         done: Unpacked::default(),
     };
     while let Some(entry) = archive.next_entry()? {
@@ -139,6 +141,8 @@ struct Layer {
     implied: HashSet<Inode>,
     /// Those of them that took the place of something.
     replaced: HashSet<Inode>,
+    /// The directory of the latest entry, if that made a file in it and nothing else since then can have changed what its path leads to.
+    latest: Option<(PathBuf, Rc<OwnedFd>)>,
     done: Unpacked,
 }
 
@@ -146,7 +150,7 @@ type Inode = (u64, u64);
 
 /// Where an entry goes: a name in an open directory. The root itself is `.` in itself.
 struct Place<'a> {
-    directory: OwnedFd,
+    directory: Rc<OwnedFd>,
     name: &'a OsStr,
     path: &'a Path,
 }
@@ -243,17 +247,20 @@ impl Layer {
         archive: &mut Archive<'_, impl Read>,
     ) -> Result<(), UnpackError> {
         self.refuse_other_kind(entry, place)?;
+        if entry.kind == Kind::File {
+            let file = self.make_file(entry, place, archive)?;
+            self.done.size_bytes += entry.size_bytes;
+            self.give_file_attributes(entry, place, &file)?;
+            self.latest = place.path.parent().map(|parent| (parent.to_owned(), Rc::clone(&place.directory)));
+            return Ok(());
+        }
         match entry.kind {
             Kind::Directory => self.make_directory(place)?,
             Kind::HardLink => self.make_hard_link(entry, place)?,
             _ => self.remove(place)?,
         }
         match entry.kind {
-            Kind::Directory | Kind::HardLink => {}
-            Kind::File => {
-                write_file(entry, place, archive)?;
-                self.done.size_bytes += entry.size_bytes;
-            }
+            Kind::Directory | Kind::HardLink | Kind::File => {}
             Kind::Symlink => {
                 fs::symlinkat(OsStr::from_bytes(&entry.link_name), place.fd(), place.name)
                     .map_err(place.error("make the symlink"))?;

@@ -18,4 +18,5 @@ pub mod random;
 pub mod reason;
 pub mod removal;
 pub mod root;
+pub mod side_by_side;
 pub mod terminal;

@@ -18,6 +18,18 @@ fn missing_parents_are_made_and_open_to_all() {
     }
 }
 
+#[test]
+fn where_a_name_leads_is_asked_anew_when_its_directory_was_replaced() {
+    let place = directory();
+    let tar = Tar::new().dir("two/", 0o755).file("one/a", "x").file("one/b", "x").symlink("one", "two");
+    unpacked(&tar.file("one/c", "x").file("one/d", "x").end(), place.path()).unwrap();
+    assert_eq!(fs::read_link(place.path().join("one")).unwrap(), Path::new("two"));
+    let names = fs::read_dir(place.path().join("two")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["c", "d"]);
+}
+
 /// Checklist: DL-02
 #[test]
 fn all_twelve_mode_bits_arrive() {

@@ -1,6 +1,7 @@
 //! Owners first, then xattrs and modes, times last: a chown clears set-user-ID bits and capabilities, each write moves a time.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
@@ -21,8 +22,9 @@ pub(super) struct LateAttributes {
 }
 
 impl Layer {
+    /// For whatever stands at a name.
     pub(super) fn give_attributes(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
-        self.give_owner(entry, place)?;
+        self.give_owner(entry, place, None)?;
         self.give_xattrs(entry, place)?;
         let stat = root::stat(place.fd(), place.name).map_err(place.error("look at"))?;
         let Some(stat) = stat else { return Err(place.error("look at")(Errno::NOENT)) };
@@ -41,13 +43,33 @@ impl Layer {
         set_mtime(place, entry.mtime)
     }
 
-    pub(super) fn give_owner(&mut self, entry: &Entry, place: &Place<'_>) -> Result<(), UnpackError> {
+    /// For a file that was just made at a name.
+    pub(super) fn give_file_attributes(
+        &mut self,
+        entry: &Entry,
+        place: &Place<'_>,
+        file: &File,
+    ) -> Result<(), UnpackError> {
+        self.give_owner(entry, place, Some(file))?;
+        self.give_xattrs(entry, place)?;
+        fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(place.error("set the mode of"))?;
+        fs::futimens(file, &timestamps(entry.mtime)).map_err(place.error("set the time of"))
+    }
+
+    /// `file` is what stands at the name, if it is open.
+    pub(super) fn give_owner(
+        &mut self,
+        entry: &Entry,
+        place: &Place<'_>,
+        file: Option<&File>,
+    ) -> Result<(), UnpackError> {
         let (uid, gid) = match self.options.owners {
             Owners::Given { uid, gid } => (uid, gid),
             _ => (entry.uid, entry.gid),
         };
         if self.options.owners != Owners::CallerOnly {
             let path = || place.path.to_owned();
+            let chown = |place, uid, gid| chown(place, file, uid, gid);
             match chown(place, Some(uid), Some(gid)) {
                 Ok(()) => return Ok(()),
                 Err(Errno::INVAL | Errno::PERM) if self.options.owners == Owners::SquashUnmapped => {
@@ -117,9 +139,12 @@ impl Layer {
     }
 }
 
-fn chown(place: &Place<'_>, uid: Option<u32>, gid: Option<u32>) -> Result<(), Errno> {
+fn chown(place: &Place<'_>, file: Option<&File>, uid: Option<u32>, gid: Option<u32>) -> Result<(), Errno> {
     let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-    fs::chownat(place.fd(), place.name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)
+    match file {
+        Some(file) => fs::fchown(file, uid, gid),
+        None => fs::chownat(place.fd(), place.name, uid, gid, AtFlags::SYMLINK_NOFOLLOW),
+    }
 }
 
 pub(super) fn set_mtime(place: &Place<'_>, mtime: Time) -> Result<(), UnpackError> {

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -40,7 +41,7 @@ impl Layer {
         fs::mkdirat(place.fd(), place.name, Mode::RWXU).map_err(place.error("make the directory"))?;
         if self.options.contents == Contents::Layer && found.as_ref().is_some_and(whiteout::is_device) {
             let inside = root::open_real_directory(place.fd(), place.name).map_err(place.error("open"))?;
-            self.mark_opaque(&Place { directory: inside, name: OsStr::new("."), path: place.path })?;
+            self.mark_opaque(&Place { directory: Rc::new(inside), name: OsStr::new("."), path: place.path })?;
         }
         Ok(())
     }
@@ -86,24 +87,36 @@ impl Layer {
             removed => removed.map_err(place.error("replace")),
         }
     }
-}
 
-pub(super) fn write_file(
-    entry: &Entry,
-    place: &Place<'_>,
-    archive: &mut Archive<'_, impl Read>,
-) -> Result<(), UnpackError> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = fs::openat(place.fd(), place.name, flags, Mode::RUSR | Mode::WUSR);
-    let mut file = File::from(file.map_err(place.error("make the file"))?);
-    let failed = |source| UnpackError::Io { operation: "write", path: place.path.to_owned(), source };
-    let Some(extents) = &entry.extents else { return write_part(&mut file, u64::MAX, place, archive) };
-    file.set_len(entry.size_bytes).map_err(failed)?;
-    for extent in extents {
-        file.seek(SeekFrom::Start(extent.offset)).map_err(failed)?;
-        write_part(&mut file, extent.length_bytes, place, archive)?;
+    /// Makes the file anew, in the place of what stands there.
+    pub(super) fn make_file(
+        &mut self,
+        entry: &Entry,
+        place: &Place<'_>,
+        archive: &mut Archive<'_, impl Read>,
+    ) -> Result<File, UnpackError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let make = || fs::openat(place.fd(), place.name, flags, Mode::RUSR | Mode::WUSR);
+        let made = match make() {
+            Err(Errno::EXIST) => {
+                self.remove(place)?;
+                make()
+            }
+            made => made,
+        };
+        let mut file = File::from(made.map_err(place.error("make the file"))?);
+        let failed = |source| UnpackError::Io { operation: "write", path: place.path.to_owned(), source };
+        let Some(extents) = &entry.extents else {
+            write_part(&mut file, u64::MAX, place, archive)?;
+            return Ok(file);
+        };
+        file.set_len(entry.size_bytes).map_err(failed)?;
+        for extent in extents {
+            file.seek(SeekFrom::Start(extent.offset)).map_err(failed)?;
+            write_part(&mut file, extent.length_bytes, place, archive)?;
+        }
+        Ok(file)
     }
-    Ok(())
 }
 
 /// Writes what comes next of the contents, `length_bytes` at most.
@@ -113,22 +126,17 @@ fn write_part(
     place: &Place<'_>,
     archive: &mut Archive<'_, impl Read>,
 ) -> Result<(), UnpackError> {
-    let mut buffer = [0; 64 << 10];
+    let mut write = |bytes: &[u8]| {
+        let failed = |source| UnpackError::Io { operation: "write", path: place.path.to_owned(), source };
+        file.write_all(bytes).map_err(failed)
+    };
     let mut left = length_bytes;
-    while left > 0 {
-        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let count = archive.read_body(&mut buffer[..wanted])?;
-        if count == 0 {
-            break;
+    loop {
+        match archive.hand_body(left, &mut write)? {
+            0 => return Ok(()),
+            count => left -= count,
         }
-        left -= count as u64;
-        file.write_all(&buffer[..count]).map_err(|source| UnpackError::Io {
-            operation: "write",
-            path: place.path.to_owned(),
-            source,
-        })?;
     }
-    Ok(())
 }
 
 pub(super) fn make_device(

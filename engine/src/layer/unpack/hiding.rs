@@ -1,6 +1,7 @@
 //! What a layer hides of those below: whiteouts and opaque marks, and what becomes of them where it has the name itself, whichever comes first.
 
 use std::ffi::OsStr;
+use std::rc::Rc;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -43,7 +44,7 @@ impl Layer {
         let Some(found) = found.filter(|found| !self.is_whiteout(place.name, found)) else { return Ok(false) };
         if root::file_type(&found) == FileType::Directory {
             let inside = root::open_real_directory(place.fd(), place.name).map_err(place.error("open"))?;
-            self.mark_opaque(&Place { directory: inside, name: OsStr::new("."), path: place.path })?;
+            self.mark_opaque(&Place { directory: Rc::new(inside), name: OsStr::new("."), path: place.path })?;
             self.replaced.insert(inode(&found));
         }
         Ok(true)
@@ -59,7 +60,7 @@ impl Layer {
         }
         self.remove(place)?;
         make_device(place, FileType::CharacterDevice, 0, 0, 0)?;
-        self.give_owner(entry, place)?;
+        self.give_owner(entry, place, None)?;
         set_mtime(place, entry.mtime)
     }
 }

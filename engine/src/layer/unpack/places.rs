@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use rustix::fs::{self, AtFlags, FileType};
 use rustix::io::Errno;
@@ -14,6 +15,10 @@ impl Layer {
     /// Opens the directory that `path` stands in, making it where the layer did not; for `.`, `path` itself.
     pub(super) fn place<'a>(&mut self, path: &'a Path, name: &'a OsStr) -> Result<Place<'a>, UnpackError> {
         let parent = if name == "." { path } else { path.parent().unwrap_or(Path::new("")) };
+        // Whatever it is used for now may change what its path leads to, unless it is a file again.
+        if let Some((_, directory)) = self.latest.take().filter(|(latest, _)| latest == parent) {
+            return Ok(Place { directory, name, path });
+        }
         let found = match self.root.directory(parent) {
             Err(Errno::NOENT | Errno::NOTDIR) => {
                 if self.options.contents == Contents::Layer {
@@ -26,7 +31,7 @@ impl Layer {
             found => found,
         };
         let directory = found.map_err(|errno| io_error("make the parent directory of", path, errno))?;
-        Ok(Place { directory, name, path })
+        Ok(Place { directory: Rc::new(directory), name, path })
     }
 
     /// Where the layer hides a directory on the way that it has itself, though no entry is about it, that one is made, and hides the one below.
@@ -38,7 +43,7 @@ impl Layer {
         let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return Ok(()) };
         self.clear_way(parent)?;
         let Ok(directory) = self.root.directory(parent) else { return Ok(()) };
-        let place = Place { directory, name, path };
+        let place = Place { directory: Rc::new(directory), name, path };
         let found = root::stat(place.fd(), name).map_err(error)?;
         let is_hidden = match found {
             Some(found) if self.is_whiteout(name, &found) => {
@@ -50,7 +55,7 @@ impl Layer {
         };
         if is_hidden {
             let directory = self.root.directory_or_new(path, &mut |_| {}).map_err(error)?;
-            self.mark_opaque(&Place { directory, name: OsStr::new("."), path })?;
+            self.mark_opaque(&Place { directory: Rc::new(directory), name: OsStr::new("."), path })?;
         }
         Ok(())
     }
