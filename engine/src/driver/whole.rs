@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use super::files::{self, failed, gone_is_fine};
 use super::{Deviation, Driver, DriverError, GraphData, View, merged};
 use crate::layer::{
-    Change, ChangeKind, Contents, Kinship, OverlayXattr, Owners, Packed, STAYS, UnpackError, UnpackOptions, Unpacked,
-    changes, changes_and_links, lay_over, pack_changes, unpack_recording,
+    Change, ChangeKind, Contents, Kinship, OverlayXattr, Owners, Packed, UnpackError, UnpackOptions, Unpacked, changes,
+    changes_and_links, lay_over, note_unnamed, pack_changes, unpack_recording,
 };
 use crate::sys::removal::remove_tree;
 
@@ -145,10 +145,7 @@ pub(super) fn unpack(
 ) -> Result<Unpacked, UnpackError> {
     let options = UnpackOptions { contents: Contents::Layer, overlay, owners };
     let unpacked = unpack_recording(tar, content, &options, record)?;
-    for path in &unpacked.unnamed {
-        let note = content.join(path).join(STAYS);
-        fs::write(&note, "").map_err(|source| UnpackError::Io { operation: "write", path: note, source })?;
-    }
+    note_unnamed(&unpacked, content)?;
     Ok(unpacked)
 }
 
@@ -193,6 +190,7 @@ mod tests {
     use super::*;
     use crate::driver::overlay::Overlay;
     use crate::driver::vfs::Vfs;
+    use crate::layer::STAYS;
 
     /// A layer tar of a file in `d`, and of a root and a `d` of this mode, if of any.
     fn tar(directories: Option<u32>) -> Vec<u8> {

@@ -54,5 +54,5 @@ pub use compression::decompressed;
 pub use pack::{PackError, PackOptions, Packed, pack, pack_changes};
 pub use tar_split::TarSplitError;
 pub use tree::{Files, STAYS, TreeError, copy_data, copy_tree, lay_over};
-pub use unpack::{Contents, Owners, UnpackError, UnpackOptions, Unpacked, unpack, unpack_recording};
+pub use unpack::{Contents, Owners, UnpackError, UnpackOptions, Unpacked, note_unnamed, unpack, unpack_recording};
 pub use whiteout::OverlayXattr;

@@ -17,11 +17,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rustix::fs::{self, FileType, Mode, Stat};
+use rustix::fs::{self, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::archive::{Archive, Entry, Kind};
 use super::root::Root;
+use super::tree::STAYS;
 use super::whiteout::{self, Meaning, OverlayXattr};
 
 mod attributes;
@@ -103,6 +104,17 @@ pub fn unpack_recording(
     record: impl Write,
 ) -> Result<Unpacked, UnpackError> {
     unpack_archive(Archive::recorded(tar, record), root, options)
+}
+
+/// Notes in each directory of the layer at `root` that no entry was about that it stays what it is below ([`super::lay_over`]).
+pub fn note_unnamed(unpacked: &Unpacked, root: &Path) -> Result<(), UnpackError> {
+    let opened = Root::open(root).map_err(|errno| io_error("open the root directory", root, errno))?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    for path in &unpacked.unnamed {
+        let note = opened.open_directory(path).and_then(|directory| fs::openat(directory, STAYS, flags, Mode::RUSR));
+        note.map_err(|errno| io_error("leave a note in", path, errno))?;
+    }
+    Ok(())
 }
 
 fn unpack_archive(
