@@ -7,7 +7,7 @@ use std::thread;
 use super::{Engine, EngineError, change, error::failed};
 use crate::image::config::{ConfigView, History, RunConfig};
 use crate::image::{Digest, ImageConfig, Reference};
-use crate::layer::{Change, PACKING_STACK_BYTES, Packed, chain_id};
+use crate::layer::{Change, PACKING_STACK_BYTES, Packed, blocks, chain_id};
 use crate::store::{Layer, Staging};
 
 /// How the new image is to be called and described.
@@ -128,7 +128,7 @@ impl Engine {
         parent: Option<&str>,
         content: &Path,
     ) -> Result<(Packed, u64), EngineError> {
-        let (mut reader, mut writer) = io::pipe().map_err(failed("open a pipe for", content))?;
+        let (mut reader, mut writer) = blocks();
         thread::scope(|scope| {
             let thread = thread::Builder::new().stack_size(PACKING_STACK_BYTES);
             let packing = thread.spawn_scoped(scope, move || self.driver.pack(id, parent, &mut writer));

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use super::{Engine, EngineError};
 use crate::driver::DriverError;
 use crate::layer::tar_split::{assemble, tar_size_bytes};
-use crate::layer::{OverlayXattr, PackOptions, pack};
+use crate::layer::{OverlayXattr, PackOptions, pack_unnamed};
 use crate::store::{Layer, StoreError};
 use crate::sys::owners::{group_name, user_name};
 
@@ -15,7 +15,7 @@ impl Engine {
         let held = self.share_layer(&self.container(id)?.id)?;
         let view = self.driver.view(&self.store.layers.mount(&held.container.id)?.mount_id)?;
         let options = PackOptions { overlay: OverlayXattr::None, user_name: &user_name, group_name: &group_name };
-        pack(view.path(), &options, out).map_err(DriverError::from)?;
+        pack_unnamed(view.path(), &options, out).map_err(DriverError::from)?;
         Ok(())
     }
 

@@ -171,7 +171,7 @@ impl<'a, W: Write> Bundle<'a, W> {
         name: &Path,
         stat: &Stat,
     ) -> Result<Option<Header>, BundleError> {
-        let header = entry::header(directory, last, name, stat).map_err(failed("read", path))?;
+        let header = entry::header(directory, last, None, name, stat).map_err(failed("read", path))?;
         Ok(header.map(|mut header| {
             self.owners.fill(&mut header, &user_name, &group_name);
             if let Some((uid, gid)) = self.options.owner {
@@ -219,7 +219,7 @@ pub fn content_hash(tree: &Root, path: &Path, owner: Option<(u32, u32)>) -> Resu
     let directory = directory.map_err(|source| BundleError::Io { operation: "open", path: path.to_owned(), source })?;
     let stat = root::stat(directory.as_fd(), last).map_err(failed("stat", path))?;
     let stat = stat.ok_or(Errno::NOENT).map_err(failed("stat", path))?;
-    let header = entry::header(directory.as_fd(), last, path, &stat).map_err(failed("read", path))?;
+    let header = entry::header(directory.as_fd(), last, None, path, &stat).map_err(failed("read", path))?;
     let Some(mut header) = header else { return Ok(path.display().to_string()) };
     if let Some((uid, gid)) = owner {
         (header.uid, header.gid) = (uid, gid);

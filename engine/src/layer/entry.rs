@@ -3,7 +3,8 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::fd::BorrowedFd;
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -17,10 +18,11 @@ use super::root;
 const CAPABILITY: &str = "security.capability";
 
 /// The header of `last` in `directory`, to be called `name` in the tar, without names of owners; `None` for a socket, which no
-/// tar can hold.
+/// tar can hold. `file` is it, where it has been opened: that is asked sooner than a path.
 pub(super) fn header(
     directory: BorrowedFd<'_>,
     last: &OsStr,
+    file: Option<&File>,
     name: &Path,
     stat: &Stat,
 ) -> Result<Option<Header>, Errno> {
@@ -50,7 +52,10 @@ pub(super) fn header(
         b'5' => header.name.push(b'/'),
         _ => {}
     }
-    let capability = root::xattr(directory, last, CAPABILITY)?;
+    let capability = match file {
+        Some(file) => root::xattr_of(file.as_fd(), CAPABILITY)?,
+        None => root::xattr(directory, last, CAPABILITY)?,
+    };
     header.xattrs = capability.map(|value| (CAPABILITY.into(), value)).into_iter().collect();
     Ok(Some(header))
 }

@@ -27,6 +27,7 @@
 //! bytes and diff IDs).
 
 pub mod archive;
+pub mod blocks;
 pub mod bundle;
 pub mod chain;
 pub mod changes;
@@ -45,13 +46,14 @@ mod xz;
 /// The stack of a thread that packs: enough for a tree as deep as a path can be long.
 pub const PACKING_STACK_BYTES: usize = 64 << 20;
 
+pub use blocks::blocks;
 pub use bundle::{Bundle, BundleError, BundleOptions, content_hash};
 pub use chain::{chain_id, chain_ids};
 pub use changes::{
     Change, ChangeKind, ChangesError, Kinship, changes, changes_and_links, changes_and_links_of_all, changes_of_all,
 };
 pub use compression::decompressed;
-pub use pack::{PackError, PackOptions, Packed, pack, pack_changes};
+pub use pack::{PackError, PackOptions, Packed, pack, pack_changes, pack_unnamed};
 pub use tar_split::TarSplitError;
 pub use tree::{Files, STAYS, TreeError, copy_data, copy_tree, lay_over};
 pub use unpack::{Contents, Owners, UnpackError, UnpackOptions, Unpacked, note_unnamed, unpack, unpack_recording};

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -63,13 +64,21 @@ pub enum PackError {
     Header { path: PathBuf, source: TooLarge },
 }
 
+/// How much is written at once.
+const BUFFER_BYTES: usize = 256 << 10;
+
 /// Writes the tar of the overlay2 upper directory `upper` to `out`, hashing on the way.
 pub fn pack(upper: &Path, options: &PackOptions<'_>, out: impl Write) -> Result<Packed, PackError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = fs::open(upper, flags, Mode::empty()).map_err(|errno| io_error("open", upper, errno))?;
-    let mut packer = Packer::new(options, options.overlay, out);
-    packer.directory(root.as_fd(), Path::new(""))?;
+    let mut packer = Packer::new(options, options.overlay, out, Sha256::new());
+    packer.tree(upper)?;
     packer.finish()
+}
+
+/// Writes the tar that [`pack`] writes, for whoever asks for no digest.
+pub fn pack_unnamed(tree: &Path, options: &PackOptions<'_>, out: impl Write) -> Result<(), PackError> {
+    let mut packer = Packer::new(options, options.overlay, out, Unnamed);
+    packer.tree(tree)?;
+    packer.end()
 }
 
 /// Writes the tar of the `changes` that were found to lead to the whole tree `tree`, as Docker does for drivers that have
@@ -84,7 +93,7 @@ pub fn pack_changes(
     out: impl Write,
 ) -> Result<Packed, PackError> {
     let root = Root::open(tree).map_err(|errno| io_error("open", tree, errno))?;
-    let mut packer = Packer::new(options, OverlayXattr::None, out);
+    let mut packer = Packer::new(options, OverlayXattr::None, out, Sha256::new());
     let mut sorted: Vec<&Change> = changes.iter().collect();
     sorted.sort_by(|a, b| a.path.as_os_str().as_bytes().cmp(b.path.as_os_str().as_bytes()));
     for change in sorted {
@@ -104,11 +113,11 @@ pub fn pack_changes(
     packer.finish()
 }
 
-struct Packer<'a, W> {
+struct Packer<'a, W, D> {
     options: &'a PackOptions<'a>,
     /// How deletions are marked where an entry is read; not at all, in a tree that is no layer's.
     marks: OverlayXattr,
-    out: Hashed<W>,
+    out: Hashed<W, D>,
     /// The name under which an inode with several names went first.
     first_names: HashMap<(u64, u64), Vec<u8>>,
     names: OwnerNames,
@@ -116,31 +125,79 @@ struct Packer<'a, W> {
     entries: u64,
 }
 
-struct Hashed<W> {
+/// What a tar passes on its way out, to be named.
+trait Naming {
+    fn pass(&mut self, bytes: &[u8]);
+}
+
+impl Naming for Sha256 {
+    fn pass(&mut self, bytes: &[u8]) {
+        self.update(bytes);
+    }
+}
+
+/// Nobody asks for the tar's name.
+struct Unnamed;
+
+impl Naming for Unnamed {
+    fn pass(&mut self, _bytes: &[u8]) {}
+}
+
+/// Gathers what is small, and hashes and writes it at once.
+struct Hashed<W, D> {
     out: W,
-    hasher: Sha256,
+    hasher: D,
+    buffer: Vec<u8>,
+    /// How much of the buffer waits to be written.
+    filled: usize,
     length_bytes: u64,
 }
 
-impl<W: Write> Hashed<W> {
-    fn write(&mut self, bytes: &[u8]) -> Result<(), PackError> {
-        self.out.write_all(bytes).map_err(PackError::Write)?;
-        self.hasher.update(bytes);
-        self.length_bytes += bytes.len() as u64;
+impl<W: Write, D: Naming> Hashed<W, D> {
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), PackError> {
+        while !bytes.is_empty() {
+            let room = self.room()?;
+            let count = room.len().min(bytes.len());
+            room[..count].copy_from_slice(&bytes[..count]);
+            self.filled += count;
+            bytes = &bytes[count..];
+        }
         Ok(())
     }
 
-    fn digest(self) -> Digest {
-        Digest::from_hex(&hex::encode(self.hasher.finalize())).expect("a SHA-256 sum has 64 hex digits")
+    /// Where in the buffer more can be put; never empty.
+    fn room(&mut self) -> Result<&mut [u8], PackError> {
+        if self.filled == self.buffer.len() {
+            self.pass_on()?;
+        }
+        Ok(&mut self.buffer[self.filled..])
+    }
+
+    fn pass_on(&mut self) -> Result<(), PackError> {
+        let bytes = &self.buffer[..self.filled];
+        self.hasher.pass(bytes);
+        self.out.write_all(bytes).map_err(PackError::Write)?;
+        self.length_bytes += bytes.len() as u64;
+        self.filled = 0;
+        Ok(())
     }
 }
 
-impl<'a, W: Write> Packer<'a, W> {
-    fn new(options: &'a PackOptions<'a>, marks: OverlayXattr, out: W) -> Self {
+impl<W: Write> Packer<'_, W, Sha256> {
+    fn finish(mut self) -> Result<Packed, PackError> {
+        self.end()?;
+        let Packer { out, size_bytes, entries, .. } = self;
+        let diff_id = Digest::from_hex(&hex::encode(out.hasher.finalize())).expect("a SHA-256 sum has 64 hex digits");
+        Ok(Packed { tar_size_bytes: out.length_bytes, diff_id, size_bytes, entries })
+    }
+}
+
+impl<'a, W: Write, D: Naming> Packer<'a, W, D> {
+    fn new(options: &'a PackOptions<'a>, marks: OverlayXattr, out: W, hasher: D) -> Self {
         Packer {
             options,
             marks,
-            out: Hashed { out, hasher: Sha256::new(), length_bytes: 0 },
+            out: Hashed { out, hasher, buffer: vec![0; BUFFER_BYTES], filled: 0, length_bytes: 0 },
             first_names: HashMap::new(),
             names: OwnerNames::default(),
             size_bytes: 0,
@@ -148,11 +205,17 @@ impl<'a, W: Write> Packer<'a, W> {
         }
     }
 
-    fn finish(mut self) -> Result<Packed, PackError> {
+    fn tree(&mut self, root: &Path) -> Result<(), PackError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = fs::open(root, flags, Mode::empty()).map_err(|errno| io_error("open", root, errno))?;
+        self.directory(opened.as_fd(), Path::new(""))
+    }
+
+    /// Writes what ends a tar.
+    fn end(&mut self) -> Result<(), PackError> {
         self.out.write(&[0; 2 * BLOCK_BYTES])?;
-        self.out.out.flush().map_err(PackError::Write)?;
-        let Packer { out, size_bytes, entries, .. } = self;
-        Ok(Packed { tar_size_bytes: out.length_bytes, diff_id: out.digest(), size_bytes, entries })
+        self.out.pass_on()?;
+        self.out.out.flush().map_err(PackError::Write)
     }
 
     fn directory(&mut self, directory: BorrowedFd<'_>, path: &Path) -> Result<(), PackError> {
@@ -170,10 +233,14 @@ impl<'a, W: Write> Packer<'a, W> {
     fn entry(&mut self, directory: BorrowedFd<'_>, name: &OsStr, path: &Path) -> Result<Option<OwnedFd>, PackError> {
         let error = |operation| move |errno| io_error(operation, path, errno);
         let Some(stat) = root::stat(directory, name).map_err(error("look at"))? else { return Ok(None) };
-        let Some(mut header) = self.header(directory, name, path, &stat)? else { return Ok(None) };
+        let file = match root::file_type(&stat) {
+            FileType::RegularFile => Some(open_file(directory, name).map_err(error("open"))?),
+            _ => None,
+        };
+        let Some(mut header) = self.header(directory, name, file.as_ref(), path, &stat)? else { return Ok(None) };
         let first_sight = self.link_to_first_name(&mut header, path, &stat);
-        match root::file_type(&stat) {
-            FileType::Directory => {
+        match (root::file_type(&stat), file) {
+            (FileType::Directory, _) => {
                 let opened = root::open_real_directory(directory, name).map_err(error("open"))?;
                 self.write_header(&header, path)?;
                 if !self.marks.has_files() && self.marks.is_opaque(directory, name).map_err(error("read"))? {
@@ -181,13 +248,13 @@ impl<'a, W: Write> Packer<'a, W> {
                 }
                 return Ok(Some(opened));
             }
-            FileType::CharacterDevice if stat.st_rdev == 0 && !self.marks.has_files() => {
+            (FileType::CharacterDevice, _) if stat.st_rdev == 0 && !self.marks.has_files() => {
                 turn_into_whiteout(&mut header, path);
                 self.write_header(&header, path)?;
             }
-            FileType::RegularFile if first_sight => {
+            (FileType::RegularFile, Some(file)) if first_sight => {
                 self.size_bytes += header.size_bytes;
-                self.file(directory, name, path, &header)?;
+                self.file(file, path, &header)?;
             }
             _ => {
                 self.size_bytes += if first_sight { header.link_name.len() as u64 } else { 0 };
@@ -202,10 +269,11 @@ impl<'a, W: Write> Packer<'a, W> {
         &mut self,
         directory: BorrowedFd<'_>,
         name: &OsStr,
+        file: Option<&File>,
         path: &Path,
         stat: &Stat,
     ) -> Result<Option<Header>, PackError> {
-        let header = entry::header(directory, name, path, stat).map_err(|errno| io_error("read", path, errno))?;
+        let header = entry::header(directory, name, file, path, stat).map_err(|errno| io_error("read", path, errno))?;
         Ok(header.map(|mut header| {
             self.names.fill(&mut header, self.options.user_name, self.options.group_name);
             header
@@ -232,19 +300,16 @@ impl<'a, W: Write> Packer<'a, W> {
         }
     }
 
-    fn file(&mut self, directory: BorrowedFd<'_>, name: &OsStr, path: &Path, header: &Header) -> Result<(), PackError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = fs::openat(directory, name, flags, Mode::empty());
-        let mut file = std::fs::File::from(file.map_err(|errno| io_error("open", path, errno))?);
+    fn file(&mut self, mut file: File, path: &Path, header: &Header) -> Result<(), PackError> {
         self.write_header(header, path)?;
         let mut left = header.size_bytes;
-        let mut buffer = vec![0; 64 << 10];
         while left > 0 {
-            let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            match file.read(&mut buffer[..wanted]) {
+            let room = self.out.room()?;
+            let wanted = room.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            match file.read(&mut room[..wanted]) {
                 Ok(0) => return Err(PackError::Changing { path: path.to_owned() }),
                 Ok(count) => {
-                    self.out.write(&buffer[..count])?;
+                    self.out.filled += count;
                     left -= count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -259,6 +324,12 @@ impl<'a, W: Write> Packer<'a, W> {
         self.entries += 1;
         self.out.write(&blocks)
     }
+}
+
+/// A file, to read it; never through a symlink.
+fn open_file(directory: BorrowedFd<'_>, name: &OsStr) -> Result<File, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    fs::openat(directory, name, flags, Mode::empty()).map(File::from)
 }
 
 /// `.wh.NAME`: an empty file with the device's owner and time. A link name, if any, stays.

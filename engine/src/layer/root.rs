@@ -147,13 +147,29 @@ pub(super) fn remove_xattr(directory: BorrowedFd<'_>, name: &OsStr, xattr: &str)
 /// An xattr of `name` itself; `None` when it has none of that name or its file system keeps none.
 pub(super) fn xattr(directory: BorrowedFd<'_>, name: &OsStr, xattr: &str) -> Result<Option<Vec<u8>>, Errno> {
     let path = through_proc(directory, name);
+    value(|buffer| match buffer {
+        None => fs::lgetxattr_query(&path, xattr),
+        Some(buffer) => fs::lgetxattr(&path, xattr, buffer),
+    })
+}
+
+/// An xattr of an open file, as [`xattr`].
+pub(super) fn xattr_of(file: BorrowedFd<'_>, xattr: &str) -> Result<Option<Vec<u8>>, Errno> {
+    value(|buffer| match buffer {
+        None => fs::fgetxattr_query(file, xattr),
+        Some(buffer) => fs::fgetxattr(file, xattr, buffer),
+    })
+}
+
+/// What `get` puts into a buffer as long as it says without one.
+fn value(get: impl Fn(Option<&mut [u8]>) -> Result<usize, Errno>) -> Result<Option<Vec<u8>>, Errno> {
     loop {
-        let size = match fs::lgetxattr_query(&path, xattr) {
+        let size = match get(None) {
             Err(Errno::NODATA | Errno::OPNOTSUPP) => return Ok(None),
             size => size?,
         };
         let mut value = vec![0; size];
-        match fs::lgetxattr(&path, xattr, value.as_mut_slice()) {
+        match get(Some(&mut value)) {
             Err(Errno::RANGE) => {}
             Err(Errno::NODATA) => return Ok(None),
             length => {

@@ -50,10 +50,26 @@ impl Layer {
         place: &Place<'_>,
         file: &File,
     ) -> Result<(), UnpackError> {
-        self.give_owner(entry, place, Some(file))?;
+        let made = fs::fstat(file).map_err(place.error("look at"))?;
+        // What it has is not given again: each gift is written to the disk.
+        let is_its_owners = (made.st_uid, made.st_gid) == self.owner(entry);
+        if !is_its_owners {
+            self.give_owner(entry, place, Some(file))?;
+        }
         self.give_xattrs(entry, place)?;
-        fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(place.error("set the mode of"))?;
+        // An owner takes bits away, and an access control list is bits, too.
+        if !is_its_owners || !entry.xattrs.is_empty() || made.st_mode & 0o7777 != entry.mode {
+            fs::fchmod(file, Mode::from_raw_mode(entry.mode)).map_err(place.error("set the mode of"))?;
+        }
         fs::futimens(file, &timestamps(entry.mtime)).map_err(place.error("set the time of"))
+    }
+
+    /// Who is to own it.
+    fn owner(&self, entry: &Entry) -> (u32, u32) {
+        match self.options.owners {
+            Owners::Given { uid, gid } => (uid, gid),
+            _ => (entry.uid, entry.gid),
+        }
     }
 
     /// `file` is what stands at the name, if it is open.
@@ -63,10 +79,7 @@ impl Layer {
         place: &Place<'_>,
         file: Option<&File>,
     ) -> Result<(), UnpackError> {
-        let (uid, gid) = match self.options.owners {
-            Owners::Given { uid, gid } => (uid, gid),
-            _ => (entry.uid, entry.gid),
-        };
+        let (uid, gid) = self.owner(entry);
         if self.options.owners != Owners::CallerOnly {
             let path = || place.path.to_owned();
             let chown = |place, uid, gid| chown(place, file, uid, gid);

@@ -96,7 +96,9 @@ impl Layer {
         archive: &mut Archive<'_, impl Read>,
     ) -> Result<File, UnpackError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let make = || fs::openat(place.fd(), place.name, flags, Mode::RUSR | Mode::WUSR);
+        // Nobody sees what is in a layer before it is whole.
+        let mode = if self.options.contents == Contents::Layer { entry.mode & 0o777 } else { 0o600 };
+        let make = || fs::openat(place.fd(), place.name, flags, Mode::from_raw_mode(mode));
         let made = match make() {
             Err(Errno::EXIST) => {
                 self.remove(place)?;
