@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::messages::Failure;
 use super::table;
-use super::template::{Subject, Template, TemplateError, with_label_calls};
+use super::template::{Subject, Template, TemplateError, is_read_otherwise, with_label_calls};
 
 const TABLE: &str = "table";
 
@@ -53,14 +53,19 @@ impl Listing {
         let row = unescaped(row);
         let headings = self.headings.iter().map(|(field, heading)| ((*field).to_owned(), Value::from(*heading)));
         let headings: Map<String, Value> = headings.collect();
-        let body = self.lines(&row, lines)?;
-        let head =
-            Template::parse_heading(&self.readable(&row))?.render(&Value::from(headings), Subject::Line(self.kind))?;
+        let template = self.parse(&row)?;
+        let body = self.lines_by(&template, lines)?;
+        let row = self.readable(&row);
+        let of_heading = is_read_otherwise(&row).then(|| Template::parse_heading(&row)).transpose()?;
+        let head = of_heading.as_ref().unwrap_or(&template).render(&Value::from(headings), Subject::Line(self.kind))?;
         Ok(format!("{head}\n{body}"))
     }
 
     fn lines(&self, row: &str, lines: &[Map<String, Value>]) -> Result<String, TemplateError> {
-        let template = self.parse(row)?;
+        self.lines_by(&self.parse(row)?, lines)
+    }
+
+    fn lines_by(&self, template: &Template, lines: &[Map<String, Value>]) -> Result<String, TemplateError> {
         let render = |line: &Map<String, Value>| template.render(&Value::from(line.clone()), Subject::Line(self.kind));
         lines.iter().map(|line| Ok(render(line)? + "\n")).collect()
     }

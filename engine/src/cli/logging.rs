@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
@@ -10,14 +11,12 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 const FILTER: &str = "LAYERLAB_LOG";
 /// A file to append to; the standard error without it.
 const FILE: &str = "LAYERLAB_LOG_FILE";
-const DEFAULT_FILTER: &str = "warn";
 
 /// Starts logging for the rest of the process.
 pub fn start() {
-    let text = std::env::var(FILTER).unwrap_or_else(|_| DEFAULT_FILTER.to_owned());
-    let filter = EnvFilter::try_new(&text).unwrap_or_else(|error| {
-        eprintln!("{FILTER}={text} is not understood ({error}); showing warnings only");
-        EnvFilter::new(DEFAULT_FILTER)
+    let filter = std::env::var(FILTER).ok().and_then(|text| {
+        let filter = EnvFilter::try_new(&text);
+        filter.inspect_err(|error| eprintln!("{FILTER}={text} is not understood ({error}); showing warnings only")).ok()
     });
     let writer = match std::env::var_os(FILE).map(|path| File::options().append(true).create(true).open(path)) {
         Some(Ok(file)) => BoxMakeWriter::new(file),
@@ -28,5 +27,10 @@ pub fn start() {
         None => BoxMakeWriter::new(io::stderr),
     };
     // A program that uses the engine as a library may have a log of its own: that one stays.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(writer).try_init();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(writer);
+    let _ = match filter {
+        Some(filter) => log.with_env_filter(filter).try_init(),
+        // A filter's own expressions take longer to compile than most commands run.
+        None => log.with_max_level(Level::WARN).try_init(),
+    };
 }

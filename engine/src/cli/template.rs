@@ -228,6 +228,11 @@ const HEADING_FUNCTIONS: [(&str, Func); 6] = [
     ("truncate", unchanged),
 ];
 
+/// Whether [`Template::parse_heading`] may make something else of `text` than [`Template::parse`] does.
+pub fn is_read_otherwise(text: &str) -> bool {
+    HEADING_FUNCTIONS.iter().any(|(name, _)| text.contains(name))
+}
+
 fn unchanged(arguments: &[Value]) -> Result<Value, FuncError> {
     argument("heading", arguments, 0).cloned()
 }

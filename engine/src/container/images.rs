@@ -7,8 +7,8 @@ use super::{Engine, EngineError};
 use crate::driver::GraphData;
 use crate::image::{Digest, ImageConfig, Reference};
 use crate::layer::chain_ids;
-use crate::store::StoreError;
 use crate::store::repositories::is_digest;
+use crate::store::{Repositories, StoreError};
 
 /// What a list of images shows of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,8 +58,9 @@ impl Image {
 impl Engine {
     /// All images, newest first, those without a name too.
     pub fn images(&self) -> Result<Vec<ImageSummary>, EngineError> {
-        let mut images =
-            self.store.images.all()?.iter().map(|id| self.image_summary(id)).collect::<Result<Vec<_>, _>>()?;
+        let names = self.store.repositories()?;
+        let ids = self.store.images.all()?;
+        let mut images = ids.iter().map(|id| self.summary(id, &names)).collect::<Result<Vec<_>, _>>()?;
         images.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
         Ok(images)
     }
@@ -107,20 +108,22 @@ impl Engine {
 
     /// What a list shows of the image `id`.
     pub(super) fn image_summary(&self, id: &Digest) -> Result<ImageSummary, EngineError> {
+        self.summary(id, &self.store.repositories()?)
+    }
+
+    fn summary(&self, id: &Digest, names: &Repositories) -> Result<ImageSummary, EngineError> {
         let config = self.image_config(id)?;
-        let repositories = self.store.repositories()?;
-        let (digests, tags) =
-            repositories.names_of(id).map(|(_, name)| name.to_owned()).partition(|name| is_digest(name));
+        let (digests, tags) = names.names_of(id).map(|(_, name)| name.to_owned()).partition(|name| is_digest(name));
         let mut size_bytes = 0;
         for chain_id in chain_ids(&config.view().rootfs.diff_ids) {
-            size_bytes += self.store.layers.get(&chain_id)?.size_bytes;
+            size_bytes += self.store.layers.size_bytes(&chain_id)?;
         }
         let created = config.view().created.parse().unwrap_or(Time::ZERO.timestamp());
         Ok(ImageSummary { id: id.clone(), tags, digests, created, size_bytes, parent: self.store.images.parent(id)? })
     }
 
     /// The ID of the image that `name` means.
-    pub(super) fn image_id(&self, name: &str) -> Result<Digest, EngineError> {
+    pub fn image_id(&self, name: &str) -> Result<Digest, EngineError> {
         if let Some(id) = name.parse().ok().or_else(|| Digest::from_hex(name).ok()) {
             return if self.store.images.has(&id) { Ok(id) } else { Err(EngineError::NoSuchImage(name.to_owned())) };
         }

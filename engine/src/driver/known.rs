@@ -183,7 +183,7 @@ impl Known {
 /// Why the kernel stacks no layers below `data_root`. That is tried once: where layers lie already it did.
 fn overlayfs(data_root: &Path) -> Option<String> {
     // A kernel that has it as a module loads it at root's first mount.
-    let is_here = file_systems().split_whitespace().any(|word| word == "overlay") || !namespace::is_user_namespace();
+    let is_here = !namespace::is_user_namespace() || file_systems().split_whitespace().any(|word| word == "overlay");
     if !is_here {
         return Some("overlay was not found in /proc/filesystems: load it with `modprobe overlay`".to_owned());
     }

@@ -4,6 +4,8 @@
 //! something lies on it, is never changed again. *Never*: image or container names, digests, registries.
 //! *Proved by*: the contract (`engine/tests/contract`), the laws on each driver, and the replayed pages.
 
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -248,9 +250,12 @@ pub fn open(name: Option<&str>, data_root: &Path) -> Result<Box<dyn Driver>, Dri
 
 /// The driver whose layers lie below `data_root` already.
 fn prior(data_root: &Path) -> Result<Option<String>, DriverError> {
+    let image = data_root.join("image");
+    let Ok(used) = image.read_dir() else { return Ok(None) };
+    let used: HashSet<OsString> = used.flatten().map(|entry| entry.file_name()).collect();
     let has_layers = |name: &str| {
-        let layers = data_root.join("image").join(name).join("layerdb/sha256");
-        layers.read_dir().is_ok_and(|mut entries| entries.next().is_some())
+        used.contains(OsStr::new(name))
+            && image.join(name).join("layerdb/sha256").read_dir().is_ok_and(|mut entries| entries.next().is_some())
     };
     let found: Vec<&str> = KNOWN.iter().map(|known| known.name).filter(|name| has_layers(name)).collect();
     match found[..] {

@@ -1,5 +1,7 @@
 //! `docker ps`: lists containers.
 
+use std::collections::BTreeMap;
+
 use clap::{CommandFactory, Parser};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
@@ -99,7 +101,9 @@ impl Options {
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     let format = options.format();
-    LISTING.check(&format)?;
+    if options.format.is_some() {
+        LISTING.check(&format)?;
+    }
     let engine = session.engine()?;
     let filters = Filters::new(&options.filter, &engine)?;
     let with_size = options.size || listing::shows(&format, "Size");
@@ -108,19 +112,20 @@ fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     containers.retain(|container| (shows_all || container.config.state.running) && filters.fit(container));
     containers.truncate(options.limit().unwrap_or(usize::MAX));
     let now = Timestamp::now();
+    let mut known = BTreeMap::new();
     let lines = containers.iter().map(|container| {
         let size = if with_size { size(engine.container_size_bytes(container)?) } else { String::new() };
-        Ok(line(&container.config, image_name(&engine, container), size, options.no_trunc, now))
+        Ok(line(&container.config, image_name(&engine, container, &mut known), size, options.no_trunc, now))
     });
     print(&LISTING.render(&format, &lines.collect::<Result<Vec<_>, Failure>>()?)?)?;
     Ok(SUCCESS)
 }
 
-/// The image by the name it was asked for, as long as that still means it; its ID otherwise.
-fn image_name(engine: &Engine, container: &Container) -> String {
-    let name = &container.config.config.image;
-    let still_means_it = engine.image(name).is_ok_and(|image| image.id.to_string() == container.config.image);
-    if still_means_it { name.clone() } else { container.config.image.clone() }
+/// The image by the name it was asked for, as long as that still means it; its ID otherwise. `known`: what names mean.
+fn image_name<'c>(engine: &Engine, container: &'c Container, known: &mut BTreeMap<&'c str, Option<String>>) -> String {
+    let name = container.config.config.image.as_str();
+    let meant = known.entry(name).or_insert_with(|| engine.image_id(name).ok().map(|id| id.to_string()));
+    if meant.as_ref() == Some(&container.config.image) { name.to_owned() } else { container.config.image.clone() }
 }
 
 fn line(config: &ContainerConfig, image: String, size: String, no_trunc: bool, now: Timestamp) -> Map<String, Value> {
