@@ -14,6 +14,7 @@ use nix::sys::signal::{SigSet, Signal};
 use super::detach_keys::DetachKeys;
 use super::error::failed;
 use super::exec::on_window_change;
+use super::lifecycle::Summoned;
 use super::monitor::short_path;
 use super::stream::Frame;
 use super::{Engine, EngineError};
@@ -59,6 +60,17 @@ impl Engine {
             told.map_err(failed("talk to the monitor in", &directory))?;
         }
         self.follow(&container.id, socket, streams)
+    }
+
+    /// [`Engine::run_attached`] for a container that was just made, by a monitor that waits for it.
+    pub fn run_summoned(&self, id: &str, summoned: Summoned, streams: &AttachStreams) -> Result<Attached, EngineError> {
+        match self.runs_already(id)? {
+            false => match self.assign(id, summoned)? {
+                Some(socket) => self.follow(id, socket, streams),
+                None => self.run_attached(id, streams),
+            },
+            true => self.attach(id, streams),
+        }
     }
 
     /// Starts a container with the caller attached from its first byte; one that runs already is joined as it is.

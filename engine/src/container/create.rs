@@ -124,10 +124,11 @@ impl Engine {
         rootfs::fill_init_layer(tree.path()).map_err(failed("fill", tree.path()))?;
         drop(tree);
         self.driver.create(&record.mount_id, Some(&record.init_id))?;
-        let tree = self.driver.edit(&record.mount_id)?;
-        rootfs::make_working_directory(tree.path(), container)?;
-        self.fill_volumes(container, &record.mount_id, tree.path())?;
-        drop(tree);
+        if !container.config.config.working_dir.is_empty() || !container.config.mount_points.is_empty() {
+            let tree = self.driver.edit(&record.mount_id)?;
+            rootfs::make_working_directory(tree.path(), container)?;
+            self.fill_volumes(container, &record.mount_id, tree.path())?;
+        }
         let directory = self.record_directory(&container.id);
         for (path, mode) in
             [(directory.clone(), 0o710), (directory.join("checkpoints"), 0o700), (directory.join("mounts"), 0o710)]
@@ -135,8 +136,7 @@ impl Engine {
             fs::DirBuilder::new().mode(mode).create(&path).map_err(failed("create", &path))?;
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(failed("chmod", &path))?;
         }
-        self.store.sync()?;
-        self.save(container)?;
+        self.register(container)?;
         intent.done()
     }
 
@@ -144,9 +144,12 @@ impl Engine {
     /// last, its record, so that one that was half removed can be removed again. Who is cut off leaves a note, by which the next command goes on; who
     /// fails leaves none. To be called under the store's lock.
     pub(super) fn forget(&self, container: &Container, volumes: bool) -> Result<(), EngineError> {
-        let mount = self.store.layers.mount(&container.id).ok();
-        let top = mount.as_ref().and_then(|mount| mount.parent.clone());
-        let below = top.as_ref().and_then(|top| self.store.layers.chain(top).ok()).unwrap_or_default();
+        let mut mount = self.store.layers.mount(&container.id).ok();
+        if let Some(mount) = mount.as_mut().filter(|mount| self.is_needed_by_image(container, mount.parent.as_ref())) {
+            mount.parent = None;
+        }
+        let top = mount.as_ref().and_then(|mount| mount.parent.as_ref());
+        let below = top.and_then(|top| self.store.layers.chain(top).ok()).unwrap_or_default();
         let chain_ids: Vec<_> = below.into_iter().map(|layer| layer.chain_id).collect();
         // On a full disk there is room when the layers are gone.
         let noted = self.intend_removal(&container.id, volumes, &chain_ids).ok();
@@ -159,6 +162,14 @@ impl Engine {
         }
     }
 
+    /// Whether the image of a container, which needs all its layers, is here, and `top` is its topmost layer.
+    fn is_needed_by_image(&self, container: &Container, top: Option<&Digest>) -> bool {
+        let image = container.config.image.parse().ok().filter(|image| self.store.images.has(image));
+        let image = image.and_then(|image| self.image_config(&image).ok());
+        image.is_some_and(|image| self.top_layer(&image).as_ref() == top)
+    }
+
+    /// Removes a container with what `mount` names. The layers that it lies on go if nothing else needs them.
     fn remove_all_of(
         &self,
         container: &Container,
@@ -171,7 +182,9 @@ impl Engine {
             self.driver.remove(&mount.init_id)?;
             self.store.layers.remove_mount(&container.id)?;
             // The image may have been removed by force while the container still lay on its layers.
-            released = self.release_layers(mount.parent.clone(), &self.needs()?)?;
+            if let Some(top) = &mount.parent {
+                released = self.release_layers(Some(top.clone()), &self.needs()?)?;
+            }
         }
         if volumes {
             self.remove_anonymous_volumes(container)?;

@@ -95,13 +95,15 @@ impl Engine {
 
     fn note(&self, lines: &str) -> Result<Intent, EngineError> {
         let place = self.intents();
-        if !place.is_dir() {
-            fs::DirBuilder::new().mode(0o700).create(&place).map_err(failed("create", &place))?;
-            let above = place.parent().unwrap_or(&place);
-            atomic::sync_directory(above).map_err(failed("sync", above))?;
+        match fs::DirBuilder::new().mode(0o700).create(&place) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("create", &place)(error)),
+            _ => {}
         }
         let path = place.join(self.entropy.hex_id());
-        atomic::write(&path, lines.as_bytes(), 0o600)?;
+        let beside = atomic::beside(&path, lines.as_bytes(), 0o600)?;
+        // With a new file the kernel's journaling file systems write the names that lead to it. Until it is on disk nothing has begun, so that one that a power cut
+        // emptied is about nothing.
+        beside.put().and_then(|file| file.sync_all()).map_err(failed("write", &path))?;
         Ok(Intent { path })
     }
 
@@ -237,9 +239,12 @@ fn is_cache_id(text: &str) -> bool {
     is_id(text.strip_suffix("-init").unwrap_or(text))
 }
 
+/// How many digits the ID of a container has.
+pub(super) const ID_BYTES: usize = 64;
+
 /// Whether this is the ID of a container, and no path to elsewhere.
-fn is_id(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+pub(super) fn is_id(text: &str) -> bool {
+    text.len() == ID_BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// Removes a directory and all in it; one that is gone already is no error.

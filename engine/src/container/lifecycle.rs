@@ -1,11 +1,12 @@
 //! Starting and removing containers, and further processes in them.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 
 use nix::unistd::Pid;
 
@@ -15,7 +16,7 @@ use super::launch::LaunchError;
 use super::monitor::environment;
 use super::program::Program;
 use super::{Container, Engine, EngineError, processes};
-use crate::sys::process::{Process, spawn_detached};
+use crate::sys::process::{Process, spawn};
 
 /// Exit codes of a program that is there but cannot run, and of one that is not there.
 const NOT_EXECUTABLE: i32 = 126;
@@ -61,11 +62,29 @@ impl Engine {
         self.runs_on(id, &monitor)
     }
 
+    /// Starts a monitor that gets ready while its container is made, and waits to be told which one that is.
+    pub fn summon_monitor(&self) -> Result<Summoned, EngineError> {
+        let (told, monitors) = UnixStream::pair().map_err(failed("open a socket for", &self.settings.program))?;
+        Ok(Summoned { monitor: self.begin_monitor(None, Some(monitors))?, told })
+    }
+
+    /// Has a monitor start its container, with the other end of its socket as the first attached command; nothing when another command was the first to start one.
+    pub(super) fn assign(&self, id: &str, summoned: Summoned) -> Result<Option<UnixStream>, EngineError> {
+        self.keep_others_out()?;
+        let Summoned { monitor, mut told } = summoned;
+        told.write_all(id.as_bytes()).map_err(failed("talk to", &self.settings.program))?;
+        Ok(self.hear_of_start(monitor)?.then_some(told))
+    }
+
     /// Starts the monitor of a container, with `client` as the first attached command, and waits until the container's
     /// program runs or could not be started. Says no when another command was the first to start one.
     pub(super) fn start_monitor(&self, id: &str, client: Option<UnixStream>) -> Result<bool, EngineError> {
         self.keep_others_out()?;
-        let log = self.settings.exec_root.join("monitor.log");
+        self.hear_of_start(self.begin_monitor(Some(id), client)?)
+    }
+
+    fn begin_monitor(&self, id: Option<&str>, client: Option<UnixStream>) -> Result<Child, EngineError> {
+        let log = self.monitor_log();
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -77,14 +96,22 @@ impl Engine {
         if let Some(driver) = &self.settings.storage_driver {
             command.arg("--storage-driver").arg(driver);
         }
-        command.arg("monitor").arg(id).current_dir("/");
+        command.arg("monitor").args(id).current_dir("/");
         command
             .stdin(client.map_or_else(Stdio::null, |client| OwnedFd::from(client).into()))
             .stdout(Stdio::piped())
             .stderr(log_file);
-        let mut monitor = spawn_detached(&mut command).map_err(failed("start", &self.settings.program))?;
-        // Holds the client's socket no longer than the monitor needs to get it.
-        drop(command);
+        // The command holds the client's socket, no longer than the monitor needs to get it.
+        spawn(&mut command).map_err(failed("start", &self.settings.program))
+    }
+
+    /// What monitors have to say that nobody listens to.
+    fn monitor_log(&self) -> PathBuf {
+        self.settings.exec_root.join("monitor.log")
+    }
+
+    /// Waits until the container of a monitor runs, or could not be started; says no when that is not its monitor.
+    fn hear_of_start(&self, mut monitor: Child) -> Result<bool, EngineError> {
         let mut report = Vec::new();
         if let Some(mut stdout) = monitor.stdout.take() {
             let listen = |error| failed("listen to", &self.settings.program)(error);
@@ -106,7 +133,7 @@ impl Engine {
                 Err(EngineError::Start { text, exit_code: i32::from_be_bytes([*a, *b, *c, *d]) })
             }
             _ => Err(EngineError::Start {
-                text: format!("the monitor ended without a word; see {}", log.display()),
+                text: format!("the monitor ended without a word; see {}", self.monitor_log().display()),
                 exit_code: 125,
             }),
         }
@@ -186,6 +213,12 @@ impl Engine {
         }
         Ok(paused)
     }
+}
+
+/// A monitor that has no container yet, and ends when this is dropped.
+pub struct Summoned {
+    monitor: Child,
+    told: UnixStream,
 }
 
 /// dockerd's words around those of runc, with its advice about what is no directory.

@@ -72,7 +72,7 @@ pub use history::HistoryStep;
 pub use images::{Image, ImageSummary};
 pub use import::ImportSpec;
 pub use lease::Lease;
-pub use lifecycle::ExecSpec;
+pub use lifecycle::{ExecSpec, Summoned};
 pub use load::{LoadError, LoadProgress, Loaded};
 pub use prune::Pruned;
 pub use records::Container;
@@ -123,6 +123,16 @@ impl Engine {
         settings: Settings,
         made_of: impl FnOnce(Box<dyn Driver>) -> Box<dyn Driver>,
     ) -> Result<Engine, EngineError> {
+        let engine = Engine::open_as_is(settings, made_of)?;
+        engine.recover()?;
+        Ok(engine)
+    }
+
+    /// [`Engine::open_with`], whatever killed monitors have left.
+    fn open_as_is(
+        settings: Settings,
+        made_of: impl FnOnce(Box<dyn Driver>) -> Box<dyn Driver>,
+    ) -> Result<Engine, EngineError> {
         // The driver is asked first: one that does not exist must not leave directories behind.
         std::fs::create_dir_all(&settings.data_root).map_err(error::failed("create", &settings.data_root))?;
         if daemon::is_dockerd_at_work(&settings.data_root) {
@@ -133,7 +143,7 @@ impl Engine {
         let store = Store::open(&settings.data_root, driver.name())?;
         // The monitors of containers get the same one.
         let settings = Settings { storage_driver: Some(driver.name().to_owned()), ..settings };
-        let engine = Engine {
+        Ok(Engine {
             settings,
             store,
             driver,
@@ -141,9 +151,7 @@ impl Engine {
             clock: Box::new(SystemClock),
             entropy: Box::new(KernelEntropy),
             namespace: Mutex::new(None),
-        };
-        engine.recover()?;
-        Ok(engine)
+        })
     }
 
     /// What the engine was opened with.

@@ -6,9 +6,10 @@
 //! mount just then (`layer_lock.rs`). *Never*: more than one thread before the container's first process exists.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use super::config::{PortBinding, PortMap, State};
 use super::error::failed;
 use super::exec::exit_code;
 use super::hub::{Hub, pump};
-use super::intent::remove_directory;
+use super::intent::{ID_BYTES, remove_directory};
 use super::launch::{self, Launch, Launched, Network};
 use super::layer_lock::HeldLayer;
 use super::log::Stream;
@@ -29,16 +30,23 @@ use super::records::become_monitor;
 use super::rootfs::Restrictions;
 use super::stream::Frame;
 use super::{Container, Engine, EngineError, Settings, rootfs};
+use crate::sys::process;
 
 /// The name of the socket in a container's directory below the exec root.
 pub(super) const SOCKET: &str = "attach.sock";
 
-/// The monitor's main program. Its standard input is a socket of a first attached command, or `/dev/null`; on its
-/// standard output it says `L` as soon as it is the container's monitor (`A` when another one is), and then how the start went:
+/// The monitor's main program. Its standard input is a socket of a first attached command, or `/dev/null`; when `id` is not said, the first that comes
+/// of that command is the ID of the container. On its standard output it says `L` as soon as it is the container's monitor (`A` when another one is), and then how the start went:
 /// `O`, or `E`, four bytes of exit code, and why.
-pub fn main(settings: Settings, id: &str) -> ExitCode {
+pub fn main(settings: Settings, id: Option<String>) -> ExitCode {
     let mut report = Some(io::stdout());
-    let result = Engine::open(settings).and_then(|engine| engine.supervise(id, &mut report));
+    if let Err(error) = process::leave_session() {
+        tracing::warn!(%error, "the container ends with the terminal that it was started from");
+    }
+    // The command that starts this one has put right what others left.
+    let opened = Engine::open_as_is(settings, |driver| driver);
+    let Some(id) = id.or_else(hear_of_container) else { return ExitCode::SUCCESS };
+    let result = opened.and_then(|engine| engine.supervise(&id, &mut report));
     let Err(error) = result else { return ExitCode::SUCCESS };
     tracing::error!(id, %error, "monitor");
     if let Some(mut report) = report {
@@ -49,6 +57,14 @@ pub fn main(settings: Settings, id: &str) -> ExitCode {
         let _ = report.write_all(&message).and_then(|()| report.flush());
     }
     ExitCode::FAILURE
+}
+
+/// Waits to be told of a container; one that could not be made is none.
+fn hear_of_container() -> Option<String> {
+    let mut command = UnixStream::from(io::stdin().as_fd().try_clone_to_owned().ok()?);
+    let mut id = [0; ID_BYTES];
+    command.read_exact(&mut id).ok()?;
+    String::from_utf8(id.to_vec()).ok()
 }
 
 impl Engine {
@@ -77,7 +93,7 @@ impl Engine {
             }
         };
         let pid = launched.pid;
-        let noted = self.update(id, |container| note_start(container, &launched, &published, self.clock.now()));
+        let noted = self.note_state(id, |container| note_start(container, &launched, &published, self.clock.now()));
         let container = match noted {
             Ok(noted) => noted,
             Err(error) => {
@@ -161,13 +177,13 @@ impl Engine {
     fn note_failed_start(&self, container: &Container, error: &EngineError) -> Result<(), EngineError> {
         // dockerd's number for a start that failed before there was a program to blame.
         let exit_code = if error.exit_code() == 125 { 128 } else { error.exit_code() };
-        self.leave_network(&container.id)?;
+        self.leave_network(container)?;
         self.driver.detach(&self.store.layers.mount(&container.id)?.mount_id)?;
         if container.host.auto_remove {
             let _lock = self.store.lock()?;
             return self.forget(container, true);
         }
-        self.update(&container.id, |container| {
+        self.note_state(&container.id, |container| {
             container.leave_network();
             let state = &mut container.config.state;
             *state = State { exit_code: exit_code.into(), error: error.to_string(), ..state.clone() };
@@ -178,7 +194,7 @@ impl Engine {
     /// Gives back the container's layer unless somebody uses it.
     fn note_end(&self, container: &Container, code: i32) -> Result<Option<HeldLayer>, EngineError> {
         let id = &container.id;
-        self.leave_network(id)?;
+        self.leave_network(container)?;
         let mount = self.store.layers.mount(id)?;
         let held = self.own_layer_now(id)?;
         if held.is_some() {
@@ -189,7 +205,7 @@ impl Engine {
             }
         }
         let now = self.clock.now();
-        self.update(id, |container| {
+        self.note_state(id, |container| {
             container.end(code.into(), now.into());
             container.config.state.removal_in_progress = container.host.auto_remove;
         })?;

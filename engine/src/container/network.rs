@@ -95,7 +95,7 @@ impl Engine {
         let bridge = bridge.map(|bridge| (bridge, bridge.place(address)));
         let network_id = Digest::of(format!("bridge of {}", self.store.data_root().display()).as_bytes());
         let (endpoint_id, sandbox_id) = (self.entropy.hex_id(), self.entropy.hex_id());
-        self.update(id, |container| {
+        self.note_state(id, |container| {
             let settings = &mut container.config.network_settings;
             settings.sandbox_id.clone_from(&sandbox_id);
             let Some(endpoint) = settings.networks.get_mut("bridge") else { return };
@@ -114,7 +114,11 @@ impl Engine {
     }
 
     /// Takes a container that has ended out of the network, and the bridge away when it was the last.
-    pub(super) fn leave_network(&self, id: &str) -> Result<(), EngineError> {
+    pub(super) fn leave_network(&self, container: &Container) -> Result<(), EngineError> {
+        if !matches!(network_name(&container.host.network_mode), Ok("bridge")) {
+            return Ok(());
+        }
+        let id = &container.id;
         // No book is changed: a dockerd that has come meanwhile keeps nobody from ending.
         let _lock = Lock::exclusive(self.store.data_root())?;
         if let Err(error) = bridge::disconnect(id) {

@@ -130,9 +130,9 @@ impl Engine {
         let intent = self.intend(&[&layer.cache_id], &[])?;
         let adopted = self.driver.adopt(&layer.cache_id, below.as_ref().map(|below| below.cache_id.as_str()), content);
         let registered = adopted.map_err(EngineError::from).and_then(|()| {
-            self.store.sync()?;
             let tar_split = tar_split_of(content);
-            Ok(self.store.layers.register(&layer, tar_split.exists().then_some(tar_split.as_path()))?)
+            let tar_split = tar_split.exists().then_some(tar_split.as_path());
+            Ok(self.store.layers.register(&layer, tar_split, || self.store.sync())?)
         });
         if registered.is_err() {
             self.driver.remove(&layer.cache_id)?;

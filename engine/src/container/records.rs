@@ -16,9 +16,9 @@ use nix::unistd::Pid;
 
 use super::config::{ContainerConfig, HostConfig, State, Time, to_docker_json};
 use super::error::failed;
-use super::intent::remove_directory;
+use super::intent::{is_id, remove_directory};
 use super::{Engine, EngineError};
-use crate::store::{Asked, Hold, Lock, atomic, no_json};
+use crate::store::{Asked, Hold, Lock, StoreError, atomic, no_json};
 use crate::sys::presence::Presence;
 use crate::sys::process::Process;
 
@@ -33,6 +33,10 @@ pub struct Container {
     pub host: HostConfig,
 }
 
+/// What a container is, and how it fares.
+const CONFIG: &str = "config.v2.json";
+/// What it may use of the host.
+const HOST: &str = "hostconfig.json";
 /// The file that says which process is a container's monitor.
 const MONITOR: &str = "monitor.pid";
 
@@ -69,6 +73,12 @@ impl Engine {
 
     /// The container with this ID, this name, or an ID that begins so.
     pub fn container(&self, name: &str) -> Result<Container, EngineError> {
+        if is_id(name)
+            && let Ok(found) = self.load(name)
+            && found.config.driver == self.driver.name()
+        {
+            return Ok(found);
+        }
         let all = self.containers()?;
         let wanted = name.strip_prefix('/').unwrap_or(name);
         if let Some(found) =
@@ -92,33 +102,56 @@ impl Engine {
     }
 
     pub(super) fn load(&self, id: &str) -> Result<Container, EngineError> {
-        let directory = self.record_directory(id);
-        let config: ContainerConfig =
-            read(&directory.join("config.v2.json"))?.ok_or_else(|| EngineError::NoSuchContainer(id.to_owned()))?;
-        let host = read(&directory.join("hostconfig.json"))?.unwrap_or_default();
+        let config = self.load_config(id)?.ok_or_else(|| EngineError::NoSuchContainer(id.to_owned()))?;
+        let host = read(&self.record_directory(id).join(HOST))?.unwrap_or_default();
         Ok(Container { id: id.to_owned(), config, host })
     }
 
-    pub(super) fn save(&self, container: &Container) -> Result<(), EngineError> {
+    fn load_config(&self, id: &str) -> Result<Option<ContainerConfig>, EngineError> {
+        read(&self.record_directory(id).join(CONFIG))
+    }
+
+    /// Writes the record of a new container, and then all that lies below the data root, to disk. The container is there when
+    /// all else is.
+    pub(super) fn register(&self, container: &Container) -> Result<(), EngineError> {
         let directory = self.record_directory(&container.id);
-        let write = |name: &str, json: serde_json::Result<Vec<u8>>, mode| {
+        let beside = |name: &str, json: serde_json::Result<Vec<u8>>, mode| {
             let path = directory.join(name);
             let json = json.map_err(no_json(&path))?;
-            atomic::write(&path, &json, mode)
+            atomic::beside(&path, &json, mode)
         };
-        write("hostconfig.json", to_docker_json(&container.host), 0o644)?;
-        Ok(write("config.v2.json", to_docker_json(&container.config), 0o600)?)
+        let host = beside(HOST, to_docker_json(&container.host), 0o644)?;
+        let config = beside(CONFIG, to_docker_json(&container.config), 0o600)?;
+        host.put().map_err(failed("write", &directory))?;
+        self.store.sync()?;
+        config.put().and_then(|_| atomic::sync_directory(&directory)).map_err(failed("write", &directory))
     }
 
     /// Changes the record of a container as it is now, whatever another process wrote meanwhile.
     pub(super) fn update(&self, id: &str, change: impl FnOnce(&mut Container)) -> Result<Container, EngineError> {
+        self.change(id, atomic::write, change)
+    }
+
+    /// [`Engine::update`] for how a container fares: a power cut, after which it runs no more, may undo that.
+    pub(super) fn note_state(&self, id: &str, change: impl FnOnce(&mut Container)) -> Result<Container, EngineError> {
+        self.change(id, atomic::replace, change)
+    }
+
+    /// What it may use of the host never changes once it is made.
+    fn change(
+        &self,
+        id: &str,
+        write: fn(&Path, &[u8], u32) -> Result<(), StoreError>,
+        change: impl FnOnce(&mut Container),
+    ) -> Result<Container, EngineError> {
         let directory = self.record_directory(id);
         let Asked::Held(_lock) = Lock::ask(&directory, Hold::Alone)? else {
             return Err(EngineError::NoSuchContainer(id.to_owned()));
         };
         let mut container = self.load(id)?;
         change(&mut container);
-        self.save(&container)?;
+        let path = directory.join(CONFIG);
+        write(&path, &to_docker_json(&container.config).map_err(no_json(&path))?, 0o600)?;
         Ok(container)
     }
 
@@ -129,9 +162,13 @@ impl Engine {
 
     /// Sets containers right whose monitor was killed: not running any more, nothing mounted.
     pub(super) fn recover(&self) -> Result<(), EngineError> {
-        for container in self.containers()? {
-            if container.is_watched() && self.monitor(&container.id).is_none() {
-                self.bury(&container.id)?;
+        for id in self.container_ids()? {
+            // What cannot be read is told by whoever lists it.
+            let Ok(Some(config)) = self.load_config(&id) else { continue };
+            let State { running, removal_in_progress, .. } = config.state;
+            let is_own = config.driver == self.driver.name();
+            if is_own && (running || removal_in_progress) && self.monitor(&id).is_none() {
+                self.bury(&id)?;
             }
         }
         Ok(())
@@ -160,13 +197,13 @@ impl Engine {
             survivor.signal(libc::SIGKILL).map_err(failed("kill what is left of", &directory))?;
             survivor.wait_for_end(None).map_err(failed("wait for", &directory))?;
         }
-        let container = self.update(id, |container| {
+        let container = self.note_state(id, |container| {
             if container.config.state.running {
                 container.end(UNKNOWN_EXIT_CODE, now.into());
             }
         })?;
         self.driver.detach(&self.store.layers.mount(id)?.mount_id)?;
-        self.leave_network(id)?;
+        self.leave_network(&container)?;
         remove_directory(&self.run_directory(id))?;
         tracing::warn!(id, "the monitor of this container was killed; it counts as exited");
         if container.host.auto_remove {

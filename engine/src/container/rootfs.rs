@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
+use nix::libc::dev_t;
 use nix::sys::stat::{Mode as NodeMode, SFlag, makedev, mknod};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::MountFlags;
@@ -171,8 +172,9 @@ fn mount_system(root: &Root, binds: &[Bind]) -> Result<(), RootfsError> {
         };
         mounted.map_err(at(format!("mount {kind} on {target}")))?;
     }
-    for (name, ..) in DEVICES {
-        add_device(root, name).map_err(at(format!("make /dev/{name}")))?;
+    let directory = target_in(root, "/dev", FileType::Directory)?;
+    for (name, major, minor) in DEVICES {
+        add_device(&directory, name, makedev(major, minor)).map_err(at(format!("make /dev/{name}")))?;
     }
     Ok(())
 }
@@ -194,21 +196,19 @@ fn target_in(root: &Root, target: &str, kind: FileType) -> Result<Place, RootfsE
 
 fn place_in(root: &Root, target: &str, kind: FileType) -> io::Result<Place> {
     let path = Path::new(target);
-    if kind == FileType::Directory {
-        root.create_dir_all(path)?;
+    let file = if kind == FileType::Directory {
+        root.create_dir_all(path)?
     } else {
         root.create_file(path, 0o755)?;
-    }
-    let file = root.open_at(path, OFlags::PATH, Mode::empty())?;
+        root.open_at(path, OFlags::PATH, Mode::empty())?
+    };
     Ok(Place { path: PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())), _file: file })
 }
 
 /// A device node, or the host's own bound to its place where the kernel allows no new ones.
-fn add_device(root: &Root, name: &str) -> io::Result<()> {
-    let directory = root.open_at(Path::new("/dev"), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
-    let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
-    let (_, major, minor) = DEVICES.into_iter().find(|device| device.0 == name).ok_or(io::ErrorKind::NotFound)?;
-    match mknod(&path, SFlag::S_IFCHR, NodeMode::from_bits_truncate(0o666), makedev(major, minor)) {
+fn add_device(directory: &Place, name: &str, number: dev_t) -> io::Result<()> {
+    let path = directory.path.join(name);
+    match mknod(&path, SFlag::S_IFCHR, NodeMode::from_bits_truncate(0o666), number) {
         Ok(()) => Ok(std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?),
         Err(nix::errno::Errno::EPERM) => {
             std::fs::write(&path, "")?;

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
 use super::{Asked, Hold, Lock, StoreError, atomic, failed, make_directory};
 use crate::image::Digest;
 
@@ -65,19 +67,22 @@ impl Layers {
     /// The record of layer `chain_id`.
     pub fn get(&self, chain_id: &Digest) -> Result<Layer, StoreError> {
         let directory = self.chains.join(chain_id.hex());
-        if !directory.is_dir() {
-            return Err(StoreError::NoSuchLayer(chain_id.clone()));
-        }
-        let size = read(&directory.join("size"))?;
-        let size_bytes = size.parse().map_err(|error| damaged(&directory.join("size"), error))?;
-        let cache_id = read(&directory.join("cache-id"))?;
-        if cache_id.is_empty() || cache_id.contains('/') {
-            return Err(damaged(&directory.join("cache-id"), "it names no directory"));
-        }
+        let size_bytes = self.size_bytes(chain_id)?;
+        let cache_id = cache_id(&directory.join("cache-id"))?;
         let parent =
             optional(&directory.join("parent"))?.map(|text| digest(&directory.join("parent"), &text)).transpose()?;
         let diff_id = digest(&directory.join("diff"), &read(&directory.join("diff"))?)?;
         Ok(Layer { chain_id: chain_id.clone(), diff_id, parent, cache_id, size_bytes })
+    }
+
+    /// [`Layer::size_bytes`] of layer `chain_id`.
+    pub fn size_bytes(&self, chain_id: &Digest) -> Result<u64, StoreError> {
+        let path = self.chains.join(chain_id.hex()).join("size");
+        match fs::read_to_string(&path) {
+            Ok(size) => size.parse().map_err(|error| damaged(&path, error)),
+            Err(_) if !self.has(chain_id) => Err(StoreError::NoSuchLayer(chain_id.clone())),
+            Err(error) => Err(failed("open", &path)(error)),
+        }
     }
 
     /// The record of `chain_id` and of all layers below it, the nearest first.
@@ -89,15 +94,29 @@ impl Layers {
         Ok(chain)
     }
 
-    /// Makes a layer known, all at once. `tar_split`: the file from which its tar can be put together, which moves here.
-    pub fn register(&self, layer: &Layer, tar_split: Option<&Path>) -> Result<(), StoreError> {
+    /// Makes a layer known, all at once. `tar_split`: the file from which its tar can be put together, which moves here. `sync` writes everything to disk
+    /// that lies below the data root: the layer's directory, and what is to be its record.
+    pub fn register(
+        &self,
+        layer: &Layer,
+        tar_split: Option<&Path>,
+        sync: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut files = vec![
             ("cache-id", layer.cache_id.clone()),
             ("diff", layer.diff_id.to_string()),
             ("size", layer.size_bytes.to_string()),
         ];
         files.extend(layer.parent.as_ref().map(|parent| ("parent", parent.to_string())));
-        self.put_directory(&files, tar_split, &self.chains.join(layer.chain_id.hex()), 0o700)
+        let (aside, place) = (self.aside(&files)?, self.chains.join(layer.chain_id.hex()));
+        if let Some(file) = tar_split {
+            let set_mode = || fs::set_permissions(file, fs::Permissions::from_mode(0o644));
+            let keep = set_mode().and_then(|()| fs::rename(file, aside.path().join(TAR_SPLIT)));
+            keep.map_err(failed("keep", file))?;
+        }
+        sync()?;
+        put(aside, &place, 0o700)?;
+        atomic::sync_directory(&self.chains).map_err(failed("sync", &place))
     }
 
     /// The file from which the tar of layer `chain_id` can be put together; older stores have none.
@@ -126,48 +145,36 @@ impl Layers {
     /// The mount record of a container.
     pub fn mount(&self, container: &str) -> Result<MountRecord, StoreError> {
         let directory = self.mounts.join(container);
-        let mount_id = read(&directory.join("mount-id"))?;
-        let init_id = optional(&directory.join("init-id"))?.unwrap_or_else(|| format!("{mount_id}-init"));
+        let mount_id = cache_id(&directory.join("mount-id"))?;
+        let init_id = match cache_id(&directory.join("init-id")) {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                format!("{mount_id}-init")
+            }
+            init_id => init_id?,
+        };
         let parent =
             optional(&directory.join("parent"))?.map(|text| digest(&directory.join("parent"), &text)).transpose()?;
         Ok(MountRecord { mount_id, init_id, parent })
     }
 
-    /// Remembers what a container is mounted on, all at once.
+    /// Remembers what a container is mounted on, all at once. It is not on disk before [`super::Store::sync`].
     pub fn put_mount(&self, container: &str, record: &MountRecord) -> Result<(), StoreError> {
         make_directory(&self.mounts, 0o755)?;
         let mut files = vec![("init-id", record.init_id.clone()), ("mount-id", record.mount_id.clone())];
         files.extend(record.parent.as_ref().map(|parent| ("parent", parent.to_string())));
-        self.put_directory(&files, None, &self.mounts.join(container), 0o755)
+        put(self.aside(&files)?, &self.mounts.join(container), 0o755)
     }
 
-    /// Writes a directory of small files aside, moves `tar_split` there, and renames it into place.
-    fn put_directory(
-        &self,
-        files: &[(&str, String)],
-        tar_split: Option<&Path>,
-        place: &Path,
-        mode: u32,
-    ) -> Result<(), StoreError> {
+    /// A directory of small files, beside all others.
+    fn aside(&self, files: &[(&str, String)]) -> Result<TempDir, StoreError> {
         let aside = tempfile::Builder::new().prefix("write-set-").tempdir_in(&self.scratch);
         let aside = aside.map_err(failed("create", &self.scratch))?;
         for (name, text) in files {
-            atomic::write(&aside.path().join(name), text.as_bytes(), 0o644)?;
+            let path = aside.path().join(name);
+            let set_mode = || fs::set_permissions(&path, fs::Permissions::from_mode(0o644));
+            fs::write(&path, text).and_then(|()| set_mode()).map_err(failed("write", &path))?;
         }
-        if let Some(file) = tar_split {
-            let sync = || -> io::Result<()> {
-                let opened = fs::File::open(file)?;
-                opened.set_permissions(fs::Permissions::from_mode(0o644))?;
-                opened.sync_all()?;
-                fs::rename(file, aside.path().join(TAR_SPLIT))?;
-                atomic::sync_directory(aside.path())
-            };
-            sync().map_err(failed("keep", file))?;
-        }
-        fs::set_permissions(aside.path(), fs::Permissions::from_mode(mode)).map_err(failed("chmod", aside.path()))?;
-        fs::rename(aside.path(), place).map_err(failed("rename", place))?;
-        let _ = aside.keep();
-        atomic::sync_directory(place.parent().unwrap_or(place)).map_err(failed("sync", place))
+        Ok(aside)
     }
 
     /// Asks for the lock on a container's own layer; it goes with the mount's record.
@@ -203,6 +210,14 @@ impl Layers {
     }
 }
 
+/// Gives a directory that waited aside its mode and its place.
+fn put(aside: TempDir, place: &Path, mode: u32) -> Result<(), StoreError> {
+    fs::set_permissions(aside.path(), fs::Permissions::from_mode(mode)).map_err(failed("chmod", aside.path()))?;
+    fs::rename(aside.path(), place).map_err(failed("rename", place))?;
+    let _ = aside.keep();
+    Ok(())
+}
+
 fn names_in(directory: &Path) -> Result<Vec<String>, StoreError> {
     let entries = fs::read_dir(directory).map_err(failed("list", directory))?;
     let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
@@ -211,6 +226,12 @@ fn names_in(directory: &Path) -> Result<Vec<String>, StoreError> {
 
 fn read(path: &Path) -> Result<String, StoreError> {
     fs::read_to_string(path).map_err(failed("open", path))
+}
+
+/// The driver's name of a layer; what a power cut has emptied is none, and must not be taken for the directory of all layers.
+fn cache_id(path: &Path) -> Result<String, StoreError> {
+    let text = read(path)?;
+    if text.is_empty() || text.contains('/') { Err(damaged(path, "it names no directory")) } else { Ok(text) }
 }
 
 fn optional(path: &Path) -> Result<Option<String>, StoreError> {
@@ -252,8 +273,8 @@ mod tests {
         let top = layer(b"top", Some(&base));
         let tar_split = home.path().join("0.tar-split.json.gz");
         fs::write(&tar_split, "how it was made").unwrap();
-        layers.register(&base, None).unwrap();
-        layers.register(&top, Some(&tar_split)).unwrap();
+        layers.register(&base, None, || Ok(())).unwrap();
+        layers.register(&top, Some(&tar_split), || Ok(())).unwrap();
         assert_eq!(layers.chain(&top.chain_id).unwrap(), [top.clone(), base.clone()]);
         assert_eq!(io::read_to_string(layers.tar_split(&top.chain_id).unwrap()).unwrap(), "how it was made");
         assert!(layers.tar_split(&base.chain_id).is_err() && !tar_split.exists());
@@ -278,7 +299,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let layers = Layers::open(home.path()).unwrap();
         let base = layer(b"base", None);
-        layers.register(&base, None).unwrap();
+        layers.register(&base, None, || Ok(())).unwrap();
         fs::write(home.path().join("sha256").join(base.chain_id.hex()).join("size"), "many").unwrap();
         assert!(matches!(layers.get(&base.chain_id), Err(StoreError::Damaged { .. })));
     }
@@ -293,5 +314,19 @@ mod tests {
         layers.remove_mount("c").unwrap();
         assert!(layers.mounts().unwrap().is_empty());
         layers.remove_mount("c").unwrap();
+    }
+
+    #[test]
+    fn a_mount_whose_note_a_power_cut_emptied_names_no_directory() {
+        let home = tempfile::tempdir().unwrap();
+        let layers = Layers::open(home.path()).unwrap();
+        for (file, text) in [("mount-id", ""), ("init-id", ""), ("mount-id", "../x")] {
+            let record = MountRecord { mount_id: "m".to_owned(), init_id: "m-init".to_owned(), parent: None };
+            layers.put_mount("c", &record).unwrap();
+            assert_eq!(layers.mount("c").unwrap(), record);
+            fs::write(home.path().join("mounts/c").join(file), text).unwrap();
+            assert!(matches!(layers.mount("c"), Err(StoreError::Damaged { .. })), "{file} {text:?}");
+            layers.remove_mount("c").unwrap();
+        }
     }
 }

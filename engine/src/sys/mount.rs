@@ -6,6 +6,8 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, UnmountFlags, move_mount};
 
 /// Mounts a file system of `kind` from `source` on `target`; `data` is its comma-separated options.
@@ -41,7 +43,7 @@ impl Detached {
     /// Gives it a place in the tree; it stays there when the value is gone.
     pub fn attach(&self, target: &Path) -> io::Result<()> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        Ok(move_mount(self.mount.as_fd(), "", rustix::fs::CWD, target, flags)?)
+        Ok(move_mount(self.mount.as_fd(), "", CWD, target, flags)?)
     }
 }
 
@@ -85,16 +87,27 @@ pub fn make_slave(target: &Path) -> io::Result<()> {
 /// Unmounts `target`, at once if it is idle and else as soon as its last user is gone. What is not mounted stays so.
 pub fn unmount(target: &Path) -> io::Result<()> {
     match rustix::mount::unmount(target, UnmountFlags::NOFOLLOW) {
-        Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(()),
-        Err(rustix::io::Errno::BUSY) => {
-            Ok(rustix::mount::unmount(target, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH)?)
-        }
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT) => Ok(()),
+        Err(Errno::BUSY) => Ok(rustix::mount::unmount(target, UnmountFlags::NOFOLLOW | UnmountFlags::DETACH)?),
         Err(errno) => Err(errno.into()),
     }
 }
 
-/// Whether something is mounted exactly on `target` in this mount namespace (`/proc/self/mountinfo`, field 5).
+/// Whether something is mounted exactly on `target` in this mount namespace. Who serves it is not asked.
 pub fn is_mount_point(target: &Path) -> io::Result<bool> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT | AtFlags::STATX_DONT_SYNC;
+    match statx(CWD, target, flags, StatxFlags::empty()) {
+        Ok(told) if told.stx_attributes_mask.contains(StatxAttributes::MOUNT_ROOT) => {
+            Ok(told.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+        }
+        Err(Errno::NOENT) => Ok(false),
+        // A kernel before 5.8, or somebody's mount that refuses even that.
+        _ => is_listed(target),
+    }
+}
+
+/// [`is_mount_point`] as `/proc/self/mountinfo` tells it, in field 5.
+fn is_listed(target: &Path) -> io::Result<bool> {
     let wanted = std::path::absolute(target)?;
     let table = std::fs::read("/proc/self/mountinfo")?;
     Ok(table
@@ -141,8 +154,11 @@ mod tests {
 
     #[test]
     fn the_root_is_a_mount_point_and_a_file_is_not() {
-        assert!(is_mount_point(Path::new("/")).unwrap());
-        assert!(!is_mount_point(Path::new("/proc/self/status")).unwrap());
+        for asked in [is_mount_point, is_listed] {
+            assert!(asked(Path::new("/")).unwrap() && asked(Path::new("/proc")).unwrap());
+            assert!(!asked(Path::new("/proc/self/status")).unwrap());
+            assert!(!asked(Path::new("/nosuchthing")).unwrap());
+        }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -73,17 +72,22 @@ impl AsFd for Process {
     }
 }
 
-/// Starts `command` in a session of its own with no signal blocked, so that it outlives its caller's terminal.
-pub fn spawn_detached(command: &mut Command) -> io::Result<Child> {
-    // SAFETY: between fork and exec the closure makes only system calls and touches no memory of other threads.
-    unsafe {
-        command.pre_exec(|| {
-            nix::unistd::setsid()?;
-            SigSet::empty().thread_set_mask()?;
-            restore_file_limit()
-        })
-    };
-    command.spawn()
+/// Starts `command` with no signal blocked and the limit of open files that this process began with; it is to [`leave_session`] itself.
+/// Without a step of ours before exec it is started without a copy of this process's memory (posix_spawn(3)).
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    restore_file_limit()?;
+    let child = command.spawn();
+    raise_file_limit()?;
+    child
+}
+
+/// Begins a session of its own, so that this process outlives its caller's terminal.
+pub fn leave_session() -> io::Result<()> {
+    match nix::unistd::setsid() {
+        // It leads its group already: a shell started it as a job.
+        Ok(_) | Err(nix::errno::Errno::EPERM) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 /// Has the kernel kill this process when its parent ends, and says whether the parent `expected` is still there.
@@ -171,7 +175,7 @@ mod tests {
         assert_eq!(getrlimit(Resource::RLIMIT_NOFILE).unwrap(), (hard, hard));
         let mut command = Command::new("/bin/sh");
         command.args(["-c", "ulimit -Sn"]).stdout(std::process::Stdio::piped());
-        let child = spawn_detached(&mut command).unwrap();
+        let child = spawn(&mut command).unwrap();
         assert_eq!(child.wait_with_output().unwrap().stdout, b"100\n");
     }
 

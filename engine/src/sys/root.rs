@@ -81,15 +81,20 @@ impl Root {
 
     /// Makes the directory that `path` leads to and those above it, as far as they are missing, with mode 0755.
     pub fn create_dir_all(&self, path: &Path) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        match self.open_at(path, flags, Mode::empty()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            there => return there,
+        }
         let mut walked = PathBuf::new();
         for part in self.resolve(path)?.components() {
-            let parent = self.open_at(&walked, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+            let parent = self.open_at(&walked, flags, Mode::empty())?;
             walked.push(part);
             if !self.exists(&walked) {
                 rustix::fs::mkdirat(&parent, part.as_os_str(), Mode::from_raw_mode(0o755))?;
             }
         }
-        self.open_at(&walked, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+        self.open_at(&walked, flags, Mode::empty())
     }
 
     /// Makes an empty file at `path` unless something is there; missing directories too.

@@ -24,7 +24,7 @@ fn a_container_that_was_being_made_is_half_made_and_goes() {
     // As a power cut leaves it: the note is synced, and little of what it is about.
     house.noted(&format!("making {}\ncache {}\ncache {}\n", name(&record), name(&own), name(&init)));
     remove(&record.join("config.v2.json"));
-    for (directory, file) in [(&own, "lower"), (&init, "link")] {
+    for (directory, file) in [(&own, "lower"), (&init, "link"), (&mount, "mount-id"), (&mount, "init-id")] {
         fs::write(directory.join(file), "").unwrap();
     }
     assert_eq!(kinds(&house), ["half-made"]);
@@ -41,6 +41,7 @@ fn a_container_that_was_being_made_is_cleared_away_by_the_next_command_that_make
     let (own, init) = house.container_directories();
     let lines = format!("making {}\ncache {}\ncache {}\n", name(&record), name(&own), name(&init));
     remove(&record.join("config.v2.json"));
+    fs::write(mount.join("mount-id"), "").unwrap();
     let note = house.noted(&lines);
     house.done(&["--storage-driver", "vfs", "volume", "create", "vv"]);
     assert!([&record, &mount, &own, &init, &note].iter().all(|path| path.exists()), "it is none of another driver's");

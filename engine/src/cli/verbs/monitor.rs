@@ -12,9 +12,9 @@ use crate::container::monitor;
 
 pub static VERB: Verb = Verb {
     names: &["monitor"],
-    synopsis: "CONTAINER",
+    synopsis: "[CONTAINER]",
     about: "Stay with a container from its start to its end",
-    arguments: Count::Exactly(1),
+    arguments: Count::AtMost(1),
     hidden: true,
     command: Options::command,
     run: |session, matches| run(session, options(matches)?),
@@ -27,6 +27,6 @@ struct Options {
 
 fn run(session: &Session, options: Options) -> Result<u8, Failure> {
     // The command that starts a monitor has entered its namespaces already.
-    let code = monitor::main(session.settings(), &options.id.unwrap_or_default());
+    let code = monitor::main(session.settings(), options.id);
     Ok(if code == ExitCode::SUCCESS { SUCCESS } else { FAILED })
 }

@@ -39,11 +39,14 @@ fn run(session: &Session, Options { detach, detach_keys, run }: Options) -> Resu
     let detach_keys = session.detach_keys(detach_keys.as_deref());
     let detach_keys = detach_keys.map_err(|failure| run_refused("run", &failure.text))?;
     let engine = session.engine_to_start().map_err(|failure| run_refused("run", &failure.text))?;
-    let container = run.create("run", &engine, detach).map_err(|error| match error {
-        CreateError::Wrong(failure) => failure,
-        CreateError::Refused(reason) => run_refused("run", &reason),
-    })?;
+    let create = || {
+        run.create("run", &engine, detach).map_err(|error| match error {
+            CreateError::Wrong(failure) => failure,
+            CreateError::Refused(reason) => run_refused("run", &reason),
+        })
+    };
     if detach {
+        let container = create()?;
         let started = engine.start(&container.id);
         messages::print_line(&container.id)?;
         return started.map(|()| SUCCESS).map_err(|error| start_failed(&error, false, Timestamp::now()));
@@ -56,8 +59,10 @@ fn run(session: &Session, Options { detach, detach_keys, run }: Options) -> Resu
         forwards_signals: true,
         detach_keys,
     };
+    let summoned = engine.summon_monitor().map_err(|error| run_refused("run", &error.to_string()))?;
+    let container = create()?;
     let is_awaited = !container.host.auto_remove;
-    let ended = engine.run_attached(&container.id, &streams);
+    let ended = engine.run_summoned(&container.id, summoned, &streams);
     match ended.map_err(|error| start_failed(&error, is_awaited, Timestamp::now()))? {
         Attached::Ended(code) => Ok(u8::try_from(code).unwrap_or(REFUSED)),
         Attached::Left => Ok(SUCCESS),
