@@ -79,6 +79,8 @@ pub(super) struct Books {
     pub mounts: BTreeMap<String, MountRecord>,
     /// Containers that a command has begun to make: it has noted so, and they have no record yet.
     pub begun: BTreeSet<String>,
+    /// Directories of containers that a command has begun to make, which may be named nowhere but in its note.
+    pub begun_directories: BTreeSet<String>,
     /// Containers that a command has noted to be removing.
     pub going: BTreeSet<String>,
     /// Containers of this driver; nothing for one whose record cannot be read.
@@ -144,6 +146,7 @@ impl Books {
         let has_record = |id: &String| place.containers().join(id).join("config.v2.json").exists();
         books.begun = leftovers::noted(place, "making ")?.into_iter().filter(|id| !has_record(id)).collect();
         books.going = leftovers::noted(place, "container ")?;
+        books.begun_directories = leftovers::begun_directories(place)?;
         books.directories = listed(&place.home())?.into_iter().filter(|name| name != "l").collect();
         if let Some(damage) = damage {
             names::report(place, &books, damage, findings);

@@ -49,7 +49,9 @@ fn check_orphans(place: &Place, books: &Books, findings: &mut Findings) {
         && books.layers.keys().all(|chain| books.cache_id(chain).is_some_and(|id| place.files(id).is_dir()))
         && books.mounts.values().all(|mount| mount.mount_id.as_ref().is_some_and(|id| place.directory(id).is_dir()))
         && books.containers.keys().all(|id| books.mounts.contains_key(id));
-    for name in books.directories.iter().filter(|name| !used.contains(*name)) {
+    for name in
+        books.directories.iter().filter(|name| !used.contains(*name) && !books.begun_directories.contains(*name))
+    {
         let remedy = match is_certain {
             true => Remedy::Remove,
             false => Remedy::Advice("mend the records first: it may be what one of them has lost".to_owned()),

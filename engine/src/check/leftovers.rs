@@ -44,6 +44,14 @@ pub(super) fn noted(place: &Place, word: &str) -> Result<BTreeSet<String>, Check
     Ok(found)
 }
 
+/// The directories of containers that are being made, as the notes of that name them.
+pub(super) fn begun_directories(place: &Place) -> Result<BTreeSet<String>, CheckError> {
+    let texts: Vec<String> = notes(place)?.iter().map(|path| read_note(path)).collect();
+    let making = texts.iter().filter(|text| text.lines().any(|line| line.starts_with("making ")));
+    let directories = making.flat_map(|text| text.lines().filter_map(|line| line.strip_prefix("cache ")));
+    Ok(directories.map(str::to_owned).collect())
+}
+
 /// What a note says; one that was not written to its end is about nothing.
 fn read_note(path: &Path) -> String {
     let is_whole = path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'));

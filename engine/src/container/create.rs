@@ -124,11 +124,11 @@ impl Engine {
         rootfs::fill_init_layer(tree.path()).map_err(failed("fill", tree.path()))?;
         drop(tree);
         self.driver.create(&record.mount_id, Some(&record.init_id))?;
-        if !container.config.config.working_dir.is_empty() || !container.config.mount_points.is_empty() {
-            let tree = self.driver.edit(&record.mount_id)?;
-            rootfs::make_working_directory(tree.path(), container)?;
-            self.fill_volumes(container, &record.mount_id, tree.path())?;
-        }
+        // As with dockerd, the first mount is not that of the running container, which would show `uuid=on`.
+        let tree = self.driver.edit(&record.mount_id)?;
+        rootfs::make_working_directory(tree.path(), container)?;
+        self.fill_volumes(container, &record.mount_id, tree.path())?;
+        drop(tree);
         let directory = self.record_directory(&container.id);
         for (path, mode) in
             [(directory.clone(), 0o710), (directory.join("checkpoints"), 0o700), (directory.join("mounts"), 0o710)]
