@@ -85,11 +85,16 @@ impl<'a> BlobReader<'a> {
         while self.chunk.is_empty() {
             match unless(given_up, remote, stream.bytes.next())? {
                 Some(Ok(bytes)) => self.accept(&mut stream, bytes)?,
+                // All is here: a registry has nothing to say to whoever asks it to go on after the end.
+                Some(Err(_)) | None if self.position_bytes == self.size_bytes => {
+                    self.ended = true;
+                    return Ok(());
+                }
                 Some(Err(error)) => {
                     return Err(wire::broken_stream(&error, &remote.blob_url(self.digest)));
                 }
                 // The length was kept, so what is missing is missing at the registry: the digest will tell.
-                None if stream.has_length || self.position_bytes == self.size_bytes => {
+                None if stream.has_length => {
                     self.ended = true;
                     return Ok(());
                 }

@@ -255,6 +255,17 @@ fn a_blob_that_breaks_off_once_is_resumed() {
     }
 }
 
+/// Checklist: RG-07~
+#[test]
+fn a_blob_of_which_only_the_end_was_not_said_is_whole() {
+    let registry = FakeRegistry::start(Auth::None, Fault::BreaksOffAtTheEnd);
+    let store = Store::default();
+    let pulled = pull_into(&store, &registry.name("library/httpd"), &settings()).0.unwrap();
+    assert_eq!(registry.requests_for_broken_blob(), 1);
+    let broken = pulled.layers.iter().find(|layer| layer.blob == registry.broken_blob()).unwrap();
+    assert_eq!(store.content(&broken.chain_id), registry.image.tars[broken.index]);
+}
+
 #[test]
 fn a_retry_is_announced() {
     let registry = FakeRegistry::start(Auth::None, Fault::BreaksOffOnce);

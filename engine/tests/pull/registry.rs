@@ -32,6 +32,7 @@ pub enum Fault {
     BreaksOffOnce,
     BreaksOffOnceWithoutRange,
     BreaksOffAlways,
+    BreaksOffAtTheEnd,
     MissingBlob,
     ServerError,
     LyingDiffId,
@@ -250,6 +251,12 @@ impl Server {
             Fault::MissingBlob => unknown_blob(),
             Fault::ServerError => respond("500 Internal Server Error", "", b"oh"),
             Fault::BreaksOffAlways => broken_off(0),
+            Fault::BreaksOffAtTheEnd if earlier > 0 => respond("416 Range Not Satisfiable", "", b""),
+            Fault::BreaksOffAtTheEnd => {
+                // Without the chunk that says that it was the last (RFC 9112, 7.1).
+                let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
+                [format!("{head}{:x}\r\n", blob.len()).as_bytes(), blob, b"\r\n"].concat()
+            }
             Fault::BreaksOffOnce | Fault::BreaksOffOnceWithoutRange if earlier == 0 => broken_off(0),
             Fault::BreaksOffOnce => {
                 let from: usize = range.trim_start_matches("bytes=").trim_end_matches('-').parse().unwrap();
