@@ -11,7 +11,7 @@ pub const VERB: Verb = Verb {
 };
 
 /// Which detector sees which bug, below the root of the workspace.
-const MATRIX: &str = "snapshots/kill-matrix.md";
+pub const MATRIX: &str = "snapshots/kill-matrix.md";
 
 fn run(arguments: &[String]) -> anyhow::Result<u8> {
     call::succeed(&mut call::cargo(&["build", "--package", "layerlab-bugs", "--bins"]))?;

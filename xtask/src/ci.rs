@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 
 use crate::at_once::at_once;
-use crate::{Verb, call, fmt, lint, test};
+use crate::{Verb, bugs, call, fmt, lint, test};
 
 pub const VERB: Verb = Verb {
     name: "ci",
@@ -43,14 +43,13 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     check("fmt", || (fmt::VERB.run)(&["--check".into()]))?;
     check("lint", || (lint::VERB.run)(&[]))?;
     check("test", || test::all(&requirements(is_root)))?;
-    // The tests replayed all pages as whoever calls this, in a user namespace, and on docker.
-    call::build()?;
+    // The tests built all programs, and replayed all pages as whoever calls this, in a user namespace, and on docker.
     if !is_root {
         println!("==> skipped: seeded bugs, and replay as other users and on podman, need root");
         return Ok(0);
     }
-    let mut bugs = Command::new(call::built("xtask")?);
-    bugs.args(["bugs", "--check"]);
+    let mut bugs = Command::new(call::built("layerlab-bugs")?);
+    bugs.arg("--check").arg(call::root().join(bugs::MATRIX));
     let mut podman = call::lab()?;
     podman.args(["replay", "walkthroughs", "cases", "--on", "podman", "--require", "podman"]);
     let stage = Stage::make()?;

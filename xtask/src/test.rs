@@ -39,7 +39,7 @@ pub fn all(variables: &[(&str, OsString)]) -> anyhow::Result<u8> {
     let lanes = thread::available_parallelism().map_or(1, usize::from);
     telling_skips(|skips| {
         for (_, command) in &mut commands {
-            command.env(SKIPS, skips).envs(variables.iter().map(|(name, value)| (name, value)));
+            command.env(SKIPS, skips).env(BUILT, "").envs(variables.iter().map(|(name, value)| (name, value)));
         }
         let failed = at_once(lanes, commands)?;
         for name in &failed {
@@ -91,6 +91,10 @@ fn programs() -> anyhow::Result<Vec<(String, Command)>> {
 
 /// The variable that names the file to which tests add what they skip.
 const SKIPS: &str = "LAYERLAB_SKIPS";
+
+/// The variable that says that all programs have been built, those of other packages too: a test that builds them itself would replace them
+/// while another one runs them.
+const BUILT: &str = "LAYERLAB_BUILT";
 
 /// What cargo ends with when a test failed.
 const FAILED: u8 = 101;
