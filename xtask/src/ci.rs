@@ -61,7 +61,7 @@ fn run(arguments: &[String]) -> anyhow::Result<u8> {
     if let Some((name, user)) = user {
         rest.push((format!("replay as {name}"), stage.replay_as(user)?));
     }
-    let failed = at_once(rest.len(), rest)?;
+    let failed = at_once(rest.len(), rest);
     ensure!(failed.is_empty(), "failed: {}", failed.join("; "));
     Ok(0)
 }

@@ -118,7 +118,10 @@ impl Engine {
     /// To be called under the store's lock.
     pub(super) fn sweep(&self) -> Result<(), EngineError> {
         // Whoever finishes a removal makes notes, too.
-        for path in self.noted()? {
+        let mut notes = self.noted()?;
+        // A container that was being made may have records that say nothing, which stop whoever asks who needs what: it goes first.
+        notes.sort_by_cached_key(|path| !fs::read_to_string(path).is_ok_and(|text| text.starts_with("making ")));
+        for path in notes {
             // Somebody was killed while he wrote it, and had begun nothing.
             if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
                 Intent { path }.done()?;

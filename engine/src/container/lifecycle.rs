@@ -215,10 +215,20 @@ impl Engine {
     }
 }
 
-/// A monitor that has no container yet, and ends when this is dropped.
+/// A monitor that has no container yet.
 pub struct Summoned {
     monitor: Child,
     told: UnixStream,
+}
+
+impl Summoned {
+    /// There is no container for it: ends it, and waits for that.
+    pub fn dismiss(mut self) {
+        drop(self.told);
+        if let Err(error) = self.monitor.wait() {
+            tracing::warn!(%error, "a monitor without a container is not waited for");
+        }
+    }
 }
 
 /// dockerd's words around those of runc, with its advice about what is no directory.

@@ -92,8 +92,15 @@ impl Engine {
                     Err(error) => pruned.has_failed(error),
                 }
             }
-            let _lock = self.store.lock()?;
-            let mut needs = self.needs()?;
+            let counted = self.store.lock().map_err(Into::into).and_then(|lock| Ok((lock, self.needs()?)));
+            let (_lock, mut needs) = match counted {
+                Ok(counted) => counted,
+                // What went is told all the same.
+                Err(error) => {
+                    pruned.has_failed(error);
+                    break;
+                }
+            };
             for image in chosen {
                 if let Err(error) = self.prune_image(image, &mut needs, &mut pruned.removed) {
                     pruned.has_failed(error);

@@ -167,7 +167,7 @@ impl Engine {
             let Ok(Some(config)) = self.load_config(&id) else { continue };
             let State { running, removal_in_progress, .. } = config.state;
             let is_own = config.driver == self.driver.name();
-            if is_own && (running || removal_in_progress) && self.monitor(&id).is_none() {
+            if is_own && (running || removal_in_progress) && self.monitor(&id).is_none() && self.load(&id).is_ok() {
                 self.bury(&id)?;
             }
         }

@@ -210,9 +210,11 @@ mod tests {
         let mut reader = DigestReader::new(&b"layer"[..]);
         io::copy(&mut reader, &mut io::sink()).unwrap();
         assert_eq!(reader.finish(), (Digest::of(b"layer"), 5));
-        let mut reader = AsideReader::new(&b"layer"[..]);
+        // More parts than may wait, and no whole number of them.
+        let bytes: Vec<u8> = (0..7 * PART_BYTES + 5).map(|index| (index % 251) as u8).collect();
+        let mut reader = AsideReader::new(bytes.as_slice());
         io::copy(&mut reader, &mut io::sink()).unwrap();
-        assert_eq!(reader.finish(), Digest::of(b"layer"));
+        assert_eq!(reader.finish(), Digest::of(&bytes));
         let mut writer = DigestWriter::new(Vec::new());
         writer.write_all(b"layer").unwrap();
         assert_eq!(writer.finish(), (b"layer".to_vec(), Digest::of(b"layer"), 5));

@@ -260,10 +260,12 @@ impl Layer {
     ) -> Result<(), UnpackError> {
         self.refuse_other_kind(entry, place)?;
         if entry.kind == Kind::File {
-            let file = self.make_file(entry, place, archive)?;
+            let (file, has_replaced) = self.make_file(entry, place, archive)?;
             self.done.size_bytes += entry.size_bytes;
             self.give_file_attributes(entry, place, &file)?;
-            self.latest = place.path.parent().map(|parent| (parent.to_owned(), Rc::clone(&place.directory)));
+            // What it took the place of may have been a part of its own path.
+            let parent = place.path.parent().filter(|_| !has_replaced);
+            self.latest = parent.map(|parent| (parent.to_owned(), Rc::clone(&place.directory)));
             return Ok(());
         }
         match entry.kind {

@@ -21,7 +21,7 @@
 use crate::sys::reason::reason;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 pub mod atomic;
@@ -147,10 +147,21 @@ impl Store {
         Ok(Lock::exclusive(&self.data_root)?.with(daemon::keep_out(&self.data_root)?))
     }
 
-    /// Writes everything below the data root to disk, so that records may name it.
+    /// Writes everything below the data root to disk, so that records may name it; what somebody mounted on a directory right below it, too.
     pub fn sync(&self) -> Result<(), StoreError> {
-        let directory = fs::File::open(&self.data_root).map_err(failed("open", &self.data_root))?;
-        rustix::fs::syncfs(&directory).map_err(|errno| failed("sync", &self.data_root)(errno.into()))
+        let sync = |path: &Path| fs::File::open(path).and_then(|directory| Ok(rustix::fs::syncfs(&directory)?));
+        let device = |path: &Path| fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.is_dir()));
+        let root = &self.data_root;
+        sync(root).map_err(failed("sync", root))?;
+        let own = device(root).map_err(failed("look at", root))?.0;
+        for entry in fs::read_dir(root).map_err(failed("list", root))? {
+            let path = entry.map_err(failed("list", root))?.path();
+            // What is gone meanwhile is nobody's.
+            if device(&path).is_ok_and(|(device, is_directory)| is_directory && device != own) {
+                sync(&path).map_err(failed("sync", &path))?;
+            }
+        }
+        Ok(())
     }
 }
 

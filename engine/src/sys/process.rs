@@ -72,17 +72,20 @@ impl AsFd for Process {
     }
 }
 
-/// Starts `command` with no signal blocked and the limit of open files that this process began with; it is to [`leave_session`] itself.
+/// Starts `command` with the limit of open files that this process began with; it is to [`leave_session`] itself.
 /// Without a step of ours before exec it is started without a copy of this process's memory (posix_spawn(3)).
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
     restore_file_limit()?;
     let child = command.spawn();
-    raise_file_limit()?;
+    if let Err(error) = raise_file_limit() {
+        tracing::warn!(%error, "the limit of open files stays low");
+    }
     child
 }
 
-/// Begins a session of its own, so that this process outlives its caller's terminal.
+/// Begins a session of its own, so that this process outlives its caller's terminal, and hears the signals that its caller had blocked.
 pub fn leave_session() -> io::Result<()> {
+    SigSet::empty().thread_set_mask()?;
     match nix::unistd::setsid() {
         // It leads its group already: a shell started it as a job.
         Ok(_) | Err(nix::errno::Errno::EPERM) => Ok(()),

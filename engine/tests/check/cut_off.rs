@@ -43,6 +43,12 @@ fn a_container_that_was_being_made_is_cleared_away_by_the_next_command_that_make
     remove(&record.join("config.v2.json"));
     fs::write(mount.join("mount-id"), "").unwrap();
     let note = house.noted(&lines);
+    // Who waits to remove a layer asks who needs it, of every container; of these notes some are found before the other's, some after it.
+    let top = fs::read_to_string(mount.join("parent")).unwrap();
+    for other in 0..8 {
+        fs::write(note.with_file_name(format!("other-{other}")), format!("chain {}\n", &top["sha256:".len()..]))
+            .unwrap();
+    }
     house.done(&["--storage-driver", "vfs", "volume", "create", "vv"]);
     assert!([&record, &mount, &own, &init, &note].iter().all(|path| path.exists()), "it is none of another driver's");
     house.done(&["volume", "create", "ww"]);

@@ -30,6 +30,14 @@ fn where_a_name_leads_is_asked_anew_when_its_directory_was_replaced() {
     assert_eq!(names, ["c", "d"]);
 }
 
+#[test]
+fn a_file_that_replaces_a_part_of_its_own_path_leads_nobody_to_where_it_was() {
+    let place = directory();
+    let tar = Tar::new().dir("a/", 0o755).symlink("a/link", ".").file("a/link/link", "x").file("a/link/y", "x").end();
+    let refused = unpacked(&tar, place.path()).unwrap_err().to_string();
+    assert!(refused.contains("a/link/y") && !place.path().join("a/y").exists(), "{refused}");
+}
+
 /// Checklist: DL-02
 #[test]
 fn all_twelve_mode_bits_arrive() {

@@ -60,7 +60,13 @@ fn run(session: &Session, Options { detach, detach_keys, run }: Options) -> Resu
         detach_keys,
     };
     let summoned = engine.summon_monitor().map_err(|error| run_refused("run", &error.to_string()))?;
-    let container = create()?;
+    let container = match create() {
+        Ok(container) => container,
+        Err(failure) => {
+            summoned.dismiss();
+            return Err(failure);
+        }
+    };
     let is_awaited = !container.host.auto_remove;
     let ended = engine.run_summoned(&container.id, summoned, &streams);
     match ended.map_err(|error| start_failed(&error, is_awaited, Timestamp::now()))? {

@@ -88,36 +88,35 @@ impl Layer {
         }
     }
 
-    /// Makes the file anew, in the place of what stands there.
+    /// Makes the file anew, in the place of what stands there; whether anything did.
     pub(super) fn make_file(
         &mut self,
         entry: &Entry,
         place: &Place<'_>,
         archive: &mut Archive<'_, impl Read>,
-    ) -> Result<File, UnpackError> {
+    ) -> Result<(File, bool), UnpackError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Nobody sees what is in a layer before it is whole.
         let mode = if self.options.contents == Contents::Layer { entry.mode & 0o777 } else { 0o600 };
         let make = || fs::openat(place.fd(), place.name, flags, Mode::from_raw_mode(mode));
-        let made = match make() {
-            Err(Errno::EXIST) => {
-                self.remove(place)?;
-                make()
-            }
-            made => made,
-        };
+        let mut made = make();
+        let is_taken = made.as_ref().is_err_and(|errno| *errno == Errno::EXIST);
+        if is_taken {
+            self.remove(place)?;
+            made = make();
+        }
         let mut file = File::from(made.map_err(place.error("make the file"))?);
         let failed = |source| UnpackError::Io { operation: "write", path: place.path.to_owned(), source };
         let Some(extents) = &entry.extents else {
             write_part(&mut file, u64::MAX, place, archive)?;
-            return Ok(file);
+            return Ok((file, is_taken));
         };
         file.set_len(entry.size_bytes).map_err(failed)?;
         for extent in extents {
             file.seek(SeekFrom::Start(extent.offset)).map_err(failed)?;
             write_part(&mut file, extent.length_bytes, place, archive)?;
         }
-        Ok(file)
+        Ok((file, is_taken))
     }
 }
 
