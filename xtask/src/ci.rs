@@ -84,8 +84,8 @@ fn requirements(is_root: bool) -> Vec<(&'static str, OsString)> {
         variables.push((DOCUMENTS, documents));
     }
     variables.push(("LAYERLAB_REQUIRE", required.into()));
-    // Tests in a lab wait for containers half of the time.
-    let threads = 2 * thread::available_parallelism().map_or(1, usize::from);
+    // Programs of tests run side by side already; those in a lab wait for containers half of the time.
+    let threads = 1 + thread::available_parallelism().map_or(1, usize::from);
     variables.push(("RUST_TEST_THREADS", threads.to_string().into()));
     variables
 }
