@@ -36,7 +36,7 @@ const EXPECTED: [(&str, [usize; 3]); 5] = [
     ("deep-dive", [28, 1, 0]),
     ("httpd", [56, 1, 0]),
     ("image-layers", [9, 0, 0]),
-    ("introduction", [78, 3, 1]),
+    ("introduction", [78, 4, 1]),
     ("lecture", [6, 3, 0]),
 ];
 
