@@ -36,6 +36,12 @@ pub fn all(variables: &[(&str, OsString)]) -> anyhow::Result<u8> {
     let mut commands = vec![("doc tests".to_owned(), command(&["--doc".into()]))];
     commands.extend(programs()?);
     commands.sort_by_key(|(name, _)| LONGEST.iter().position(|long| name.ends_with(long)).unwrap_or(LONGEST.len()));
+    for long in LONGEST {
+        ensure!(
+            commands.iter().any(|(name, _)| name.ends_with(long)),
+            "LONGEST names {long}, and no program of tests is called so"
+        );
+    }
     let lanes = thread::available_parallelism().map_or(1, usize::from);
     telling_skips(|skips| {
         for (_, command) in &mut commands {

@@ -2,12 +2,13 @@
 
 use std::io::{self, Read};
 
+use super::error::failed;
 use super::load::LoadError;
 use super::{Engine, EngineError, change};
 use crate::image::config::{ConfigView, History, RootFs, RunConfig};
 use crate::image::manifest::Platform;
-use crate::image::{AsideReader, Digest, ImageConfig, Reference};
-use crate::layer::{UnpackError, Unpacked, decompressed};
+use crate::image::{Digest, ImageConfig, Reference};
+use crate::layer::{AsideReader, UnpackError, Unpacked, decompressed};
 use crate::store::{Layer, Staging};
 
 /// How the new image is to be called and described.
@@ -76,12 +77,13 @@ impl Engine {
         tar: impl Read,
         content: &std::path::Path,
     ) -> Result<(Digest, Unpacked), EngineError> {
-        let mut tar = AsideReader::new(tar);
+        let mut tar = AsideReader::new(tar).map_err(failed("start a thread for", content))?;
         let unpacked = self.unpack_layer(&mut tar, content).map_err(|error| match error {
             EngineError::Unpack(UnpackError::Archive(error)) => LoadError::Tar(error).into(),
             other => other,
         })?;
         io::copy(&mut tar, &mut io::sink()).map_err(LoadError::Stream)?;
-        Ok((tar.finish(), unpacked))
+        let digest = tar.finish().map_err(failed("hash", content))?;
+        Ok((digest, unpacked))
     }
 }

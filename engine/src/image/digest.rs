@@ -2,11 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::mem;
-use std::panic::resume_unwind;
 use std::str::FromStr;
-use std::sync::mpsc::{self, SyncSender};
-use std::thread::{self, JoinHandle};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
@@ -109,53 +105,6 @@ impl<R: Read> Read for DigestReader<R> {
     }
 }
 
-/// An [`AsideReader`] hands over so much at a time: to wake a thread costs more than to hash a little.
-const PART_BYTES: usize = 1 << 20;
-
-/// A reader that hashes in a thread of its own what flows through it: for a single stream whose reader has work enough for one core.
-pub struct AsideReader<R> {
-    inner: R,
-    /// What has been read and not been handed over yet.
-    part: Vec<u8>,
-    parts: SyncSender<Vec<u8>>,
-    hashing: JoinHandle<Digest>,
-}
-
-impl<R: Read> AsideReader<R> {
-    /// Wraps `inner`; nothing has been read yet.
-    pub fn new(inner: R) -> AsideReader<R> {
-        /// So many parts wait to be hashed at most.
-        const WAITING: usize = 4;
-        let (parts, arriving) = mpsc::sync_channel::<Vec<u8>>(WAITING);
-        let hashing = thread::spawn(move || {
-            let mut hasher = Sha256::new();
-            arriving.iter().for_each(|part| hasher.update(part));
-            Digest { hex: hex::encode(hasher.finalize()) }
-        });
-        AsideReader { inner, part: Vec::with_capacity(PART_BYTES), parts, hashing }
-    }
-
-    /// The digest of all that has been read.
-    pub fn finish(self) -> Digest {
-        // Where nobody takes it the thread has panicked, which is told next.
-        drop(self.parts.send(self.part));
-        drop(self.parts);
-        self.hashing.join().unwrap_or_else(|panic| resume_unwind(panic))
-    }
-}
-
-impl<R: Read> Read for AsideReader<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.part.extend_from_slice(&buffer[..count]);
-        if self.part.len() >= PART_BYTES {
-            let part = mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
-            self.parts.send(part).map_err(|_| io::Error::other("the thread that hashes has ended"))?;
-        }
-        Ok(count)
-    }
-}
-
 /// A writer that hashes and counts what flows through it.
 pub struct DigestWriter<W> {
     inner: W,
@@ -210,11 +159,6 @@ mod tests {
         let mut reader = DigestReader::new(&b"layer"[..]);
         io::copy(&mut reader, &mut io::sink()).unwrap();
         assert_eq!(reader.finish(), (Digest::of(b"layer"), 5));
-        // More parts than may wait, and no whole number of them.
-        let bytes: Vec<u8> = (0..7 * PART_BYTES + 5).map(|index| (index % 251) as u8).collect();
-        let mut reader = AsideReader::new(bytes.as_slice());
-        io::copy(&mut reader, &mut io::sink()).unwrap();
-        assert_eq!(reader.finish(), Digest::of(&bytes));
         let mut writer = DigestWriter::new(Vec::new());
         writer.write_all(b"layer").unwrap();
         assert_eq!(writer.finish(), (b"layer".to_vec(), Digest::of(b"layer"), 5));

@@ -9,5 +9,5 @@ pub mod oci_layout;
 pub mod reference;
 
 pub use config::{ConfigView, ImageConfig, RunConfig};
-pub use digest::{AsideReader, Digest, DigestReader};
+pub use digest::{Digest, DigestReader};
 pub use reference::Reference;

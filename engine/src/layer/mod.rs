@@ -27,6 +27,7 @@
 //! bytes and diff IDs).
 
 pub mod archive;
+mod aside;
 pub mod blocks;
 pub mod bundle;
 pub mod chain;
@@ -46,6 +47,7 @@ mod xz;
 /// The stack of a thread that packs: enough for a tree as deep as a path can be long.
 pub const PACKING_STACK_BYTES: usize = 64 << 20;
 
+pub use aside::AsideReader;
 pub use blocks::blocks;
 pub use bundle::{Bundle, BundleError, BundleOptions, content_hash};
 pub use chain::{chain_id, chain_ids};

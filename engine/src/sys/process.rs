@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction};
 use nix::unistd::Pid;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
@@ -72,25 +72,41 @@ impl AsFd for Process {
     }
 }
 
-/// Starts `command` with the limit of open files that this process began with; it is to [`leave_session`] itself.
-/// Without a step of ours before exec it is started without a copy of this process's memory (posix_spawn(3)).
+/// Starts `command` with the limit of open files that this process began with, and deaf to signals until it calls [`leave_session`]: what the
+/// terminal says meanwhile is not for it. Without a step of ours before exec it is started without a copy of this process's memory
+/// (posix_spawn(3)).
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
     restore_file_limit()?;
+    let heard = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
     let child = command.spawn();
+    heard.thread_set_mask()?;
     if let Err(error) = raise_file_limit() {
         tracing::warn!(%error, "the limit of open files stays low");
     }
     child
 }
 
-/// Begins a session of its own, so that this process outlives its caller's terminal, and hears the signals that its caller had blocked.
+/// Begins a session of its own, so that this process outlives its caller's terminal, and hears signals from then on. To be called with one thread.
 pub fn leave_session() -> io::Result<()> {
-    SigSet::empty().thread_set_mask()?;
     match nix::unistd::setsid() {
         // It leads its group already: a shell started it as a job.
-        Ok(_) | Err(nix::errno::Errno::EPERM) => Ok(()),
-        Err(errno) => Err(errno.into()),
+        Ok(_) | Err(nix::errno::Errno::EPERM) => {}
+        Err(errno) => return Err(errno.into()),
     }
+    hear_signals_anew()
+}
+
+/// Unblocks all signals; those of a terminal that came while they were blocked are forgotten.
+fn hear_signals_anew() -> io::Result<()> {
+    let ignored = SigAction::new(SigHandler::SigIgn, SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: to be ignored runs no code of ours, and what there was before is there again at once.
+        unsafe {
+            let before = sigaction(signal, &ignored)?;
+            sigaction(signal, &before)?;
+        }
+    }
+    Ok(SigSet::empty().thread_set_mask()?)
 }
 
 /// Has the kernel kill this process when its parent ends, and says whether the parent `expected` is still there.
@@ -180,6 +196,19 @@ mod tests {
         command.args(["-c", "ulimit -Sn"]).stdout(std::process::Stdio::piped());
         let child = spawn(&mut command).unwrap();
         assert_eq!(child.wait_with_output().unwrap().stdout, b"100\n");
+    }
+
+    #[test]
+    fn what_is_started_hears_nothing_until_it_says_so_and_nothing_of_before() {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "kill -INT $$; kill -HUP $$; echo lives"]).stdout(std::process::Stdio::piped());
+        assert_eq!(spawn(&mut command).unwrap().wait_with_output().unwrap().stdout, b"lives\n");
+        assert!(!SigSet::thread_get_mask().unwrap().contains(Signal::SIGINT), "its caller hears as before");
+
+        SigSet::all().thread_block().unwrap();
+        nix::sys::signal::raise(Signal::SIGINT).unwrap();
+        // It would be this process's end.
+        hear_signals_anew().unwrap();
     }
 
     #[test]

@@ -27,8 +27,12 @@ where
     };
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut done: Vec<(usize, Result<R, E>)> = thread::scope(|scope| {
-        let lanes: Vec<_> = (0..cores.min(items.len())).map(|_| scope.spawn(lane)).collect();
-        lanes.into_iter().flat_map(|lane| lane.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+        // Where no thread can be started this one does it all.
+        let start = |_| thread::Builder::new().spawn_scoped(scope, lane).ok();
+        let others: Vec<_> = (1..cores.min(items.len())).filter_map(start).collect();
+        let mut done = lane();
+        done.extend(others.into_iter().flat_map(|lane| lane.join().unwrap_or_else(|panic| resume_unwind(panic))));
+        done
     });
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
