@@ -6,6 +6,7 @@
 
 mod docker;
 mod podman;
+mod repaired;
 mod turns;
 
 use std::fs;
@@ -52,6 +53,49 @@ fn tree(extra: &str) -> Vec<u8> {
     let mut tar = builder.into_inner().unwrap();
     tar.resize(tar.len() + 4096, 0);
     tar
+}
+
+/// One as no `docker` would make it: a sparse file of GNU's, padding that is not zero, and something after its end.
+fn odd_tree() -> Vec<u8> {
+    let octal = |number: u64| format!("{number:011o}\0").into_bytes();
+    let mut sparse = tar::Header::new_gnu();
+    sparse.set_entry_type(tar::EntryType::GNUSparse);
+    sparse.as_old_mut().name[..6].copy_from_slice(b"sparse");
+    sparse.set_mode(0o644);
+    sparse.set_uid(0);
+    sparse.set_gid(0);
+    sparse.set_mtime(1_700_000_000);
+    sparse.set_size(1024);
+    // 512 bytes at the beginning, and as many before the end of 64 KiB.
+    let map = [0, 512, 65_024, 512].map(octal).concat();
+    sparse.as_mut_bytes()[386..386 + map.len()].copy_from_slice(&map);
+    sparse.as_mut_bytes()[483..495].copy_from_slice(&octal(65_536));
+    sparse.set_cksum();
+    let mut tar = [sparse.as_bytes(), &[b's'; 1024][..]].concat();
+    let mut plain = tar::Header::new_gnu();
+    plain.as_old_mut().name[..6].copy_from_slice(b"padded");
+    plain.set_mode(0o644);
+    plain.set_uid(0);
+    plain.set_gid(0);
+    plain.set_mtime(1_700_000_000);
+    plain.set_size(4);
+    plain.set_cksum();
+    tar.extend_from_slice(plain.as_bytes());
+    tar.extend_from_slice(b"text");
+    tar.resize(tar.len().next_multiple_of(512), b'!');
+    tar.resize(tar.len() + 1024, 0);
+    tar.extend_from_slice(&b"junk, and more of it. ".repeat(100));
+    tar
+}
+
+/// The only layer of an image that was saved.
+fn layer_of(saved: &[u8]) -> Vec<u8> {
+    let mut archive = tar::Archive::new(saved);
+    let mut entries = archive.entries().unwrap().map(Result::unwrap);
+    let mut layer = entries.find(|entry| entry.path().unwrap().ends_with("layer.tar")).unwrap();
+    let mut contents = Vec::new();
+    layer.read_to_end(&mut contents).unwrap();
+    contents
 }
 
 const LAYERS: &str = "{{.Id}} {{json .RootFS.Layers}}";
@@ -112,8 +156,11 @@ fn images_and_containers_travel_between_dockerd_and_us_unchanged() {
 
     // dockerd on our data root, and we on dockerd's.
     ours(&root, &["rm", "work"]);
+    let odd = odd_tree();
+    ours(&root, &["import", &shown(&file(place.path(), "odd.tar", &odd)), "odd:here"]);
     let guest = Docker::start(&root, "overlay2");
     assert!(guest.run(&["save", "made:here"]) == fs::read(&saved).unwrap(), "dockerd saves other bytes of our layers");
+    assert!(layer_of(&guest.run(&["save", "odd:here"])) == odd, "dockerd saves other bytes of an odd tar");
     drop(guest);
     assert!(ours(&docker_root, &["save", "made:there"]) == fs::read(&from_docker).unwrap(), "we save other bytes");
 }

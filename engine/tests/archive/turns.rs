@@ -34,7 +34,7 @@ fn program() -> Vec<u8> {
 }
 
 /// An image's files: the program, a file with two names, a symbolic link, and another owner.
-fn tree() -> Vec<u8> {
+pub fn tree() -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     let mut add = |kind, name: &str, link: &str, contents: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -59,7 +59,7 @@ fn tree() -> Vec<u8> {
 }
 
 /// Whoever has the turn.
-trait Engine {
+pub trait Engine {
     fn words(&self, words: &[&str]) -> Command;
 
     fn says(&self, words: &[&str]) -> String {
@@ -67,7 +67,7 @@ trait Engine {
     }
 }
 
-struct Ours<'a>(&'a Path, &'a str);
+pub struct Ours<'a>(pub &'a Path, pub &'a str);
 
 impl Engine for Ours<'_> {
     fn words(&self, words: &[&str]) -> Command {

@@ -7,6 +7,7 @@
 
 mod comparisons;
 mod hostile_tars;
+mod long_files;
 mod noise;
 mod owners;
 mod recorded_layers;
