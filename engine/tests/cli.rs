@@ -107,6 +107,19 @@ fn a_typed_terminal_needs_one_on_this_side() {
 }
 
 #[test]
+fn info_says_why_the_storage_driver_is_the_one_in_use() {
+    let lab = Lab::new();
+    let said = |words: &[&str]| {
+        let said = lab.docker(&[words, &["info"]].concat()).assert().success().get_output().stdout.clone();
+        let said = String::from_utf8(said).unwrap();
+        let line = said.lines().find(|line| line.contains("; in use: ")).unwrap_or_else(|| panic!("{said}"));
+        line.split_once("; in use: ").unwrap().1.to_owned()
+    };
+    assert_eq!(said(&[]), "the first of overlay2, fuse-overlayfs, btrfs, vfs that works here");
+    assert_eq!(said(&["--storage-driver", "vfs"]), "named by --storage-driver or daemon.json");
+}
+
+#[test]
 fn help_and_version_end_well() {
     let lab = Lab::new();
     let help = lab.docker(&["images", "--help"]).assert().success().stderr("").get_output().stdout.clone();

@@ -291,8 +291,9 @@ mod tests {
 
     #[test]
     fn a_flag_wins_over_the_environment_and_that_over_the_file() {
-        let (_file, options) =
-            with_file(r#"{"data-root":"/file","exec-root":"/x","registry-mirrors":["http://m"],"bip":1}"#);
+        let (_file, options) = with_file(
+            r#"{"data-root":"/file","exec-root":"/x","storage-driver":"vfs","registry-mirrors":["http://m"],"bip":1}"#,
+        );
         let from_file = session(options.clone(), true, &[]).unwrap();
         assert_eq!(
             (from_file.data_root.as_path(), from_file.exec_root.as_path()),
@@ -301,8 +302,11 @@ mod tests {
         assert_eq!(from_file.settings().registry.mirrors, ["http://m"]);
         let environment = [("LAYERLAB_DATA_ROOT", "/env")];
         assert_eq!(session(options.clone(), true, &environment).unwrap().data_root, Path::new("/env"));
-        let flag = GlobalOptions { data_root: Some("/flag".into()), ..options };
+        let flag = GlobalOptions { data_root: Some("/flag".into()), ..options.clone() };
         assert_eq!(session(flag, true, &environment).unwrap().data_root, Path::new("/flag"));
+        assert_eq!(from_file.storage_driver.as_deref(), Some("vfs"));
+        let flag = GlobalOptions { storage_driver: Some("overlay2".into()), ..options };
+        assert_eq!(session(flag, true, &[]).unwrap().storage_driver.as_deref(), Some("overlay2"));
     }
 
     #[test]

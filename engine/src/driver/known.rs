@@ -156,7 +156,12 @@ const ORDER: [&str; 4] = [overlay2::NAME, fuse_overlayfs::NAME, btrfs::NAME, vfs
 
 /// The driver of a data root on which nothing lies yet.
 pub(super) fn first_choice(data_root: &Path) -> &'static str {
-    ORDER.into_iter().find(|name| refusal(name, data_root).is_none()).unwrap_or(overlay2::NAME)
+    first_that(|name| refusal(name, data_root).is_none())
+}
+
+/// The first of them of which this is so; where it is so of none, the default driver's own error tells why.
+fn first_that(works: impl Fn(&str) -> bool) -> &'static str {
+    ORDER.into_iter().find(|name| works(name)).unwrap_or(overlay2::NAME)
 }
 
 impl Known {
@@ -212,6 +217,17 @@ fn device(path: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn where_overlay2_is_refused_it_is_fuse_overlayfs_if_the_program_is_there_and_else_vfs() {
+        let chosen = |working: &[&str]| first_that(|name| working.contains(&name));
+        assert_eq!(chosen(&["vfs", "fuse-overlayfs", "overlay2", "overlay"]), overlay2::NAME);
+        assert_eq!(chosen(&["vfs", "fuse-overlayfs"]), fuse_overlayfs::NAME);
+        assert_eq!(chosen(&["vfs", "btrfs", "fuse-overlayfs"]), fuse_overlayfs::NAME);
+        assert_eq!(chosen(&["vfs", "btrfs"]), btrfs::NAME);
+        assert_eq!(chosen(&["vfs", "overlay"]), vfs::NAME);
+        assert_eq!(chosen(&[]), overlay2::NAME);
+    }
 
     #[test]
     fn a_driver_that_is_not_here_says_what_it_would_need() {

@@ -14,4 +14,5 @@ mod house;
 mod meanwhile;
 mod passed_over;
 mod power;
+mod read_only;
 mod repairs;

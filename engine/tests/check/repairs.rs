@@ -2,18 +2,21 @@
 //!
 //! Checklist: CR-04, CR-05, N-03
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use layerlab_engine::image::Digest;
 use layerlab_engine::sys::mount;
 use layerlab_properties::enter::own_mounts;
 use layerlab_scenarios::skip::skip;
+use serde_json::Value;
 
 use super::damage::{alter, layer, remove, split};
 use super::faults::{self, Fault, Repair, found_wrongly};
 use super::healthy::listing;
-use super::house::{Ground, House, text};
+use super::house::{Ground, House, name, text};
 
 /// A store that is as good as before, with what the image and the container hold.
 struct Sound {
@@ -32,14 +35,23 @@ impl Sound {
     fn after(self, fault: &Fault, wrong: &mut Vec<String>) -> Option<Sound> {
         let Sound { house, contents: before } = self;
         let mut wrongs = Vec::new();
+        let directories: Vec<(String, PathBuf)> =
+            house.records().iter().map(|record| name(record)).zip(house.directories()).collect();
         (fault.plant)(&house);
         wrongs.extend(found_wrongly(&house, fault));
+        let before_repair = untold(&house, &house.findings(&[]), &directories);
         let told = text(&house.run(&["check", "--repair"], b""));
+        let after_repair: Files = before_repair.keys().flat_map(|directory| files(directory)).collect();
         let left = house.findings(&[]);
         let after = house.contents_or_nothing();
         let mut report = |why: &str| wrongs.push(format!("{why}: {told}\n{left:#?}"));
         if left.iter().any(|finding| finding["Mendable"] == true) {
             report("something that can be mended is left");
+        }
+        let before_repair: Files = before_repair.into_values().flatten().collect();
+        let touched = differences(&before_repair, &after_repair);
+        if !touched.is_empty() {
+            report(&format!("what nobody told of was touched: {touched:#?}"));
         }
         match (fault.repair, left.is_empty()) {
             (Repair::Mends | Repair::Pulls, false) => report("something is left"),
@@ -60,6 +72,44 @@ impl Sound {
         wrong.extend(wrongs.into_iter().map(|why| format!("{}: {}: {why}", house.driver, fault.name)));
         is_sound.then_some(Sound { house, contents: after })
     }
+}
+
+/// Files with what says that one is the same as before; a link more or less of it is no other file.
+type Files = BTreeMap<PathBuf, (u64, u32, u64, i64, i64)>;
+
+const NOTES: [&str; 2] = ["lower", "committed"];
+
+fn files(directory: &Path) -> Files {
+    let told = |(path, mode, size, seconds, _): (PathBuf, u32, u64, i64, i64)| {
+        let found = fs::symlink_metadata(&path).unwrap();
+        (path, (found.ino(), mode, size, seconds, found.mtime_nsec()))
+    };
+    // What a layer notes of its neighbours follows them: what it lies on, and that something lies on it.
+    let is_note = |path: &Path| NOTES.iter().any(|note| path == directory.join(note));
+    listing(directory).into_iter().filter(|(path, ..)| !is_note(path)).map(told).collect()
+}
+
+/// The driver's directories, each with its files, that no finding is about: neither by its path, nor by a layer, of which `directories` knows
+/// where it lay.
+fn untold(house: &House, findings: &[Value], directories: &[(String, PathBuf)]) -> BTreeMap<PathBuf, Files> {
+    let layers: BTreeSet<&str> =
+        findings.iter().filter_map(|finding| finding["Layer"].as_str()?.strip_prefix("sha256:")).collect();
+    // With the legacy driver a file that was altered in one layer is the file of those above, too.
+    let lowest = directories.iter().position(|(layer, _)| layers.contains(layer.as_str()));
+    let is_shared = house.driver == "overlay" && findings.iter().any(|finding| finding["Fault"] == "content");
+    let is_told = |directory: &PathBuf| {
+        let its_layer = directories.iter().position(|(_, known)| known == directory);
+        its_layer.is_some_and(|its| layers.contains(directories[its].0.as_str()) || (is_shared && Some(its) > lowest))
+            || findings.iter().any(|finding| Path::new(finding["Where"].as_str().unwrap()).starts_with(directory))
+    };
+    let all = fs::read_dir(house.home()).into_iter().flatten().map(|entry| entry.unwrap().path());
+    all.filter(|path| !is_told(path) && !path.ends_with("l")).map(|path| (path.clone(), files(&path))).collect()
+}
+
+/// The paths at which these differ.
+fn differences<'a>(one: &'a Files, other: &'a Files) -> BTreeSet<&'a Path> {
+    let all = one.keys().chain(other.keys()).map(PathBuf::as_path);
+    all.filter(|path| one.get(*path) != other.get(*path)).collect()
 }
 
 fn every_fault_is_found_and_mended(driver: &'static str) {
