@@ -1,19 +1,24 @@
 //! Containers as the peers that do not speak `docker` have them, and as the floor does.
 
-use std::fs;
-use std::io::{self, Write};
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
 
 use anyhow::{Context, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, clone};
+use nix::sched::{CloneFlags, clone, setns};
+use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{chdir, pivot_root};
+use nix::unistd::{Pid, chdir, pivot_root};
+use rustix::process::{PidfdFlags, pidfd_open};
 use serde_json::json;
 
 use crate::bed::Bed;
+use crate::floor;
 use crate::peers::{Peer, Speaks};
 use crate::task::succeed;
 
@@ -70,35 +75,41 @@ pub fn tars(bed: &Bed) -> anyhow::Result<PathBuf> {
     for layer in &bed.image.layers {
         let path = place.join(&layer.diff_id);
         if !path.exists() {
-            io::copy(&mut bed.image.tar(layer)?, &mut fs::File::create(&path)?)?;
+            io::copy(&mut bed.image.tar(layer)?, &mut File::create(&path)?)?;
         }
     }
     Ok(place)
 }
 
-/// Reads the layers' tars, makes their digests, and writes them into one file.
-pub fn copy_tars(bed: &Bed, tars: &Path, to: &Path) -> anyhow::Result<()> {
-    let mut out = fs::File::create(to)?;
-    for layer in &bed.image.layers {
-        let tar = fs::read(tars.join(&layer.diff_id))?;
-        ensure!(crate::image::digest(&tar) == layer.diff_id, "the layer is another one");
-        out.write_all(&tar)?;
-    }
-    Ok(())
-}
-
 /// The image as directories, made once: each layer in one that is called by its number, and `tree` with all of them.
-fn unpacked(bed: &Bed) -> anyhow::Result<PathBuf> {
+pub fn unpacked(bed: &Bed) -> anyhow::Result<PathBuf> {
     let place = bed.directory("unpacked")?;
     if place.join("tree").exists() {
         return Ok(place);
     }
     unpack_layers(bed, &place)?;
+    let draft = place.join("draft");
+    fs::create_dir(&draft)?;
     for layer in &bed.image.layers {
-        tar::Archive::new(bed.image.tar(layer)?).unpack(place.join("draft"))?;
+        for entry in tar::Archive::new(bed.image.tar(layer)?).entries()? {
+            let mut entry = entry?;
+            let path = entry.path()?.into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            match name.strip_prefix(".wh.") {
+                Some(hidden) => fs::remove_file(draft.join(path.with_file_name(hidden)))?,
+                None => drop(entry.unpack_in(&draft)?),
+            }
+        }
     }
-    fs::rename(place.join("draft"), place.join("tree"))?;
+    fs::rename(draft, place.join("tree"))?;
     Ok(place)
+}
+
+/// The layers' tars, to be unpacked below a directory of that name.
+pub fn floor_of_layers(bed: &Bed, name: &str) -> anyhow::Result<floor::Layers> {
+    let tars = tars(bed)?;
+    let layers = bed.image.layers.iter().map(|layer| (tars.join(&layer.diff_id), layer.diff_id.clone()));
+    floor::Layers::of(layers.collect(), &bed.directory(name)?)
 }
 
 /// The least that has to be done for a container.
@@ -107,51 +118,121 @@ pub struct Floor {
     options: String,
 }
 
+/// A container of the floor's that runs; it ends with this value.
+pub struct Running {
+    floor: Floor,
+    pid: Pid,
+    /// Of its first process.
+    namespaces: OwnedFd,
+    /// The PID namespace of our own children.
+    ours: File,
+}
+
 /// Enough for a few system calls.
 const STACK_BYTES: usize = 256 << 10;
 
+/// What every container has of its own.
+const NAMESPACES: CloneFlags = CloneFlags::CLONE_NEWNS
+    .union(CloneFlags::CLONE_NEWIPC)
+    .union(CloneFlags::CLONE_NEWUTS)
+    .union(CloneFlags::CLONE_NEWNET);
+
 impl Floor {
+    /// One of the image.
     pub fn make(bed: &Bed) -> anyhow::Result<Floor> {
-        let place = unpacked(bed)?;
-        let lowers: Vec<String> =
-            (0..bed.image.layers.len()).rev().map(|at| place.join(at.to_string()).display().to_string()).collect();
-        let [upper, work, merged] = ["floor/upper", "floor/work", "floor/merged"].map(|name| bed.directory(name));
-        let options =
-            format!("lowerdir={},upperdir={},workdir={}", lowers.join(":"), upper?.display(), work?.display());
-        Ok(Floor { merged: merged?, options })
+        Floor::over(&layers(bed)?, &bed.directory("floor")?)
     }
 
-    /// Mounts, makes namespaces, executes `true` in them, waits, and unmounts.
-    pub fn run(&self) -> anyhow::Result<()> {
-        mount(Some("overlay"), &self.merged, Some("overlay"), MsFlags::empty(), Some(self.options.as_str()))?;
-        let ended = self.run_mounted();
+    /// One of these layers, the lowest first; what it changes is in `upper` of `place`.
+    pub fn over(layers: &[PathBuf], place: &Path) -> anyhow::Result<Floor> {
+        let lowers: Vec<String> = layers.iter().rev().map(|layer| layer.display().to_string()).collect();
+        let [upper, work, merged] = ["upper", "work", "merged"].map(|name| place.join(name));
+        for directory in [&upper, &work, &merged] {
+            fs::create_dir_all(directory)?;
+        }
+        let options = format!("lowerdir={},upperdir={},workdir={}", lowers.join(":"), upper.display(), work.display());
+        Ok(Floor { merged, options })
+    }
+
+    /// Mounts, makes namespaces, executes the words in them, waits, and unmounts.
+    pub fn run(&self, words: &[&str]) -> anyhow::Result<()> {
+        self.mount()?;
+        let ended = self.begin(words).and_then(|pid| Ok(waitpid(pid, None)?));
         umount2(&self.merged, MntFlags::empty())?;
-        let status = ended?;
-        ensure!(matches!(status, WaitStatus::Exited(_, 0)), "true in a container ended with {status:?}");
-        Ok(())
+        has_ended_well(words, ended?)
     }
 
-    fn run_mounted(&self) -> anyhow::Result<WaitStatus> {
-        let program = c"/bin/true";
-        let (words, variables) = ([program.as_ptr(), ptr::null()], [ptr::null()]);
-        let mut stack = vec![0; STACK_BYTES];
-        let namespaces = CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWPID
-            | CloneFlags::CLONE_NEWIPC
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_VM
-            | CloneFlags::CLONE_VFORK;
-        let child = || {
-            let _failed = enter(&self.merged);
-            // SAFETY: all are strings and arrays that end with a zero, and outlive the call.
-            unsafe { libc::execve(program.as_ptr(), words.as_ptr(), variables.as_ptr()) };
-            1
-        };
-        // SAFETY: this thread waits until the child, which has a stack of its own and makes system calls only, is another program.
-        let child = unsafe { clone(Box::new(child), &mut stack, namespaces, Some(libc::SIGCHLD)) };
-        Ok(waitpid(child.context("cannot make namespaces")?, None)?)
+    /// Mounts, makes namespaces and executes the words in them, and waits for nothing.
+    pub fn running(self, words: &[&str]) -> anyhow::Result<Running> {
+        let ours = File::open("/proc/self/ns/pid")?;
+        self.mount()?;
+        let pid = self.begin(words)?;
+        let namespaces =
+            pidfd_open(rustix::process::Pid::from_raw(pid.as_raw()).context("no process")?, PidfdFlags::empty())?;
+        Ok(Running { floor: self, pid, namespaces, ours })
     }
+
+    fn mount(&self) -> nix::Result<()> {
+        mount(Some("overlay"), &self.merged, Some("overlay"), MsFlags::empty(), Some(self.options.as_str()))
+    }
+
+    fn begin(&self, words: &[&str]) -> anyhow::Result<Pid> {
+        spawned(words, NAMESPACES | CloneFlags::CLONE_NEWPID, || enter(&self.merged))
+    }
+}
+
+impl Running {
+    /// Joins its namespaces, executes the words in them, and waits.
+    pub fn exec(&self, words: &[&str]) -> anyhow::Result<()> {
+        // Only children come into another PID namespace.
+        setns(&self.namespaces, CloneFlags::CLONE_NEWPID)?;
+        let child = spawned(words, CloneFlags::empty(), || setns(&self.namespaces, NAMESPACES));
+        setns(&self.ours, CloneFlags::CLONE_NEWPID)?;
+        has_ended_well(words, waitpid(child?, None)?)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let end = || -> nix::Result<()> {
+            kill(self.pid, Signal::SIGKILL)?;
+            waitpid(self.pid, None)?;
+            umount2(&self.floor.merged, MntFlags::empty())
+        };
+        if let Err(error) = end() {
+            eprintln!("cannot end a container of the floor: {error}");
+        }
+    }
+}
+
+/// The image's layers as directories, the lowest first.
+pub fn layers(bed: &Bed) -> anyhow::Result<Vec<PathBuf>> {
+    let place = unpacked(bed)?;
+    Ok((0..bed.image.layers.len()).map(|at| place.join(at.to_string())).collect())
+}
+
+fn has_ended_well(words: &[&str], status: WaitStatus) -> anyhow::Result<()> {
+    ensure!(matches!(status, WaitStatus::Exited(_, 0)), "{words:?} in a container ended with {status:?}");
+    Ok(())
+}
+
+/// A child with new namespaces of these kinds that executes the words when it has done `first`, which makes system calls only.
+fn spawned(words: &[&str], namespaces: CloneFlags, first: impl Fn() -> nix::Result<()>) -> anyhow::Result<Pid> {
+    let words = words.iter().map(|word| CString::new(*word)).collect::<Result<Vec<_>, _>>()?;
+    let pointers: Vec<*const libc::c_char> = words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect();
+    let variables = [ptr::null()];
+    let mut stack = vec![0; STACK_BYTES];
+    let child = || {
+        if first().is_ok() {
+            // SAFETY: all are strings and arrays that end with a zero, and outlive the call.
+            unsafe { libc::execve(pointers[0], pointers.as_ptr(), variables.as_ptr()) };
+        }
+        1
+    };
+    let flags = namespaces | CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    // SAFETY: this thread waits until the child, which has a stack of its own and makes system calls only, is another program.
+    let child = unsafe { clone(Box::new(child), &mut stack, flags, Some(libc::SIGCHLD)) };
+    child.context("cannot make namespaces")
 }
 
 fn enter(root: &Path) -> nix::Result<()> {

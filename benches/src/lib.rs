@@ -13,6 +13,7 @@ pub mod bed;
 pub mod compare;
 pub mod container;
 pub mod counts;
+pub mod floor;
 pub mod image;
 pub mod measure;
 pub mod peers;

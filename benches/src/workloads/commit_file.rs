@@ -37,7 +37,7 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, mebibytes: u64) -> anyhow::Result<Opti
             let root = bed.emptied("floor-commit-file")?;
             let mut random = File::open("/dev/urandom")?.take(mebibytes << 20);
             io::copy(&mut random, &mut File::create(root.join("file"))?)?;
-            floor(root)
+            floor(bed, root)?
         }
         _ => return Ok(None),
     }))

@@ -2,13 +2,15 @@
 
 use super::{Workload, forget, none, once, with_image};
 use crate::bed::Bed;
-use crate::peers::Peer;
+use crate::container;
+use crate::peers::{Peer, Speaks};
 use crate::task::Task;
 
 pub const WORKLOAD: Workload = Workload {
     name: "exec",
     question: "What does it take to run `true` in a container that runs already?",
-    fairness: "The container sleeps. A client that speaks to a daemon starts in each figure.",
+    fairness: "The container sleeps. A client that speaks to a daemon starts in each figure. The floor joins the namespaces of a container of its own and \
+               executes `true` in them.",
     unit: "process",
     amounts: once,
     growth: none,
@@ -20,8 +22,13 @@ pub const WORKLOAD: Workload = Workload {
 const NAME: &str = "sleeper";
 
 fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<'a>>> {
-    if !peer.speaks_docker() {
-        return Ok(None);
+    match peer.speaks {
+        Speaks::Docker => {}
+        Speaks::Nothing => {
+            let running = container::Floor::make(bed)?.running(&["/bin/sleep", "100000"])?;
+            return Ok(Some(Task::call(move || running.exec(&["/bin/true"]))));
+        }
+        _ => return Ok(None),
     }
     with_image(bed, peer)?;
     forget(peer, NAME);

@@ -1,14 +1,16 @@
 //! A tar as an image of one layer.
 
-use super::{Workload, created, forget, has_layers, none, once, shows};
+use super::{Workload, created, forget, has_layers, none, once, shows, unpacked};
 use crate::bed::Bed;
-use crate::peers::Peer;
+use crate::container;
+use crate::floor::{Layers, Tar};
+use crate::peers::{Peer, Speaks};
 use crate::task::Task;
 
 pub const WORKLOAD: Workload = Workload {
     name: "import",
     question: "What does it take to make an image of the tar that `export` wrote?",
-    fairness: "Everybody imports the tar that it exported itself.",
+    fairness: "Everybody imports the tar that it exported itself. The floor is load's, of one layer.",
     unit: "image",
     amounts: once,
     growth: none,
@@ -21,8 +23,15 @@ const NAME: &str = "to-import";
 const REFERENCE: &str = "bench/imported";
 
 fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<'a>>> {
-    if !peer.speaks_docker() {
-        return Ok(None);
+    match peer.speaks {
+        Speaks::Docker => {}
+        Speaks::Nothing => {
+            let path = bed.directory("archives")?.join("floor.import");
+            let tar = Tar::of_directory(&container::unpacked(bed)?.join("tree"), &path)?;
+            let layers = Layers::of(vec![(path, tar.digest)], &bed.directory("floor-import")?)?;
+            return Ok(Some(unpacked(layers, Layers::unpacked)));
+        }
+        _ => return Ok(None),
     }
     created(bed, peer, NAME)?;
     let file = bed.directory("archives")?.join(format!("{}.import", peer.name));

@@ -5,10 +5,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::rc::Rc;
 
 use anyhow::{bail, ensure};
 
 use crate::bed::{Bed, Scale};
+use crate::container;
+use crate::floor::Layers;
 use crate::peers::{Peer, Speaks};
 use crate::task::Task;
 
@@ -219,6 +223,22 @@ fn changed_directory(bed: &Bed, name: &str, files: u64) -> anyhow::Result<std::p
         fs::write(directory.join(number.to_string()), format!("{number}\n"))?;
     }
     Ok(root)
+}
+
+/// The floor of what only has to answer: a process that starts and ends, the image's `true`.
+fn started(bed: &Bed) -> anyhow::Result<Task<'_>> {
+    let program = container::unpacked(bed)?.join("tree/bin/true");
+    Ok(Task::command(move || Command::new(&program)))
+}
+
+/// The floor of what unpacks layers.
+fn unpacked<'a>(layers: Layers, unpack: impl Fn(&Layers) -> anyhow::Result<()> + 'a) -> Task<'a> {
+    let layers = Rc::new(layers);
+    let (before, check, after) = (Rc::clone(&layers), Rc::clone(&layers), Rc::clone(&layers));
+    Task::call(move || unpack(&layers))
+        .before(move || before.emptied())
+        .check(move |_| check.are_unpacked())
+        .after(move || after.emptied())
 }
 
 /// Removes a file that may be there.

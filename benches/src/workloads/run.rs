@@ -37,7 +37,7 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, containers: u64) -> anyhow::Result<Opt
         }
         Speaks::Nothing => {
             let floor = container::Floor::make(bed)?;
-            Task::call(move || (0..containers).try_for_each(|_| floor.run()))
+            Task::call(move || (0..containers).try_for_each(|_| floor.run(&["/bin/true"])))
         }
         Speaks::Tools => return Ok(None),
     }))
