@@ -16,6 +16,7 @@ use layerlab_scenarios::registry::{Registry, RegistryHandle, RegistryOptions};
 use nix::mount::{MsFlags, mount};
 
 use crate::image::Image;
+use crate::results::Space;
 use crate::task::succeed;
 
 /// How large the work is.
@@ -98,10 +99,24 @@ impl Bed {
         format!("{}/{}", self.registry.addr(), self.image.half)
     }
 
+    /// What the image with layers in zstd is pulled as.
+    pub fn zstd(&self) -> String {
+        format!("{}/{}", self.registry.addr(), self.image.zstd)
+    }
+
     /// Lets what earlier runs have written reach the disk, so that the next one does not pay for it.
     pub fn settle(&self) -> anyhow::Result<()> {
         rustix::fs::syncfs(File::open(&self.root)?)?;
         Ok(())
+    }
+
+    /// What is used of the file system, when all that was written has reached it.
+    pub fn used(&self) -> anyhow::Result<Space> {
+        self.settle()?;
+        let facts = rustix::fs::statvfs(&self.root)?;
+        let bytes = facts.f_blocks.saturating_sub(facts.f_bfree) * facts.f_frsize;
+        let inodes = facts.f_files.saturating_sub(facts.f_ffree);
+        Ok(Space { bytes: bytes.cast_signed(), inodes: inodes.cast_signed() })
     }
 
     /// Removes what lies below a directory of that name, and makes it anew.

@@ -92,6 +92,7 @@ mod tests {
             peer: peer.into(),
             seconds: [0.99, 1.0, 1.01].map(|part| part * seconds).to_vec(),
             counts: None,
+            space: None,
         };
         Results { figures: vec![figure("layerlab", ours), figure("docker", docker)], ..Results::default() }
     }

@@ -32,11 +32,15 @@ pub fn run(peer: &Peer, reference: &str, number: u64) -> Command {
 
 /// That a container of that peer has the files of the image's lowest layer and of its topmost.
 pub fn has_files(bed: &Bed, peer: &Peer) -> anyhow::Result<()> {
+    has_files_of(bed, peer, &bed.reference())
+}
+
+/// The same of the image by another of its names.
+pub fn has_files_of(bed: &Bed, peer: &Peer, reference: &str) -> anyhow::Result<()> {
     let words = ["ls", "/usr/lib", &format!("/{}", bed.image.some_file)];
-    let reference = bed.reference();
     let said = match peer.speaks {
-        Speaks::Docker => peer.ask(&[&["run", "--rm", "--network", "none", &reference], words.as_slice()].concat())?,
-        Speaks::Ctr => peer.ask(&[&["run", "--rm", &reference, "proof"], words.as_slice()].concat())?,
+        Speaks::Docker => peer.ask(&[&["run", "--rm", "--network", "none", reference], words.as_slice()].concat())?,
+        Speaks::Ctr => peer.ask(&[&["run", "--rm", reference, "proof"], words.as_slice()].concat())?,
         _ => return Ok(()),
     };
     let topmost = format!("part-{}", bed.image.layers.len() - 1);

@@ -19,6 +19,7 @@ use flate2::write::GzEncoder;
 use layerlab_scenarios::guest;
 use layerlab_scenarios::image::{Descriptor, Hashing, Layout, Tagged};
 use layerlab_scenarios::lab::prepare::workspace_root;
+use ruzstd::encoding::CompressionLevel;
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
@@ -34,6 +35,8 @@ pub struct Image {
     pub name: String,
     /// An image of the lower half of its layers: `real:half`
     pub half: String,
+    /// The same image with layers in zstd: `real:zstd`
+    pub zstd: String,
     /// The digest of its configuration: its ID.
     pub id: String,
     /// The lowest first.
@@ -70,9 +73,12 @@ const GZIP_LEVEL: u32 = 6;
 const FILES_IN_DIRECTORY: u64 = 24;
 /// 2026-01-01T00:00:00Z
 const MTIME: u64 = 1_767_225_600;
-const MEDIA_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
-const MEDIA_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+/// What manifests and configurations are called: Docker's words, and OCI's (image-spec, media-types.md).
+const DOCKER: [&str; 2] =
+    ["application/vnd.docker.distribution.manifest.v2+json", "application/vnd.docker.container.image.v1+json"];
+const OCI: [&str; 2] = ["application/vnd.oci.image.manifest.v1+json", "application/vnd.oci.image.config.v1+json"];
 const MEDIA_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+const MEDIA_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 
 fn plans(scale: Scale) -> [Plan; 6] {
     let plan = |files: u64, kibibytes: u64, replaces_every, deletes: u64| Plan {
@@ -111,7 +117,8 @@ impl Image {
 /// The image that lies there.
 fn read(place: &Path) -> anyhow::Result<Image> {
     let layout = Layout::at(place);
-    let [tagged, half] = layout.tagged()?.try_into().map_err(|_| anyhow!("{} is not the image", place.display()))?;
+    let [tagged, half, zstd] =
+        layout.tagged()?.try_into().map_err(|_| anyhow!("{} is not the image", place.display()))?;
     let manifest = layout.read_json(&tagged.descriptor.digest)?;
     let parts = layout.parts_of(&tagged.descriptor.digest, &manifest)?;
     let config = layout.read_json(&parts[0].digest)?;
@@ -129,6 +136,7 @@ fn read(place: &Path) -> anyhow::Result<Image> {
         layout: place.to_owned(),
         name: format!("{}:{}", tagged.name, tagged.tag),
         half: format!("{}:{}", half.name, half.tag),
+        zstd: format!("{}:{}", zstd.name, zstd.tag),
         id: parts[0].digest.clone(),
         layers: layers.collect::<Option<_>>().context("the image's layers have no sizes")?,
         entries: number("entries").context("the image does not say how many entries it has")?,
@@ -146,9 +154,12 @@ fn make(scale: Scale, guest: &Path, place: &Path) -> anyhow::Result<()> {
     for (at, (plan, path)) in plans(scale).iter().zip(&paths).enumerate() {
         write(at, plan, guest, &pool, &mut names, File::create(path)?)?;
     }
-    let packed: Vec<Packed> = thread::scope(|scope| {
+    let packed: Vec<(Packed, Descriptor)> = thread::scope(|scope| {
         let layout = &layout;
-        let threads: Vec<_> = paths.iter().map(|path| scope.spawn(move || pack(layout, path))).collect();
+        let threads: Vec<_> = paths
+            .iter()
+            .map(|path| scope.spawn(move || anyhow::Ok((pack(layout, path)?, pack_zstd(layout, path)?))))
+            .collect();
         threads
             .into_iter()
             .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -159,11 +170,15 @@ fn make(scale: Scale, guest: &Path, place: &Path) -> anyhow::Result<()> {
         ("entries".to_owned(), names.count().to_string()),
         ("some-file".to_owned(), names.some_file().context("an image without files")?.to_owned()),
     ]);
+    let (packed, in_zstd): (Vec<Packed>, Vec<Descriptor>) = packed.into_iter().unzip();
+    let zstd: Vec<Packed> =
+        packed.iter().zip(in_zstd).map(|((diff_id, tar_bytes, _), blob)| (diff_id.clone(), *tar_bytes, blob)).collect();
     labels.extend(packed.iter().enumerate().map(|(at, (_, bytes, _))| (format!("layer-{at}"), bytes.to_string())));
-    let whole = manifest(&layout, &packed, &labels)?;
-    let half = manifest(&layout, &packed[..packed.len() / 2], &BTreeMap::new())?;
+    let whole = manifest(&layout, &packed, &labels, DOCKER)?;
+    let zstd = manifest(&layout, &zstd, &labels, OCI)?;
+    let half = manifest(&layout, &packed[..packed.len() / 2], &BTreeMap::new(), DOCKER)?;
     let tagged = |tag: &str, descriptor| Tagged { name: "real".to_owned(), tag: tag.to_owned(), descriptor };
-    layout.write_index(&[tagged("latest", whole), tagged("half", half)], None)?;
+    layout.write_index(&[tagged("latest", whole), tagged("half", half), tagged("zstd", zstd)], None)?;
     Ok(())
 }
 
@@ -171,7 +186,12 @@ fn make(scale: Scale, guest: &Path, place: &Path) -> anyhow::Result<()> {
 type Packed = (String, u64, Descriptor);
 
 /// An image of these layers.
-fn manifest(layout: &Layout, packed: &[Packed], labels: &BTreeMap<String, String>) -> anyhow::Result<Descriptor> {
+fn manifest(
+    layout: &Layout,
+    packed: &[Packed],
+    labels: &BTreeMap<String, String>,
+    [media_manifest, media_config]: [&str; 2],
+) -> anyhow::Result<Descriptor> {
     let diff_ids: Vec<&String> = packed.iter().map(|(diff_id, _, _)| diff_id).collect();
     let history: Vec<Value> = (0..packed.len())
         .map(|at| json!({"created": "2026-01-01T00:00:00Z", "created_by": format!("layer {at}")}))
@@ -181,13 +201,13 @@ fn manifest(layout: &Layout, packed: &[Packed], labels: &BTreeMap<String, String
         "config": {"Env": ["PATH=/bin"], "Cmd": ["sh"], "Labels": labels},
         "rootfs": {"type": "layers", "diff_ids": diff_ids}, "history": history,
     });
-    let config = layout.add_json(MEDIA_CONFIG, &config)?;
+    let config = layout.add_json(media_config, &config)?;
     let descriptor =
         |part: &Descriptor| json!({"mediaType": part.media_type, "digest": part.digest, "size": part.size_bytes});
     let layers: Vec<Value> = packed.iter().map(|(_, _, layer)| descriptor(layer)).collect();
     let manifest =
-        json!({"schemaVersion": 2, "mediaType": MEDIA_MANIFEST, "config": descriptor(&config), "layers": layers});
-    Ok(layout.add_json(MEDIA_MANIFEST, &manifest)?)
+        json!({"schemaVersion": 2, "mediaType": media_manifest, "config": descriptor(&config), "layers": layers});
+    Ok(layout.add_json(media_manifest, &manifest)?)
 }
 
 /// Go's word for this machine's architecture.
@@ -211,6 +231,17 @@ fn pack(layout: &Layout, tar: &Path) -> anyhow::Result<Packed> {
     let (digest, size_bytes) = (packed.digest(), packed.size_bytes);
     layout.keep(blob, &digest)?;
     Ok((diff_id, tar_bytes, Descriptor { media_type: MEDIA_LAYER.to_owned(), digest, size_bytes }))
+}
+
+/// The same as zstd (RFC 8878), as its program packs at its fastest.
+fn pack_zstd(layout: &Layout, tar: &Path) -> anyhow::Result<Descriptor> {
+    let blob = layout.new_blob()?;
+    let mut out = Hashing::new(io::BufWriter::new(blob.reopen()?));
+    ruzstd::encoding::compress(io::BufReader::new(File::open(tar)?), &mut out, CompressionLevel::Fastest);
+    out.flush()?;
+    let (digest, size_bytes) = (out.digest(), out.size_bytes);
+    layout.keep(blob, &digest)?;
+    Ok(Descriptor { media_type: MEDIA_LAYER_ZSTD.to_owned(), digest, size_bytes })
 }
 
 /// The names that the layers so far give.

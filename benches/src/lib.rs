@@ -15,6 +15,7 @@ pub mod container;
 pub mod counts;
 pub mod floor;
 pub mod image;
+pub mod lower;
 pub mod measure;
 pub mod peers;
 pub mod report;

@@ -88,7 +88,14 @@ impl<'a> Turns<'a> {
             match (self.workload.task)(self.bed, peer, self.amount) {
                 Ok(Some(task)) => turns.push(Turn { peer, task, seconds: Vec::new(), counts: None, failed: None }),
                 Ok(None) => {}
-                Err(error) => results.fail(self.told(peer, &error)),
+                Err(error) => match error.downcast_ref::<Missing>() {
+                    Some(why) => {
+                        let what = format!("{} {} with {}: {why}", self.workload.name, self.amount, peer.name);
+                        eprintln!("skipped: {what}");
+                        results.skipped.push(what);
+                    }
+                    None => results.fail(self.told(peer, &error)),
+                },
             }
         }
         let samples = self.samples.unwrap_or(self.bed.scale.pick(self.workload.samples, 1));
@@ -118,13 +125,15 @@ impl<'a> Turns<'a> {
                     Err(error) => turn.failed = Some(error),
                 }
             }
+            let space = turn.task.space();
             let ended = turn.task.end();
             if let Some(error) = turn.failed.or(ended.err()) {
                 results.fail(self.told(turn.peer, &error));
                 continue;
             }
             let (workload, peer) = (self.workload.name.to_owned(), turn.peer.name.to_owned());
-            let figure = Figure { workload, amount: self.amount, peer, seconds: turn.seconds, counts: turn.counts };
+            let figure =
+                Figure { workload, amount: self.amount, peer, seconds: turn.seconds, counts: turn.counts, space };
             println!(
                 "{:<14} {:>6} {:<14} {:>10.2} ms ± {:.2}",
                 self.workload.name,

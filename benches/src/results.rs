@@ -45,6 +45,16 @@ pub struct Figure {
     pub seconds: Vec<f64>,
     /// None for what is no process.
     pub counts: Option<Counts>,
+    /// The median of what the file system had less of afterwards; none where that was not asked.
+    #[serde(default)]
+    pub space: Option<Space>,
+}
+
+/// What a file system has used: blocks and inodes, its own for directories among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Space {
+    pub bytes: i64,
+    pub inodes: i64,
 }
 
 impl Figure {
@@ -112,7 +122,7 @@ mod tests {
     #[test]
     fn a_median_lies_between_its_neighbours_and_a_spread_forgets_what_lies_far_out() {
         let seconds = vec![4.0, 1.0, 2.0, 3.0, 100.0, 2.0];
-        let figure = Figure { workload: "w".into(), amount: 1, peer: "p".into(), seconds, counts: None };
+        let figure = Figure { workload: "w".into(), amount: 1, peer: "p".into(), seconds, counts: None, space: None };
         assert_eq!((figure.median(), figure.spread(), figure.quantile(1.0)), (2.5, 1.0, 100.0));
     }
 }

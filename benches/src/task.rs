@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use crate::bed::Bed;
+use crate::results::Space;
 
 /// Something that is done again and again.
 pub struct Task<'a> {
@@ -13,6 +14,8 @@ pub struct Task<'a> {
     timed: Timed<'a>,
     check: Box<Check<'a>>,
     after: Box<dyn FnMut() -> anyhow::Result<()> + 'a>,
+    /// Each time, where that is asked for.
+    space: Option<Vec<Space>>,
 }
 
 type Check<'a> = dyn FnMut(&str) -> anyhow::Result<()> + 'a;
@@ -58,7 +61,13 @@ impl<'a> Task<'a> {
     }
 
     fn timed(timed: Timed<'a>) -> Task<'a> {
-        Task { before: Box::new(|| Ok(())), timed, check: Box::new(|_| Ok(())), after: Box::new(|| Ok(())) }
+        Task {
+            before: Box::new(|| Ok(())),
+            timed,
+            check: Box::new(|_| Ok(())),
+            after: Box::new(|| Ok(())),
+            space: None,
+        }
     }
 
     /// What is done before each time, and not timed.
@@ -77,6 +86,32 @@ impl<'a> Task<'a> {
     pub fn after(mut self, after: impl FnMut() -> anyhow::Result<()> + 'a) -> Task<'a> {
         self.after = Box::new(after);
         self
+    }
+
+    /// What is done after that.
+    pub fn then(mut self, then: impl FnMut() -> anyhow::Result<()> + 'a) -> Task<'a> {
+        let (mut first, mut then) = (self.after, then);
+        self.after = Box::new(move || {
+            first()?;
+            then()
+        });
+        self
+    }
+
+    /// What it leaves on the file system is measured each time.
+    pub fn weighed(mut self) -> Task<'a> {
+        self.space = Some(Vec::new());
+        self
+    }
+
+    /// The median of that.
+    pub fn space(&self) -> Option<Space> {
+        let middle = |of: fn(&Space) -> i64| {
+            let mut values: Vec<i64> = self.space.iter().flatten().map(of).collect();
+            values.sort_unstable();
+            values.get(values.len() / 2).copied()
+        };
+        Some(Space { bytes: middle(|space| space.bytes)?, inodes: middle(|space| space.inodes)? })
     }
 
     /// It was done for the last time.
@@ -104,6 +139,7 @@ impl<'a> Task<'a> {
         (self.before)()?;
         // Nobody pays for what was arranged.
         bed.settle()?;
+        let before = self.space.is_some().then(|| bed.used()).transpose()?;
         let (time, said) = match &mut self.timed {
             Timed::Commands(commands) => {
                 let commands = commands();
@@ -119,6 +155,10 @@ impl<'a> Task<'a> {
             }
             Timed::Floor(floor) => (floor()?, String::new()),
         };
+        if let (Some(all), Some(before)) = (&mut self.space, before) {
+            let after = bed.used()?;
+            all.push(Space { bytes: after.bytes - before.bytes, inodes: after.inodes - before.inodes });
+        }
         (self.check)(&said)?;
         Ok(time)
     }

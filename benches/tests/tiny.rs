@@ -14,7 +14,9 @@ use layerlab_benches::workloads;
 use layerlab_scenarios::skip::skip;
 
 /// What a skip of a peer says is wanting; `None`: no test machine has it.
-const WANTING: [(&str, Option<&str>); 7] = [
+const WANTING: [(&str, Option<&str>); 9] = [
+    ("layerlab-vfs", Some("root")),
+    ("layerlab-fuse-overlayfs", Some("fuse-overlayfs")),
     ("docker", Some("docker")),
     ("podman", Some("podman")),
     ("containerd", Some("containerd")),

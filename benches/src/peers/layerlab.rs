@@ -14,7 +14,7 @@ pub fn begin(name: &'static str, bed: &Bed) -> anyhow::Result<Peer> {
     else {
         bail!(Missing("not built: cargo xtask bench builds it".to_owned()));
     };
-    let (data, exec) = (bed.directory("layerlab")?, bed.directory("layerlab-exec")?);
+    let (data, exec) = (bed.directory(name)?, bed.directory(&format!("{name}-exec"))?);
     Ok(Peer {
         name,
         speaks: Speaks::Docker,

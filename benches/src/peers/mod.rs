@@ -22,6 +22,7 @@ use crate::task::succeed;
 
 mod containerd;
 mod docker;
+mod drivers;
 mod floor;
 mod layerlab;
 mod podman;
@@ -35,8 +36,10 @@ pub struct Kind {
 }
 
 /// Every kind, ours first and the floor last.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 10] = [
     Kind { name: "layerlab", begin: layerlab::begin },
+    Kind { name: "layerlab-vfs", begin: drivers::vfs },
+    Kind { name: "layerlab-fuse-overlayfs", begin: drivers::fuse_overlayfs },
     Kind { name: "docker", begin: docker::begin },
     Kind { name: "podman", begin: podman::begin },
     Kind { name: "containerd", begin: containerd::begin },
@@ -61,6 +64,8 @@ pub struct Missing(pub String);
 pub enum Speaks {
     /// `docker`'s.
     Docker,
+    /// `docker`'s, and it is asked only for what tells storage drivers apart.
+    Driver,
     /// `ctr`'s.
     Ctr,
     /// `skopeo`'s and `umoci`'s, each with its name before them.

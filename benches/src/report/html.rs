@@ -5,7 +5,7 @@ use minijinja::value::{Serde, Value};
 use minijinja::{Environment, UndefinedBehavior};
 use serde::Serialize;
 
-use super::{Counted, counted, figures_of, goals, p99, ratio, rows, time, times_ours, title};
+use super::{Counted, counted, figures_of, goals, p99, ratio, rows, space, time, times_ours, title};
 use crate::compare::Change;
 use crate::peers::{FLOOR, KINDS, OURS};
 use crate::results::{Figure, Results};
@@ -44,6 +44,7 @@ struct Bar {
     p99: String,
     ratio: String,
     counts: Option<Counted>,
+    space: String,
 }
 
 #[derive(Serialize)]
@@ -94,6 +95,7 @@ fn section(results: &Results, workload: &Workload, amount: u64) -> Section {
         p99: p99(figure),
         ratio: times_ours(results, workload, amount, peer).map(ratio).unwrap_or_default(),
         counts: figure.counts.map(counted),
+        space: figure.space.map(space).unwrap_or_default(),
     };
     let told = goals(results, workload, amount).into_iter().map(|goal| Told {
         text: format!("{} faster than {}: {}", ratio(goal.wanted), goal.peer, ratio(goal.reached)),

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Counted, counted, figures_of, goals, p99, peers, ratio, rows, time, times_ours, title};
-use crate::peers::{FLOOR, OURS};
+use super::{Counted, counted, figures_of, goals, p99, peers, ratio, rows, space, time, times_ours, title};
+use crate::peers::{FLOOR, KINDS, OURS};
 use crate::results::Results;
 
 /// What we take, and how many times as long the others do.
@@ -64,6 +64,14 @@ pub fn tables(results: &Results) -> String {
                 figure.seconds.len(),
                 counted.unwrap_or_else(|| " | | | | ".to_owned())
             );
+        }
+        let weighed = KINDS.iter().filter_map(|kind| {
+            let figure = results.figure(workload.name, amount, kind.name)?;
+            Some(format!("{} {}", kind.name, space(figure.space?)))
+        });
+        let weighed: Vec<String> = weighed.collect();
+        if !weighed.is_empty() {
+            let _ = writeln!(out, "\nSpace: {}.", weighed.join("; "));
         }
         for goal in goals(results, workload, amount) {
             let word = if goal.reached >= goal.wanted { "reached" } else { "missed" };

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::counts::Counts;
 use crate::peers::{FLOOR, KINDS, OURS};
-use crate::results::{Figure, Results};
+use crate::results::{Figure, Results, Space};
 use crate::workloads::{self, Workload};
 
 /// The peers of which there is a figure, in the order of their list.
@@ -108,6 +108,12 @@ fn goals(results: &Results, workload: &Workload, amount: u64) -> Vec<Goal> {
         Some(Goal { peer, wanted: *wanted, reached: times_ours(results, workload, amount, peer)? })
     };
     workload.goals.iter().filter_map(reached).collect()
+}
+
+/// What the file system had less of afterwards, for people: `256 MiB, 2 inodes`.
+fn space(space: Space) -> String {
+    let size = bytes(space.bytes.unsigned_abs());
+    format!("{}{size}, {} inodes", if space.bytes < 0 { "-" } else { "" }, space.inodes)
 }
 
 /// What was counted, for people; nothing where nothing was.

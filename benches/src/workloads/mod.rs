@@ -21,16 +21,24 @@ mod build_cached;
 mod check;
 mod commit;
 mod commit_file;
+mod create;
 mod diff;
 mod exec;
 mod export;
+mod first_chmod;
+mod first_chown;
+mod first_setcap;
+mod first_write;
 mod images;
 mod import;
+mod list_through;
 mod load;
+mod look_through;
 mod prune;
 mod ps;
 mod pull;
 mod pull_half;
+mod pull_zstd;
 mod rmi;
 mod run;
 mod run_at_once;
@@ -58,9 +66,10 @@ pub struct Workload {
 }
 
 /// All of them, in the order of the report.
-pub static ALL: [Workload; 19] = [
+pub static ALL: [Workload; 27] = [
     pull::WORKLOAD,
     pull_half::WORKLOAD,
+    pull_zstd::WORKLOAD,
     run::WORKLOAD,
     run_at_once::WORKLOAD,
     exec::WORKLOAD,
@@ -75,6 +84,13 @@ pub static ALL: [Workload; 19] = [
     import::WORKLOAD,
     build::WORKLOAD,
     build_cached::WORKLOAD,
+    create::WORKLOAD,
+    first_write::WORKLOAD,
+    first_chmod::WORKLOAD,
+    first_chown::WORKLOAD,
+    first_setcap::WORKLOAD,
+    look_through::WORKLOAD,
+    list_through::WORKLOAD,
     rmi::WORKLOAD,
     prune::WORKLOAD,
     check::WORKLOAD,
@@ -102,10 +118,13 @@ fn without_image(bed: &Bed, peer: &Peer) -> anyhow::Result<()> {
             has_no_image(peer)?;
         }
         Speaks::Ctr => {
-            peer.ask(&["images", "rm", "--sync", &bed.reference()])?;
+            for reference in peer.ask(&["images", "ls", "--quiet"])?.split_whitespace() {
+                peer.ask(&["images", "rm", "--sync", reference])?;
+            }
             let left = peer.ask(&["content", "ls", "--quiet"])?;
             ensure!(left.trim().is_empty(), "containerd keeps of the image: {left}");
         }
+        Speaks::Tools => drop(bed.emptied("oci")?),
         _ => {}
     }
     Ok(())
@@ -242,7 +261,7 @@ fn unpacked<'a>(layers: Layers, unpack: impl Fn(&Layers) -> anyhow::Result<()> +
 }
 
 /// Removes a file that may be there.
-fn removed<'a>(path: &Path) -> impl FnMut() -> anyhow::Result<()> + 'a {
+pub fn removed<'a>(path: &Path) -> impl FnMut() -> anyhow::Result<()> + 'a {
     let path = path.to_owned();
     move || match fs::remove_file(&path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),

@@ -91,7 +91,7 @@ fn archive(bed: &Bed, images: u64) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn append(tar: &mut Builder<impl Write>, path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn append(tar: &mut Builder<impl Write>, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut header = Header::new_ustar();
     header.set_mode(0o644);
     header.set_size(bytes.len() as u64);

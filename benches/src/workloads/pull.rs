@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::Read;
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::ensure;
 use flate2::read::GzDecoder;
@@ -9,6 +11,7 @@ use flate2::read::GzDecoder;
 use super::{Workload, has_image, none, once, unpacked, without_image};
 use crate::bed::Bed;
 use crate::container;
+use crate::floor::Layers;
 use crate::image::{Layer, digest};
 use crate::peers::{Peer, Speaks};
 use crate::task::Task;
@@ -28,56 +31,51 @@ pub const WORKLOAD: Workload = Workload {
 };
 
 fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<'a>>> {
-    let reference = bed.reference();
-    Ok(Some(match peer.speaks {
-        Speaks::Docker => Task::command({
-            let reference = reference.clone();
-            move || peer.command(&["pull", "--quiet", &reference])
-        })
-        .before(|| without_image(bed, peer))
-        .check(move |_| has_image(bed, peer, &reference))
-        .after(|| container::has_files(bed, peer)),
-        Speaks::Ctr => Task::command({
-            let reference = reference.clone();
-            move || peer.command(&["images", "pull", "--plain-http", &reference])
-        })
-        .before(|| without_image(bed, peer))
-        .check(move |_| {
-            let snapshots = peer.ask(&["snapshots", "ls"])?.lines().skip(1).count();
-            ensure!(snapshots == bed.image.layers.len(), "containerd has {snapshots} snapshots");
-            Ok(())
-        })
-        .after(|| container::has_files(bed, peer)),
-        Speaks::Tools => {
-            let (layout, bundle) = (bed.directory("oci")?.join("image"), bed.directory("oci")?.join("bundle"));
-            let (from, to) = (format!("docker://{reference}"), format!("oci:{}:real", layout.display()));
-            let image = format!("{}:real", layout.display());
-            let unpacked = bundle.clone();
-            Task::commands(move || {
-                vec![
-                    peer.command(&[
-                        "skopeo",
-                        "copy",
-                        "--quiet",
-                        "--insecure-policy",
-                        "--src-tls-verify=false",
-                        &from,
-                        &to,
-                    ]),
-                    peer.command(&["umoci", "unpack", "--image", &image, &bundle.display().to_string()]),
-                ]
-            })
-            .before(|| bed.emptied("oci").map(drop))
-            .check(move |_| {
-                ensure!(unpacked.join("rootfs").join(&bed.image.some_file).is_file(), "umoci unpacked nothing");
+    if peer.speaks == Speaks::Nothing {
+        let layers = container::floor_of_layers(bed, "floor-pull")?;
+        let unpack = |layers: &Layers| layers.inflated(|number| inflated(bed, &bed.image.layers[number]));
+        return Ok(Some(unpacked(layers, unpack)));
+    }
+    pulled(bed, peer, bed.reference())
+}
+
+/// The pull of the image by one of its names.
+pub fn pulled<'a>(bed: &'a Bed, peer: &'a Peer, reference: String) -> anyhow::Result<Option<Task<'a>>> {
+    if ![Speaks::Docker, Speaks::Ctr, Speaks::Tools].contains(&peer.speaks) {
+        return Ok(None);
+    }
+    let (oci, of_command, of_files) = (bed.directory("oci")?, reference.clone(), reference.clone());
+    let unpacked = oci.join("bundle/rootfs");
+    let task = Task::commands(move || commands(peer, &oci, &of_command)).before(|| without_image(bed, peer)).check(
+        move |_| match peer.speaks {
+            Speaks::Docker => has_image(bed, peer, &reference),
+            Speaks::Ctr => {
+                let snapshots = peer.ask(&["snapshots", "ls"])?.lines().skip(1).count();
+                ensure!(snapshots == bed.image.layers.len(), "containerd has {snapshots} snapshots");
                 Ok(())
-            })
+            }
+            _ => {
+                ensure!(unpacked.join(&bed.image.some_file).is_file(), "umoci unpacked nothing");
+                Ok(())
+            }
+        },
+    );
+    Ok(Some(task.after(move || container::has_files_of(bed, peer, &of_files))))
+}
+
+/// What pulls the image by one of its names; without an engine, into a directory.
+pub fn commands(peer: &Peer, oci: &Path, reference: &str) -> Vec<Command> {
+    match peer.speaks {
+        Speaks::Ctr => vec![peer.command(&["images", "pull", "--plain-http", reference])],
+        Speaks::Tools => {
+            let (from, to) = (format!("docker://{reference}"), format!("{}/image:real", oci.display()));
+            let (oci_to, bundle) = (format!("oci:{to}"), oci.join("bundle").display().to_string());
+            let copy =
+                ["skopeo", "copy", "--quiet", "--insecure-policy", "--src-tls-verify=false", &from, oci_to.as_str()];
+            vec![peer.command(&copy), peer.command(&["umoci", "unpack", "--image", &to, &bundle])]
         }
-        Speaks::Nothing => unpacked(container::floor_of_layers(bed, "floor-pull")?, |layers| {
-            layers.inflated(|number| inflated(bed, &bed.image.layers[number]))
-        }),
-        Speaks::Runtime => return Ok(None),
-    }))
+        _ => vec![peer.command(&["pull", "--quiet", reference])],
+    }
 }
 
 /// A layer's tar, of a blob that is what it should be.
