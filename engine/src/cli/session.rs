@@ -35,7 +35,7 @@ pub struct GlobalOptions {
     /// Storage driver to use
     #[arg(short = 's', long, value_name = "string")]
     pub storage_driver: Option<String>,
-    /// Take images that need more owners than this user has, giving every file to one owner: ownership is lost
+    /// Take images that need more owners than this user has, giving every file to one owner: ownership is lost, until the image is removed and taken anew
     #[arg(long)]
     pub squash_owners: bool,
 }

@@ -133,7 +133,12 @@ impl Engine {
             // What lies below a layer that somebody reads stays too.
             let mut is_done = true;
             for line in text.lines() {
-                is_done = is_done && self.undo(line, noted)?;
+                // Nobody refers to it: what cannot be removed is in nobody's way, and is tried again by the next command.
+                is_done = is_done
+                    && self.undo(line, noted).unwrap_or_else(|error| {
+                        tracing::warn!(%error, intent = %path.display(), "what was left to be removed stays for now");
+                        false
+                    });
             }
             if is_done {
                 Intent { path }.done()?;

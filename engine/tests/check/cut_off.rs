@@ -179,7 +179,7 @@ fn what_a_killed_build_of_dockerd_copied_files_into_is_half_made_and_goes() {
     remove(&mount.join("init-id"));
     assert_ne!(kinds(&house), ["half-made"], "a container that has lost both has its mount points");
     let link = fs::read_to_string(init.join("link")).unwrap();
-    fs::remove_dir_all(&init).unwrap();
+    remove(&init);
     remove(&house.data().join("overlay2/l").join(link));
     assert!(fs::read_dir(own.join("diff")).unwrap().next().is_some());
     assert_eq!(kinds(&house), ["half-made"]);

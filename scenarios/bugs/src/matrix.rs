@@ -311,7 +311,8 @@ pub fn vanished(lines: &[Line], rows: &[Row]) -> Vec<String> {
         let blind = told.filter(|detector| !is_by_luck(detector) && !who.contains(detector.as_str()));
         let blind: Vec<&String> = blind.collect();
         match blind[..] {
-            _ if who.is_empty() => Some(format!("{} has survived", row.bug)),
+            // That no case goes on is nobody's seeing.
+            _ if who.is_empty() || row.has_survived() => Some(format!("{} has survived", row.bug)),
             [] => None,
             _ => Some(format!("{} is not seen by {blind:?} any more, but by {who:?}", row.bug)),
         }

@@ -40,12 +40,13 @@ pub const UNSEEDED: [(&str, &str); 6] = [
     ),
     (
         "PM-13",
-        "out of reach: layers are stored with the owners that the image has, for every container, so that there is no mapping to mix up; \
-         ordinary users have one data root each",
+        "out of reach: no container has a mapping of its own, and layers have the owners that the image has; those that are unpacked with \
+         `--squash-owners` stay so until they are removed, which is said where it is explained",
     ),
     (
         "SE-17",
-        "out of reach: copy-up is the kernel's, and it refuses by itself what lies on a file system whose owners it cannot map; whoever mounts such a one          as an ordinary user is no subject of the laws, whose layers lie on what root has mounted",
+        "out of reach: copy-up is the kernel's, and it refuses by itself what lies on a file system whose owners it cannot map; whoever mounts such a one as an \
+         ordinary user is no subject of the laws, whose layers lie on what root has mounted",
     ),
     (
         "WH-16",
@@ -57,7 +58,7 @@ pub const UNSEEDED: [(&str, &str); 6] = [
 /// What could be seeded, and is not yet: what there has to be first.
 pub const NOT_YET: [(&str, &str); 7] = [
     ("CC-06", "somebody who reads an image while another removes it: a store's acts come one after another"),
-    ("CR-06", "a store that is opened after a kill or a fault: its acts are all done"),
+    ("CR-06", "its seed: that a driver fails in the midst is there (`properties/src/stores/stumble.rs`)"),
     ("CR-09", "the same"),
     ("CR-10", "the same"),
     ("CR-15", "a registry that breaks off, as a part of a store's acts"),

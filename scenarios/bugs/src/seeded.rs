@@ -373,6 +373,14 @@ impl Shop for SeededShop {
         self.bug.prune(&mut *self.inner, all)
     }
 
+    fn stumble(&mut self, call: Option<usize>) {
+        self.inner.stumble(call);
+    }
+
+    fn has_stumbled(&self) -> bool {
+        self.inner.has_stumbled()
+    }
+
     fn reopen(&mut self) -> Result<(), SubjectError> {
         self.bug.reopen(&mut *self.inner)
     }

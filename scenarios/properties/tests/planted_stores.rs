@@ -8,9 +8,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use layerlab_properties::campaign::Counts;
+use layerlab_properties::campaign::{Broken, Counts};
 use layerlab_properties::stores::case::{Begin, Campaign, Failure};
-use layerlab_properties::stores::{EngineShop, Freed, Promises, Shop, laws};
+use layerlab_properties::stores::{Act, EngineShop, Freed, Promises, Shop, laws};
 use layerlab_properties::subjects::SubjectError;
 use layerlab_scenarios::skip::skip;
 
@@ -32,6 +32,8 @@ struct Faulty {
     /// Whether a commit forgets what was changed.
     forgets: bool,
     prune: Prune,
+    /// What is done to the disk when a load has failed.
+    loses: Spoil,
 }
 
 /// How garbage is collected.
@@ -55,7 +57,7 @@ impl Shop for Faulty {
     }
 
     fn load(&mut self, archive: &[u8]) -> Result<(), SubjectError> {
-        self.inner.load(archive)?;
+        self.inner.load(archive).inspect_err(|_| (self.loses)(&*self.inner))?;
         (self.spoil)(&*self.inner);
         Ok(())
     }
@@ -100,6 +102,14 @@ impl Shop for Faulty {
         (self.prune)(&mut *self.inner, all)
     }
 
+    fn stumble(&mut self, call: Option<usize>) {
+        self.inner.stumble(call);
+    }
+
+    fn has_stumbled(&self) -> bool {
+        self.inner.has_stumbled()
+    }
+
     fn reopen(&mut self) -> Result<(), SubjectError> {
         self.inner.reopen()
     }
@@ -123,7 +133,8 @@ fn found(driver: &'static str, spoil: Spoil, garble: fn(Vec<u8>) -> Vec<u8>) -> 
     }
     let begin = |place: &Path| {
         let inner = Box::new(EngineShop::open(place, driver)?);
-        Ok(Box::new(Faulty { inner, spoil, garble, forgets: false, prune: rightly }) as Box<dyn Shop>)
+        Ok(Box::new(Faulty { inner, spoil, garble, forgets: false, prune: rightly, loses: nothing_spoilt })
+            as Box<dyn Shop>)
     };
     first_failure(&begin)
 }
@@ -182,7 +193,8 @@ fn a_commit_that_forgets_the_change() {
     let begin = |place: &Path| {
         let inner = Box::new(EngineShop::open(place, "vfs")?);
         let (spoil, garble): (Spoil, _) = (nothing_spoilt, as_it_is);
-        Ok(Box::new(Faulty { inner, spoil, garble, forgets: true, prune: rightly }) as Box<dyn Shop>)
+        Ok(Box::new(Faulty { inner, spoil, garble, forgets: true, prune: rightly, loses: nothing_spoilt })
+            as Box<dyn Shop>)
     };
     let failure = first_failure(&begin).flatten().expect("a fault that no case finds");
     assert_eq!(failure.broken.law, Some("commits-hold-the-change"), "{failure:#?}");
@@ -262,6 +274,59 @@ fn a_layer_with_a_file_that_its_tar_did_not_have() {
     is_shown("bytes-on-disk-are-the-layers", spoil, as_it_is);
 }
 
+/// What comes of three acts, in the last of which the driver fails, in a store that loses something then.
+fn stumbled(loses: Spoil) -> Option<(Counts, Result<(), Broken>)> {
+    if !rustix::process::geteuid().is_root() {
+        skip("root", "images with files of root are loaded");
+        return None;
+    }
+    let begin = |place: &Path| {
+        let inner = Box::new(EngineShop::open(place, "overlay2")?);
+        let (spoil, garble): (Spoil, _) = (nothing_spoilt, as_it_is);
+        Ok(Box::new(Faulty { inner, spoil, garble, forgets: false, prune: rightly, loses }) as Box<dyn Shop>)
+    };
+    let acts = [Act::Load { layers: vec![0] }, Act::Stumble { call: 2 }, Act::Load { layers: vec![0, 1] }];
+    std::thread::scope(|scope| {
+        let replay = || {
+            layerlab_properties::enter::own_mounts().unwrap();
+            let place = tempfile::tempdir_in(memory()).unwrap();
+            let campaign = Campaign { begin: &begin, laws: &laws::ALL, place: place.path().to_owned(), length: 0 };
+            let mut counts = Counts::default();
+            let replayed = campaign.replay(&acts, &mut counts);
+            Some((counts, replayed))
+        };
+        scope.spawn(replay).join().unwrap()
+    })
+}
+
+#[test]
+fn an_act_in_which_the_driver_fails_is_done_again() {
+    let Some((counts, replayed)) = stumbled(nothing_spoilt) else { return };
+    assert!(replayed.is_ok(), "{replayed:#?}");
+    let lines: Vec<String> = counts.lines().collect();
+    assert!(lines.iter().any(|line| line.contains("done again 1")), "{lines:?}");
+}
+
+#[test]
+fn names_that_are_lost_when_the_driver_fails() {
+    let loses: Spoil = |shop| {
+        let list = shop.data_root().join("image").join(shop.driver()).join("repositories.json");
+        fs::write(list, r#"{"Repositories":{}}"#).unwrap();
+    };
+    let Some((_, replayed)) = stumbled(loses) else { return };
+    assert_eq!(replayed.unwrap_err().law, Some("removal-frees-what-nothing-reaches"));
+}
+
+#[test]
+fn layers_that_are_lost_when_the_driver_fails() {
+    let loses: Spoil = |shop| {
+        let cache_id = fs::read_to_string(layers(shop)[0].join("cache-id")).unwrap();
+        fs::remove_dir_all(shop.data_root().join(shop.driver()).join(cache_id)).unwrap();
+    };
+    let Some((_, replayed)) = stumbled(loses) else { return };
+    assert!(replayed.unwrap_err().law.is_some());
+}
+
 /// Whether a store that collects garbage like this is found out by the law about that; others see some of it too.
 fn is_shown_of(prune: Prune) {
     if !rustix::process::geteuid().is_root() {
@@ -270,7 +335,7 @@ fn is_shown_of(prune: Prune) {
     let begin = |place: &Path| {
         let inner = Box::new(EngineShop::open(place, "overlay2")?);
         let (spoil, garble): (Spoil, _) = (nothing_spoilt, as_it_is);
-        Ok(Box::new(Faulty { inner, spoil, garble, forgets: false, prune }) as Box<dyn Shop>)
+        Ok(Box::new(Faulty { inner, spoil, garble, forgets: false, prune, loses: nothing_spoilt }) as Box<dyn Shop>)
     };
     let laws: Vec<_> = laws::ALL.into_iter().filter(|law| law.name() == "removal-frees-what-nothing-reaches").collect();
     let failure = first_failure_of(&begin, &laws).flatten().expect("a fault that no case finds");

@@ -1,6 +1,8 @@
 //! The little machine a page finds itself on: its directories, its /etc, its devices and its tools.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::mount::MsFlags;
@@ -131,10 +133,18 @@ pub fn lacks(driver: &str, rootless: bool) -> Option<Unavailable> {
     let lacking = lacking.or_else(|| {
         let name = program_of(driver)?;
         let remedy = |what: &str| format!("{what}, or use another --driver");
-        match (on_path(name), Path::new(FUSE).exists()) {
-            (None, _) => Some((format!("this host has no {name}"), remedy(&format!("install {name}")))),
-            (_, false) => Some((format!("this host has no {FUSE}"), remedy("load it with `modprobe fuse`"))),
-            _ => None,
+        if on_path(name).is_none() {
+            return Some((format!("this host has no {name}"), remedy(&format!("install {name}"))));
+        }
+        match File::options().read(true).write(true).open(FUSE) {
+            Ok(_) => None,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Some((format!("this host has no {FUSE}"), remedy("load it with `modprobe fuse`")))
+            }
+            Err(error) => Some((
+                format!("{FUSE} cannot be opened: {error}"),
+                remedy(&format!("let this user read and write it (`chmod 666 {FUSE}`)")),
+            )),
         }
     });
     lacking.map(|(lacks, remedy)| Unavailable { lacks, remedy })

@@ -50,6 +50,8 @@ pub struct Failure {
 
 const LETTERS: [char; 3] = ['x', 'y', 'z'];
 const LAYERS_MAX: u32 = 4;
+/// An act of a single command calls its driver so often, or less.
+const CALLS_MAX: u32 = 8;
 
 impl Campaign<'_> {
     /// Draws the case of `seed` and runs it; one that breaks a law is made short.
@@ -89,6 +91,7 @@ impl Campaign<'_> {
             collection: archive::collection().map_err(cannot)?,
             holdings: Holdings::default(),
             brought: None,
+            fails_in: None,
             read: 0,
         };
         for tar in case.collection.clone() {
@@ -97,17 +100,18 @@ impl Campaign<'_> {
         let promises = case.shop.promises();
         let mut watches: Vec<_> = self.laws.iter().map(|law| (law.name(), law.watch())).collect();
         let mut look = |case: &mut Case, act: &Act| -> Result<(), Broken> {
-            let (Done { is_done, carried, made, freed, is_refused }, shelf) = case.act(act)?;
+            let (Done { is_done, carried, made, freed, is_refused, stumbled }, shelf) = case.act(act)?;
             let is_empty = matches!(&freed, Some(freed) if freed.deleted.is_empty());
             let outcome = match (is_done, is_refused) {
                 (false, _) => "nothing to do it to",
                 (true, true) => "refused",
+                (true, false) if stumbled.is_some() => "done again",
                 (true, false) if is_empty => "nothing went",
                 (true, false) => "ok",
             };
             counts.count(act.word(), outcome);
             let (model, holdings, shelf) = (&case.model, &case.holdings, &shelf);
-            let moment = Moment { act, model, shelf, holdings, promises, carried, made, freed, is_refused };
+            let moment = Moment { act, model, shelf, holdings, promises, carried, made, freed, is_refused, stumbled };
             for (law, watch) in &mut watches {
                 let judged = watch.after(&moment).map_err(|findings| Broken::by(Some(law), findings))?;
                 counts.judge(law, judged);
@@ -138,8 +142,9 @@ pub fn drawn(seed: u64, length: usize, weights: Weights) -> Vec<Act> {
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let mut random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
     let mut below = |bound: u32| (random.next_u32() % bound) as usize;
-    let Weights { loads, commits, flattenings, journeys, removals, tags, containers, prunes, reopenings } = weights;
-    let all = [loads, commits, flattenings, journeys, removals, tags, containers, prunes, reopenings];
+    let Weights { loads, commits, flattenings, journeys, removals, tags, containers, prunes, reopenings, stumbles } =
+        weights;
+    let all = [loads, commits, flattenings, journeys, removals, tags, containers, prunes, reopenings, stumbles];
     let act = |number| {
         let mut drawn = below(all.iter().sum()) as u32;
         let kind = all.iter().position(|weight| {
@@ -158,10 +163,31 @@ pub fn drawn(seed: u64, length: usize, weights: Weights) -> Vec<Act> {
             Some(6) if below(3) == 0 => Act::RemoveContainer { container: below(8) },
             Some(6) => Act::Create { image: below(8) },
             Some(7) => Act::Prune { all: below(4) == 0 },
-            Some(_) => Act::Reopen,
+            Some(8) => Act::Reopen,
+            Some(_) => Act::Stumble { call: 1 + below(CALLS_MAX) },
         }
     };
     (0..length).map(act).collect()
+}
+
+/// The name of no image.
+const NOBODY: &str = "nobody:latest";
+
+/// Whether an engine is asked once for all of it.
+fn is_one_command(said: &Said) -> bool {
+    match said {
+        Said::Load { .. }
+        | Said::Remove { .. }
+        | Said::Create { .. }
+        | Said::RemoveContainer { .. }
+        | Said::Prune { .. } => true,
+        Said::Commit { .. }
+        | Said::Flatten { .. }
+        | Said::Carry { .. }
+        | Said::Tag { .. }
+        | Said::Reopen
+        | Said::Stumble { .. } => false,
+    }
 }
 
 /// What comes of archives that nobody may take: they should be refused, and leave nothing.
@@ -202,6 +228,8 @@ struct Case {
     holdings: Holdings,
     /// The tar that the last act laid on an image, or made one of.
     brought: Option<Vec<u8>>,
+    /// In which of its calls the driver is to fail in the next act.
+    fails_in: Option<usize>,
     /// How many layers' tars were read.
     read: usize,
 }
@@ -211,7 +239,7 @@ impl Case {
     fn act(&mut self, act: &Act) -> Result<(Done, Shelf), Broken> {
         let said = self.names.say(act);
         let mut done = match &said {
-            Some(said) => self.perform(said)?,
+            Some(said) => self.perform_or_stumble(said)?,
             None => Done::default(),
         };
         let shelf = Shelf::read(self.shop.data_root(), self.shop.driver()).map_err(cannot)?;
@@ -250,6 +278,34 @@ impl Case {
         }
     }
 
+    /// Does it; where the driver is to fail in it, and does, once more after a restart.
+    fn perform_or_stumble(&mut self, said: &Said) -> Result<Done, Broken> {
+        if let Said::Stumble { call } = said {
+            self.fails_in = Some(*call);
+            return Ok(Done::default());
+        }
+        let Some(call) = self.fails_in.take().filter(|_| is_one_command(said)) else { return self.perform(said) };
+        self.shop.stumble(Some(call));
+        let tried = self.perform(said);
+        let has_stumbled = self.shop.has_stumbled();
+        self.shop.stumble(None);
+        if tried.is_ok() || !has_stumbled {
+            return tried;
+        }
+        self.shop.reopen().map_err(cannot)?;
+        let left = Shelf::read(self.shop.data_root(), self.shop.driver()).map_err(cannot)?;
+        let is_gone = match said {
+            Said::Remove { image } => !left.names.contains_key(image),
+            Said::RemoveContainer { container } => !left.containers.contains_key(container),
+            _ => false,
+        };
+        let done = if is_gone { Done::default() } else { self.perform(said)? };
+        // What could not be removed goes with the next command that removes something, whatever that is.
+        let _refused = self.shop.remove(NOBODY);
+        // What went the first time was not told.
+        Ok(Done { freed: None, stumbled: Some(left), ..done })
+    }
+
     fn perform(&mut self, said: &Said) -> Result<Done, Broken> {
         let mut done = Done::default();
         match said {
@@ -279,6 +335,7 @@ impl Case {
             Said::RemoveContainer { container } => self.shop.remove_container(container).map_err(cannot)?,
             Said::Prune { all } => done.freed = Some(self.shop.prune(*all).map_err(cannot)?),
             Said::Reopen => self.shop.reopen().map_err(cannot)?,
+            Said::Stumble { .. } => {}
         }
         Ok(done)
     }

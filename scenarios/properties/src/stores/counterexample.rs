@@ -75,6 +75,9 @@ impl Counterexample {
                 Said::RemoveContainer { container } => format!("$docker rm {container}"),
                 Said::Prune { all } => format!("$docker image prune -{}", if all { "af" } else { "f" }),
                 Said::Reopen => "echo '-- the engine was started anew here'".to_owned(),
+                Said::Stumble { call } => {
+                    format!("echo '-- the storage driver failed once here: in its {call}. call of what comes next'")
+                }
             };
             let _ = writeln!(text, "{line}");
         }

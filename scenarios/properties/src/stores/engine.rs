@@ -13,6 +13,7 @@ use layerlab_engine::image::{Reference, RunConfig};
 use layerlab_engine::layer::Owners;
 use layerlab_engine::registry::RegistrySettings;
 
+use super::stumble::{Stone, Stumbling};
 use super::{Freed, Promises, Shop};
 use crate::subjects::SubjectError;
 use crate::subjects::drivers::Decorate;
@@ -22,6 +23,7 @@ pub struct EngineShop {
     place: PathBuf,
     driver: &'static str,
     decorate: Arc<Decorate>,
+    stone: Arc<Stone>,
     engine: Engine,
     /// How many others were asked for.
     others: std::cell::Cell<usize>,
@@ -43,8 +45,9 @@ impl EngineShop {
 
     /// [`EngineShop::open`], with something round the driver.
     pub fn decorated(place: &Path, driver: &'static str, decorate: Arc<Decorate>) -> Result<EngineShop, SubjectError> {
-        let engine = engine(place, driver, &*decorate)?;
-        Ok(EngineShop { place: place.to_owned(), driver, decorate, engine, others: std::cell::Cell::new(0) })
+        let stone = Arc::default();
+        let engine = engine(place, driver, &*decorate, &stone)?;
+        Ok(EngineShop { place: place.to_owned(), driver, decorate, stone, engine, others: std::cell::Cell::new(0) })
     }
 
     fn failed<E: Into<Box<dyn std::error::Error + Send + Sync>>>(
@@ -62,7 +65,7 @@ impl EngineShop {
     }
 }
 
-fn engine(place: &Path, driver: &'static str, decorate: &Decorate) -> Result<Engine, SubjectError> {
+fn engine(place: &Path, driver: &'static str, decorate: &Decorate, stone: &Arc<Stone>) -> Result<Engine, SubjectError> {
     let settings = Settings {
         data_root: place.join("data"),
         exec_root: place.join("exec"),
@@ -72,7 +75,8 @@ fn engine(place: &Path, driver: &'static str, decorate: &Decorate) -> Result<Eng
         // Nothing is started.
         program: PathBuf::new(),
     };
-    Engine::open_with(settings, decorate).map_err(SubjectError::of("open an engine in", place))
+    let decorated = |driver| decorate(Box::new(Stumbling { inner: driver, stone: stone.clone() }));
+    Engine::open_with(settings, decorated).map_err(SubjectError::of("open an engine in", place))
 }
 
 fn deleted(removed: Vec<RemovedImage>) -> Vec<String> {
@@ -172,8 +176,16 @@ impl Shop for EngineShop {
         }
     }
 
+    fn stumble(&mut self, call: Option<usize>) {
+        self.stone.put(call);
+    }
+
+    fn has_stumbled(&self) -> bool {
+        self.stone.was_hit()
+    }
+
     fn reopen(&mut self) -> Result<(), SubjectError> {
-        self.engine = engine(&self.place, self.driver, &*self.decorate)?;
+        self.engine = engine(&self.place, self.driver, &*self.decorate, &self.stone)?;
         Ok(())
     }
 

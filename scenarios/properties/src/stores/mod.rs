@@ -21,6 +21,7 @@ pub mod laws;
 mod page;
 pub mod said;
 pub mod shelf;
+mod stumble;
 
 pub use engine::EngineShop;
 
@@ -79,11 +80,16 @@ pub enum Act {
     },
     /// Opens the store anew, as after a restart.
     Reopen,
+    /// Has the storage driver fail once in the next act, where it is a single command; it is done again then, after a restart.
+    Stumble {
+        /// In which of its calls, from 1 on.
+        call: usize,
+    },
 }
 
 impl Act {
     /// Every word of [`Act::word`].
-    pub const WORDS: [&'static str; 12] = [
+    pub const WORDS: [&'static str; 13] = [
         "load",
         "commit",
         "commit-nothing",
@@ -96,6 +102,7 @@ impl Act {
         "prune",
         "prune-all",
         "reopen",
+        "stumble",
     ];
 
     /// The word for it in counts.
@@ -113,6 +120,7 @@ impl Act {
             Act::Prune { all: false } => "prune",
             Act::Prune { all: true } => "prune-all",
             Act::Reopen => "reopen",
+            Act::Stumble { .. } => "stumble",
         }
     }
 }
@@ -169,6 +177,12 @@ pub trait Shop {
     /// `image prune -f`, or `image prune -af`; what went.
     fn prune(&mut self, all: bool) -> Result<Freed, SubjectError>;
 
+    /// Has the driver fail in its `call`th call from now on, once; or in none any more.
+    fn stumble(&mut self, call: Option<usize>);
+
+    /// Whether that call came.
+    fn has_stumbled(&self) -> bool;
+
     /// Ends and begins on the same data root.
     fn reopen(&mut self) -> Result<(), SubjectError>;
 
@@ -205,6 +219,8 @@ pub struct Moment<'a> {
     pub freed: Option<Freed>,
     /// Whether it should have been refused.
     pub is_refused: bool,
+    /// What was on disk, after a restart, when the driver had failed in the midst and it was not done again yet.
+    pub stumbled: Option<shelf::Shelf>,
 }
 
 /// An image that was made of another.
@@ -228,6 +244,8 @@ pub struct Done {
     pub freed: Option<Freed>,
     /// Whether it should have been refused.
     pub is_refused: bool,
+    /// What was on disk, after a restart, when the driver had failed in the midst and it was not done again yet.
+    pub stumbled: Option<shelf::Shelf>,
 }
 
 /// An image that was saved and loaded elsewhere.

@@ -188,6 +188,9 @@ fn typed(text: &mut String, said: &Said, is_refused: bool) {
         Said::Reopen => {
             "```\n\nThe engine is started anew here, which the laws do and a page does not.\n\n```console\n".to_owned()
         }
+        Said::Stumble { .. } => {
+            "```\n\nThe storage driver fails once in what comes next, which the laws bring about and a page does not.\n\n```console\n".to_owned()
+        }
     };
 }
 

@@ -29,6 +29,8 @@ pub enum Said {
     Prune { all: bool },
     /// [`Act::Reopen`]
     Reopen,
+    /// [`Act::Stumble`]
+    Stumble { call: usize },
 }
 
 /// The names that there are, in the order in which they came.
@@ -66,6 +68,7 @@ impl Names {
             }
             Act::Prune { all } => Said::Prune { all: *all },
             Act::Reopen => Said::Reopen,
+            Act::Stumble { call } => Said::Stumble { call: *call },
         })
     }
 
@@ -114,7 +117,7 @@ pub fn done(model: &mut Images, said: &Said, id: &str, diff_ids: &[String]) -> b
         }
         Said::RemoveContainer { container } => model.remove_container(container),
         Said::Prune { all } => model.prune(*all),
-        Said::Carry { .. } | Said::Reopen => {}
+        Said::Carry { .. } | Said::Reopen | Said::Stumble { .. } => {}
     }
     false
 }

@@ -76,10 +76,11 @@ impl Shelf {
         }
         for name in names(&image.join("layerdb/sha256"))? {
             let directory = image.join("layerdb/sha256").join(&name);
-            let file = |file: &str| fs::read_to_string(directory.join(file));
-            let size_bytes =
-                file("size")?.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            let (diff_id, cache_id) = (file("diff")?, file("cache-id")?);
+            let size_bytes = match &*text(&directory.join("size"))? {
+                "" => 0,
+                size => size.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?,
+            };
+            let (diff_id, cache_id) = (text(&directory.join("diff"))?, text(&directory.join("cache-id"))?);
             let layer = Layer { diff_id, below: below(&directory)?, cache_id, size_bytes };
             shelf.layers.insert(format!("sha256:{name}"), layer);
         }
@@ -148,6 +149,14 @@ fn below(directory: &Path) -> io::Result<Option<String>> {
     match fs::read_to_string(directory.join("parent")) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         below => below.map(Some),
+    }
+}
+
+/// What a file of the books says: nothing, where it is not there.
+fn text(file: &Path) -> io::Result<String> {
+    match fs::read_to_string(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        text => text,
     }
 }
 

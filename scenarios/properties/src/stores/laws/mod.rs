@@ -30,6 +30,8 @@ pub struct Weights {
     pub prunes: u32,
     /// Opening the store anew.
     pub reopenings: u32,
+    /// Having the driver fail once.
+    pub stumbles: u32,
 }
 
 impl Default for Weights {
@@ -44,6 +46,7 @@ impl Default for Weights {
             containers: 4,
             prunes: 2,
             reopenings: 2,
+            stumbles: 3,
         }
     }
 }

@@ -1,10 +1,14 @@
 //! `directories on disk = layers reached`, and `bytes = f(images)`: what is removed leaves nothing behind, what is left loses nothing.
 //! The same images take the same files and bytes whatever was there in between; without images there is what there was at first.
 //! Garbage that is collected is what has no name, or with `--all` what has no container, and what is said to be freed is what went.
+//! Where the storage driver failed once in the midst, images that are left are whole, and of garbage no more is left than that of one image;
+//! done again it is as if nothing had failed.
 //!
 //! Checklist: GC-01, GC-05~, GC-06~, N-15
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use layerlab_model::store::chain_ids;
 
 use super::{Law, Moment, Watch, Weights};
 use crate::laws::{Verdict, verdict};
@@ -75,10 +79,34 @@ impl Watch for Watching {
             let say = |([image, driver], bytes): Used| format!("{image} files and {driver} files of {bytes} bytes");
             found.push(format!("the same images took {}, and take {}", say(before), say(now)));
         }
-        found.extend(told(moment, &self.before));
+        match &moment.stumbled {
+            Some(left) => found.extend(left_whole(moment, &self.before, left)),
+            None => found.extend(told(moment, &self.before)),
+        }
         self.before = moment.shelf.clone();
         verdict(found)
     }
+}
+
+/// What is wrong with what is left when the driver has failed once.
+fn left_whole(moment: &Moment<'_>, before: &Shelf, left: &Shelf) -> Vec<String> {
+    let is_whole = |id: &str| {
+        let chain = chain_ids(&left.diff_ids(id).unwrap_or_default());
+        chain.iter().all(|id| left.layers.get(id).is_some_and(|layer| left.directories.contains(&layer.cache_id)))
+    };
+    let broken = left.images.keys().filter(|id| !is_whole(id));
+    let mut found: Vec<String> = broken.map(|id| format!("the image {id} is there, and its layers are not")).collect();
+    if matches!(moment.act, Act::Prune { .. }) {
+        let should_go = before.images.keys().filter(|id| !moment.model.all().contains_key(*id));
+        let stayed: Vec<Vec<String>> = should_go.filter_map(|id| left.diff_ids(id)).collect();
+        // What an image was made of stays with it.
+        let is_below = |one: &[String], other: &[String]| other.starts_with(one);
+        let apart = stayed.iter().any(|one| stayed.iter().any(|other| !is_below(one, other) && !is_below(other, one)));
+        if apart {
+            found.push(format!("{} images stayed, though one removal failed", stayed.len()));
+        }
+    }
+    found
 }
 
 /// Where what the engine says that it removed is not what is there no more.
