@@ -202,21 +202,6 @@ impl Tree {
         Ok(jobs.collect())
     }
 
-    /// Makes all of it in `to`, the bytes of its files being those of `tar`, by this thread alone.
-    pub fn made_of(&self, tar: &[u8], to: &Path) -> anyhow::Result<()> {
-        drop(self.begun(to)?);
-        for entry in &self.entries {
-            if let Content::File { at, bytes } = entry.content {
-                let file = created(entry, to)?;
-                (&file).write_all(&tar[at as usize..(at + bytes) as usize])?;
-                file.set_modified(entry.modified)?;
-            } else {
-                self.make(entry, to, &mut Vec::new())?;
-            }
-        }
-        Ok(())
-    }
-
     fn make(&self, entry: &Entry, to: &Path, buffer: &mut Vec<u8>) -> anyhow::Result<()> {
         match &entry.content {
             Content::Directory => {}
@@ -309,17 +294,22 @@ impl Layers {
         durable(&self.place)
     }
 
-    /// The same of tars that `inflated` gives for a layer's number: each by one thread.
+    /// The same where `inflated` gives a tar by its layer's number; the files are made of the tars as they lie there.
     pub fn inflated(&self, inflated: impl Fn(usize) -> anyhow::Result<Vec<u8>> + Sync) -> anyhow::Result<()> {
         let inflated = &inflated;
-        let jobs = self.layers.iter().map(|layer| -> Job<'_> {
-            Box::new(move || {
-                let tar = inflated(layer.number)?;
-                ensure!(image::digest(&tar) == layer.diff_id, "the layer is another one");
-                layer.tree.made_of(&tar, &layer.to)
-            })
-        });
-        on_all_cores(jobs.collect())?;
+        let inflate = |layer: &'_ Layer| {
+            let found = image::digest(&inflated(layer.number)?);
+            ensure!(found == layer.diff_id, "the layer is another one");
+            Ok(())
+        };
+        let mut jobs: Vec<Job<'_>> = Vec::new();
+        for layer in &self.layers {
+            jobs.push(Box::new(move || inflate(layer)));
+        }
+        for layer in &self.layers {
+            jobs.extend(layer.tree.begun(&layer.to)?);
+        }
+        on_all_cores(jobs)?;
         durable(&self.place)
     }
 

@@ -176,9 +176,18 @@ pub fn succeed(mut command: Command) -> anyhow::Result<String> {
     told(&command, output)
 }
 
+/// How an error of [`succeed`] says it, without the command, in which paths of this machine stand.
+pub fn cause(error: &anyhow::Error) -> String {
+    let said = format!("{error:#}");
+    said.split_once(ENDED).map_or(said.as_str(), |(_, why)| why).to_owned()
+}
+
+/// What stands between a command and its end.
+const ENDED: &str = " ended with ";
+
 fn told(command: &Command, output: Output) -> anyhow::Result<String> {
     if !output.status.success() {
-        bail!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+        bail!("{command:?}{ENDED}{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -17,7 +17,7 @@ use crate::container;
 use crate::image::{architecture, digest};
 use crate::lower::running;
 use crate::peers::{Missing, OURS, Peer, Speaks};
-use crate::task::Task;
+use crate::task::{Task, cause};
 
 pub const WORKLOAD: Workload = Workload {
     name: "look-through",
@@ -72,7 +72,9 @@ pub fn looked<'a>(
     if peer.ask(&["image", "inspect", &reference]).is_err() {
         let archive = archive(bed, layers, &reference)?.display().to_string();
         match peer.ask(&["load", "--quiet", "--input", &archive]) {
-            Err(error) if peer.name != OURS => bail!(Missing(format!("it cannot have {layers} layers: {error:#}"))),
+            Err(error) if peer.name != OURS => {
+                bail!(Missing(format!("it cannot have {layers} layers: {}", cause(&error))))
+            }
             loaded => drop(loaded?),
         }
     }

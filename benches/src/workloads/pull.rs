@@ -21,7 +21,7 @@ pub const WORKLOAD: Workload = Workload {
     question: "What does it take to have an image of six gzip layers that lies in a registry on this machine?",
     fairness: "All find the blobs in the page cache. umoci makes one tree of all layers, the others a directory for each. What we and the floor have written \
                survives a power cut when they end. The floor reads and inflates each layer, makes both of its digests and writes its files with four system \
-               calls each, a core for each layer until there is none left, and syncs the file system once.",
+               calls each, on all cores, and syncs the file system once.",
     unit: "image",
     amounts: once,
     growth: none,

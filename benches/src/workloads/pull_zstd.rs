@@ -6,7 +6,7 @@ use super::pull::{commands, pulled};
 use super::{Workload, none, once, without_image};
 use crate::bed::Bed;
 use crate::peers::{Missing, OURS, Peer};
-use crate::task::{Task, succeed};
+use crate::task::{Task, cause, succeed};
 
 pub const WORKLOAD: Workload = Workload {
     name: "pull-zstd",
@@ -27,10 +27,7 @@ fn task<'a>(bed: &'a Bed, peer: &'a Peer, _: u64) -> anyhow::Result<Option<Task<
     without_image(bed, peer)?;
     for command in commands(peer, &bed.directory("oci")?, &bed.zstd()) {
         match succeed(command) {
-            Err(error) if peer.name != OURS => {
-                let said = error.to_string();
-                bail!(Missing(said.split_once(" ended with ").map_or(said.as_str(), |(_, why)| why).to_owned()))
-            }
+            Err(error) if peer.name != OURS => bail!(Missing(cause(&error))),
             tried => drop(tried?),
         }
     }

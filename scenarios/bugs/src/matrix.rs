@@ -306,13 +306,14 @@ pub fn vanished(lines: &[Line], rows: &[Row]) -> Vec<String> {
         };
         let kills = row.searches.iter().flatten().chain(&row.asked);
         let who: BTreeSet<&str> = kills.map(|kill| kill.detector).collect();
+        let was_seen = told.is_seen;
         let sure = told.first.iter().filter(|first| first.is_sure);
         let told = sure.map(|first| &first.detector).chain(&told.asked);
         let blind = told.filter(|detector| !is_by_luck(detector) && !who.contains(detector.as_str()));
         let blind: Vec<&String> = blind.collect();
         match blind[..] {
             // That no case goes on is nobody's seeing.
-            _ if who.is_empty() || row.has_survived() => Some(format!("{} has survived", row.bug)),
+            _ if who.is_empty() || was_seen && row.has_survived() => Some(format!("{} has survived", row.bug)),
             [] => None,
             _ => Some(format!("{} is not seen by {blind:?} any more, but by {who:?}", row.bug)),
         }

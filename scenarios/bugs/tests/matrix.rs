@@ -104,7 +104,9 @@ fn who_sees_by_luck_may_be_blind_as_long_as_somebody_sees() {
 fn that_no_case_goes_on_is_not_seen_by_a_law() {
     let broken_off = row("broken-off", vec![vec![kill(NO_LAW, 1, 1)]]);
     assert!(broken_off.has_survived());
-    let told = [Line::of(&row("broken-off", vec![vec![kill("merged-view-equals-the-model", 1, 1)], Vec::new()]))];
+    let merged = || vec![kill("merged-view-equals-the-model", 1, 1)];
+    let others = vec![kill("remount-changes-nothing", 1, 1)];
+    let told = [Line::of(&row("broken-off", vec![merged(), others]))];
     assert_eq!(vanished(&told, &[broken_off]), ["broken-off has survived"]);
     let later = row("later", vec![vec![kill(NO_LAW, 1, 1), kill("merged-view-equals-the-model", 9, 1)]]);
     let line = Line::of(&later);
