@@ -5,6 +5,10 @@
 //! The losses are those of which it is recorded what dockerd 20.10 does: mostly it starts, and says nothing until an image is saved, or a
 //! container is started.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
 use layerlab_scenarios::skip::skip;
 
 use super::{SKIPPED, lab, text};
@@ -230,6 +234,91 @@ const LOSSES: &[(&str, &[&str], &str, &str)] = &[
         "added-file",
     ),
 ];
+
+/// What is recorded of dockerd 20.10, under its heading there, and the loss here that is the same. What was lost in other files of a kind, or was
+/// left in a larger heap, is one loss here.
+const RECORDED: [(&str, &str); 55] = [
+    ("tar-split.json.gz of a middle layer removed", "tar-split.json.gz of a middle layer"),
+    ("tar-split.json.gz of every layer removed", "tar-split.json.gz of every layer of an image"),
+    ("tar-split.json.gz is garbage", "tar-split.json.gz is garbage"),
+    ("a file in a layer directory was changed behind the back of docker", "a file in a layer was changed"),
+    ("a file in a layer directory was removed", "a file in a layer"),
+    ("cache-id of a middle layer missing", "cache-id"),
+    ("cache-id is empty", "cache-id is empty"),
+    ("cache-id names no directory", "cache-id names no directory"),
+    ("diff of a middle layer missing", "diff"),
+    ("size of a middle layer missing", "size"),
+    ("size is wrong (12345)", "size is wrong"),
+    ("size is not a number", "size is no number"),
+    ("parent of a middle layer missing", "parent"),
+    ("the layerdb entry of a middle layer missing", "the entry of a middle layer"),
+    ("layerdb missing altogether", "layerdb"),
+    ("overlay2/<id>/link of a middle layer missing", "link of a middle layer"),
+    ("overlay2/l missing altogether", "l"),
+    ("one symlink in overlay2/l missing", "one link in l"),
+    ("overlay2/<id>/lower of a middle layer missing", "lower of a middle layer"),
+    ("overlay2/<id>/lower of the top layer missing", "lower of the top layer"),
+    ("overlay2/<id>/committed of all layers missing", "committed of all layers"),
+    ("overlay2/<id>/work of all layers missing", "work of an image's layer"),
+    ("overlay2/<id>/diff of a middle layer missing", "diff of a middle layer's directory"),
+    ("overlay2/<id> of a middle layer missing", "the directory of a middle layer"),
+    ("an unknown directory in overlay2", "a directory that nobody knows"),
+    ("imagedb content file of ubuntu missing", "a configuration"),
+    ("imagedb content file of ubuntu changed (digest mismatch)", "a configuration was changed"),
+    (
+        "imagedb content file that is not JSON but whose name matches",
+        "a configuration is no JSON, though its name fits",
+    ),
+    ("imagedb metadata missing altogether", "imagedb's metadata"),
+    ("repositories.json missing", "repositories.json"),
+    ("repositories.json is not JSON", "repositories.json is no JSON"),
+    ("repositories.json names an image that is not there", "repositories.json names an image that is not there"),
+    ("distribution missing altogether", "distribution"),
+    ("layerdb/mounts/<container> missing", "the mount of a container"),
+    ("layerdb/mounts/<container>/init-id missing", "init-id"),
+    ("layerdb/mounts/<container>/parent missing", "parent of a container"),
+    ("layerdb/mounts/<container>/mount-id missing", "mount-id"),
+    ("overlay2/<mount-id>-init missing", "the layer of a container's mount points"),
+    ("overlay2/<mount-id>/diff missing", "the files of the own layer of a container"),
+    ("containers/<id>/config.v2.json missing", "config.v2.json"),
+    ("containers/<id>/hostconfig.json missing", "hostconfig.json"),
+    (
+        "containers/<id> has config.v2.json and hostconfig.json only",
+        "all of a container but config.v2.json and hostconfig.json",
+    ),
+    ("containers/<id>/config.v2.json is minimal", "config.v2.json with no more than dockerd needs"),
+    ("everything but image, overlay2, containers removed", "all but image, the driver's directory and containers"),
+    ("only image and overlay2 left", "containers"),
+    ("image/overlay2 removed (layers stay as garbage)", "image"),
+    ("HAND-MADE image of one layer, with tar-split", "an image by hand, with a long name"),
+    ("HAND-MADE image of one layer, without tar-split", "an image by hand without tar-split.json.gz"),
+    ("HAND-MADE image of one layer, without size", "an image by hand without size"),
+    ("HAND-MADE image of one layer, without link and l/ symlink", "an image by hand without link and short name"),
+    ("HAND-MADE image: config without architecture and os", "an image by hand without architecture and os"),
+    ("HAND-MADE image: config without config", "an image by hand without config"),
+    ("HAND-MADE image: cache-id is a plain name", "an image by hand"),
+    ("HAND-MADE layer on top of ubuntu", "a layer by hand above another's"),
+    ("HAND-MADE layer on top of ubuntu, without work", "a layer by hand above another's without work"),
+];
+/// Headings of what is no loss.
+const NO_LOSSES: [&str; 2] = ["control: nothing changed", "dockerd running"];
+
+#[test]
+fn every_loss_that_was_tried_on_a_dockerd_is_tried_here() {
+    for (heading, loss) in RECORDED {
+        assert!(LOSSES.iter().any(|(name, ..)| *name == loss), "{heading}: there is no loss called {loss}");
+    }
+    // Where the recordings lie beside the documents, none of them may have been left out.
+    let documents = std::env::var_os("LAYERLAB_DOCUMENTS").map(PathBuf::from);
+    let beside = documents.and_then(|path| fs::read_dir(path.parent()?).ok()).into_iter().flatten();
+    let mut tables = beside.filter_map(|entry| fs::read_to_string(entry.ok()?.path().join("INTEROP-TABLE.md")).ok());
+    let Some(recorded) = tables.next() else {
+        return skip("documents", "LAYERLAB_DOCUMENTS names no directory beside which the recordings of a dockerd lie");
+    };
+    let headings: BTreeSet<&str> = recorded.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    let known = RECORDED.iter().map(|(heading, _)| *heading).chain(NO_LOSSES);
+    assert_eq!(known.collect::<BTreeSet<_>>(), headings);
+}
 
 /// What the script says in a lab with dockerd and this engine's command; nothing on a host without a dockerd.
 fn said_in_lab(driver: &str, script: &str) -> Option<Vec<String>> {

@@ -167,8 +167,9 @@ fn half_of_the_cases(first: usize) -> Vec<String> {
 
 /// A driver, what it needs here, and of the pages about changes those in which it has the most to say; CONTRIBUTING.md has the words
 /// for all of them.
-const WHERE_DRIVERS_DIFFER: [(&str, &str, &[&str]); 3] = [
+const WHERE_DRIVERS_DIFFER: [(&str, &str, &[&str]); 4] = [
     ("vfs", "docker", &["removals-found-by-comparison"]),
+    ("overlay", "docker", &["removals-found-by-comparison", "two-names-copied-up"]),
     ("btrfs", "btrfs", &["removals-found-by-comparison", "two-names-in-a-copy"]),
     ("fuse-overlayfs", "fuse-overlayfs", &["devices-and-large-owners"]),
 ];

@@ -44,12 +44,29 @@ impl Engine {
 
     /// What a command says; it must succeed.
     pub fn ask(&self, words: &[&str]) -> Result<Vec<u8>, Fault> {
-        let output = Command::new(&self.words[0]).args(&self.words[1..]).args(words).output();
-        let output = output.map_err(|error| format!("{}: {error}", self.words[0]))?;
+        let output = self.command(words).output().map_err(|error| format!("{}: {error}", self.words[0]))?;
         match output.status.success() {
             true => Ok(output.stdout),
             false => Err(format!("{words:?}: {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim())),
         }
+    }
+
+    /// Our engine finds nothing wrong in its data root; dockerd cannot look.
+    fn must_be_sound(&self, station: &str, losses: &Losses) -> Result<(), Fault> {
+        if losses.is_dockerd {
+            return Ok(());
+        }
+        let output = self.command(&["check"]).output().map_err(|error| format!("{}: {error}", self.words[0]))?;
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(format!("{station}: {}", String::from_utf8_lossy(&output.stdout))),
+        }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]).args(words);
+        command
     }
 
     fn says(&self, words: &[&str]) -> Result<String, Fault> {
@@ -170,6 +187,7 @@ pub fn travel(engine: &Engine, able: Ability, losses: &Losses) -> Result<(), Fau
     engine.ask(&["rmi", NAME])?;
     engine.ask(&["pull", "--quiet", NAME])?;
     same("the image pulled", &identity, &engine.identity(NAME)?)?;
+    engine.must_be_sound("pulled", losses)?;
     let pulled = losses.at_unpacking(&goods::layers(able));
 
     engine.run("maker", NAME)?;
@@ -183,6 +201,7 @@ pub fn travel(engine: &Engine, able: Ability, losses: &Losses) -> Result<(), Fau
     engine.must_hold("stopped and started", "maker", &changed.tree)?;
     engine.ask(&["commit", "maker", "made:1"])?;
     engine.ask(&["rm", "--force", "maker"])?;
+    engine.must_be_sound("committed", losses)?;
     let committed = losses.at_commit(&changed.tree, &changed.names);
     engine.must_show("committed", "made:1", &committed)?;
 
@@ -192,6 +211,7 @@ pub fn travel(engine: &Engine, able: Ability, losses: &Losses) -> Result<(), Fau
     engine.ask(&["rmi", "made:1", NAME])?;
     engine.ask(&["load", "--quiet", "--input", file])?;
     same("the image loaded", &identity, &engine.identity("made:1")?)?;
+    engine.must_be_sound("loaded", losses)?;
     engine.must_show("saved and loaded", "made:1", &committed)?;
     let saved = fs::read(file).map_err(|error| format!("{file}: {error}"))?;
     if engine.ask(&["save", "made:1"])? != saved {
@@ -219,6 +239,8 @@ pub fn carried(able: Ability, losses: &Losses) -> Result<(), Fault> {
         to.ask(&["load", "--quiet", "--input", file])?;
         same("the image carried", &identity, &to.identity("made:1")?)?;
     }
+    sender.must_be_sound("sent", losses)?;
+    receiver.must_be_sound("received", losses)?;
     let committed = losses.at_commit(&changed.tree, &changed.names);
     receiver.must_show("carried by dockerd", "made:1", &committed)
 }

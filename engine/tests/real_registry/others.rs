@@ -1,5 +1,6 @@
 //! Other people's tools pull what we push and push what we pull: digests agree.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -23,8 +24,10 @@ fn has(program: &str) -> bool {
 
 fn run(command: &mut Command) -> String {
     // Where a user without a session keeps his passwords may be root's.
-    let nowhere = tempfile::tempdir().unwrap();
-    let output = command.env("REGISTRY_AUTH_FILE", nowhere.path().join("auth.json")).output().unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let passwords = place.path().join("auth.json");
+    fs::write(&passwords, "{}").unwrap();
+    let output = command.env("REGISTRY_AUTH_FILE", passwords).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed: {said}");
     String::from_utf8_lossy(&output.stdout).into_owned()

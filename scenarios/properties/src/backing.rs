@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const IMAGE_BYTES: u64 = 512 << 20;
 
 /// How long it may take until nobody uses a file system any more.
-const BUSY_MAX: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_MAX: Duration = Duration::from_secs(5);
 
 /// Where layers lie.
 #[derive(Debug, Clone, PartialEq, Eq)]

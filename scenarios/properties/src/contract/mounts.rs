@@ -1,4 +1,6 @@
 //! The promises about mounts and about room: what the kernel is asked for, whatever it does by itself, and what a layer takes of a disk.
+//!
+//! Checklist: DL-25~, DL-26~
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -14,6 +14,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use layerlab_model::promises::Promises;
 use rustix::fs::{CWD, Mode, OFlags, XattrFlags};
@@ -26,6 +28,7 @@ use rustix::mount::{
 use super::carry::carry;
 use super::data_only::move_contents;
 use super::{Stack, Subject, SubjectError};
+use crate::backing::BUSY_MAX;
 use crate::machine::Host;
 use crate::overlayfs::{self, Layers};
 
@@ -268,7 +271,15 @@ impl Mounted {
 
 impl Stack for Mounted {
     fn mount(&mut self) -> Result<OwnedFd, SubjectError> {
-        self.try_mount().map_err(SubjectError::of("mount overlay of", &self.place))
+        let begun = Instant::now();
+        loop {
+            match self.try_mount() {
+                // A child that another thread has just forked holds for a moment whatever was open here, the last mount too: as long the kernel keeps
+                // one with an index from its directories.
+                Err(Errno::BUSY) if begun.elapsed() < BUSY_MAX => thread::sleep(Duration::from_millis(1)),
+                mounted => return mounted.map_err(SubjectError::of("mount overlay of", &self.place)),
+            }
+        }
     }
 
     /// A volatile overlay marks its work directory, and is not mounted again with the mark (overlayfs, "Volatile mount").
